@@ -1,0 +1,57 @@
+# Every target bootstraps .venv by itself (with uv if it is there, else venv and pip) and does nothing twice.
+SHELL := /bin/bash
+VENV := .venv
+READY := $(VENV)/.ready
+# A Python that the package supports; override with `make PYTHON=/path/to/python test`.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: help benchmark test test-slow lint perf check-results doctor lock clean
+
+help:  ## show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+benchmark: $(READY)  ## run the whole benchmark: everything in params.yaml that is out of date
+	dvc repro -k
+
+test: $(READY)  ## run the tests that take seconds
+	python -m pytest -m "not slow"
+
+test-slow: $(READY)  ## run the tests that train, or run the pipeline
+	python -m pytest -m slow
+
+lint: $(READY)  ## check style and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+perf: $(READY)  ## measure the harness itself
+	python perf/train.py
+	python perf/evaluate.py
+
+check-results: $(READY)  ## fail if the committed results do not belong to the committed code and params
+	python .ci/check_results.py
+
+doctor: $(READY)  ## check the environment, data, weights and params.yaml
+	wsolbench doctor
+
+lock: $(READY)  ## write requirements.lock anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --extra dev --generate-hashes \
+		--no-header --no-annotate -o requirements.lock
+
+clean:  ## remove the environment and caches, but no result
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; set PYTHON=..." >&2; exit 1; }
+	if command -v uv >/dev/null; then \
+		uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV) && \
+		VIRTUAL_ENV=$(CURDIR)/$(VENV) uv pip sync --require-hashes requirements.lock && \
+		VIRTUAL_ENV=$(CURDIR)/$(VENV) uv pip install --quiet --no-deps --no-build-isolation -e .; \
+	else \
+		$(PYTHON) -m venv $(VENV) && \
+		$(VENV)/bin/python -m pip install --quiet --require-hashes -r requirements.lock && \
+		$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .; \
+	fi
+	touch $@

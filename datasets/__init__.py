@@ -1,0 +1,1 @@
+"""Data sets: one file each; the file's stem is the key in ``params.yaml``."""

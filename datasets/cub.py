@@ -1,0 +1,224 @@
+"""Caltech-UCSD Birds 200-2011, from the official directory as it unpacks."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.data.images import ImageFacts, inspect_images
+from wsolbench.data.index import boxes_outside
+from wsolbench.dataset import Contents, Item, SplitName, Truth, WsolDataset
+from wsolbench.errors import DataError, SettingsError
+
+__all__ = ["ROOT_VARIABLE", "Cub"]
+
+ROOT_VARIABLE = "WSOLBENCH_CUB_ROOT"
+V = TypeVar("V")
+
+_FOLDER = "CUB_200_2011"
+_HOW_TO = (
+    "Download CUB_200_2011.tgz (1.1 GB) from https://data.caltech.edu/records/65de6-vp158, unpack it, and set "
+    f"datasets.cub.root in params.yaml (or the environment variable {ROOT_VARIABLE}) to the directory that holds "
+    f"{_FOLDER}."
+)
+
+
+@dataclass(frozen=True)
+class _Record:
+    path: str
+    label: int
+    is_train: bool
+    box: tuple[float, float, float, float]
+    box_line: int
+
+
+@dataclass(frozen=True)
+class _Line:
+    number: int
+    fields: list[str]
+
+
+class Cub(WsolDataset):
+    """CUB-200-2011: birds with one box each.
+
+    ``test`` is the official test split. ``train`` is the official training split, less the images of ``val`` that
+    ``holdout`` takes from it: per class those whose id has the lowest sha256, a choice that needs no list and no seed.
+    The image id is the path in ``images.txt``; boxes ``x y width height`` become ``x, y, x + width, y + height``.
+
+    Source: C. Wah et al., The Caltech-UCSD Birds-200-2011 Dataset, CNS-TR-2011-001.
+
+    Args:
+        root: directory that holds ``CUB_200_2011``, relative to the working directory or absolute; the environment
+            variable ``WSOLBENCH_CUB_ROOT`` takes precedence.
+        val: ``holdout`` takes ``val`` out of the training images; ``none`` trains on all of them and leaves ``val``
+            empty: then no threshold can be chosen on it.
+        holdout_per_class: images of each class that ``holdout`` takes, 1 or more.
+
+    Raises:
+        SettingsError: ``holdout_per_class`` is below 1.
+    """
+
+    title = "CUB-200-2011"
+    reference = "Wah et al. 2011, CNS-TR-2011-001; non-commercial research and education"
+    traits: ClassVar[frozenset[str]] = frozenset({"boxes"})
+
+    def __init__(
+        self, root: str | None = None, val: Literal["holdout", "none"] = "holdout", holdout_per_class: int = 5
+    ) -> None:
+        if holdout_per_class < 1:
+            raise SettingsError(
+                f"datasets.cub.holdout_per_class: {holdout_per_class} would leave 'val' empty; "
+                "give 1 or more, or set datasets.cub.val to none to train on all images without a 'val' split"
+            )
+        self._root = root
+        self._val = val
+        self._holdout = holdout_per_class
+
+    def contents(self, directory: Path) -> Contents:  # noqa: ARG002 - nothing is generated
+        """Read the official text files, check them against each other and decode every image once.
+
+        Raises:
+            DataError: the directory or a file is missing, files contradict each other, an image is missing or
+                damaged, or a box lies outside its image; the message names file and line.
+        """
+        base = self._base()
+        class_names, records = _read_records(base)
+        val = self._val_paths(class_names, records)
+        facts = inspect_images(base / "images", [record.path for record in records])
+        items, truth = [], {}
+        for record, fact in zip(records, facts, strict=True):
+            split: SplitName = "test" if not record.is_train else "val" if record.path in val else "train"
+            items.append(
+                Item(record.path, record.path, record.label, fact.width, fact.height, split, sha256=fact.sha256)
+            )
+            if split != "train":
+                truth[record.path] = Truth(_checked_box(base, record, fact))
+        return Contents(class_names, items, truth)
+
+    def image_root(self, directory: Path) -> Path:  # noqa: ARG002 - images stay where they were unpacked
+        """Return ``<root>/CUB_200_2011/images``.
+
+        Raises:
+            DataError: no root is set, or it does not hold the directory.
+        """
+        return self._base() / "images"
+
+    def _base(self) -> Path:
+        root = os.environ.get(ROOT_VARIABLE) or self._root
+        if not root:
+            raise DataError(f"the images of CUB are not configured. {_HOW_TO}")
+        where = Path(root).expanduser()
+        if not (where / _FOLDER).is_dir():
+            inside = " You named that directory itself: name its parent." if (where / "images.txt").is_file() else ""
+            raise DataError(f"{where} does not hold a directory {_FOLDER}.{inside} {_HOW_TO}")
+        return where / _FOLDER
+
+    def _val_paths(self, class_names: list[str], records: list[_Record]) -> set[str]:
+        if self._val == "none":
+            return set()
+        by_class: dict[int, list[str]] = {label: [] for label in range(len(class_names))}
+        for record in records:
+            if record.is_train:
+                by_class[record.label].append(record.path)
+        chosen: set[str] = set()
+        for label, paths in by_class.items():
+            if len(paths) <= self._holdout:
+                raise DataError(
+                    f"class '{class_names[label]}' has {len(paths)} training images, of which "
+                    f"datasets.cub.holdout_per_class would take {self._holdout} and leave none; lower it"
+                )
+            chosen.update(sorted(paths, key=_sha256)[: self._holdout])
+        return chosen
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read_records(base: Path) -> tuple[list[str], list[_Record]]:
+    classes = _read_table(base / "classes.txt", 1)
+    labels = {class_id: label for label, class_id in enumerate(classes)}
+    images = _read_table(base / "images.txt", 1)
+    label_lines = _matching(base / "image_class_labels.txt", 1, images)
+    split_lines = _matching(base / "train_test_split.txt", 1, images)
+    box_lines = _matching(base / "bounding_boxes.txt", 4, images)
+    records = []
+    for image_id, line in images.items():
+        label = _choice(base / "image_class_labels.txt", label_lines[image_id], labels, "a class id of classes.txt")
+        is_train = _choice(base / "train_test_split.txt", split_lines[image_id], {"0": False, "1": True}, "0 or 1")
+        box = _numbers(base / "bounding_boxes.txt", box_lines[image_id])
+        records.append(_Record(line.fields[0], label, is_train, box, box_lines[image_id].number))
+    return [line.fields[0] for line in classes.values()], records
+
+
+def _read_table(path: Path, columns: int) -> dict[str, _Line]:
+    """Read ``id value ...`` lines by id."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; unpack CUB_200_2011.tgz again") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read ({error}); unpack CUB_200_2011.tgz again") from None
+    table: dict[str, _Line] = {}
+    for number, row in enumerate(text.splitlines(), 1):
+        fields = row.split()
+        if not fields:
+            continue
+        if len(fields) != columns + 1:
+            raise DataError(f"{path}:{number}: expected an id and {columns} value(s), found {row!r}")
+        if fields[0] in table:
+            raise DataError(f"{path}:{number}: id {fields[0]} occurs for the second time; remove one of the lines")
+        table[fields[0]] = _Line(number, fields[1:])
+    if not table:
+        raise DataError(f"{path} is empty; unpack CUB_200_2011.tgz again")
+    return table
+
+
+def _matching(path: Path, columns: int, images: Mapping[str, _Line]) -> dict[str, _Line]:
+    table = _read_table(path, columns)
+    for image_id, line in table.items():
+        if image_id not in images:
+            raise DataError(
+                f"{path}:{line.number}: id {image_id} is not in images.txt; the files do not belong together"
+            )
+    for image_id, line in images.items():
+        if image_id not in table:
+            raise DataError(
+                f"{path} has {len(table)} lines, images.txt has {len(images)}: id {image_id} "
+                f"(images.txt:{line.number}) is missing; unpack CUB_200_2011.tgz again"
+            )
+    return table
+
+
+def _choice(path: Path, line: _Line, valid: Mapping[str, V], what: str) -> V:
+    try:
+        return valid[line.fields[0]]
+    except KeyError:
+        raise DataError(f"{path}:{line.number}: '{line.fields[0]}' is not {what}; correct the line") from None
+
+
+def _numbers(path: Path, line: _Line) -> tuple[float, float, float, float]:
+    try:
+        x, y, width, height = (float(field) for field in line.fields)
+    except ValueError:
+        found = " ".join(line.fields)
+        raise DataError(f"{path}:{line.number}: 'x y width height' must be numbers, found '{found}'") from None
+    return x, y, width, height
+
+
+def _checked_box(base: Path, record: _Record, fact: ImageFacts) -> NDArray[np.float64]:
+    x, y, width, height = record.box
+    box = np.array([[x, y, x + width, y + height]])
+    if boxes_outside(box, fact.width, fact.height).any():
+        raise DataError(
+            f"{base / 'bounding_boxes.txt'}:{record.box_line}: box {list(record.box)} (x, y, width, height) is empty "
+            f"or lies outside the {fact.width}x{fact.height} image '{record.path}'; correct the line"
+        )
+    return box

@@ -1,0 +1,1 @@
+"""Localization methods: one file each; the file's stem is the key in ``params.yaml``."""

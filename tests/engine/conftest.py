@@ -1,0 +1,55 @@
+"""A prepared data set that a network trains on in a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wsolbench.data.prepare import prepare
+from wsolbench.data.pretrained import place_weights
+from wsolbench.layout import Layout
+from wsolbench.settings import Settings
+
+TRACK = "tiny"
+
+
+@pytest.fixture(scope="session")
+def tiny_settings() -> Settings:
+    return Settings.model_validate(
+        {
+            "methods": {"cam": {}, "adl": {}},
+            "datasets": {"shapes": {"image_size": 48, "num_classes": 3, "train": 22, "val": 6, "test": 7}},
+            "tracks": {
+                TRACK: {
+                    "dataset": "shapes",
+                    "backbone": "convnet",
+                    "resize": 48,
+                    "crop": 40,
+                    "epochs": 2,
+                    "batch": 8,
+                    "lr": 0.05,
+                    "weight_decay": 0.0001,
+                    "head_lr_mult": 1.0,
+                    "schedule": "cosine",
+                }
+            },
+            "run": {"tracks": [TRACK], "methods": ["cam", "adl"], "baselines": ["mask_supervised"], "seeds": [0]},
+            "runtime": {"device": "cpu", "threads": 1},
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def prepared(tiny_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """A root with the data set and (no) weights in place; tests train into copies of its layout."""
+    layout = Layout(tmp_path_factory.mktemp("prepared"))
+    prepare(tiny_settings, "shapes", layout.prepared(TRACK))
+    place_weights("convnet", None, None, layout.weights(TRACK))
+    return layout
+
+
+@pytest.fixture
+def layout(prepared: Layout, tmp_path: Path) -> Layout:
+    (tmp_path / "data").symlink_to(prepared.root / "data")
+    return Layout(tmp_path)

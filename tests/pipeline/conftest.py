@@ -1,0 +1,96 @@
+"""A small copy of the repository in which the real pipeline runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+SOURCES = ["wsolbench", "methods", "datasets", "dvc.yaml", "params.yaml", ".dvcignore"]
+
+# Two small methods on very few, very small images: what is tested is the pipeline, not the numbers.
+SMALL_SHAPES = {"image_size": 48, "num_classes": 3, "train": 24, "val": 9, "test": 9}
+SMALL_TRACK = {"resize": 48, "crop": 48, "epochs": 1, "batch": 8}
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A checkout with its own params and DVC cache."""
+
+    root: Path
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(arguments, cwd=self.root, env=self.environment(), capture_output=True, text=True)
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def repro(self, *arguments: str) -> list[str]:
+        """Run ``dvc repro -k`` and return the stages that ran, in order."""
+        return stages_in(self.run("dvc", "repro", "-k", *arguments).stdout)
+
+    def start_repro(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            ["dvc", "repro", "-k"], cwd=self.root, env=self.environment(), stdout=subprocess.PIPE, text=True
+        )
+
+    def edit_params(self, **changes: object) -> None:
+        """Set ``a__b__c=value`` as ``a.b.c`` of params.yaml."""
+        yaml = YAML()
+        path = self.root / "params.yaml"
+        params = yaml.load(path.read_text())
+        for name, value in changes.items():
+            *parents, last = name.split("__")
+            block = params
+            for parent in parents:
+                block = block[parent]
+            block[last] = value
+        with path.open("w") as stream:
+            yaml.dump(params, stream)
+
+    def environment(self) -> dict[str, str]:
+        binaries = Path(sys.executable).parent
+        return os.environ | {
+            "PATH": f"{binaries}:{os.environ['PATH']}",
+            "PYTHONPATH": str(self.root),
+            "OMP_NUM_THREADS": "1",
+        }
+
+
+def stages_in(output: str) -> list[str]:
+    return re.findall(r"^Running stage '([^']+)'", output, flags=re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    root = tmp_path_factory.mktemp("checkout")
+    for name in SOURCES:
+        source = Path(name)
+        if source.is_dir():
+            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, root / name)
+    # The editable install maps these two to the original checkout; the copy must find its own.
+    (root / "wsolbench" / "methods").symlink_to("../methods")
+    (root / "wsolbench" / "datasets").symlink_to("../datasets")
+    (root / ".dvc").mkdir()
+    (root / ".dvc" / "config").write_text(
+        "[core]\n    analytics = false\n    check_update = false\n    no_scm = true\n"
+    )
+    made = Pipeline(root)
+    made.edit_params(
+        datasets__shapes=SMALL_SHAPES,
+        methods={"cam": {}, "adl": {}},
+        run__methods=["cam", "adl"],
+        run__baselines=[],
+        run__seeds=[0],
+        evaluate__gallery=2,
+        **{"tracks__shapes-convnet__" + key: value for key, value in SMALL_TRACK.items()},
+    )
+    return made

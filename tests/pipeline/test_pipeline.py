@@ -1,0 +1,122 @@
+"""The pipeline as its users drive it. The tests of this file build on one another's state, in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.conftest import Pipeline
+
+pytestmark = pytest.mark.slow
+
+TRACK = "shapes-convnet"
+REPORTS = [f"report@{TRACK}", "summary"]
+
+
+def stages_of(method: str) -> list[str]:
+    return [f"train@{TRACK}-{method}-0", f"evaluate@{TRACK}-{method}-0"]
+
+
+def metrics(pipeline: Pipeline, method: str) -> dict[str, object]:
+    path = pipeline.root / f"results/metrics/{TRACK}/{TRACK}-{method}-0.json"
+    found: dict[str, object] = json.loads(path.read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def finished(pipeline: Pipeline) -> Pipeline:
+    """The pipeline after its first run."""
+    ran = pipeline.repro()
+    assert sorted(ran) == sorted(
+        [f"prepare@{TRACK}", f"weights@{TRACK}", *stages_of("cam"), *stages_of("adl"), *REPORTS]
+    )
+    return pipeline
+
+
+def test_one_command_goes_from_nothing_to_tables_and_plots(finished: Pipeline) -> None:
+    assert metrics(finished, "cam")["status"] == "ok"
+    tables = finished.root / "results" / "tables"
+    assert "CAM" in (tables / f"{TRACK}.md").read_text()
+    assert (tables / f"{TRACK}.csv").is_file()
+    plots = {path.name for path in (finished.root / "results" / "plots" / TRACK).iterdir()}
+    assert {name for name in plots if name.endswith(".svg")}
+    assert (finished.root / "results" / "summary.md").is_file()
+
+
+def test_nothing_runs_twice(finished: Pipeline) -> None:
+    assert finished.repro() == []
+
+
+def test_a_new_method_is_one_file_and_one_line_and_runs_only_its_own_stages(finished: Pipeline) -> None:
+    source = (finished.root / "methods" / "cam.py").read_text()
+    (finished.root / "methods" / "mine.py").write_text(source.replace('title = "CAM"', 'title = "Mine"'))
+    params = finished.root / "params.yaml"
+    before = params.read_text()
+    params.write_text(before.replace("  adl: {}\n", "  adl: {}\n  mine: {}\n").replace("- adl\n", "- adl\n  - mine\n"))
+    assert finished.repro() == [*stages_of("mine"), *REPORTS]
+    assert metrics(finished, "mine")["title"] == "Mine"
+
+
+def test_changing_one_methods_argument_runs_only_its_stages(finished: Pipeline) -> None:
+    finished.edit_params(methods__adl={"args": {"drop_rate": 0.5}})
+    ran = finished.repro()
+    assert ran[:2] == stages_of("adl")
+    assert set(ran) <= {*stages_of("adl"), *REPORTS}
+
+
+def test_deleting_one_result_rebuilds_just_that_with_the_same_bytes(finished: Pipeline) -> None:
+    path = finished.root / f"results/metrics/{TRACK}/{TRACK}-cam-0.json"
+    before = path.read_bytes()
+    path.unlink()
+    assert finished.repro() == [f"evaluate@{TRACK}-cam-0"]
+    assert path.read_bytes() == before
+
+
+def test_training_again_gives_the_same_bytes(finished: Pipeline) -> None:
+    folder = finished.root / f"results/runs/{TRACK}-adl-0"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    finished.run("dvc", "repro", "-f", "-s", "--no-run-cache", f"train@{TRACK}-adl-0")
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(before) == {"checkpoint.safetensors", "maps.npz", "history.csv", "run.yaml"}
+    assert after == before
+
+
+def test_a_killed_run_leaves_a_tree_that_the_next_repro_completes(finished: Pipeline) -> None:
+    finished.edit_params(methods__adl={"args": {"drop_rate": 0.25}})
+    work = finished.root / ".wsolbench" / "work" / f"{TRACK}-adl-0"
+    process = finished.start_repro()
+    wait_until(work.exists)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for pid in [*map(int, children), process.pid]:
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+    assert not (finished.root / f"results/runs/{TRACK}-adl-0").exists()
+    time.sleep(1)  # an orphaned trainer, if the kill missed it, would still hold the run's lock
+    ran = finished.repro()
+    assert ran[:2] == stages_of("adl")
+    assert not work.exists()
+    assert finished.repro() == []
+
+
+def test_a_missing_data_set_stops_its_own_track_only(finished: Pipeline) -> None:
+    finished.edit_params(run__tracks=[TRACK, "cub-mobilenet_v1"], methods__cam={"args": {}})
+    done = finished.run("dvc", "repro", "-k", check=False)
+    assert done.returncode != 0
+    assert "CUB_200_2011" in done.stderr
+    assert "datasets.cub.root" in done.stderr
+    assert finished.run("dvc", "status", f"report@{TRACK}").stdout.strip().endswith("up to date.")
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
+        time.sleep(0.02)

@@ -1,0 +1,103 @@
+"""Results of runs that never happened, in the layout of real ones."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from wsolbench.layout import Layout
+from wsolbench.settings import EvaluateSettings, RunSettings, Settings, Track
+
+TRACK = Track(
+    dataset="pictures", backbone="net", resize=32, crop=32, epochs=1, batch=1, lr=0.1, weight_decay=0, head_lr_mult=1,
+    schedule="cosine",
+)  # fmt: skip
+
+
+@dataclass
+class Repository:
+    """A root directory to put fabricated results into, and the settings that name them."""
+
+    root: Path
+    methods: list[str] = field(default_factory=lambda: ["alpha"])
+    baselines: list[str] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    tracks: list[str] = field(default_factory=lambda: ["toy"])
+    gallery: int = 3
+
+    @property
+    def settings(self) -> Settings:
+        """Settings without the registry's check, so that any name may stand for a method."""
+        return Settings.model_construct(
+            methods={},
+            datasets={},
+            tracks=dict.fromkeys(self.tracks, TRACK),
+            run=RunSettings(tracks=self.tracks, methods=self.methods, baselines=self.baselines, seeds=self.seeds),
+            evaluate=EvaluateSettings(gallery=self.gallery),
+        )
+
+    def metrics(self, method: str, seed: int = 0, track: str = "toy") -> Path:
+        return Layout(self.root).metrics(track, f"{track}-{method}-{seed}")
+
+    def write(self, method: str, seed: int, level: float, track: str = "toy", **changes: Any) -> None:
+        """Write metrics, curve and strip of a run whose accuracies lie around ``level`` percent."""
+        key = f"{track}-{method}-{seed}"
+        layout = Layout(self.root)
+        content = metrics_file(key, track, method, seed, level) | changes
+        _put(layout.metrics(track, key), json.dumps(content).encode())
+        if content["status"] == "ok":
+            _curve(layout.curves(track, key), content["threshold"]["oracle"], content["gt_known"]["oracle"])
+            _strip(layout.thumbnails(track, key), self.gallery, key)
+
+    def skip(self, method: str, seed: int, reason: str, track: str = "toy", **changes: Any) -> None:
+        """Write the metrics file of a run that its method refused."""
+        key = f"{track}-{method}-{seed}"
+        content = {"status": "skipped", "key": key, "track": track, "method": method, "seed": seed, "reason": reason}
+        _put(Layout(self.root).metrics(track, key), json.dumps(content | changes).encode())
+
+
+def metrics_file(key: str, track: str, method: str, seed: int, level: float) -> dict[str, Any]:
+    """Return the content of a metrics file as the evaluation writes it."""
+    at = {"fixed": level - 8, "val": level - 1, "oracle": level, "published": None}
+    per_iou = {"iou30": min(level + 20, 100), "iou50": level, "iou70": level / 2, "mean": level * 0.9}
+    return {
+        "status": "ok", "key": key, "track": track, "dataset": "pictures", "backbone": "net", "method": method,
+        "title": method.title(), "method_status": "published", "recipe": "common", "seed": seed, "weights": None,
+        "protocol": "choe2020", "images": {"val": 240, "test": 400}, "cls": {"top1": 97.5, "top5": 100.0},
+        "threshold": {"fixed": 0.2, "val": 0.30 + 0.01 * seed, "oracle": 0.36, "published": None},
+        "gt_known": at, "top1_loc": {name: value and value - 2 for name, value in at.items()}, "top5_loc": at,
+        "max_box_acc": level, "regret": 1.0, "max_box_acc_v2": per_iou, "max_box_acc_v2_val": per_iou,
+        "px_ap": level + 5,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Callable[..., Repository]:
+    return lambda **settings: Repository(tmp_path, **settings)
+
+
+def _curve(path: Path, best: float, top: float) -> None:
+    threshold = np.arange(100) / 100
+    accuracy = np.clip(top * np.exp(-(((threshold - best) / 0.25) ** 2)), 0, 100)
+    columns = ("box_acc_iou30", "box_acc_iou50", "box_acc_iou70", "multi_box_acc_iou50", "val_box_acc_iou50")
+    frame = pd.DataFrame({"threshold": threshold, **dict.fromkeys(columns, accuracy)})
+    _put(path, frame.to_csv(index=False).encode())
+
+
+def _strip(path: Path, images: int, key: str) -> None:
+    seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big")
+    blocks = np.random.default_rng(seed).integers(60, 200, (4, 4 * images, 3), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(blocks.repeat(28, axis=0).repeat(28, axis=1)).save(path)
+
+
+def _put(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)

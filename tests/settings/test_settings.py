@@ -1,0 +1,142 @@
+"""``params.yaml``: what is accepted, and what an error says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wsolbench.errors import SettingsError
+from wsolbench.settings import Settings, read_settings, validated_arguments
+
+MINIMAL = """
+methods: &all_methods
+  cam: {}
+  adl: {args: {gamma: 0.8}, tracks: {small: {recipe: published, args: {drop_rate: 0.5}, train: {lr: 0.1}}}}
+datasets:
+  shapes: {}
+tracks:
+  small:
+    dataset: shapes
+    backbone: convnet
+    resize: 32
+    crop: 32
+    epochs: 1
+    batch: 4
+    lr: 0.05
+    weight_decay: 0.0
+    head_lr_mult: 1.0
+    schedule: cosine
+run:
+  tracks: [small]
+  methods: *all_methods
+  seeds: [0]
+"""
+
+
+def settings_from(tmp_path: Path, text: str) -> Settings:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return read_settings(path)
+
+
+def test_the_committed_params_are_valid() -> None:
+    settings = read_settings(Path("params.yaml"))
+    assert settings.run.tracks == ["shapes-convnet"]
+
+
+def test_run_methods_may_be_the_alias_of_the_methods_mapping(tmp_path: Path) -> None:
+    assert settings_from(tmp_path, MINIMAL).run.methods == ["cam", "adl"]
+
+
+def test_a_method_on_a_track_overrides_arguments_and_recipe(tmp_path: Path) -> None:
+    run = settings_from(tmp_path, MINIMAL).resolve("small-adl-3")
+    assert (run.track_name, run.method, run.seed) == ("small", "adl", 3)
+    assert run.on_track.args == {"gamma": 0.8, "drop_rate": 0.5}
+    assert run.track.lr == 0.1
+    assert run.on_track.recipe == "published"
+
+
+def test_exponents_without_a_point_are_numbers(tmp_path: Path) -> None:
+    settings = settings_from(tmp_path, MINIMAL.replace("lr: 0.05", "lr: 1e-3"))
+    assert settings.tracks["small"].lr == 0.001
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("    epochs: 1", "    epoch: 1", "tracks.small: unknown key 'epoch'; did you mean 'epochs'?"),
+        ("    epochs: 1\n", "", "tracks.small.epochs: Field required"),
+        ("    epochs: 1", "    epochs: ten", "tracks.small.epochs: Input should be a valid integer"),
+        ("    epochs: 1", "    epochs: 0", "tracks.small.epochs: Input should be greater than 0"),
+        ("    crop: 32", "    crop: 33", "crop 33 is larger than resize 32"),
+        ("schedule: cosine", "schedule: step", "schedule 'step' needs step_epochs"),
+        ("schedule: cosine", "schedule: cosine\n    step_epochs: 3", "step_epochs does nothing"),
+        ("schedule: cosine", "schedule: linear", "tracks.small.schedule"),
+        ("  cam: {}", "  camm: {}", "methods: unknown name 'camm'; did you mean 'cam'?"),
+        ("tracks: [small]", "tracks: [smal]", "run.tracks: unknown name 'smal'; did you mean 'small'?"),
+        ("dataset: shapes", "dataset: shape", "tracks.small.dataset: unknown name 'shape'; did you mean 'shapes'?"),
+        ("backbone: convnet", "backbone: convnett", "did you mean 'convnet'?"),
+        ("{small: {recipe", "{smal: {recipe", "methods.adl.tracks: unknown name 'smal'; did you mean 'small'?"),
+        ("seeds: [0]", "seeds: [0]\n  baselines: [mask_supervise]", "did you mean 'mask_supervised'?"),
+        ("run:\n", "run: [\n", "is not valid YAML"),
+    ],
+)
+def test_an_error_names_file_key_and_what_would_be_right(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    assert old in MINIMAL
+    with pytest.raises(SettingsError) as caught:
+        settings_from(tmp_path, MINIMAL.replace(old, new))
+    assert expected in str(caught.value)
+    assert "params.yaml" in str(caught.value)
+
+
+def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
+    text = MINIMAL.replace("epochs: 1", "epochs: ten").replace("batch: 4", "batch: four")
+    with pytest.raises(SettingsError, match=r"epochs.*\n.*batch"):
+        settings_from(tmp_path, text)
+
+
+def test_an_override_of_an_unknown_recipe_field_is_an_error(tmp_path: Path) -> None:
+    settings = settings_from(tmp_path, MINIMAL.replace("train: {lr: 0.1}", "train: {lrr: 0.1}"))
+    with pytest.raises(
+        SettingsError, match=r"methods\.adl\.tracks\.small\.train: unknown key 'lrr'; did you mean 'lr'"
+    ):
+        settings.resolve("small-adl-0")
+
+
+@pytest.mark.parametrize("key", ["small-cam", "small-cam-x", "cam-0", "smal-cam-0", "small-camm-0"])
+def test_a_run_that_does_not_exist_is_an_error(tmp_path: Path, key: str) -> None:
+    with pytest.raises(SettingsError, match=key.split("-", maxsplit=1)[0]):
+        settings_from(tmp_path, MINIMAL).resolve(key)
+
+
+def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="run wsolbench from the repository's root"):
+        read_settings(tmp_path / "params.yaml")
+
+
+class _Component:
+    def __init__(
+        self, given: object, *, ratio: float, points: tuple[str, ...] = (), folder: Path | None = None
+    ) -> None:
+        self.arguments = (given, ratio, points, folder)
+
+
+def test_arguments_are_converted_to_the_signature() -> None:
+    found = validated_arguments(_Component, {"ratio": 1, "points": ["a"], "folder": "x"}, "methods.m.args", given=1)
+    assert found == {"ratio": 1.0, "points": ("a",), "folder": Path("x")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"ratio": 1.0, "point": []}, "unknown key 'point'; did you mean 'points'?"),
+        ({}, "methods.m.args.ratio: Field required"),
+        ({"ratio": "much"}, "methods.m.args.ratio"),
+        ({"ratio": 1.0, "given": 3}, "unknown key 'given'"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments: dict[str, object], expected: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        validated_arguments(_Component, arguments, "methods.m.args", given=1)
+    assert expected in str(caught.value)

@@ -1,0 +1,56 @@
+"""The contract of a baseline."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from wsolbench.dataset import Split
+from wsolbench.scoremaps import StoredMaps
+from wsolbench.settings import Run, RuntimeSettings
+
+__all__ = ["Baseline", "BaselineInputs"]
+
+
+@dataclass(frozen=True)
+class BaselineInputs:
+    """What a baseline may use.
+
+    Attributes:
+        run: track (with its recipe), baseline and seed.
+        train_size: number of images of the weakly supervised split, whose truth nobody has.
+        val: images with truth.
+        test: images whose truth only the evaluation reads.
+        image_root: folder that item and mask paths are relative to.
+        weights_file: pretrained weights of the track's backbone, or None.
+        runtime: device and threads.
+        work: scratch directory.
+    """
+
+    run: Run
+    train_size: int
+    val: Split
+    test: Split
+    image_root: Path
+    weights_file: Path | None
+    runtime: RuntimeSettings
+    work: Path
+
+
+class Baseline(ABC):
+    """Something to compare methods against that is not one of them.
+
+    Attributes:
+        title: name in tables and plots.
+        reference: what it is, or where it comes from.
+    """
+
+    title: ClassVar[str]
+    reference: ClassVar[str]
+
+    @abstractmethod
+    def maps(self, inputs: BaselineInputs) -> Mapping[str, StoredMaps]:
+        """Return maps of ``val`` (of those images that may choose the threshold) and of all of ``test``."""

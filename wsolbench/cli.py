@@ -1,0 +1,151 @@
+"""The command line: thin, one function per command."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from wsolbench import __version__
+from wsolbench.errors import SettingsError, WsolbenchError, nearest
+from wsolbench.layout import Layout
+from wsolbench.settings import Settings, read_settings
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help=(
+        "A reproducible benchmark of weakly supervised object localization.\n\n"
+        "`dvc repro -k` (or `make benchmark`) runs all stages that are out of date, in order: prepare, weights, train, "
+        "evaluate, baseline, report, summary. Each stage is also a command below, for one track or one run. "
+        "A track (`shapes-convnet`) is a data set with a backbone and a recipe; a run (`shapes-convnet-cam-0`) is a "
+        "track with a method and a seed. All choices stand in params.yaml."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+TrackName = Annotated[str, typer.Argument(help="Key of `tracks` in params.yaml, for instance shapes-convnet.")]
+RunKey = Annotated[str, typer.Argument(help="`<track>-<method>-<seed>`, for instance shapes-convnet-cam-0.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Parallel jobs; by default one per CPU core.")]
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command("list")
+def list_components(
+    kind: Annotated[
+        Literal["methods", "datasets", "backbones", "baselines", "tracks", "runs"] | None,
+        typer.Argument(help="What to list; everything if left out."),
+    ] = None,
+) -> None:
+    """Show the methods, data sets, backbones, baselines, tracks and runs that there are."""
+    from wsolbench.listing import print_listing  # noqa: PLC0415 - imports torch
+
+    print_listing(read_settings(), kind)
+
+
+@app.command()
+def prepare(track: TrackName) -> None:
+    """Look the data set of a TRACK over, check it, and write its index to data/TRACK."""
+    from wsolbench.data.prepare import prepare as run_prepare  # noqa: PLC0415
+
+    settings = read_settings()
+    _known_track(settings, track)
+    run_prepare(settings, settings.tracks[track].dataset, Layout().prepared(track))
+
+
+@app.command()
+def weights(track: TrackName) -> None:
+    """Find, check and place the pretrained weights of a TRACK's backbone in data/weights/TRACK."""
+    from wsolbench.data.pretrained import place_weights  # noqa: PLC0415
+
+    settings = read_settings()
+    _known_track(settings, track)
+    chosen = settings.tracks[track]
+    root = Path(settings.weights.root) if settings.weights.root else None
+    place_weights(chosen.backbone, chosen.weights, root, Layout().weights(track))
+
+
+@app.command()
+def train(
+    run: RunKey,
+    device: Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Overrides runtime.device.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Overrides runtime.threads.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Overrides runtime.workers.")] = None,
+) -> None:
+    """Train a RUN and store its checkpoint and localization maps in results/runs/RUN."""
+    settings = read_settings()
+    resolved = settings.resolve(run)
+    given = {"device": device, "threads": threads, "workers": workers}
+    runtime = settings.runtime.model_copy(update={name: value for name, value in given.items() if value is not None})
+    from wsolbench.engine.trainer import train as run_train  # noqa: PLC0415 - imports torch, after the settings hold
+
+    run_train(resolved, settings.model_copy(update={"runtime": runtime}), Layout())
+
+
+@app.command()
+def evaluate(run: RunKey, jobs: Jobs = None) -> None:
+    """Turn the stored maps of a RUN into metrics, curves, per-image results and gallery pictures."""
+    from wsolbench.metrics.evaluate import evaluate_key  # noqa: PLC0415
+
+    evaluate_key(read_settings(), run, Layout(), jobs)
+
+
+@app.command()
+def baseline(run: RunKey, jobs: Jobs = None) -> None:
+    """Fit and evaluate a baseline: RUN is <track>-<baseline>-<seed>."""
+    from wsolbench.baselines.stage import run_baseline  # noqa: PLC0415 - imports torch
+
+    run_baseline(read_settings(), run, Layout(), jobs)
+
+
+@app.command()
+def report(track: TrackName) -> None:
+    """Write the table, plots and gallery of a TRACK from its git-tracked results."""
+    from wsolbench.report.build import write_report  # noqa: PLC0415
+
+    settings = read_settings()
+    _known_track(settings, track)
+    write_report(settings, track, Path())
+
+
+@app.command()
+def summary() -> None:
+    """Write results/summary.md over all tracks of `run`."""
+    from wsolbench.report.build import write_summary  # noqa: PLC0415
+
+    write_summary(read_settings(), Path())
+
+
+@app.command()
+def doctor() -> None:
+    """Check the environment, data roots, weights and params.yaml, and say what to do about what is wrong."""
+    from wsolbench.doctor import run_checks  # noqa: PLC0415 - imports torch
+
+    raise typer.Exit(run_checks(Path()))
+
+
+def main() -> None:
+    """Run the command line; errors meant for the user are printed without a traceback, with exit status 1."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        app()
+    except WsolbenchError as error:
+        typer.secho(f"wsolbench: {error}", fg=typer.colors.RED, err=True)
+        sys.exit(1)
+
+
+def _known_track(settings: Settings, track: str) -> None:
+    if track not in settings.tracks:
+        raise SettingsError(f"params.yaml: tracks has no '{track}'; {nearest(track, settings.tracks)}")

@@ -1,0 +1,188 @@
+"""Image files to RGB arrays: decoding, checking and the one resizing rule.
+
+Pixels are those of the stored raster. An EXIF orientation is *not* applied: the annotations of the public data sets,
+their published sizes and the loaders of the literature all refer to the raster as it is stored, and a turned picture
+would no longer fit its boxes. Grey, palette and CMYK files become RGB; transparent pixels are laid over black, because
+what is stored under them is arbitrary. Greys of 16 or more bits are refused: their range is not known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import struct
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from wsolbench.data.progress import track
+from wsolbench.dataset import Item, Split
+from wsolbench.errors import DataError
+
+__all__ = ["ImageFacts", "inspect_images", "load_resized", "read_image", "resize", "summarised"]
+
+_OPAQUE = {"1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB", "HSV"}
+_TRANSPARENT = {"LA", "La", "PA", "RGBA", "RGBa"}
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What an index needs to know of an image file.
+
+    Attributes:
+        width: pixels.
+        height: pixels.
+        sha256: hex digest of the file.
+    """
+
+    width: int
+    height: int
+    sha256: str
+
+
+def read_image(path: Path, item: Item | None = None) -> NDArray[np.uint8]:
+    """Decode an image file, all of it.
+
+    Args:
+        path: the file.
+        item: its row of the index; where given, the file must still have the digest and size that it names.
+
+    Returns:
+        ``(H, W, 3)`` uint8 RGB.
+
+    Raises:
+        DataError: the file is missing, truncated, not an image, of more than 8 bits, or no longer what was indexed.
+    """
+    data = _read_bytes(path)
+    if item is not None and item.sha256 and hashlib.sha256(data).hexdigest() != item.sha256:
+        raise DataError(f"{path}: the file has changed since prepare indexed it; run `dvc repro` to index it again")
+    image = _decode(path, data)
+    if item is not None and image.shape[:2] != (item.height, item.width):
+        height, width = image.shape[:2]
+        raise DataError(
+            f"{path}: the image is {width}x{height} pixels, the index says {item.width}x{item.height}; "
+            "run `dvc repro` to index it again"
+        )
+    return image
+
+
+def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize with PIL's antialiased bilinear filter, the rule for every image that a network sees.
+
+    It is what ``torchvision.transforms.Resize`` does to a PIL image, and so the recipe of the field. OpenCV's
+    bilinear filter does not smooth when it shrinks and differs by up to 27 grey levels.
+
+    Args:
+        image: ``(H, W, 3)`` uint8.
+        size: new height and width in pixels.
+
+    Returns:
+        ``(height, width, 3)`` uint8; the aspect is not kept.
+    """
+    height, width = size
+    if image.shape[:2] == size:
+        return image
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def load_resized(split: Split, image_root: Path, side: int, *, threads: int) -> NDArray[np.uint8]:
+    """Decode all images of a split once and keep them resized, for splits that fit in memory.
+
+    Args:
+        split: images to load, in index order.
+        image_root: folder that their paths are relative to.
+        side: height and width in pixels of the result.
+        threads: decoding threads; the result does not depend on it.
+
+    Returns:
+        ``(N, side, side, 3)`` uint8 RGB.
+
+    Raises:
+        DataError: an image is missing, damaged or not the indexed one.
+    """
+    out = np.empty((len(split), side, side, 3), np.uint8)
+
+    def load(position: int) -> None:
+        item = split.items[position]
+        out[position] = resize(read_image(image_root / item.path, item), (side, side))
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        for _ in track(pool.map(load, range(len(split))), len(split), f"loading {split.name} images"):
+            pass
+    return out
+
+
+def inspect_images(root: Path, paths: Sequence[str], *, threads: int | None = None) -> list[ImageFacts]:
+    """Decode every image once, so that damage is found before training and not in its fifth hour.
+
+    Args:
+        root: folder that the paths are relative to.
+        paths: image files.
+        threads: decoding threads; None for one per processor.
+
+    Returns:
+        Size and digest of each image, in the given order.
+
+    Raises:
+        DataError: images are missing or unreadable; lists the first 10 and says how many there are.
+    """
+
+    def look(path: str) -> ImageFacts | DataError:
+        try:
+            data = _read_bytes(root / path)
+            height, width = _decode(root / path, data).shape[:2]
+        except DataError as error:
+            return error
+        return ImageFacts(width, height, hashlib.sha256(data).hexdigest())
+
+    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+        found = list(track(pool.map(look, paths), len(paths), "checking images"))
+    problems = [str(entry) for entry in found if isinstance(entry, DataError)]
+    if problems:
+        raise DataError(f"{len(problems)} of {len(paths)} images cannot be used:\n{summarised(problems)}")
+    return [entry for entry in found if isinstance(entry, ImageFacts)]
+
+
+def summarised(lines: Sequence[str]) -> str:
+    """Return the first 10 lines, indented, and how many more there are."""
+    shown = [f"  {line}" for line in lines[:_SHOWN]]
+    if len(lines) > _SHOWN:
+        shown.append(f"  ... and {len(lines) - _SHOWN} more")
+    return "\n".join(shown)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path}: the image file is missing; restore it") from None
+    except OSError as error:
+        raise DataError(f"{path}: the image file cannot be read ({error.strerror})") from None
+
+
+def _decode(path: Path, data: bytes) -> NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            return np.asarray(_rgb(path, image))
+    except _BROKEN as error:
+        raise DataError(
+            f"{path}: the image is truncated, damaged or not an image ({error}); restore it from its source"
+        ) from None
+
+
+def _rgb(path: Path, image: Image.Image) -> Image.Image:
+    if image.mode in _TRANSPARENT or (image.mode in _OPAQUE and "transparency" in image.info):
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, (0, 0, 0, 255)), layer).convert("RGB")
+    if image.mode not in _OPAQUE:
+        raise DataError(f"{path}: pixels of mode '{image.mode}' (more than 8 bits) are not read; convert it to 8 bits")
+    return image.convert("RGB")

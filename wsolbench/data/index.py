@@ -1,0 +1,191 @@
+"""The index of a prepared data set: two Parquet files and a digest.
+
+``index.parquet`` has one row per image (id, path, label, width, height, split, sha256) and is what training depends on.
+``truth.parquet`` has boxes and mask names of ``val`` and ``test`` and is opened by evaluation, threshold choice and the
+supervised bound only. Boxes of ``train`` are written nowhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from wsolbench.dataset import SPLITS, Contents, Item, Split, SplitName, Truth
+from wsolbench.errors import DataError
+
+__all__ = ["INDEX_FILE", "TRUTH_FILE", "boxes_outside", "file_sha256", "read_split", "write_index"]
+
+INDEX_FILE = "index.parquet"
+TRUTH_FILE = "truth.parquet"
+_NEEDED: tuple[SplitName, ...] = ("train", "test")  # a data set may do without `val`, then no threshold is chosen on it
+_BOX_SLACK = 1.0  # pixels that a box may reach over the border: annotators' rounding
+
+
+def file_sha256(path: Path) -> str:
+    """Return the hex sha256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def boxes_outside(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:
+    """Return which boxes are empty, not finite, or reach more than 1 pixel over the border of their image.
+
+    Args:
+        boxes: ``(n, 4)`` half-open ``x0, y0, x1, y1`` in pixels; annotators round, hence the 1 pixel.
+        width: of the image, pixels.
+        height: of the image, pixels.
+
+    Returns:
+        ``(n,)`` bool.
+    """
+    x0, y0, x1, y1 = boxes.reshape(-1, 4).T
+    bad = (x1 <= x0) | (y1 <= y0) | ~np.isfinite(boxes.reshape(-1, 4)).all(1)
+    bad |= (np.minimum(x0, y0) < -_BOX_SLACK) | (x1 > width + _BOX_SLACK) | (y1 > height + _BOX_SLACK)
+    return np.asarray(bad)
+
+
+def write_index(directory: Path, contents: Contents, image_root: Path) -> str:
+    """Check the contents of a data set and write its index, atomically.
+
+    Args:
+        directory: prepared directory; made if need be.
+        contents: what the data set says it has.
+        image_root: folder of the image files; each is hashed where the item has no digest yet.
+
+    Returns:
+        The digest of the index.
+
+    Raises:
+        DataError: duplicate ids, labels out of range, missing truth, or boxes outside their image.
+    """
+    _check(contents)
+    items = [
+        item if item.sha256 else replace(item, sha256=file_sha256(image_root / item.path)) for item in contents.items
+    ]
+    rows = [asdict(item) for item in items]
+    digest = hashlib.sha256(json.dumps([list(contents.class_names), rows], sort_keys=True).encode()).hexdigest()
+    meta = {"class_names": json.dumps(list(contents.class_names)), "digest": digest}
+    directory.mkdir(parents=True, exist_ok=True)
+    _write(directory / TRUTH_FILE, _truth_rows(items, contents.truth), _TRUTH_SCHEMA, {"digest": digest})
+    _write(directory / INDEX_FILE, rows, _INDEX_SCHEMA, meta)
+    return digest
+
+
+def read_split(directory: Path, split: SplitName, *, with_truth: bool = True) -> Split:
+    """Read one split of a prepared data set.
+
+    Args:
+        directory: prepared directory.
+        split: which split.
+        with_truth: False leaves the truth file closed; training reads ``val`` and ``test`` so. For ``train`` it is
+            never opened.
+
+    Raises:
+        DataError: the index is missing or unreadable, or its two files do not belong together.
+    """
+    table = _read(directory / INDEX_FILE)
+    meta = _meta(table)
+    items = [Item(**row) for row in table.to_pylist() if row["split"] == split]
+    truth: dict[str, Truth] = {}
+    if with_truth and split != "train":
+        truth_table = _read(directory / TRUTH_FILE)
+        if _meta(truth_table)["digest"] != meta["digest"]:
+            raise DataError(f"{directory}: {TRUTH_FILE} and {INDEX_FILE} come from different runs of prepare")
+        truth = {
+            row["id"]: Truth(np.asarray(row["boxes"], np.float64).reshape(-1, 4), row["mask"], row["ignore"])
+            for row in truth_table.to_pylist()
+            if row["split"] == split
+        }
+    return Split(split, items, json.loads(meta["class_names"]), meta["digest"], truth)
+
+
+_INDEX_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("path", pa.string()),
+        ("label", pa.int32()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("split", pa.string()),
+        ("sha256", pa.string()),
+    ]
+)
+_TRUTH_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("split", pa.string()),
+        ("boxes", pa.list_(pa.float64())),
+        ("mask", pa.string()),
+        ("ignore", pa.string()),
+    ]
+)
+
+
+def _check(contents: Contents) -> None:
+    seen: set[str] = set()
+    for item in contents.items:
+        if item.id in seen:
+            raise DataError(f"image id '{item.id}' occurs twice")
+        seen.add(item.id)
+        if item.split not in SPLITS:
+            raise DataError(f"image '{item.id}': unknown split '{item.split}'")
+        if not 0 <= item.label < len(contents.class_names):
+            raise DataError(f"image '{item.id}': label {item.label} is not one of {len(contents.class_names)} classes")
+        if item.split != "train":
+            _check_truth(item, contents.truth.get(item.id))
+    for split in _NEEDED:
+        if not any(item.split == split for item in contents.items):
+            raise DataError(f"split '{split}' is empty; a data set needs images to train on and to test on")
+
+
+def _check_truth(item: Item, truth: Truth | None) -> None:
+    if truth is None or (len(truth.boxes) == 0 and truth.mask is None):
+        raise DataError(f"image '{item.id}' of split '{item.split}' has neither box nor mask")
+    bad = boxes_outside(truth.boxes, item.width, item.height)
+    if bad.any():
+        box = truth.boxes[int(np.argmax(bad))].tolist()
+        raise DataError(
+            f"image '{item.id}': box {box} (x0, y0, x1, y1) is empty or lies outside the "
+            f"{item.width}x{item.height} image; correct it in the annotation file"
+        )
+
+
+def _truth_rows(items: Iterable[Item], truth: Mapping[str, Truth]) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for item in items:
+        if item.split != "train":
+            found = truth[item.id]
+            boxes = found.boxes.reshape(-1).astype(float).tolist()
+            rows.append(
+                {"id": item.id, "split": item.split, "boxes": boxes, "mask": found.mask, "ignore": found.ignore}
+            )
+    return rows
+
+
+def _write(path: Path, rows: Sequence[Mapping[str, object]], schema: pa.Schema, meta: Mapping[str, str]) -> None:
+    table = pa.Table.from_pylist(list(rows), schema=schema.with_metadata(dict(meta)))
+    temporary = path.with_name(path.name + ".tmp")
+    pq.write_table(table, temporary)
+    temporary.replace(path)
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; run `wsolbench prepare {path.parent.name}` first") from None
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path} is damaged ({error}); delete it and run prepare again") from None
+
+
+def _meta(table: pa.Table) -> dict[str, str]:
+    found = table.schema.metadata or {}
+    return {key.decode(): value.decode() for key, value in found.items()}

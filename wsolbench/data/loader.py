@@ -1,0 +1,170 @@
+"""Batches of augmented training images and of plain evaluation images, as uint8.
+
+Order and augmentation are functions of (seed, epoch, image id) alone, so that every method sees the same pictures in
+the same order, and the number of workers changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from wsolbench.data.images import load_resized, read_image, resize
+from wsolbench.data.seeding import generator, image_key
+from wsolbench.dataset import Split
+
+__all__ = [
+    "Batch",
+    "EpochOrder",
+    "Pictures",
+    "SizedDataset",
+    "TrainingSet",
+    "augment",
+    "evaluation_batches",
+    "pictures_of",
+    "training_loader",
+]
+
+Image = NDArray[np.uint8]
+Batch = tuple[Tensor, Tensor, Tensor]
+
+_MEMORY_LIMIT = 4 * 2**30  # bytes of resized pictures that one process may hold
+
+
+class SizedDataset(Protocol):
+    """What a training draws from: items by ``(epoch, position)``."""
+
+    def __getitem__(self, where: tuple[int, int], /) -> Batch:
+        """Return uint8 image ``(3, crop, crop)``, target and position."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        ...
+
+
+class Pictures(Protocol):
+    """Pictures of a split, resized to one square size, by position."""
+
+    def __getitem__(self, index: int) -> Image:
+        """Return one picture, ``(side, side, 3)`` uint8 RGB."""
+        ...
+
+
+class _OnDemand:
+    """Pictures decoded each time they are asked for: for splits that do not fit in memory."""
+
+    def __init__(self, split: Split, image_root: Path, side: int) -> None:
+        self._split, self._root, self._side = split, image_root, side
+
+    def __getitem__(self, index: int) -> Image:
+        item = self._split.items[index]
+        return resize(read_image(self._root / item.path, item), (self._side, self._side))
+
+
+def pictures_of(split: Split, image_root: Path, side: int, *, threads: int) -> Pictures:
+    """Return the pictures of a split, decoded once and kept where they fit in memory (4 GiB)."""
+    if len(split) * side * side * 3 <= _MEMORY_LIMIT:
+        return load_resized(split, image_root, side, threads=threads)
+    return _OnDemand(split, image_root, side)
+
+
+class EpochOrder(Sampler[tuple[int, int]]):
+    """Yields ``(epoch, position)`` pairs: a new permutation per epoch.
+
+    The epoch travels with the position, so that a worker needs no state to know which draw of the augmentation it is
+    to make. mmengine calls :meth:`set_epoch` before each epoch.
+
+    Args:
+        size: number of images.
+        seed: seed of the run.
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        self._size, self._seed, self._epoch = size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the permutation of ``epoch`` (from 0)."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = generator("order", self._seed, self._epoch).permutation(self._size)
+        return iter([(self._epoch, int(position)) for position in order])
+
+    def __len__(self) -> int:
+        return self._size
+
+
+class TrainingSet(Dataset[Batch]):
+    """Augmented training images: random crop and horizontal flip of the resized picture.
+
+    Args:
+        split: the weakly supervised split; only its labels are read.
+        pictures: its pictures, at the recipe's ``resize``.
+        crop: side in pixels of what the network sees.
+        seed: seed of the run.
+    """
+
+    def __init__(self, split: Split, pictures: Pictures, crop: int, seed: int) -> None:
+        self._pictures, self._crop, self._seed = pictures, crop, seed
+        self._labels = [item.label for item in split.items]
+        self._keys = [image_key(item.id) for item in split.items]
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, where: tuple[int, int]) -> Batch:
+        epoch, position = where
+        random = generator("augmentation", self._seed, epoch, self._keys[position])
+        picture = augment(self._pictures[position], self._crop, random)
+        return picture, torch.tensor(self._labels[position]), torch.tensor(position)
+
+
+def training_loader(dataset: SizedDataset, batch: int, seed: int, *, workers: int, pin: bool) -> DataLoader[Batch]:
+    """Return the loader of a training: uint8 images ``(B, 3, crop, crop)``, targets ``(B, ...)``, positions ``(B,)``.
+
+    The last batch of an epoch may be smaller; no image is left out.
+    """
+    return DataLoader(
+        dataset,
+        batch_size=batch,
+        sampler=EpochOrder(len(dataset), seed),
+        num_workers=workers,
+        pin_memory=pin,
+        persistent_workers=workers > 0,
+    )
+
+
+def evaluation_batches(split: Split, image_root: Path, side: int, batch: int, *, threads: int) -> Iterator[Batch]:
+    """Yield uint8 images resized straight to ``(side, side)`` without a crop, labels and positions, in index order."""
+    pictures = pictures_of(split, image_root, side, threads=threads)
+    for start in range(0, len(split), batch):
+        positions = range(start, min(start + batch, len(split)))
+        images = torch.stack([_chw(pictures[position]) for position in positions])
+        yield images, torch.tensor([split.items[p].label for p in positions]), torch.tensor(list(positions))
+
+
+def augment(picture: Image, crop: int, random: np.random.Generator) -> Tensor:
+    """Return a random crop of ``(crop, crop)``, flipped left to right half of the time, as ``(channels, crop, crop)``.
+
+    Args:
+        picture: ``(side, side, channels)`` uint8; a mask may travel as a further channel.
+        crop: side in pixels, at most ``side``.
+        random: the generator of (seed, epoch, image); three draws are made whatever the sizes.
+    """
+    height, width = picture.shape[:2]
+    top = int(random.integers(height - crop + 1))
+    left = int(random.integers(width - crop + 1))
+    picture = picture[top : top + crop, left : left + crop]
+    return _chw(picture[:, ::-1] if random.random() < 0.5 else picture)
+
+
+def _chw(picture: Image) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))

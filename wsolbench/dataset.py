@@ -1,0 +1,158 @@
+"""The contract between a data set and the harness, and what the harness reads of it.
+
+A data set is one file in ``datasets/`` with one subclass of :class:`WsolDataset`. ``wsolbench prepare`` asks it once
+for its :class:`Contents` and writes them as an index (:mod:`wsolbench.data.index`); everything later reads the index
+through :class:`Split`, and pictures through the data set's :meth:`WsolDataset.image_root`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.errors import DataError, TruthError
+
+__all__ = ["SPLITS", "Contents", "Item", "Split", "SplitName", "Truth", "WsolDataset"]
+
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image.
+
+    Attributes:
+        id: name that is unique in the data set, as the literature's split files spell it.
+        path: file below the data set's image root, with forward slashes.
+        label: class, from 0.
+        width: pixels of the stored file.
+        height: pixels of the stored file.
+        split: ``train`` (labels only), ``val`` (thresholds, selection, search) or ``test`` (report only).
+        sha256: hex digest of the file; filled in by ``prepare`` where a data set leaves it empty.
+    """
+
+    id: str
+    path: str
+    label: int
+    width: int
+    height: int
+    split: SplitName
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Where the object is.
+
+    Attributes:
+        boxes: ``(n, 4)`` float64 ``x0, y0, x1, y1`` in pixels of the stored image, half-open: a box that
+            covers the whole image is ``0, 0, width, height``.
+        mask: PNG below the image root (or, for generated sets, below the prepared directory); object where
+            the grey value is above 0. None where the data set has boxes only.
+        ignore: PNG of pixels that count for neither side, or None.
+    """
+
+    boxes: NDArray[np.float64]
+    mask: str | None = None
+    ignore: str | None = None
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that a data set consists of.
+
+    Attributes:
+        class_names: name of each class, by label.
+        items: every image of every split.
+        truth: boxes and masks by image id, for ``val`` and ``test`` only.
+    """
+
+    class_names: Sequence[str]
+    items: Sequence[Item]
+    truth: Mapping[str, Truth]
+
+
+class WsolDataset(ABC):
+    """A data set; the signature of its constructor is the schema of ``datasets.<key>`` in ``params.yaml``.
+
+    Attributes:
+        title: name in tables.
+        reference: where the data come from, and their terms.
+        traits: ``"boxes"`` and/or ``"masks"``: what truth it has; ``"embedded"`` if it is generated.
+    """
+
+    title: ClassVar[str]
+    reference: ClassVar[str]
+    traits: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def contents(self, directory: Path) -> Contents:
+        """Read (or, for a generated set, make) the data set.
+
+        Args:
+            directory: where a generated set writes its files; other sets leave it alone.
+
+        Raises:
+            DataError: files are missing, unreadable or contradictory; the message names the first ones.
+        """
+
+    @abstractmethod
+    def image_root(self, directory: Path) -> Path:
+        """Return the folder that item and mask paths are relative to.
+
+        Args:
+            directory: the prepared directory, as given to :meth:`contents`.
+
+        Raises:
+            DataError: the folder is not configured or not there; the message says how to set it.
+        """
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a prepared data set.
+
+    Attributes:
+        name: which split.
+        items: its images, in index order.
+        class_names: names of all classes of the data set.
+        digest: sha256 over the whole index: changes when any image, label or split changes.
+    """
+
+    name: SplitName
+    items: Sequence[Item]
+    class_names: Sequence[str]
+    digest: str
+    _truth: Mapping[str, Truth] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes of the data set (not only of those that occur in the split)."""
+        return len(self.class_names)
+
+    def truth(self, image_id: str) -> Truth:
+        """Return boxes and mask of an image of ``val`` or ``test``.
+
+        Raises:
+            TruthError: the split is ``train``, which is weakly supervised.
+            DataError: the image has no truth in the index.
+        """
+        if self.name == "train":
+            raise TruthError(
+                f"truth of '{image_id}' was asked for, but 'train' is weakly supervised: its boxes and "
+                "masks are out of reach. Use 'val' for thresholds, model selection and search."
+            )
+        try:
+            return self._truth[image_id]
+        except KeyError:
+            raise DataError(f"image '{image_id}' of split '{self.name}' has no truth in the index") from None

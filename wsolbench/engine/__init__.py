@@ -1,0 +1,1 @@
+"""The one trainer; the only place that imports ``mmengine.runner``."""

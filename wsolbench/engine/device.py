@@ -1,0 +1,30 @@
+"""Choose the device and fix what would make two runs differ."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from wsolbench.errors import SettingsError
+from wsolbench.settings import RuntimeSettings
+
+__all__ = ["set_up_device"]
+
+
+def set_up_device(runtime: RuntimeSettings) -> torch.device:
+    """Return the device of a run, with threads and determinism set as the settings say.
+
+    Raises:
+        SettingsError: CUDA is asked for and not there.
+    """
+    if runtime.device == "cuda" and not torch.cuda.is_available():
+        raise SettingsError("runtime.device: cuda, but torch sees no CUDA device; use 'auto' or 'cpu'")
+    torch.set_num_threads(runtime.threads)
+    if runtime.deterministic == "strict":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    torch.use_deterministic_algorithms(runtime.deterministic != "off", warn_only=runtime.deterministic == "warn")
+    torch.backends.cudnn.deterministic = runtime.deterministic != "off"
+    torch.backends.cudnn.benchmark = runtime.deterministic == "off"
+    use_cuda = runtime.device != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if use_cuda else "cpu")

@@ -1,0 +1,65 @@
+"""A method as mmengine's training loop wants it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from torch import Tensor
+
+from wsolbench.data.seeding import torch_seed
+from wsolbench.method import Method
+
+__all__ = ["TrainingModel"]
+
+
+class TrainingModel(BaseModel):  # type: ignore[misc]
+    """Normalises a batch, lets the method transform it, and minimises the sum of the method's losses.
+
+    Args:
+        method: what is trained.
+        seed: seed of the run; every iteration seeds torch from (seed, iteration), so that the network's draws do not
+            depend on anything that happened before.
+        iterations: length of the training, for the method's ``progress``.
+        channels_last: NHWC memory format.
+
+    Attributes:
+        losses: the method's losses of the last step, detached, on the device.
+        iteration: number of steps done.
+    """
+
+    def __init__(self, method: Method, seed: int, iterations: int, *, channels_last: bool) -> None:
+        super().__init__()
+        self.method = method
+        self.seed = seed
+        self.iterations = iterations
+        self.iteration = 0
+        self.losses: dict[str, Tensor] = {}
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
+        self.to(memory_format=self._format)
+
+    def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
+        """Do one optimiser step on ``(images uint8, labels, positions)``.
+
+        Returns:
+            Nothing to log: reading a loss would wait for the device. Hooks read :attr:`losses` when they need it.
+        """
+        torch.manual_seed(torch_seed("iteration", self.seed, self.iteration))
+        losses = self.forward(*data[:2], wrapper=optim_wrapper)
+        optim_wrapper.update_params(torch.stack(list(losses.values())).sum())
+        self.losses = {name: loss.detach() for name, loss in losses.items()}
+        self.iteration += 1
+        return {}
+
+    def forward(self, images: Tensor, labels: Tensor, *, wrapper: OptimWrapper) -> dict[str, Tensor]:
+        """Compute the method's losses of a uint8 batch."""
+        device = next(self.method.parameters()).device
+        targets = labels.to(device, non_blocking=True)
+        inputs = self.method.backbone.normalise(images.to(device, non_blocking=True))
+        generator = torch.Generator().manual_seed(torch_seed("batch_transform", self.seed, self.iteration))
+        inputs, targets = self.method.batch_transform(inputs, targets, generator)
+        with wrapper.optim_context(self):
+            inputs = inputs.contiguous(memory_format=self._format)
+            return self.method.losses(inputs, targets, self.iteration / self.iterations)

@@ -1,0 +1,54 @@
+"""Localization maps and class scores of a trained method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from wsolbench.data.loader import evaluation_batches
+from wsolbench.dataset import Split
+from wsolbench.errors import DataError
+from wsolbench.method import Method
+from wsolbench.scoremaps import StoredMaps
+
+__all__ = ["predict_split"]
+
+_TOP = 5
+
+
+def predict_split(
+    method: Method, split: Split, image_root: Path, *, crop: int, batch: int, device: torch.device, threads: int
+) -> StoredMaps:
+    """Store the true label's raw map and the five best classes of every image of a split.
+
+    Images are resized straight to ``(crop, crop)``; the network runs in evaluation mode and float32 whatever the
+    training's precision, so that maps do not inherit rounding of the optimiser's making.
+
+    Returns:
+        Maps in index order; for an empty split (a data set without ``val``), arrays of length 0.
+
+    Raises:
+        DataError: a map is not finite; the image is named.
+    """
+    method.eval()
+    maps, logits = [], []
+    with torch.set_grad_enabled(method.needs_grad):
+        for images, labels, _ in evaluation_batches(split, image_root, crop, batch, threads=threads):
+            inputs = method.backbone.normalise(images.to(device))
+            found = method.predict(inputs, labels.to(device))
+            maps.append(found.maps.detach().float().cpu())
+            logits.append(found.logits.detach().float().cpu())
+    labels_array = np.array([item.label for item in split.items], np.int64)
+    ids = np.array([item.id for item in split.items], np.str_)
+    if not maps:
+        empty = np.zeros((0, 0), np.float32)
+        return StoredMaps(ids, labels_array, np.zeros((0, 1, 1), np.float32), empty.astype(np.int64), empty)
+    all_maps = torch.cat(maps).numpy()
+    finite = np.isfinite(all_maps).all((1, 2))
+    if not finite.all():
+        raise DataError(f"the map of image '{ids[int(np.argmin(finite))]}' is not finite; the training has diverged")
+    # A stable descending sort: equal logits keep class order, on every device.
+    best, order = torch.sort(torch.cat(logits), dim=1, descending=True, stable=True)
+    return StoredMaps(ids, labels_array, all_maps, order[:, :_TOP].numpy(), best[:, :_TOP].numpy())

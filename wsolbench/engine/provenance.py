@@ -1,0 +1,72 @@
+"""Who made a result: commit, versions, device, times. Stands beside the metrics, never inside them."""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wsolbench import __version__
+
+__all__ = ["write_provenance"]
+
+_PACKAGES = ("torch", "torchvision", "mmengine-lite", "numpy", "pillow", "safetensors")
+
+
+def write_provenance(path: Path, run: dict[str, Any], device: torch.device, seconds: dict[str, float]) -> None:
+    """Write the provenance of a run, atomically.
+
+    Args:
+        path: JSON file to write.
+        run: what identifies the run: key, digests of index and weights.
+        device: where it was trained.
+        seconds: wall time by phase.
+    """
+    record = {
+        **run,
+        "commit": _commit(),
+        "versions": {"wsolbench": __version__, "python": platform.python_version()}
+        | {name: version(name) for name in _PACKAGES},
+        "platform": platform.platform(),
+        "device": _device_name(device),
+        "threads": torch.get_num_threads(),
+        "wall_seconds": {name: round(value, 2) for name, value in seconds.items()},
+        "peak_memory_mib": _peak_memory(device),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _commit() -> str | None:
+    """Return the commit of the working tree, marked ``-dirty`` where code differs from it."""
+    try:
+        out = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],  # noqa: S607 - the user's git
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return out.stdout.strip()
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def _peak_memory(device: torch.device) -> dict[str, int]:
+    peak = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+    if device.type == "cuda":
+        peak["device"] = torch.cuda.max_memory_allocated(device) // 2**20
+    return peak

@@ -1,0 +1,237 @@
+"""Train one run from its settings to its stored maps."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ruamel.yaml import YAML
+from safetensors.torch import save_file
+
+from wsolbench import registry
+from wsolbench.backbones.base import Backbone
+from wsolbench.data.index import read_split
+from wsolbench.data.loader import SizedDataset, TrainingSet, pictures_of, training_loader
+from wsolbench.data.prepare import build_dataset
+from wsolbench.data.pretrained import read_placed
+from wsolbench.data.seeding import torch_seed
+from wsolbench.dataset import Split, SplitName
+from wsolbench.engine.device import set_up_device
+from wsolbench.engine.hooks import History, ProgressMeter, TrainingError
+from wsolbench.engine.model import TrainingModel
+from wsolbench.engine.optim import optim_wrapper, schedulers
+from wsolbench.engine.prediction import predict_split
+from wsolbench.engine.provenance import write_provenance
+from wsolbench.engine.runner import TrainingRunner
+from wsolbench.layout import Layout
+from wsolbench.method import Method
+from wsolbench.scoremaps import MAPS_FILE, write_maps
+from wsolbench.settings import Run, RuntimeSettings, Settings, validated_arguments
+
+__all__ = ["build_method", "exclusive", "fit", "log_file", "train"]
+
+EVALUATED: tuple[SplitName, ...] = ("val", "test")
+
+_log = logging.getLogger("wsolbench.train")
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What a training reads: the weakly supervised split, where its images are, and initial weights."""
+
+    split: Split
+    image_root: Path
+    prepared: Path
+    weights: dict[str, Any] | None
+    weights_file: Path | None
+
+
+def train(run: Run, settings: Settings, layout: Layout) -> None:
+    """Train a run, predict its maps and put its files in place, all at once.
+
+    Writes ``checkpoint.safetensors``, ``maps.npz``, ``history.csv`` and ``run.yaml`` to the run's directory (only
+    ``skipped.json`` where the method declares the pair unsupported), the log, and the provenance. Until the last
+    moment everything lies in a scratch directory, so that a killed training leaves no half-written result.
+
+    Raises:
+        SettingsError: wrong arguments of the method, backbone or data set.
+        DataError: the data set is not prepared, or changed since.
+        TrainingError: the loss is not finite, or another process trains the same run.
+    """
+    with exclusive(layout.work(run.key)) as work, log_file(layout.log(run.key)):
+        out = work / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+        method_class = registry.load("method", run.method)
+        dataset_class = registry.load("dataset", run.track.dataset)
+        reason = method_class.unsupported(run.track.backbone, dataset_class.traits)
+        if reason is None:
+            _train_into(out, run, settings, layout)
+        else:
+            record = {**run.as_dict(), "reason": reason}
+            record["method"] |= method_class.describe()
+            (out / "skipped.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+            _log.info("%s: skipped: %s", run.key, reason)
+        _move_into_place(out, layout.run(run.key))
+
+
+def build_method(run: Run, num_classes: int, weights_file: Path | None) -> Method:
+    """Build a run's backbone and method, initialised from the run's seed.
+
+    Raises:
+        SettingsError: an argument in ``params.yaml`` does not fit the constructor.
+    """
+    track, name = run.track, run.track_name
+    backbone_class = registry.load("backbone", track.backbone)
+    backbone_args = validated_arguments(backbone_class, track.backbone_args, f"tracks.{name}.backbone_args", given=1)
+    method_class = registry.load("method", run.method)
+    method_args = validated_arguments(method_class, run.on_track.args, f"methods.{run.method}.args", given=2)
+    torch.manual_seed(torch_seed("initialisation", run.seed))
+    backbone: Backbone = backbone_class(weights_file, **backbone_args)
+    method: Method = method_class(backbone, num_classes, **method_args)
+    return method
+
+
+def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None:
+    start = time.monotonic()
+    device = set_up_device(settings.runtime)
+    inputs = _read_inputs(run, settings, layout)
+    method = build_method(run, inputs.split.num_classes, inputs.weights_file)
+    threads = settings.runtime.threads
+    pictures = pictures_of(inputs.split, inputs.image_root, run.track.resize, threads=threads)
+    loaded = time.monotonic()
+    data = TrainingSet(inputs.split, pictures, run.track.crop, run.seed)
+    history = fit(method, data, run, settings.runtime, device, out.parent / "mmengine")
+    trained = time.monotonic()
+    stored = {
+        name: predict_split(
+            method,
+            read_split(inputs.prepared, name, with_truth=False),
+            inputs.image_root,
+            crop=run.track.crop,
+            batch=run.track.batch,
+            device=device,
+            threads=threads,
+        )
+        for name in EVALUATED
+    }
+    write_maps(out / MAPS_FILE, stored)
+    (out / "history.csv").write_text(history.as_csv(), encoding="utf-8")
+    tensors = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
+    save_file(tensors, out / "checkpoint.safetensors")
+    _write_run(out / "run.yaml", run, method, inputs)
+    seconds = {"loading": loaded - start, "training": trained - loaded, "prediction": time.monotonic() - trained}
+    identity = {"key": run.key, "index_digest": inputs.split.digest, "weights": inputs.weights}
+    write_provenance(layout.provenance(run.key), identity, device, seconds)
+    _log.info("%s: done; %s", run.key, ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items()))
+
+
+def _read_inputs(run: Run, settings: Settings, layout: Layout) -> _Inputs:
+    dataset = build_dataset(settings, run.track.dataset)
+    prepared = layout.prepared(run.track_name)
+    split = read_split(prepared, "train")
+    weights, weights_file = read_placed(layout.weights(run.track_name), run.track.backbone, run.track.weights)
+    return _Inputs(split, dataset.image_root(prepared), prepared, weights, weights_file)
+
+
+def fit(
+    method: Method, data: SizedDataset, run: Run, runtime: RuntimeSettings, device: torch.device, work: Path
+) -> History:
+    """Train a method in place with a run's recipe.
+
+    Args:
+        method: initialised on the CPU; left on ``device``.
+        data: training items by (epoch, position).
+        run: recipe and seed.
+        runtime: loader workers.
+        device: where to train.
+        work: scratch directory for mmengine.
+
+    Returns:
+        The losses per epoch.
+
+    Raises:
+        TrainingError: a loss is not finite.
+    """
+    track = run.track
+    loader = training_loader(data, track.batch, run.seed, workers=runtime.workers, pin=device.type == "cuda")
+    model = TrainingModel(method, run.seed, track.epochs * len(loader), channels_last=track.channels_last).to(device)
+    history = History()
+    runner = TrainingRunner(
+        model,
+        loader,
+        optim_wrapper(method, track, device),
+        schedulers(track, len(loader)),
+        [history, ProgressMeter(run.key, track.epochs * len(data))],
+        epochs=track.epochs,
+        device=device,
+        work_dir=work,
+        name=run.key,
+    )
+    runner.train()
+    return history
+
+
+def _write_run(path: Path, run: Run, method: Method, inputs: _Inputs) -> None:
+    record = run.as_dict()
+    record["method"] |= type(method).describe()
+    record |= {
+        "num_classes": inputs.split.num_classes,
+        "class_names": list(inputs.split.class_names),
+        "index_digest": inputs.split.digest,
+        "weights": inputs.weights,
+    }
+    with path.open("w", encoding="utf-8") as stream:
+        YAML(typ="safe", pure=True).dump(record, stream)
+
+
+def _move_into_place(out: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        shutil.rmtree(target)
+    out.replace(target)
+    shutil.rmtree(out.parent, ignore_errors=True)
+
+
+@contextmanager
+def exclusive(work: Path) -> Iterator[Path]:
+    """Hold the run's scratch directory; a second trainer of the same run is refused.
+
+    A killed ``dvc repro`` leaves its training running, and the next one would start a second in the same place.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    with (work.parent / f"{work.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainingError(
+                f"another process is training '{work.name}' (it holds {lock.name}); wait for it or stop it"
+            ) from None
+        yield work
+
+
+@contextmanager
+def log_file(path: Path) -> Iterator[None]:
+    """Write the package's log lines to ``path`` while the context is open."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("wsolbench")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        handler.close()

@@ -1,0 +1,48 @@
+"""Errors whose text is meant for the person at the keyboard."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["DataError", "SettingsError", "TruthError", "WeightsError", "WsolbenchError", "nearest"]
+
+
+class WsolbenchError(Exception):
+    """Base of every error that the command line prints without a traceback.
+
+    The message names the file, key or image at fault and says what to do about it.
+    """
+
+
+class SettingsError(WsolbenchError):
+    """A value in ``params.yaml`` or on the command line is wrong."""
+
+
+class DataError(WsolbenchError):
+    """A data set is missing, incomplete or contradicts its index."""
+
+
+class TruthError(WsolbenchError):
+    """Boxes or masks were asked of the weakly supervised split."""
+
+
+class WeightsError(WsolbenchError):
+    """A weight file is missing or is not the pinned one."""
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return a hint that names the valid spelling closest to ``name``.
+
+    Args:
+        name: what was written.
+        valid: what could have been written.
+
+    Returns:
+        ``"did you mean 'x'?"``, or the list of valid names when nothing is close.
+    """
+    choices = sorted(valid)
+    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"valid: {', '.join(choices)}" if choices else "nothing is valid here"

@@ -1,0 +1,59 @@
+"""Where the files of tracks and runs lie, relative to the repository's root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Layout"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths below one repository; ``key`` is always ``<track>-<method>-<seed>``.
+
+    Attributes:
+        root: the repository.
+    """
+
+    root: Path = Path()
+
+    def prepared(self, track: str) -> Path:
+        """Index (and, for generated sets, files) of a track's data set."""
+        return self.root / "data" / track
+
+    def weights(self, track: str) -> Path:
+        """Checked pretrained weights of a track's backbone."""
+        return self.root / "data" / "weights" / track
+
+    def run(self, key: str) -> Path:
+        """Checkpoint, maps, history and resolved settings of a run."""
+        return self.root / "results" / "runs" / key
+
+    def work(self, key: str) -> Path:
+        """Scratch of a run in progress; outside everything that DVC removes or keeps."""
+        return self.root / ".wsolbench" / "work" / key
+
+    def log(self, key: str) -> Path:
+        """Log lines of a run, with times."""
+        return self.root / "results" / "logs" / f"{key}.log"
+
+    def provenance(self, key: str) -> Path:
+        """Commit, versions, device and times of a run."""
+        return self.root / "results" / "provenance" / f"{key}.json"
+
+    def metrics(self, track: str, key: str) -> Path:
+        """Deterministic numbers of a run."""
+        return self.root / "results" / "metrics" / track / f"{key}.json"
+
+    def per_image(self, track: str, key: str) -> Path:
+        """One row per test image."""
+        return self.root / "results" / "per_image" / track / f"{key}.parquet"
+
+    def curves(self, track: str, key: str) -> Path:
+        """Accuracy over thresholds."""
+        return self.root / "results" / "curves" / track / f"{key}.csv"
+
+    def thumbnails(self, track: str, key: str) -> Path:
+        """Strip of gallery images."""
+        return self.root / "results" / "thumbnails" / track / f"{key}.png"

@@ -1,0 +1,92 @@
+"""``wsolbench list``: what there is to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.table import Table
+
+from wsolbench import registry
+from wsolbench.backbones.weights import PINNED
+from wsolbench.settings import Settings
+
+__all__ = ["print_listing"]
+
+
+def print_listing(settings: Settings, kind: str | None) -> None:
+    """Print one table per kind of component, or only the one asked for."""
+    console = Console(soft_wrap=False)
+    for name, make in _TABLES.items():
+        if kind in {None, name}:
+            console.print(make(settings))
+
+
+def _methods(settings: Settings) -> Table:
+    table = _table("methods", "key", "title", "status", "reference", "in params.yaml")
+    for name in registry.names("method"):
+        method = registry.load("method", name)
+        table.add_row(name, method.title, method.status, method.reference, "yes" if name in settings.methods else "no")
+    return table
+
+
+def _datasets(settings: Settings) -> Table:
+    table = _table("datasets", "key", "title", "truth", "reference", "in params.yaml")
+    for name in registry.names("dataset"):
+        dataset = registry.load("dataset", name)
+        traits = ", ".join(sorted(dataset.traits))
+        table.add_row(name, dataset.title, traits, dataset.reference, "yes" if name in settings.datasets else "no")
+    return table
+
+
+def _backbones(settings: Settings) -> Table:
+    del settings
+    table = _table("backbones", "key", "pinned weights")
+    for name in registry.names("backbone"):
+        table.add_row(name, ", ".join(PINNED.get(name, {})) or "none: trained from scratch")
+    return table
+
+
+def _baselines(settings: Settings) -> Table:
+    table = _table("baselines", "key", "title", "reference", "in run")
+    for name in registry.names("baseline"):
+        baseline = registry.load("baseline", name)
+        table.add_row(name, baseline.title, baseline.reference, "yes" if name in settings.run.baselines else "no")
+    return table
+
+
+def _tracks(settings: Settings) -> Table:
+    table = _table("tracks", "key", "data set", "backbone", "weights", "epochs", "batch", "in run")
+    for name, track in settings.tracks.items():
+        row = [track.dataset, track.backbone, track.weights or "none", str(track.epochs), str(track.batch)]
+        table.add_row(name, *row, "yes" if name in settings.run.tracks else "no")
+    return table
+
+
+def _runs(settings: Settings) -> Table:
+    table = _table("runs", "key", "stage")
+    chosen = settings.run
+    for track in chosen.tracks:
+        for seed in chosen.seeds:
+            for method in chosen.methods:
+                table.add_row(f"{track}-{method}-{seed}", "train, evaluate")
+            for baseline in chosen.baselines:
+                table.add_row(f"{track}-{baseline}-{seed}", "baseline")
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+_TABLES: dict[str, Callable[[Settings], Table]] = {
+    "methods": _methods,
+    "datasets": _datasets,
+    "backbones": _backbones,
+    "baselines": _baselines,
+    "tracks": _tracks,
+    "runs": _runs,
+}

@@ -1,0 +1,106 @@
+"""From git-tracked results to tables, plots, gallery and summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wsolbench.report.outputs import ImageKind, picture_path, summary_path, table_path, write_all
+from wsolbench.report.results import TrackResults, missing_metrics, read_track
+from wsolbench.report.summary import TrackPage, summary_csv, summary_markdown
+from wsolbench.report.tables import csv_table, markdown_table
+from wsolbench.settings import Settings
+
+__all__ = ["write_report", "write_summary"]
+
+_BARS, _CURVES, _GALLERY = "methods", "threshold_curves", "gallery.png"
+_KINDS: tuple[ImageKind, ...] = ("svg", "png")
+_ALL_PICTURES = (*(f"{stem}.{kind}" for stem in (_BARS, _CURVES) for kind in _KINDS), _GALLERY)
+
+
+def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]:
+    """Write the tables and pictures of a track; equal results give equal bytes.
+
+    Nothing is written unless everything could be read and drawn. A picture that there is nothing to show in (every run
+    was skipped, ``evaluate.gallery`` is 0) is not drawn, and removed if it was left by an earlier report.
+
+    Args:
+        settings: name the runs.
+        track: key of ``tracks``.
+        root: the repository, below which ``results/metrics``, ``curves`` and ``thumbnails`` are read.
+
+    Returns:
+        The files that were written: ``results/tables/<track>.csv`` and ``.md``, ``results/plots/<track>/methods`` and
+        ``threshold_curves`` as ``.svg`` and ``.png``, and ``results/plots/<track>/gallery.png``.
+
+    Raises:
+        SettingsError: the track does not exist, or ``run`` names no run of it.
+        DataError: a result is missing or damaged; the message names the file and how to make it anew.
+    """
+    results = read_track(settings, track, root)
+    pictures = _pictures(settings, results, root)
+    files = {
+        table_path(root, track, "csv"): csv_table(results).encode(),
+        table_path(root, track, "md"): markdown_table(results).encode(),
+        **{picture_path(root, track, name): content for name, content in pictures.items()},
+    }
+    write_all(files)
+    for name in _ALL_PICTURES:
+        if name not in pictures:
+            picture_path(root, track, name).unlink(missing_ok=True)
+    return tuple(files)
+
+
+def write_summary(settings: Settings, root: Path) -> tuple[Path, ...]:
+    """Write ``results/summary.md`` and ``results/summary.csv`` over all tracks of ``run.tracks``.
+
+    A track whose metrics are not all there is named with what is missing, and has no numbers.
+
+    Args:
+        settings: name the tracks and runs.
+        root: the repository, below which ``results/metrics`` is read.
+
+    Returns:
+        The two files.
+
+    Raises:
+        SettingsError: ``run`` names no run.
+        DataError: a metrics file is damaged; the message names it and how to make it anew.
+    """
+    pages = [_page(settings, track, root) for track in dict.fromkeys(settings.run.tracks)]
+    files = {
+        summary_path(root, "csv"): summary_csv(pages).encode(),
+        summary_path(root, "md"): summary_markdown(pages).encode(),
+    }
+    write_all(files)
+    return tuple(files)
+
+
+def _page(settings: Settings, track: str, root: Path) -> TrackPage:
+    missing = missing_metrics(settings, track, root)
+    results = None if missing else read_track(settings, track, root)
+    return TrackPage(track, results, missing, _picture_names(settings, results) if results else {})
+
+
+def _picture_names(settings: Settings, results: TrackResults) -> dict[str, str]:
+    """Return what there is to look at for a track, by what it shows."""
+    if not results.measured:
+        return {}
+    gallery = {"gallery": _GALLERY} if settings.evaluate.gallery else {}
+    return {"methods": f"{_BARS}.svg", "threshold curves": f"{_CURVES}.svg", **gallery}
+
+
+def _pictures(settings: Settings, results: TrackResults, root: Path) -> dict[str, bytes]:
+    if not results.measured:
+        return {}
+    # Matplotlib and seaborn take seconds to import, which the summary does not need.
+    from wsolbench.report.bars import bar_figure  # noqa: PLC0415
+    from wsolbench.report.curves import curve_figure, read_curves  # noqa: PLC0415
+    from wsolbench.report.gallery import gallery_picture  # noqa: PLC0415
+    from wsolbench.report.style import encoded, figure_style  # noqa: PLC0415
+
+    curves = read_curves(results, root)
+    pictures = {_GALLERY: gallery_picture(results, root)} if settings.evaluate.gallery else {}
+    with figure_style():
+        for stem, figure in ((_BARS, bar_figure(results)), (_CURVES, curve_figure(results, curves))):
+            pictures |= {f"{stem}.{kind}": encoded(figure, kind) for kind in _KINDS}
+    return pictures

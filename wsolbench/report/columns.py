@@ -1,0 +1,162 @@
+"""What the numbers of a run are called in tables and plots, and what they mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Literal
+
+from wsolbench.report.results import Row
+from wsolbench.report.run_result import RunResult
+from wsolbench.stats import Spread, spread
+
+__all__ = ["COLUMNS", "HEADLINE", "ORACLE", "WITHOUT_ORACLE", "Column", "by_seed", "column", "summarised"]
+
+_RULES = {
+    "fixed": "the fixed threshold, the same for all methods",
+    "val": "the threshold chosen on `val`",
+    "oracle": "the threshold that is best on the test split itself: an upper bound",
+    "published": "the threshold that the method's source states",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One number of a run.
+
+    Attributes:
+        name: place in the metrics file, a dot per level: ``gt_known.val``.
+        heading: of a table's column or a plot's axis; names the protocol.
+        meaning: one sentence for people.
+        unit: ``%`` of the test images (PxAP: of the largest area under the curve), ``points`` of percent, or
+            ``threshold`` in [0, 1].
+    """
+
+    name: str
+    heading: str
+    meaning: str
+    unit: Literal["%", "points", "threshold"] = "%"
+
+    @property
+    def stem(self) -> str:
+        """Start of the column's names in CSV files: ``gt_known_val``."""
+        return self.name.replace(".", "_")
+
+    @property
+    def decimals(self) -> int:
+        """Digits after the point that people are shown."""
+        return 3 if self.unit == "threshold" else 1
+
+    def value(self, run: RunResult) -> float | None:
+        """Return the number of a run, or None where it is not defined."""
+        number: float | None = attrgetter(self.name)(run)
+        return number
+
+
+def _at_thresholds(name: str, heading: str, meaning: str) -> tuple[Column, ...]:
+    return tuple(Column(f"{name}.{key}", f"{heading}, {key}", f"{meaning}, at {rule}") for key, rule in _RULES.items())
+
+
+def _per_iou(name: str, heading: str, meaning: str) -> tuple[Column, ...]:
+    single = (
+        Column(f"{name}.iou{iou}", f"{heading} IoU {iou}", f"{meaning}, at IoU 0.{iou // 10}") for iou in (30, 50, 70)
+    )
+    return (Column(f"{name}.mean", f"{heading} mean", f"{meaning}, mean over IoU 0.3, 0.5 and 0.7"), *single)
+
+
+_BOX = "the box around the largest contour of the true class's map has IoU >= 0.5 with a true box"
+
+COLUMNS: tuple[Column, ...] = (
+    Column("cls.top1", "Top-1 Cls", "the image's class is the most probable one"),
+    Column("cls.top5", "Top-5 Cls", "the image's class is among the five most probable ones"),
+    *_at_thresholds("gt_known", "GT-known", _BOX),
+    *_at_thresholds("top1_loc", "Top-1 Loc", "GT-known and Top-1 Cls both hold"),
+    *_at_thresholds("top5_loc", "Top-5 Loc", "GT-known and Top-5 Cls both hold"),
+    Column("max_box_acc", "MaxBoxAcc, oracle", "GT-known at the threshold that is best on the test split itself"),
+    Column("regret", "regret", "GT-known, oracle minus GT-known, val: what the oracle adds", "points"),
+    *_per_iou(
+        "max_box_acc_v2",
+        "MaxBoxAccV2, oracle:",
+        "any contour's box reaches the IoU, at the threshold that is best on the test split for each IoU",
+    ),
+    *_per_iou(
+        "max_box_acc_v2_val",
+        "MaxBoxAccV2, val:",
+        "any contour's box reaches the IoU, at the threshold chosen on `val` for each IoU",
+    ),
+    Column("px_ap", "PxAP, all thresholds", "area under the precision-recall curve of all test pixels"),
+    *(
+        Column(f"threshold.{key}", f"threshold, {key}", f"{rule}; share of the map's maximum", "threshold")
+        for key, rule in _RULES.items()
+    ),
+)
+"""Every number of a metrics file, in the order of the CSV tables."""
+
+_BY_NAME = {each.name: each for each in COLUMNS}
+
+
+def column(name: str) -> Column:
+    """Return the column with a name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return _BY_NAME[name]
+
+
+def by_seed(row: Row, shown: Column) -> dict[int, float]:
+    """Return a number of a row's runs by seed, without those that do not define it."""
+    return {run.seed: value for run in row.runs if (value := shown.value(run)) is not None}
+
+
+def summarised(row: Row, shown: Column) -> Spread | None:
+    """Return the spread of a number over a row's seeds, or None where no run defines it."""
+    values = by_seed(row, shown).values()
+    return spread(values) if values else None
+
+
+WITHOUT_ORACLE = tuple(
+    map(
+        column,
+        (
+            "cls.top1",
+            "cls.top5",
+            "gt_known.fixed",
+            "gt_known.val",
+            "gt_known.published",
+            "top1_loc.fixed",
+            "top1_loc.val",
+            "top1_loc.published",
+            "top5_loc.fixed",
+            "top5_loc.val",
+            "top5_loc.published",
+            "max_box_acc_v2_val.mean",
+            "px_ap",
+            "threshold.val",
+        ),
+    )
+)
+"""Numbers that looked at no truth of the test split to choose a threshold."""
+
+ORACLE = tuple(
+    map(
+        column,
+        (
+            "max_box_acc",
+            "gt_known.oracle",
+            "top1_loc.oracle",
+            "max_box_acc_v2.mean",
+            "max_box_acc_v2.iou30",
+            "max_box_acc_v2.iou50",
+            "max_box_acc_v2.iou70",
+            "regret",
+            "threshold.oracle",
+        ),
+    )
+)
+"""Numbers whose threshold was chosen on the test split: upper bounds."""
+
+HEADLINE = tuple(
+    map(column, ("cls.top1", "gt_known.val", "top1_loc.val", "max_box_acc", "max_box_acc_v2.mean", "px_ap"))
+)
+"""What the summary shows and differences are tested for; each heading names its protocol."""

@@ -1,0 +1,35 @@
+"""Where generated files lie, and how they are written: whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["ImageKind", "picture_path", "summary_path", "table_path", "write_all"]
+
+ImageKind = Literal["svg", "png"]
+
+
+def table_path(root: Path, track: str, suffix: str) -> Path:
+    """Return the table of a track: ``csv`` or ``md``."""
+    return root / "results" / "tables" / f"{track}.{suffix}"
+
+
+def picture_path(root: Path, track: str, name: str) -> Path:
+    """Return a picture of a track by its file name."""
+    return root / "results" / "plots" / track / name
+
+
+def summary_path(root: Path, suffix: str) -> Path:
+    """Return the summary over tracks: ``csv`` or ``md``."""
+    return root / "results" / f"summary.{suffix}"
+
+
+def write_all(files: Mapping[Path, bytes]) -> None:
+    """Write files, each under a temporary name first, so that a reader never sees half of one."""
+    for path, content in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_bytes(content)
+        temporary.replace(path)

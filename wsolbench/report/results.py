@@ -1,0 +1,200 @@
+"""Read the metrics of exactly those runs that the settings name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import Literal
+
+from wsolbench.errors import DataError, SettingsError, nearest
+from wsolbench.layout import Layout
+from wsolbench.report.run_result import RunResult, SkippedRun, parse_metrics
+from wsolbench.settings import Settings
+
+__all__ = ["Row", "TrackResults", "missing_metrics", "read_track"]
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["method", "baseline"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method (or baseline) under one recipe, over its seeds.
+
+    Attributes:
+        method: name of the method or baseline.
+        kind: which of the two it is; baselines and bounds stand apart from methods.
+        title: its name for people; says so if it is a reconstruction.
+        recipe: whose hyper-parameters they are, empty if every run was skipped.
+        runs: results in the order of the seeds.
+        skipped: runs without results.
+    """
+
+    method: str
+    kind: Kind
+    title: str
+    recipe: str
+    runs: tuple[RunResult, ...]
+    skipped: tuple[SkippedRun, ...]
+
+
+@dataclass(frozen=True)
+class TrackResults:
+    """All results of a track.
+
+    Attributes:
+        track: its name.
+        seeds: that were asked for.
+        rows: methods in the order of ``run.methods``, then baselines in the order of ``run.baselines``.
+    """
+
+    track: str
+    seeds: tuple[int, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def measured(self) -> tuple[Row, ...]:
+        """Rows with at least one result."""
+        return tuple(row for row in self.rows if row.runs)
+
+    @property
+    def runs(self) -> tuple[RunResult, ...]:
+        """All results, in the order of the rows and seeds."""
+        return tuple(run for row in self.rows for run in row.runs)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    kind: Kind
+    method: str
+    seed: int
+    key: str
+    path: Path
+
+    @property
+    def remedy(self) -> str:
+        return f"run `wsolbench {'evaluate' if self.kind == 'method' else 'baseline'} {self.key}`, or `make benchmark`"
+
+
+# Not `images.val`: a supervised bound may spend part of `val` on training.
+_SAME_FOR_ALL = ("dataset", "backbone", "protocol", "images.test", "threshold.fixed")
+
+
+def missing_metrics(settings: Settings, track: str, root: Path) -> tuple[str, ...]:
+    """Return what is to be said about each run of a track that has no metrics file.
+
+    Args:
+        settings: name the runs.
+        track: key of ``tracks``.
+        root: the repository.
+
+    Returns:
+        A message per run that names the file (relative to the root) and how to make it.
+
+    Raises:
+        SettingsError: the track does not exist, or ``run`` names no run of it.
+    """
+    return tuple(
+        f"{asked.path.relative_to(root)} is missing; {asked.remedy}"
+        for asked in _asked(settings, track, root)
+        if not asked.path.is_file()
+    )
+
+
+def read_track(settings: Settings, track: str, root: Path) -> TrackResults:
+    """Read the metrics files of ``run.methods`` and ``run.baselines`` on a track, for ``run.seeds``.
+
+    Other files beside them are not counted; the log names them.
+
+    Args:
+        settings: name the runs.
+        track: key of ``tracks``.
+        root: the repository.
+
+    Raises:
+        SettingsError: the track does not exist, or ``run`` names no run of it.
+        DataError: a file is missing, damaged or another run's, or the runs were not measured alike; the message
+            names the file and how to make it anew.
+    """
+    missing = missing_metrics(settings, track, root)
+    if missing:
+        raise DataError(f"{len(missing)} runs of track '{track}' have no results:\n" + "\n".join(missing))
+    asked = _asked(settings, track, root)
+    _warn_of_strangers(asked)
+    found = [(each, _read(each, track)) for each in asked]
+    _check_alike(asked, [run for _, run in found if isinstance(run, RunResult)])
+    rows: list[Row] = []
+    for kind, method in dict.fromkeys((each.kind, each.method) for each in asked):
+        rows.extend(_rows(kind, method, [run for each, run in found if (each.kind, each.method) == (kind, method)]))
+    return TrackResults(track, tuple(dict.fromkeys(settings.run.seeds)), tuple(rows))
+
+
+def _asked(settings: Settings, track: str, root: Path) -> list[_Asked]:
+    if track not in settings.tracks:
+        raise SettingsError(f"params.yaml: tracks has no '{track}'; {nearest(track, settings.tracks)}")
+    by_kind: dict[Kind, list[str]] = {"method": settings.run.methods, "baseline": settings.run.baselines}
+    layout = Layout(root)
+    asked = [
+        _Asked(kind, method, seed, key := f"{track}-{method}-{seed}", layout.metrics(track, key))
+        for kind, methods in by_kind.items()
+        for method in dict.fromkeys(methods)
+        for seed in dict.fromkeys(settings.run.seeds)
+    ]
+    if not asked:
+        raise SettingsError("params.yaml: run names no seed, or neither a method nor a baseline: nothing to report")
+    return asked
+
+
+def _warn_of_strangers(asked: list[_Asked]) -> None:
+    expected = {each.path for each in asked}
+    for path in sorted(asked[0].path.parent.glob("*.json")):
+        if path not in expected:
+            logger.warning("%s belongs to no run that params.yaml names; it is not counted and may be deleted", path)
+
+
+def _read(asked: _Asked, track: str) -> RunResult | SkippedRun:
+    try:
+        run = parse_metrics(asked.path.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{asked.path} is damaged ({error}); delete it and {asked.remedy}") from None
+    wanted = {"key": asked.key, "track": track, "method": asked.method, "seed": asked.seed}
+    for name, value in wanted.items():
+        if getattr(run, name, value) != value:
+            raise DataError(
+                f"{asked.path} holds {name} {getattr(run, name)!r} instead of {value!r}; delete it and {asked.remedy}"
+            )
+    return run
+
+
+def _check_alike(asked: list[_Asked], runs: list[RunResult]) -> None:
+    paths = {each.key: each for each in asked}
+    for run in runs[1:]:
+        for name in _SAME_FOR_ALL:
+            mine, first = attrgetter(name)(run), attrgetter(name)(runs[0])
+            if mine != first:
+                raise DataError(
+                    f"{paths[run.key].path} has {name} {mine!r}, but {runs[0].key} has {first!r}: numbers that "
+                    f"were not measured alike share no table; {paths[run.key].remedy}"
+                )
+
+
+def _rows(kind: Kind, method: str, found: Iterable[RunResult | SkippedRun]) -> Iterator[Row]:
+    results = [run for run in found if isinstance(run, RunResult)]
+    skipped = tuple(run for run in found if isinstance(run, SkippedRun))
+    recipes = dict.fromkeys(run.recipe for run in results)
+    for index, recipe in enumerate(recipes):
+        runs = tuple(run for run in results if run.recipe == recipe)
+        title = _title(runs[0]) if kind == "method" else runs[0].title
+        yield Row(method, kind, title, recipe, runs, () if index else skipped)
+    if not recipes:
+        yield Row(method, kind, skipped[0].title or method, "", (), skipped)
+
+
+def _title(run: RunResult) -> str:
+    remark = {"published": "", "reconstruction": "our reconstruction"}.get(run.method_status, run.method_status)
+    named = not remark or run.method_status.lower() in run.title.lower()
+    return run.title if named else f"{run.title} ({remark})"

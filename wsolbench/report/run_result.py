@@ -1,0 +1,169 @@
+"""What a run's metrics file holds, checked as it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+__all__ = [
+    "AtThresholds",
+    "Classification",
+    "Images",
+    "PerIou",
+    "RunResult",
+    "SkippedRun",
+    "Thresholds",
+    "Weights",
+    "parse_metrics",
+]
+
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Points = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Top-k accuracy in percent; None for runs that do not classify."""
+
+    top1: Percent | None
+    top5: Percent | None
+
+
+@dataclass(frozen=True)
+class AtThresholds:
+    """An accuracy in percent at the fixed, val, oracle and (where a source states one) published threshold."""
+
+    fixed: Percent | None
+    val: Percent | None
+    oracle: Percent | None
+    published: Percent | None = None
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The thresholds themselves, as shares of the map's maximum."""
+
+    fixed: Share | None
+    val: Share | None
+    oracle: Share | None
+    published: Share | None = None
+
+
+@dataclass(frozen=True)
+class PerIou:
+    """An accuracy in percent at IoU 0.3, 0.5 and 0.7, and their mean."""
+
+    iou30: Percent | None
+    iou50: Percent | None
+    iou70: Percent | None
+    mean: Percent | None
+
+
+@dataclass(frozen=True)
+class Images:
+    """How many images a run was tuned (``val``) and measured (``test``) on."""
+
+    val: int
+    test: int
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Pretrained weights that a run started from."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The metrics file of a run; accuracies in percent, None where a number is not defined.
+
+    Attributes:
+        status: always ``ok``.
+        key: ``<track>-<method>-<seed>``.
+        track: name of the track.
+        dataset: name of the data set.
+        backbone: name of the backbone.
+        method: name of the method or baseline.
+        title: its name for people.
+        method_status: ``published``, or what else the title has to say about it.
+        recipe: whose hyper-parameters they are.
+        seed: of the run.
+        weights: pretrained weights, None for random initialisation.
+        protocol: box protocol.
+        images: sizes of the splits.
+        cls: classification.
+        threshold: the thresholds of the single-contour box.
+        gt_known: GT-known localization.
+        top1_loc: Top-1 localization.
+        top5_loc: Top-5 localization.
+        max_box_acc: MaxBoxAcc.
+        regret: points between the oracle's and val's threshold.
+        max_box_acc_v2: MaxBoxAccV2 with oracle thresholds.
+        max_box_acc_v2_val: the same with thresholds from ``val``.
+        px_ap: pixel average precision.
+    """
+
+    status: Literal["ok"]
+    key: str
+    track: str
+    dataset: str
+    backbone: str
+    method: str
+    title: str
+    method_status: str
+    recipe: str
+    seed: int
+    weights: Weights | None
+    protocol: str
+    images: Images
+    cls: Classification
+    threshold: Thresholds
+    gt_known: AtThresholds
+    top1_loc: AtThresholds
+    top5_loc: AtThresholds
+    max_box_acc: Percent | None
+    regret: Points | None
+    max_box_acc_v2: PerIou
+    max_box_acc_v2_val: PerIou
+    px_ap: Percent | None
+
+
+@dataclass(frozen=True)
+class SkippedRun:
+    """The metrics file of a run that its method declared unsupported.
+
+    Attributes:
+        status: always ``skipped``.
+        key: ``<track>-<method>-<seed>``.
+        reason: why, in the method's words.
+        title: the method's name for people, where the file has it.
+    """
+
+    status: Literal["skipped"]
+    key: str
+    reason: str
+    title: str | None = None
+
+
+_FILE: TypeAdapter[RunResult | SkippedRun] = TypeAdapter(
+    Annotated[RunResult | SkippedRun, Field(discriminator="status")]
+)
+
+
+def parse_metrics(content: bytes) -> RunResult | SkippedRun:
+    """Read the bytes of a metrics file; unknown keys are left to later versions.
+
+    Raises:
+        ValueError: it is not JSON, or a number is missing, mistyped or out of its range; the message names the first.
+    """
+    try:
+        return _FILE.validate_json(content, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"] if part not in {"ok", "skipped"})
+        raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from None

@@ -1,0 +1,67 @@
+"""Localization maps on disk, and the one rule by which they are upsampled and normalised.
+
+A run stores, for ``val`` and ``test``, the label's raw map at native resolution. Every metric is computed from these
+files on a CPU, without the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.errors import DataError
+
+__all__ = ["MAPS_FILE", "StoredMaps", "read_maps", "write_maps"]
+
+MAPS_FILE = "maps.npz"
+_FIELDS = ("ids", "labels", "maps", "top5", "top5_logits")
+
+
+@dataclass(frozen=True)
+class StoredMaps:
+    """Maps and class scores of one split, in index order.
+
+    Attributes:
+        ids: ``(N,)`` str image ids.
+        labels: ``(N,)`` int64 true class, whose map is stored.
+        maps: ``(N, h, w)`` float32 raw maps at native resolution.
+        top5: ``(N, k)`` int64 classes with the largest logits, best first; k = min(5, classes). ``(N, 0)``
+            for a run that does not classify.
+        top5_logits: ``(N, k)`` float32 logits of these classes.
+    """
+
+    ids: NDArray[np.str_]
+    labels: NDArray[np.int64]
+    maps: NDArray[np.float32]
+    top5: NDArray[np.int64]
+    top5_logits: NDArray[np.float32]
+
+
+def write_maps(path: Path, splits: Mapping[str, StoredMaps]) -> None:
+    """Write the maps of a run to one ``.npz`` file, atomically; equal input gives equal bytes."""
+    arrays = {f"{name}/{key}": getattr(stored, key) for name, stored in splits.items() for key in _FIELDS}
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as stream:
+        np.savez(stream, **arrays)
+    temporary.replace(path)
+
+
+def read_maps(path: Path, split: str) -> StoredMaps:
+    """Read one split of a stored maps file.
+
+    Raises:
+        DataError: the file is missing, damaged or has no such split; the message names it.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return StoredMaps(**{key: archive[f"{split}/{key}"] for key in _FIELDS})
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; train the run first") from None
+    except KeyError:
+        raise DataError(f"{path} has no maps of split '{split}'") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"{path} is damaged ({error}); delete it and train the run again") from None
