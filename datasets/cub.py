@@ -81,7 +81,7 @@ class Cub(WsolDataset):
         self._val = val
         self._holdout = holdout_per_class
 
-    def contents(self, directory: Path) -> Contents:  # noqa: ARG002 - nothing is generated
+    def contents(self, directory: Path) -> Contents:
         """Read the official text files, check them against each other and decode every image once.
 
         Raises:
@@ -102,7 +102,7 @@ class Cub(WsolDataset):
                 truth[record.path] = Truth(_checked_box(base, record, fact))
         return Contents(class_names, items, truth)
 
-    def image_root(self, directory: Path) -> Path:  # noqa: ARG002 - images stay where they were unpacked
+    def image_root(self, directory: Path) -> Path:
         """Return ``<root>/CUB_200_2011/images``.
 
         Raises:

@@ -1,8 +1,8 @@
 """How much time the trainer adds to the network's own, per method.
 
-For each method: images per second of a bare loop (one batch on the device, forward, backward, step, the same precision
-and format) and of the trainer (loading, augmentation, seeding, hooks and progress included), both on the track's network
-with made-up pictures. The bare loop is the floor.
+For each method: images per second of a bare loop (one batch on the device, forward, backward, step, the same
+precision and format) and of the trainer (loading, augmentation, seeding, hooks and progress included), both on the
+track's network with made-up pictures. The bare loop is the floor.
 
     python perf/train.py [--track shapes-convnet] [--iterations 30] [--threads 2]
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,8 @@ def main() -> None:
     runtime = RuntimeSettings(threads=chosen.threads, deterministic="off")
     device = set_up_device(runtime)
     track = settings.tracks[chosen.track]
-    print(f"{chosen.track} on {device}, batch {track.batch}, {track.crop} px, amp {track.amp}, {chosen.threads} threads")
+    what = f"batch {track.batch}, {track.crop} px, amp {track.amp}, {chosen.threads} threads"
+    print(f"{chosen.track} on {device}, {what}")
     print(f"{'method':12}{'bare img/s':>12}{'trainer img/s':>15}{'trainer/bare time':>19}{'cost over first':>17}")
     first = 0.0
     for name in settings.run.methods:
@@ -83,9 +85,7 @@ def bare_seconds(method: Method, run: Run, device: torch.device, iterations: int
     return (now(device) - start) / iterations
 
 
-def trainer_seconds(
-    method: Method, run: Run, runtime: RuntimeSettings, device: torch.device, iterations: int
-) -> float:
+def trainer_seconds(method: Method, run: Run, runtime: RuntimeSettings, device: torch.device, iterations: int) -> float:
     """Return seconds per iteration of the real trainer, the first epoch left out as warm-up."""
     track = run.track
     count = track.batch * iterations
@@ -95,7 +95,8 @@ def trainer_seconds(
     split = Split("train", items, [str(k) for k in range(CLASSES)], "")
     seconds = []
     for epochs in (1, 2):
-        timed = Run(run.key, "", run.method, 0, track.model_copy(update={"epochs": epochs, "warmup_iters": 0}), run.on_track)
+        recipe = track.model_copy(update={"epochs": epochs, "warmup_iters": 0})
+        timed = replace(run, track=recipe)
         with tempfile.TemporaryDirectory() as work:
             start = now(device)
             fit(method, TrainingSet(split, pictures, track.crop, 0), timed, runtime, device, Path(work))

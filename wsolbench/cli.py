@@ -104,7 +104,7 @@ def evaluate(run: RunKey, jobs: Jobs = None) -> None:
 
 @app.command()
 def baseline(run: RunKey, jobs: Jobs = None) -> None:
-    """Fit and evaluate a baseline: RUN is <track>-<baseline>-<seed>."""
+    """Fit and evaluate a baseline; RUN is `<track>-<baseline>-<seed>`."""
     from wsolbench.baselines.stage import run_baseline  # noqa: PLC0415 - imports torch
 
     run_baseline(read_settings(), run, Layout(), jobs)

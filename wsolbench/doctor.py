@@ -112,13 +112,13 @@ def _cuda() -> Finding:
 
 
 def _dvc(root: Path) -> Finding:
-    dvc = shutil.which("dvc")
-    if dvc is None:
-        return Finding("wrong", "dvc", "not on the PATH; run through make, or activate .venv")
-    done = subprocess.run([dvc, "root"], cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
+    command = [sys.executable, "-m", "dvc", "root"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         text = f"{done.stderr.strip()}. Without git: `dvc config --local core.no_scm true`"
         return Finding("wrong", "dvc", text)
+    if shutil.which("wsolbench") is None or shutil.which("dvc") is None:
+        return Finding("note", "dvc", "stages call `wsolbench`, which is not on the PATH: use make, or activate .venv")
     return Finding("ok", "dvc", f"{version('dvc')}, repository found")
 
 

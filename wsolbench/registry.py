@@ -23,7 +23,7 @@ _PACKAGES: dict[Kind, tuple[str, str, str]] = {
     "backbone": ("wsolbench.backbones", "wsolbench.backbones.base", "Backbone"),
     "baseline": ("wsolbench.baselines", "wsolbench.baselines.base", "Baseline"),
 }
-_NOT_COMPONENTS = {"base", "weights"}
+_NOT_COMPONENTS = {"base", "stage", "weights"}
 
 
 def names(kind: Kind) -> list[str]:
@@ -43,9 +43,10 @@ def load(kind: Kind, name: str) -> type[Any]:
     if name not in names(kind):
         raise SettingsError(f"unknown {kind} '{name}': no such file; {nearest(name, names(kind))}")
     registry = _registry(kind)
-    if name not in registry:
+    # The registry's own lookup would import all of mmengine, and torch with it.
+    if name not in registry.module_dict:
         registry.register_module(name=name, module=_only_component(kind, name))
-    component: type[Any] = registry.get(name)
+    component: type[Any] = registry.module_dict[name]
     return component
 
 

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.errors import DataError
 
-__all__ = ["MAPS_FILE", "StoredMaps", "read_maps", "write_maps"]
+__all__ = ["MAPS_FILE", "StoredMaps", "read_maps", "upsample_and_normalise", "write_maps"]
 
 MAPS_FILE = "maps.npz"
 _FIELDS = ("ids", "labels", "maps", "top5", "top5_logits")
@@ -65,3 +66,29 @@ def read_maps(path: Path, split: str) -> StoredMaps:
         raise DataError(f"{path} has no maps of split '{split}'") from None
     except (ValueError, OSError, EOFError) as error:
         raise DataError(f"{path} is damaged ({error}); delete it and train the run again") from None
+
+
+def upsample_and_normalise(raw: NDArray[np.floating], height: int, width: int) -> NDArray[np.float64]:
+    """Bring a raw map to the size of an image and to [0, 1]: the one rule for all methods.
+
+    Bicubic interpolation (OpenCV's, float64), then min-max over the upsampled map, so that cubic overshoot is part of
+    the range, as in the evaluator of Choe et al. (CVPR 2020). A constant map, and one that holds a NaN, says nothing
+    about where the object is and becomes all zero, likewise.
+
+    Args:
+        raw: ``(h, w)`` float, any range.
+        height: rows of the result.
+        width: columns of the result.
+
+    Returns:
+        ``(height, width)`` float64 in [0, 1].
+
+    Raises:
+        DataError: the map has an infinite value, which no normalisation can bring to [0, 1].
+    """
+    if np.isinf(raw).any():
+        raise DataError("the map has an infinite value")
+    upsampled = cv2.resize(raw.astype(np.float64), (width, height), interpolation=cv2.INTER_CUBIC)
+    shifted: NDArray[np.float64] = upsampled - upsampled.min()
+    highest = shifted.max()
+    return shifted / highest if highest > 0 else np.zeros((height, width))

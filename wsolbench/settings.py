@@ -7,7 +7,7 @@ and the nearest valid name, before any work starts.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
@@ -203,8 +203,8 @@ class Settings(_Model):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Settings:
-        for track in self.run.tracks:
-            _known("run.tracks", track, self.tracks)
+        for chosen in self.run.tracks:
+            _known("run.tracks", chosen, self.tracks)
         for method in self.run.methods:
             _known("run.methods", method, self.methods)
         for baseline in self.run.baselines:
@@ -294,7 +294,7 @@ def read_settings(path: Path = PARAMS_FILE) -> Settings:
 
 
 def validated_arguments(
-    component: Callable[..., Any], arguments: Mapping[str, Any], where: str, given: int = 0
+    component: type[Any], arguments: Mapping[str, Any], where: str, given: int = 0
 ) -> dict[str, Any]:
     """Check keyword arguments against a constructor's signature.
 
@@ -310,9 +310,8 @@ def validated_arguments(
     Raises:
         SettingsError: unknown or missing argument, or a wrong type.
     """
-    function = component.__init__ if isinstance(component, type) else component
-    hints = get_type_hints(function)
-    parameters = [p for name, p in inspect.signature(function).parameters.items() if name != "self"][given:]
+    hints = get_type_hints(component.__init__)
+    parameters = list(inspect.signature(component).parameters.values())[given:]
     fields: dict[str, Any] = {
         p.name: (hints.get(p.name, Any), ... if p.default is p.empty else p.default) for p in parameters
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import mean, stdev
 
 from scipy import stats
 
@@ -70,7 +70,7 @@ def spread(values: Iterable[float]) -> Spread:
         raise ValueError("a sample needs at least one value")
     if not all(map(math.isfinite, sample)):
         raise ValueError(f"a sample needs finite values, not {sample}")
-    return Spread(fmean(sample), stdev(sample) if len(sample) > 1 else None, len(sample))
+    return Spread(mean(sample), stdev(sample) if len(sample) > 1 else None, len(sample))
 
 
 def paired_difference(values: Mapping[int, float], reference: Mapping[int, float]) -> Spread | None:

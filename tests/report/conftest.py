@@ -54,7 +54,8 @@ class Repository:
         _put(layout.metrics(track, key), json.dumps(content).encode())
         if content["status"] == "ok":
             _curve(layout.curves(track, key), content["threshold"]["oracle"], content["gt_known"]["oracle"])
-            _strip(layout.thumbnails(track, key), self.gallery, key)
+            if self.gallery:
+                _strip(layout.thumbnails(track, key), self.gallery, key)
 
     def skip(self, method: str, seed: int, reason: str, track: str = "toy", **changes: Any) -> None:
         """Write the metrics file of a run that its method refused."""
@@ -81,6 +82,16 @@ def metrics_file(key: str, track: str, method: str, seed: int, level: float) -> 
 @pytest.fixture
 def repository(tmp_path: Path) -> Callable[..., Repository]:
     return lambda **settings: Repository(tmp_path, **settings)
+
+
+@pytest.fixture
+def full(repository: Callable[..., Repository]) -> Repository:
+    """Two methods and a bound over three seeds: MaxBoxAcc 45, 46, 47; 52.5, 53.5, 54.5; 90, 91, 92."""
+    toy = repository(methods=["alpha", "beta"], baselines=["ceiling"])
+    for seed in toy.seeds:
+        for method, level in (("alpha", 45.0), ("beta", 52.5), ("ceiling", 90.0)):
+            toy.write(method, seed, level + seed)
+    return toy
 
 
 def _curve(path: Path, best: float, top: float) -> None:

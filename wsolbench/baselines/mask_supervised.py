@@ -16,8 +16,9 @@ from torch.nn import functional
 from wsolbench import registry
 from wsolbench.backbones.base import Backbone
 from wsolbench.baselines.base import Baseline, BaselineInputs
-from wsolbench.data.images import read_mask, resize
-from wsolbench.data.loader import Batch, Pictures, augment, pictures_of
+from wsolbench.data.images import resize
+from wsolbench.data.loader import Batch, Pictures, SizedDataset, augment, pictures_of
+from wsolbench.data.masks import read_mask
 from wsolbench.data.seeding import generator, image_key, torch_seed
 from wsolbench.dataset import Item, Split
 from wsolbench.engine.device import set_up_device
@@ -95,7 +96,7 @@ class _MaskHead(Method):
         return Prediction(maps.new_zeros(len(images), 0), maps)
 
 
-class _MaskedSet:
+class _MaskedSet(SizedDataset):
     """Like the loader's training set, with the mask cropped and flipped along as target."""
 
     def __init__(self, split: Split, pictures: Pictures, masks: list[NDArray[np.uint8]], crop: int, seed: int) -> None:

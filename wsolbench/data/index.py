@@ -30,9 +30,16 @@ _BOX_SLACK = 1.0  # pixels that a box may reach over the border: annotators' rou
 
 
 def file_sha256(path: Path) -> str:
-    """Return the hex sha256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """Return the hex sha256 of a file.
+
+    Raises:
+        DataError: the file is missing or cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); restore it") from None
 
 
 def boxes_outside(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:
@@ -91,12 +98,12 @@ def read_split(directory: Path, split: SplitName, *, with_truth: bool = True) ->
     Raises:
         DataError: the index is missing or unreadable, or its two files do not belong together.
     """
-    table = _read(directory / INDEX_FILE)
+    table = _read(directory / INDEX_FILE, _INDEX_SCHEMA)
     meta = _meta(table)
     items = [Item(**row) for row in table.to_pylist() if row["split"] == split]
     truth: dict[str, Truth] = {}
     if with_truth and split != "train":
-        truth_table = _read(directory / TRUTH_FILE)
+        truth_table = _read(directory / TRUTH_FILE, _TRUTH_SCHEMA)
         if _meta(truth_table)["digest"] != meta["digest"]:
             raise DataError(f"{directory}: {TRUTH_FILE} and {INDEX_FILE} come from different runs of prepare")
         truth = {
@@ -177,13 +184,17 @@ def _write(path: Path, rows: Sequence[Mapping[str, object]], schema: pa.Schema, 
     temporary.replace(path)
 
 
-def _read(path: Path) -> pa.Table:
+def _read(path: Path, schema: pa.Schema) -> pa.Table:
+    again = f"run `wsolbench prepare {path.parent.name}`"
     try:
-        return pq.read_table(path)
+        table = pq.read_table(path)
     except FileNotFoundError:
-        raise DataError(f"{path} is missing; run `wsolbench prepare {path.parent.name}` first") from None
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path} is damaged ({error}); delete it and run prepare again") from None
+        raise DataError(f"{path} is missing; {again} first") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path} is damaged ({error}); delete it and {again}") from None
+    if not table.schema.equals(schema) or "digest" not in _meta(table):
+        raise DataError(f"{path} was not written by this version of wsolbench; delete it and {again}")
+    return table
 
 
 def _meta(table: pa.Table) -> dict[str, str]:

@@ -6,6 +6,7 @@ the same order, and the number of workers changes nothing.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -38,16 +39,16 @@ Batch = tuple[Tensor, Tensor, Tensor]
 _MEMORY_LIMIT = 4 * 2**30  # bytes of resized pictures that one process may hold
 
 
-class SizedDataset(Protocol):
-    """What a training draws from: items by ``(epoch, position)``."""
+class SizedDataset(Dataset[Batch], ABC):
+    """What a training draws from: uint8 image ``(3, crop, crop)``, target and position, by ``(epoch, position)``."""
 
-    def __getitem__(self, where: tuple[int, int], /) -> Batch:
-        """Return uint8 image ``(3, crop, crop)``, target and position."""
-        ...
+    @abstractmethod
+    def __getitem__(self, where: tuple[int, int]) -> Batch:
+        """Return one item, a function of ``where`` and the seed alone."""
 
+    @abstractmethod
     def __len__(self) -> int:
         """Return the number of images."""
-        ...
 
 
 class Pictures(Protocol):
@@ -102,7 +103,7 @@ class EpochOrder(Sampler[tuple[int, int]]):
         return self._size
 
 
-class TrainingSet(Dataset[Batch]):
+class TrainingSet(SizedDataset):
     """Augmented training images: random crop and horizontal flip of the resized picture.
 
     Args:

@@ -24,6 +24,8 @@ def set_up_device(runtime: RuntimeSettings) -> torch.device:
     if runtime.deterministic == "strict":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.use_deterministic_algorithms(runtime.deterministic != "off", warn_only=runtime.deterministic == "warn")
+    # Filling fresh memory is for finding bugs; it costs time and changes no result of a correct operation.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.deterministic = runtime.deterministic != "off"
     torch.backends.cudnn.benchmark = runtime.deterministic == "off"
     use_cuda = runtime.device != "cpu" and torch.cuda.is_available()

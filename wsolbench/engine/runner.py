@@ -75,7 +75,8 @@ class TrainingRunner(Runner):  # type: ignore[misc]
     def wrap_model(self, model_wrapper_cfg: Any, model: TrainingModel) -> TrainingModel:
         """Move the model to the device of the settings instead of the one mmengine would pick."""
         del model_wrapper_cfg
-        return model.to(self._device)
+        model.to(self._device)
+        return model
 
     def set_randomness(self, seed: int, *args: Any, **kwargs: Any) -> None:
         """Only note the seed: the global generators belong to the model and the loader."""

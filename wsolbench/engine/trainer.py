@@ -34,7 +34,7 @@ from wsolbench.engine.provenance import write_provenance
 from wsolbench.engine.runner import TrainingRunner
 from wsolbench.layout import Layout
 from wsolbench.method import Method
-from wsolbench.scoremaps import MAPS_FILE, write_maps
+from wsolbench.scoremaps import MAPS_FILE, StoredMaps, write_maps
 from wsolbench.settings import Run, RuntimeSettings, Settings, validated_arguments
 
 __all__ = ["build_method", "exclusive", "fit", "log_file", "train"]
@@ -112,7 +112,7 @@ def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None
     data = TrainingSet(inputs.split, pictures, run.track.crop, run.seed)
     history = fit(method, data, run, settings.runtime, device, out.parent / "mmengine")
     trained = time.monotonic()
-    stored = {
+    stored: dict[str, StoredMaps] = {
         name: predict_split(
             method,
             read_split(inputs.prepared, name, with_truth=False),

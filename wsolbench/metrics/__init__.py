@@ -1,0 +1,1 @@
+"""Maps to numbers: numpy in, numbers out, on the CPU, without torch."""

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from wsolbench.palette import CATEGORICAL
-from wsolbench.report.columns import Column, by_seed, column, summarised
+from wsolbench.report.columns import Column, by_seed, columns_named, summarised
 from wsolbench.report.results import Row, TrackResults
 from wsolbench.report.style import PAGE_WIDTH, row_label, seeds_phrase
 from wsolbench.report.tables import blocks_of
@@ -53,8 +53,8 @@ def bar_figure(results: TrackResults) -> Figure:
     lines = sum(max(2, label.count("\n") + 1) for label in labels) + len(blocks)
     figure = Figure(figsize=(PAGE_WIDTH, 2 * (_LINE_INCHES * lines + 0.4) + 0.9))
     axes = figure.subplots(2, 2, sharex=True, sharey=True)
-    for axis, (name, title) in zip(axes.flat, _PANELS.items(), strict=True):
-        _panel(axis, places, column(name))
+    for axis, shown, title in zip(axes.flat, columns_named(*_PANELS), _PANELS.values(), strict=True):
+        _panel(axis, places, shown)
         axis.set_title(title, loc="left")
     axes[0, 0].set_yticks(list(places.values()), labels)
     axes[0, 0].set_ylim(max(places.values()) + 0.6, -0.6)

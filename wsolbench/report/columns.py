@@ -10,7 +10,7 @@ from wsolbench.report.results import Row
 from wsolbench.report.run_result import RunResult
 from wsolbench.stats import Spread, spread
 
-__all__ = ["COLUMNS", "HEADLINE", "ORACLE", "WITHOUT_ORACLE", "Column", "by_seed", "column", "summarised"]
+__all__ = ["COLUMNS", "HEADLINE", "ORACLE", "WITHOUT_ORACLE", "Column", "by_seed", "columns_named", "summarised"]
 
 _RULES = {
     "fixed": "the fixed threshold, the same for all methods",
@@ -95,13 +95,13 @@ COLUMNS: tuple[Column, ...] = (
 _BY_NAME = {each.name: each for each in COLUMNS}
 
 
-def column(name: str) -> Column:
-    """Return the column with a name.
+def columns_named(*names: str) -> tuple[Column, ...]:
+    """Return the columns with these names, in this order.
 
     Raises:
-        KeyError: there is none.
+        KeyError: there is no column of a name.
     """
-    return _BY_NAME[name]
+    return tuple(_BY_NAME[name] for name in names)
 
 
 def by_seed(row: Row, shown: Column) -> dict[int, float]:
@@ -115,48 +115,36 @@ def summarised(row: Row, shown: Column) -> Spread | None:
     return spread(values) if values else None
 
 
-WITHOUT_ORACLE = tuple(
-    map(
-        column,
-        (
-            "cls.top1",
-            "cls.top5",
-            "gt_known.fixed",
-            "gt_known.val",
-            "gt_known.published",
-            "top1_loc.fixed",
-            "top1_loc.val",
-            "top1_loc.published",
-            "top5_loc.fixed",
-            "top5_loc.val",
-            "top5_loc.published",
-            "max_box_acc_v2_val.mean",
-            "px_ap",
-            "threshold.val",
-        ),
-    )
+WITHOUT_ORACLE = columns_named(
+    "cls.top1",
+    "cls.top5",
+    "gt_known.fixed",
+    "gt_known.val",
+    "gt_known.published",
+    "top1_loc.fixed",
+    "top1_loc.val",
+    "top1_loc.published",
+    "top5_loc.fixed",
+    "top5_loc.val",
+    "top5_loc.published",
+    "max_box_acc_v2_val.mean",
+    "px_ap",
+    "threshold.val",
 )
 """Numbers that looked at no truth of the test split to choose a threshold."""
 
-ORACLE = tuple(
-    map(
-        column,
-        (
-            "max_box_acc",
-            "gt_known.oracle",
-            "top1_loc.oracle",
-            "max_box_acc_v2.mean",
-            "max_box_acc_v2.iou30",
-            "max_box_acc_v2.iou50",
-            "max_box_acc_v2.iou70",
-            "regret",
-            "threshold.oracle",
-        ),
-    )
+ORACLE = columns_named(
+    "max_box_acc",
+    "gt_known.oracle",
+    "top1_loc.oracle",
+    "max_box_acc_v2.mean",
+    "max_box_acc_v2.iou30",
+    "max_box_acc_v2.iou50",
+    "max_box_acc_v2.iou70",
+    "regret",
+    "threshold.oracle",
 )
 """Numbers whose threshold was chosen on the test split: upper bounds."""
 
-HEADLINE = tuple(
-    map(column, ("cls.top1", "gt_known.val", "top1_loc.val", "max_box_acc", "max_box_acc_v2.mean", "px_ap"))
-)
+HEADLINE = columns_named("cls.top1", "gt_known.val", "top1_loc.val", "max_box_acc", "max_box_acc_v2.mean", "px_ap")
 """What the summary shows and differences are tested for; each heading names its protocol."""

@@ -15,8 +15,7 @@ from matplotlib.lines import Line2D
 from wsolbench.errors import DataError
 from wsolbench.layout import Layout
 from wsolbench.palette import CATEGORICAL
-from wsolbench.report.results import Row, TrackResults
-from wsolbench.report.run_result import RunResult
+from wsolbench.report.results import Row, TrackResults, remedy
 from wsolbench.report.style import PAGE_WIDTH, row_label, seeds_phrase
 from wsolbench.report.tables import blocks_of
 
@@ -43,7 +42,12 @@ def read_curves(results: TrackResults, root: Path) -> Curves:
     Raises:
         DataError: a file is missing or damaged; the message names it.
     """
-    return {run.key: _read(Layout(root).curves(results.track, run.key), run) for run in results.runs}
+    layout = Layout(root)
+    return {
+        run.key: _read(layout.curves(results.track, run.key), remedy(row.kind, run.key))
+        for row in results.rows
+        for run in row.runs
+    }
 
 
 def curve_figure(results: TrackResults, curves: Curves) -> Figure:
@@ -78,16 +82,15 @@ def curve_figure(results: TrackResults, curves: Curves) -> Figure:
     return figure
 
 
-def _read(path: Path, run: RunResult) -> pd.DataFrame:
-    remedy = f"run `wsolbench evaluate {run.key}` (or `baseline`), or `make benchmark`"
+def _read(path: Path, cure: str) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path, usecols=_COLUMNS, dtype=float)
     except FileNotFoundError:
-        raise DataError(f"{path} is missing; {remedy}") from None
+        raise DataError(f"{path} is missing; {cure}") from None
     except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
-        raise DataError(f"{path} is damaged ({error}); delete it and {remedy}") from None
+        raise DataError(f"{path} is damaged ({error}); delete it and {cure}") from None
     if frame.empty or not np.isfinite(frame).all(axis=None):
-        raise DataError(f"{path} is damaged (no rows, or empty cells); delete it and {remedy}")
+        raise DataError(f"{path} is damaged (no rows, or empty cells); delete it and {cure}")
     return frame
 
 

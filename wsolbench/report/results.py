@@ -14,9 +14,9 @@ from wsolbench.layout import Layout
 from wsolbench.report.run_result import RunResult, SkippedRun, parse_metrics
 from wsolbench.settings import Settings
 
-__all__ = ["Row", "TrackResults", "missing_metrics", "read_track"]
+__all__ = ["Kind", "Row", "TrackResults", "missing_metrics", "read_track", "remedy"]
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 Kind = Literal["method", "baseline"]
 
@@ -77,11 +77,16 @@ class _Asked:
 
     @property
     def remedy(self) -> str:
-        return f"run `wsolbench {'evaluate' if self.kind == 'method' else 'baseline'} {self.key}`, or `make benchmark`"
+        return remedy(self.kind, self.key)
 
 
 # Not `images.val`: a supervised bound may spend part of `val` on training.
 _SAME_FOR_ALL = ("dataset", "backbone", "protocol", "images.test", "threshold.fixed")
+
+
+def remedy(kind: Kind, key: str) -> str:
+    """Return what to do about a result that is missing or damaged, as the end of a sentence."""
+    return f"run `wsolbench {'evaluate' if kind == 'method' else 'baseline'} {key}`, or `make benchmark`"
 
 
 def missing_metrics(settings: Settings, track: str, root: Path) -> tuple[str, ...]:
@@ -153,7 +158,7 @@ def _warn_of_strangers(asked: list[_Asked]) -> None:
     expected = {each.path for each in asked}
     for path in sorted(asked[0].path.parent.glob("*.json")):
         if path not in expected:
-            logger.warning("%s belongs to no run that params.yaml names; it is not counted and may be deleted", path)
+            _log.warning("%s belongs to no run that params.yaml names; it is not counted and may be deleted", path)
 
 
 def _read(asked: _Asked, track: str) -> RunResult | SkippedRun:

@@ -48,7 +48,7 @@ def summary_markdown(pages: Sequence[TrackPage]) -> str:
     start = (
         f"# Results\n\n{complete} of {len(pages)} tracks of `params.yaml` have results. Each column names the protocol "
         "by which its threshold was chosen: numbers of different protocols are not comparable, and oracle numbers are "
-        "upper bounds. Nothing is ranked; the tables of each track say which differences exceed the spread of the seeds.\n"
+        "upper bounds. Nothing is ranked; each track's tables say which differences exceed the spread of the seeds.\n"
     )
     return "\n".join([start, *map(_section, pages)])
 

@@ -1,0 +1,100 @@
+"""The command line as a newcomer meets it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from wsolbench.cli import app
+from wsolbench.doctor import findings
+
+WSOLBENCH = Path(sys.executable).parent / "wsolbench"
+
+
+def run(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [WSOLBENCH, *arguments], cwd=cwd, capture_output=True, text=True, check=False, env=os.environ | variables
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["list", "prepare", "weights", "train", "evaluate", "baseline", "report", "summary", "doctor"],
+)
+def test_every_command_explains_itself(command: str) -> None:
+    done = CliRunner().invoke(app, [command, "--help"])
+    assert done.exit_code == 0
+    assert "Usage" in done.output
+
+
+def test_the_first_help_names_the_way_in() -> None:
+    done = CliRunner().invoke(app, ["--help"])
+    assert "make benchmark" in done.output
+
+
+def test_an_error_is_one_sentence_without_a_traceback() -> None:
+    done = run("train", "shapes-convnet-camm-0")
+    assert done.returncode == 1
+    assert "did you mean 'cam'?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_track_gets_the_nearest_name() -> None:
+    done = run("prepare", "shape-convnet")
+    assert done.returncode == 1
+    assert "did you mean 'shapes-convnet'?" in done.stderr
+
+
+def test_outside_a_checkout_the_error_says_where_to_run(tmp_path: Path) -> None:
+    done = run("report", "shapes-convnet", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "run wsolbench from the repository's root" in done.stderr
+
+
+def test_list_shows_status_and_reference_of_methods() -> None:
+    done = run("list", "methods", COLUMNS="200")
+    assert done.returncode == 0
+    assert "reconstruction" in done.stdout
+    assert "arXiv 1512.04150" in done.stdout
+
+
+def test_list_runs_names_every_training() -> None:
+    done = run("list", "runs", COLUMNS="200")
+    assert "shapes-convnet-dgdm-2" in done.stdout
+    assert "shapes-convnet-mask_supervised-0" in done.stdout
+
+
+def test_doctor_finds_nothing_wrong_in_a_fresh_checkout() -> None:
+    wrong = [finding for finding in findings(Path()) if finding.state == "wrong"]
+    assert wrong == []
+
+
+def test_doctor_names_a_missing_data_root_and_missing_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WSOLBENCH_CUB_ROOT", raising=False)
+    monkeypatch.delenv("WSOLBENCH_WEIGHTS", raising=False)
+    text = Path("params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("tracks: [shapes-convnet]", "tracks: [cub-mobilenet_v1]"))
+    wrong = [f"{finding.subject}: {finding.text}" for finding in findings(tmp_path) if finding.state == "wrong"]
+    assert any("datasets.cub.root" in line for line in wrong)
+    assert any("WSOLBENCH_WEIGHTS" in line for line in wrong)
+
+
+def test_doctor_names_a_wrong_argument_of_a_method(tmp_path: Path) -> None:
+    text = Path("params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("  adl: {}", "  adl: {args: {gama: 0.8}}"))
+    wrong = [f"{finding.subject}: {finding.text}" for finding in findings(tmp_path) if finding.state == "wrong"]
+    assert any("method adl" in line and "did you mean 'gamma'?" in line for line in wrong)
+
+
+def test_doctor_notes_results_that_belong_to_no_run(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(Path("params.yaml").read_text())
+    stale = tmp_path / "results" / "metrics" / "shapes-convnet" / "shapes-convnet-gone-0.json"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("{}")
+    notes = [finding.subject for finding in findings(tmp_path) if finding.state == "note"]
+    assert str(stale.relative_to(tmp_path)) in notes

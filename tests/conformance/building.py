@@ -1,0 +1,57 @@
+"""Small networks and batches for the conformance tests."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wsolbench import registry
+from wsolbench.backbones.base import Backbone
+from wsolbench.layers import DropLayer
+from wsolbench.method import Method
+
+CLASSES = 5
+PIXELS = 64
+
+
+def small_backbone(name: str, **arguments: Any) -> Backbone:
+    """A quarter of the default width where the backbone has one."""
+    backbone_class = registry.load("backbone", name)
+    width = inspect.signature(backbone_class).parameters.get("width")
+    if width is not None and "width" not in arguments:
+        arguments["width"] = type(width.default)(width.default / 4)
+    backbone: Backbone = backbone_class(**arguments)
+    return backbone
+
+
+def build(method: str, backbone: str = "convnet", seed: int = 0, **arguments: Any) -> Method:
+    torch.manual_seed(seed)
+    built: Method = registry.load("method", method)(small_backbone(backbone), CLASSES, **arguments)
+    return built
+
+
+def batch(seed: int = 1, images: int = 4) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(images, 3, PIXELS, PIXELS, generator=generator), torch.arange(images) % CLASSES
+
+
+def losses_and_gradients(method: Method, seed: int = 2) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+    """Losses, gradients by parameter name, and torch's generator state after one training step's worth of work."""
+    torch.manual_seed(seed)
+    method.train().zero_grad()
+    losses = method.losses(*batch(), 0.0)
+    torch.stack(list(losses.values())).sum().backward()
+    gradients = {name: p.grad.clone() for name, p in method.named_parameters() if p.grad is not None}
+    return {name: loss.detach() for name, loss in losses.items()}, gradients, torch.get_rng_state()
+
+
+def first_drop_layer(module: nn.Module) -> DropLayer:
+    return next(layer for layer in module.modules() if isinstance(layer, DropLayer))
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    """Whether two mappings have the same keys and, bit for bit, the same tensors."""
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)

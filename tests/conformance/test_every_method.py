@@ -1,0 +1,173 @@
+"""What every method file must do on every backbone. A new file is tested without an edit here."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from tests.conformance.building import CLASSES, PIXELS, batch, build, losses_and_gradients, same
+from wsolbench import registry
+from wsolbench.method import OptimRecipe
+from wsolbench.settings import validated_arguments
+
+METHODS = registry.names("method")
+PAIRS = [
+    (method, backbone)
+    for method in METHODS
+    for backbone in registry.names("backbone")
+    if registry.load("method", method).unsupported(backbone, ()) is None
+]
+MAY_IMPORT = {"__future__", "abc", "collections.abc", "dataclasses", "functools", "itertools", "math", "typing"}
+MAY_IMPORT |= {"wsolbench.method", "wsolbench.layers"}
+
+on_every_pair = pytest.mark.parametrize(("method", "backbone"), PAIRS)
+of_every_method = pytest.mark.parametrize("method", METHODS)
+
+
+@on_every_pair
+def test_losses_are_finite_scalars(method, backbone):
+    losses = build(method, backbone).losses(*batch(), 0.5)
+    assert losses
+    assert all(loss.ndim == 0 and torch.isfinite(loss) for loss in losses.values())
+
+
+@on_every_pair
+def test_gradient_reaches_the_first_layer_and_every_parameter_takes_part(method, backbone):
+    built = build(method, backbone)
+    _, gradients, _ = losses_and_gradients(built)
+    names = [name for name, _ in built.named_parameters()]
+    assert gradients[names[0]].abs().sum() > 0
+    assert list(gradients) == names
+
+
+@on_every_pair
+def test_every_parameter_is_in_exactly_one_group(method, backbone):
+    built = build(method, backbone)
+    groups = built.param_groups(OptimRecipe(lr=0.1, weight_decay=0.0, head_lr_mult=10.0))
+    grouped = sorted(id(p) for group in groups for p in group["params"])
+    assert grouped == sorted(id(p) for p in built.parameters())
+    assert all(group["lr"] > 0 for group in groups)
+
+
+@on_every_pair
+def test_prediction_has_logits_of_all_classes_and_one_finite_map_per_image(method, backbone):
+    images, labels = batch()
+    found = build(method, backbone).eval().predict(images, labels)
+    assert found.logits.shape == (len(images), CLASSES)
+    assert found.maps.ndim == 3
+    assert len(found.maps) == len(images)
+    assert min(found.maps.shape[1:]) > 1
+    assert torch.isfinite(found.maps).all()
+
+
+@on_every_pair
+def test_maps_differ_by_label_and_logits_do_not(method, backbone):
+    images, labels = batch()
+    built = build(method, backbone).eval()
+    one, other = built.predict(images, labels), built.predict(images, (labels + 1) % CLASSES)
+    assert (one.maps != other.maps).flatten(1).any(1).all()
+    assert torch.equal(one.logits, other.logits)
+
+
+@on_every_pair
+def test_evaluation_is_deterministic_and_draws_nothing(method, backbone):
+    built = build(method, backbone).eval()
+    before = torch.get_rng_state()
+    first, second = built.predict(*batch()), built.predict(*batch())
+    assert torch.equal(first.maps, second.maps)
+    assert torch.equal(first.logits, second.logits)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@on_every_pair
+def test_state_dict_carries_everything_that_prediction_needs(method, backbone):
+    source, target = build(method, backbone, seed=0), build(method, backbone, seed=1)
+    losses_and_gradients(source)  # moves the running statistics away from their start
+    target.load_state_dict(source.state_dict())
+    assert torch.equal(source.eval().predict(*batch()).maps, target.eval().predict(*batch()).maps)
+
+
+@on_every_pair
+def test_randomness_comes_from_torch_only(method, backbone):
+    built = build(method, backbone)
+    python_state, numpy_state = random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
+    first, first_gradients, _ = losses_and_gradients(built, seed=7)
+    second, second_gradients, _ = losses_and_gradients(built, seed=7)
+    assert same(first, second)
+    assert same(first_gradients, second_gradients)
+    assert random.getstate() == python_state
+    assert np.array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+
+
+@on_every_pair
+def test_losses_are_finite_and_near_float32_under_bfloat16(method, backbone):
+    # Cells at a threshold may change sides, which moves a loss by more than rounding does.
+    exact, _, _ = losses_and_gradients(build(method, backbone))
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded, gradients, _ = losses_and_gradients(build(method, backbone))
+    assert all(torch.isfinite(gradient).all() for gradient in gradients.values())
+    assert rounded.keys() == exact.keys()
+    for name, loss in rounded.items():
+        assert loss.dtype == torch.float32
+        assert float(loss) == pytest.approx(float(exact[name]), rel=0.1)
+
+
+@on_every_pair
+def test_memory_format_changes_nothing_but_rounding(method, backbone):
+    images, labels = batch()
+    built = build(method, backbone).eval()
+    contiguous = built.predict(images, labels)
+    built.to(memory_format=torch.channels_last)
+    strided = built.predict(images.contiguous(memory_format=torch.channels_last), labels)
+    scale = float(contiguous.maps.detach().abs().max())
+    torch.testing.assert_close(strided.maps, contiguous.maps, rtol=0, atol=1e-4 * scale)
+    torch.testing.assert_close(strided.logits, contiguous.logits, rtol=1e-4, atol=1e-5)
+
+
+@on_every_pair
+def test_neither_losses_nor_prediction_wait_for_the_device(method, backbone):
+    # A fake tensor has no values: reading one in Python, or a shape that depends on one, raises.
+    with FakeTensorMode():
+        built = build(method, backbone)
+        images, labels = torch.randn(4, 3, PIXELS, PIXELS), torch.zeros(4, dtype=torch.int64)
+        torch.stack(list(built.losses(images, labels, 0.0).values())).sum().backward()
+        built.eval().predict(images, labels)
+
+
+@of_every_method
+def test_file_imports_only_what_a_method_may(method):
+    source = Path(inspect.getfile(registry.load("method", method))).read_text(encoding="utf-8")
+    imported = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(node.module)
+    assert {name for name in imported if name.split(".")[0] != "torch"} <= MAY_IMPORT
+
+
+@of_every_method
+def test_constructor_is_a_schema_that_accepts_its_own_defaults(method):
+    method_class = registry.load("method", method)
+    defaults = {
+        name: list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default  # as YAML has it
+        for name, parameter in list(inspect.signature(method_class).parameters.items())[2:]
+    }
+    checked = validated_arguments(method_class, defaults, f"methods.{method}.args", given=2)
+    assert {name: list(value) if isinstance(value, tuple) else value for name, value in checked.items()} == defaults
+
+
+@of_every_method
+def test_class_says_what_it_is(method):
+    method_class = registry.load("method", method)
+    assert all(method_class.describe().values())
+    assert "Paper:" in inspect.getdoc(method_class)
+    for name in list(inspect.signature(method_class).parameters):
+        assert f"{name}:" in inspect.getdoc(method_class), f"{name} is not documented"

@@ -1,0 +1,120 @@
+"""Shared layers against slow, obvious references."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.conformance.building import build
+from wsolbench.errors import SettingsError
+from wsolbench.layers import ClassMapHead, chosen_points, coin, min_max, with_bias_rate
+from wsolbench.method import OptimRecipe
+
+
+def test_min_max_scales_each_map_to_its_own_range():
+    maps = torch.randn(3, 4, 5) * torch.tensor([1.0, 1e-3, 1e3])[:, None, None]
+    scaled = min_max(maps)
+    for before, after in zip(maps.numpy(), scaled.numpy(), strict=True):
+        expected = (before - before.min()) / (before.max() - before.min())
+        np.testing.assert_allclose(after, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, -3.5, 1e30])
+def test_min_max_of_a_constant_map_is_zero(value):
+    assert torch.equal(min_max(torch.full((1, 3, 3), value)), torch.zeros(1, 3, 3))
+
+
+def test_min_max_of_bfloat16_maps_is_float32():
+    assert min_max(torch.randn(1, 3, 3).bfloat16()).dtype == torch.float32
+
+
+def test_class_map_head_equals_a_1x1_convolution_before_pooling():
+    head = ClassMapHead(6, 4).double()
+    features = torch.randn(3, 6, 5, 7, dtype=torch.float64)
+    labels = torch.tensor([2, 0, 3])
+    weight, bias = head.classifier.weight.detach().numpy(), head.classifier.bias.detach().numpy()
+    maps = np.zeros((3, 4, 5, 7))
+    for image in range(3):
+        for label in range(4):
+            for channel in range(6):
+                maps[image, label] += weight[label, channel] * features[image, channel].numpy()
+    np.testing.assert_allclose(head(features).detach(), maps.mean((2, 3)) + bias, rtol=1e-12)
+    found = head.maps(features, labels).detach()
+    np.testing.assert_allclose(found, maps[np.arange(3), labels.numpy()], rtol=1e-10, atol=1e-12)
+
+
+def test_class_map_head_stays_in_float32_under_autocast():
+    head, features, labels = ClassMapHead(64, 3), torch.randn(2, 64, 4, 4), torch.tensor([0, 1])
+    expected = head(features), head.maps(features, labels)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = head(features), head.maps(features, labels)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_coin_falls_as_often_as_asked():
+    torch.manual_seed(0)
+    heads = sum(bool(coin(0.3, torch.device("cpu"))) for _ in range(4000))
+    assert abs(heads / 4000 - 0.3) < 4 * (0.3 * 0.7 / 4000) ** 0.5
+
+
+def test_bias_rate_splits_weights_and_biases_of_every_layer():
+    module = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Linear(2, 1, bias=False))
+    groups = with_bias_rate(module, [{"params": list(module.parameters()), "lr": 0.1, "weight_decay": 0.5}], 2.0)
+    weights, biases = groups
+    assert [id(p) for p in weights["params"]] == [id(layer.weight) for layer in module]
+    assert [id(p) for p in biases["params"]] == [id(module[0].bias), id(module[1].bias)]
+    assert (weights["lr"], biases["lr"]) == (0.1, 0.2)
+    assert weights["weight_decay"] == biases["weight_decay"] == 0.5
+
+
+@pytest.mark.parametrize("method", ["acol", "spg"])
+def test_rates_are_one_two_ten_and_twenty_on_a_pretrained_backbone(method):
+    built = build(method)
+    built.backbone.new_stages = ()
+    rates = {}
+    for group in built.param_groups(OptimRecipe(lr=1.0, weight_decay=0.0, head_lr_mult=10.0)):
+        rates |= {id(p): group["lr"] for p in group["params"]}
+    for name, parameter in built.named_parameters():
+        expected = (1 if name.startswith("backbone.") else 10) * (2 if name.endswith("bias") else 1)
+        assert rates[id(parameter)] == expected, name
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        (("conv9",), r"erase_points: the backbone has no stage 'conv9'; did you mean 'conv\d'\?"),
+        (("conv2", "conv2"), "erase_points: a stage is named twice"),
+        (("conv2",), "erase_points: 2 stages are needed, not 1"),
+    ],
+)
+def test_wrong_points_are_named(points, message):
+    with pytest.raises(SettingsError, match=message):
+        chosen_points(build("cam").backbone, "erase_points", points, (), count=2)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "message"),
+    [
+        ("adl", {"drop_rate": 1.5}, r"drop_rate is 1.5; it must lie in \[0, 1\]"),
+        ("adl", {"gamma": -0.1}, "gamma is -0.1"),
+        ("acol", {"erase_threshold": float("nan")}, "erase_threshold is nan"),
+        ("acol", {"head_channels": 0}, "head_channels is 0; it must be at least 1"),
+        ("dgdm", {"block_size": 2}, "block_size is 2; it must be odd"),
+        ("dgdm", {"keep_ratio": 2}, "keep_ratio is 2"),
+        ("dgdm", {"sagd_seed": "sampled"}, 'block_keep is needed because sagd_seed is "sampled"'),
+        ("dgdm", {"block_keep": 0.9}, 'block_keep has no effect unless sagd_seed is "sampled"'),
+        ("spg", {"thresholds_c": (0.1, 0.7)}, r"thresholds_c, low is 0.7; it must lie in \[0, 0.1\]"),
+        ("spg", {"side_points": ("conv3",)}, "side_points: 2 stages are needed, not 1"),
+    ],
+)
+def test_arguments_out_of_range_are_named(method, arguments, message):
+    with pytest.raises(SettingsError, match=message):
+        build(method, **arguments)
+
+
+def test_a_side_point_may_be_chosen_and_is_what_the_branch_reads():
+    spg = build("spg", side_points=("conv1", "conv2"))
+    assert spg.branch_b1[0].in_channels == spg.backbone.channels["conv1"]
+    assert spg.branch_b2[0].in_channels == spg.backbone.channels["conv2"]

@@ -1,0 +1,138 @@
+"""Caltech-UCSD Birds: reading the official directory, choosing ``val``, and refusing what is damaged."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.datasets.conftest import edit_line
+from wsolbench.data.index import TRUTH_FILE, read_split, write_index
+from wsolbench.dataset import Contents
+from wsolbench.datasets.cub import ROOT_VARIABLE, Cub
+from wsolbench.errors import DataError, SettingsError
+
+EVERY_FILE = ("bounding_boxes.txt", "classes.txt", "image_class_labels.txt", "images.txt", "train_test_split.txt")
+
+
+def read(root: Path, **arguments: object) -> Contents:
+    return Cub(root=str(root), **{"holdout_per_class": 1, **arguments}).contents(root / "unused")
+
+
+def splits(contents: Contents) -> Counter[str]:
+    return Counter(item.split for item in contents.items)
+
+
+def test_images_have_their_official_label_size_and_half_open_box(cub_root: Path) -> None:
+    contents = read(cub_root)
+    last = contents.items[-1]
+    assert (last.id, last.label, last.width, last.height) == ("002.Wren/Wren_5.jpg", 1, 40, 30)
+    assert contents.truth[last.id].boxes.tolist() == [[11.0, 2.5, 31.0, 12.5]]
+    assert list(contents.class_names) == ["001.Auk", "002.Wren"]
+
+
+def test_holdout_takes_the_training_images_of_lowest_digest_of_each_class(cub_root: Path) -> None:
+    contents = read(cub_root, holdout_per_class=2)
+    assert splits(contents) == {"train": 4, "val": 4, "test": 4}
+    for label in (0, 1):
+        trainable = [item for item in contents.items if item.label == label and item.split != "test"]
+        trainable.sort(key=lambda item: hashlib.sha256(item.id.encode()).digest())
+        assert [item.split for item in trainable] == ["val", "val", "train", "train"]
+
+
+def test_without_val_all_training_images_are_trained_on(cub_root: Path, tmp_path: Path) -> None:
+    contents = read(cub_root, val="none")
+    assert splits(contents) == {"train": 8, "test": 4}
+    write_index(tmp_path, contents, Cub(root=str(cub_root)).image_root(tmp_path))
+    assert len(read_split(tmp_path, "val")) == 0
+
+
+def test_no_box_of_a_training_image_is_written(cub_root: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    contents = read(cub_root)
+    write_index(tmp_path, contents, Cub(root=str(cub_root)).image_root(tmp_path))
+    written = pq.read_table(tmp_path / TRUTH_FILE).column("id").to_pylist()
+    assert sorted(written) == sorted(item.id for item in contents.items if item.split != "train")
+
+
+def test_the_environment_variable_takes_precedence(cub_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ROOT_VARIABLE, str(cub_root))
+    assert Cub(root="/nowhere").image_root(Path("unused")) == cub_root / "CUB_200_2011" / "images"
+
+
+def test_an_unset_root_explains_what_to_download_and_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ROOT_VARIABLE, raising=False)
+    with pytest.raises(DataError, match=r"Download CUB_200_2011\.tgz.*datasets\.cub\.root.*WSOLBENCH_CUB_ROOT"):
+        Cub().contents(Path("unused"))
+
+
+def test_naming_the_directory_itself_is_answered_with_its_parent(cub_root: Path) -> None:
+    with pytest.raises(DataError, match="name its parent"):
+        read(cub_root / "CUB_200_2011")
+
+
+def test_an_empty_holdout_is_refused_and_points_to_val_none() -> None:
+    with pytest.raises(SettingsError, match=r"holdout_per_class: 0.*datasets\.cub\.val to none"):
+        Cub(holdout_per_class=0)
+
+
+def test_a_holdout_that_leaves_a_class_without_training_images_is_refused(cub_root: Path) -> None:
+    with pytest.raises(DataError, match=r"'001\.Auk' has 4 training images"):
+        read(cub_root, holdout_per_class=4)
+
+
+@pytest.mark.parametrize("name", EVERY_FILE)
+def test_a_missing_file_is_named(cub_root: Path, name: str) -> None:
+    (cub_root / "CUB_200_2011" / name).unlink()
+    with pytest.raises(DataError, match=f"{name} is missing; unpack"):
+        read(cub_root)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "text", "message"),
+    [
+        ("image_class_labels.txt", 7, None, r"has 11 lines, images\.txt has 12: id 7 \(images\.txt:7\) is missing"),
+        ("image_class_labels.txt", 3, "3 9", r"labels\.txt:3: '9' is not a class id"),
+        ("train_test_split.txt", 4, "4 2", r"split\.txt:4: '2' is not 0 or 1"),
+        ("train_test_split.txt", 4, "99 1", r"split\.txt:4: id 99 is not in images\.txt"),
+        ("bounding_boxes.txt", 5, "5 1 2 3", r"boxes\.txt:5: expected an id and 4 value"),
+        ("bounding_boxes.txt", 5, "5 1 2 3 x", r"boxes\.txt:5: .* must be numbers, found '1 2 3 x'"),
+        ("bounding_boxes.txt", 12, "12 30 2 20 10", r"boxes\.txt:12: box .* 40x30 image '002\.Wren/Wren_5\.jpg'"),
+        ("bounding_boxes.txt", 12, "12 5 5 0 10", r"boxes\.txt:12: box .* is empty"),
+        ("bounding_boxes.txt", 12, "12 nan 5 5 10", r"boxes\.txt:12: box"),
+        ("images.txt", 2, "1 001.Auk/Auk_1.jpg", r"images\.txt:2: id 1 occurs for the second time"),
+    ],
+)
+def test_a_wrong_line_is_named(cub_root: Path, name: str, line: int, text: str | None, message: str) -> None:
+    edit_line(cub_root / "CUB_200_2011" / name, line, text)
+    with pytest.raises(DataError, match=message):
+        read(cub_root)
+
+
+def test_every_missing_or_truncated_image_is_named(cub_root: Path) -> None:
+    images = cub_root / "CUB_200_2011" / "images"
+    (images / "001.Auk/Auk_0.jpg").unlink()
+    whole = (images / "002.Wren/Wren_3.jpg").read_bytes()
+    (images / "002.Wren/Wren_3.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"(?s)2 of 12 images.*Auk_0\.jpg: .*missing.*Wren_3\.jpg: .*truncated"):
+        read(cub_root)
+
+
+def test_a_box_may_reach_one_pixel_over_the_border(cub_root: Path) -> None:
+    edit_line(cub_root / "CUB_200_2011" / "bounding_boxes.txt", 12, "12 20.5 2 20.3 10")
+    assert read(cub_root).truth["002.Wren/Wren_5.jpg"].boxes.tolist() == [[20.5, 2.0, 40.8, 12.0]]
+
+
+def test_real_photographs_are_read_as_the_official_lists_say(test_data: Path) -> None:
+    root = test_data / "data" / "cub20"
+    held_out, whole = Cub(root=str(root)), Cub(root=str(root), val="none")
+    contents = held_out.contents(Path("unused"))
+    assert splits(contents) == {"train": 500, "val": 100, "test": 588}
+    assert len(contents.class_names) == 20
+    assert Counter(item.label for item in contents.items if item.split == "val") == dict.fromkeys(range(20), 5)
+    assert splits(whole.contents(Path("unused"))) == {"train": 600, "test": 588}
+    assert all(np.isfinite(truth.boxes).all() for truth in contents.truth.values())

@@ -1,0 +1,129 @@
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import wsolbench.report
+import wsolbench.stats
+from wsolbench import registry
+from wsolbench.errors import DataError
+from wsolbench.layout import Layout
+from wsolbench.report.build import write_report
+from wsolbench.report.gallery import gallery_picture
+from wsolbench.report.results import read_track
+
+PICTURES = {"methods.svg", "methods.png", "threshold_curves.svg", "threshold_curves.png", "gallery.png"}
+ANOTHER_PROCESS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from conftest import Repository
+from wsolbench.report.build import write_report
+toy = Repository(Path(sys.argv[2]), methods=["alpha", "beta"], baselines=["ceiling"])
+write_report(toy.settings, "toy", toy.root)
+sys.exit(", ".join({"torch", "torchvision", "mmengine"} & set(sys.modules)) or 0)
+"""
+
+
+def generated(root: Path) -> dict[str, bytes]:
+    found = [
+        path for folder in ("tables", "plots") for path in (root / "results" / folder).rglob("*") if path.is_file()
+    ]
+    return {str(path.relative_to(root)): path.read_bytes() for path in found}
+
+
+@pytest.mark.slow
+def test_another_process_writes_the_same_bytes_and_needs_no_torch(full):
+    write_report(full.settings, "toy", full.root)
+    before = generated(full.root)
+    command = [sys.executable, "-c", ANOTHER_PROCESS, str(Path(__file__).parent), str(full.root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert generated(full.root) == before
+
+
+def test_a_report_is_tables_and_pictures_the_same_each_time(full):
+    files = write_report(full.settings, "toy", full.root)
+    before = generated(full.root)
+    assert {path.name for path in files} == PICTURES | {"toy.csv", "toy.md"}
+    assert set(before) == {str(path.relative_to(full.root)) for path in files}  # no temporary file is left
+    write_report(full.settings, "toy", full.root)
+    assert generated(full.root) == before
+    assert not re.search(rb"<dc:date>|Matplotlib v|Software", b"".join(before.values()))
+
+
+def test_the_gallery_stacks_the_first_seeds_strips_in_the_tables_order(full):
+    results = read_track(full.settings, "toy", full.root)
+    page = Image.open(io.BytesIO(gallery_picture(results, full.root)))
+    top, left = 58, 190
+    for index, method in enumerate(("alpha", "beta", "ceiling")):
+        strip = Image.open(Layout(full.root).thumbnails("toy", f"toy-{method}-0"))
+        corner = (left, top + index * (strip.height + 4))
+        box = (*corner, corner[0] + strip.width, corner[1] + strip.height)
+        assert page.crop(box).tobytes() == strip.tobytes()
+
+
+def test_one_run_with_an_awkward_name_is_drawn_and_an_old_gallery_removed(repository):
+    toy = repository(seeds=[4], gallery=0)
+    title = (
+        r"A rather long name with $\frac{1}{2}$ <b>& more than three lines of text that nobody needs to read in full"
+    )
+    toy.write("alpha", 4, 50, title=title, top1_loc=dict.fromkeys(("fixed", "val", "oracle", "published")))
+    stale = toy.root / "results" / "plots" / "toy" / "gallery.png"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("old")
+    assert {path.name for path in write_report(toy.settings, "toy", toy.root)} >= PICTURES - {"gallery.png"}
+    assert not stale.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("curves", b""),
+        ("curves", b"threshold,other\n0.1,2\n"),
+        ("curves", b"threshold,box_acc_iou50\n0.1,\n"),
+        ("thumbnails", b"\x89PNG\r\n\x1a\nbroken"),
+        ("curves", None),
+        ("thumbnails", None),
+    ],
+)
+def test_a_missing_or_damaged_input_is_named_and_old_files_stay(full, kind, content):
+    path = getattr(Layout(full.root), kind)("toy", "toy-beta-0")
+    path.unlink() if content is None else path.write_bytes(content)
+    table = full.root / "results" / "tables" / "toy.md"
+    table.parent.mkdir(parents=True)
+    table.write_text("old")
+    problem = "is missing" if content is None else "is damaged"
+    with pytest.raises(DataError, match=f"{path.name} {problem}.*run `wsolbench evaluate toy-beta-0`"):
+        write_report(full.settings, "toy", full.root)
+    assert generated(full.root) == {"results/tables/toy.md": b"old"}
+
+
+def test_strips_of_different_sizes_are_refused(full):
+    Image.new("RGB", (112, 112)).save(Layout(full.root).thumbnails("toy", "toy-beta-0"))
+    with pytest.raises(DataError, match=r"toy-beta-0.png has \(112, 112\) pixels"):
+        write_report(full.settings, "toy", full.root)
+
+
+def test_a_track_whose_every_run_was_skipped_has_a_table_and_no_pictures(repository):
+    toy = repository(seeds=[0])
+    stale = toy.root / "results" / "plots" / "toy" / "methods.svg"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("old")
+    toy.skip("alpha", 0, "needs masks")
+    assert {path.name for path in write_report(toy.settings, "toy", toy.root)} == {"toy.csv", "toy.md"}
+    assert not stale.exists()
+    assert "- alpha (seeds 0): needs masks" in (toy.root / "results" / "tables" / "toy.md").read_text(encoding="utf-8")
+
+
+def test_the_report_names_no_method_and_no_data_set():
+    names = {*registry.names("method"), *registry.names("dataset"), *registry.names("backbone")}
+    assert len(names) > 5
+    package = Path(wsolbench.report.__file__).parent
+    for path in (*package.glob("*.py"), Path(wsolbench.stats.__file__)):
+        words = set(re.findall(r"\w+", path.read_text(encoding="utf-8").lower()))
+        assert not words & names, path

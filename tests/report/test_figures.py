@@ -1,0 +1,66 @@
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from wsolbench.palette import PREDICTED_RGB, TRUE_RGB
+from wsolbench.report.bars import bar_figure
+from wsolbench.report.curves import curve_figure, read_curves
+from wsolbench.report.results import read_track
+from wsolbench.report.style import figure_style
+
+
+@pytest.fixture
+def results(full):
+    return read_track(full.settings, "toy", full.root)
+
+
+def lines_with_marker(axis, marker):
+    return [line for line in axis.lines if line.get_marker() == marker]
+
+
+def test_bars_are_means_whiskers_one_sd_and_points_the_seeds(results):
+    with figure_style():
+        axis = bar_figure(results).axes[2]
+    assert axis.get_title(loc="left") == "MaxBoxAcc (oracle threshold)"
+    assert [bar.get_width() for bar in axis.patches] == pytest.approx([46, 53.5, 91])
+    whiskers = [container.lines[2][0].get_segments()[0] for container in axis.containers if hasattr(container, "lines")]
+    assert np.allclose([ends[:, 0] for ends in whiskers], [(45, 47), (52.5, 54.5), (90, 92)])
+    seeds = [list(line.get_xdata()) for line in lines_with_marker(axis, "o")]
+    assert seeds == [[45, 46, 47], [52.5, 53.5, 54.5], [90, 91, 92]]
+
+
+def test_baselines_are_told_from_methods_without_colour(results):
+    with figure_style():
+        axis = bar_figure(results).axes[0]
+    assert [bar.get_hatch() for bar in axis.patches] == [None, None, "////"]
+    first, second, bound = axis.get_yticks()
+    assert bound - second > second - first
+
+
+def test_curves_are_means_with_each_seeds_thresholds_marked(full, results):
+    curves = read_curves(results, full.root)
+    with figure_style():
+        axis = curve_figure(results, curves).axes[1]
+    assert axis.get_title(loc="left") == "Beta"
+    expected = np.mean([curves[f"toy-beta-{seed}"].box_acc_iou50 for seed in (0, 1, 2)], axis=0)
+    assert any(np.allclose(line.get_ydata(), expected) for line in axis.lines if len(line.get_ydata()) == len(expected))
+    val = [(line.get_xdata()[0], line.get_ydata()[0]) for line in lines_with_marker(axis, "v")]
+    assert np.allclose(val, [(0.30, 51.5), (0.31, 52.5), (0.32, 53.5)])
+    oracle = [line.get_ydata()[0] for line in lines_with_marker(axis, "*")]
+    assert oracle == [52.5, 53.5, 54.5]
+    assert len(axis.collections) == 1  # the band
+
+
+def test_the_style_leaves_the_users_settings_alone():
+    mpl.rcParams["font.size"] = 23
+    try:
+        with figure_style():
+            assert mpl.rcParams["font.size"] == 8
+        assert mpl.rcParams["font.size"] == 23
+    finally:
+        mpl.rcParams["font.size"] = mpl.rcParamsDefault["font.size"]
+
+
+def test_box_colours_stay_apart_in_grey():
+    true, predicted = (np.dot(colour, (0.299, 0.587, 0.114)) for colour in (TRUE_RGB, PREDICTED_RGB))
+    assert abs(true - predicted) > 100

@@ -1,0 +1,44 @@
+import pandas as pd
+import pytest
+
+from wsolbench.errors import DataError
+from wsolbench.report.build import write_summary
+
+
+def test_tracks_with_results_are_shown_and_others_say_what_is_missing(repository):
+    toy = repository(tracks=["toy", "absent"], seeds=[0])
+    toy.write("alpha", 0, 50)
+    markdown = toy.root / "results" / "summary.md"
+    assert markdown in write_summary(toy.settings, toy.root)
+    page = markdown.read_text(encoding="utf-8")
+    assert "1 of 2 tracks" in page
+    assert "| Alpha | common | 1 | 97.5 | 49.0 | 47.0 | 50.0 |" in page
+    assert "results/metrics/absent/absent-alpha-0.json is missing; run" in page.replace("\\", "")
+    assert str(toy.root) not in page
+
+
+def test_links_lead_to_the_tables_and_pictures_of_the_track(repository):
+    toy = repository(seeds=[0])
+    toy.write("alpha", 0, 50)
+    write_summary(toy.settings, toy.root)
+    page = (toy.root / "results" / "summary.md").read_text(encoding="utf-8")
+    for link in ("tables/toy.md", "tables/toy.csv", "plots/toy/threshold_curves.svg", "plots/toy/gallery.png"):
+        assert f"({link})" in page
+    assert "![toy: methods](plots/toy/methods.svg)" in page
+
+
+def test_csv_joins_all_tracks(repository):
+    toy = repository(tracks=["toy", "other"], seeds=[0])
+    toy.write("alpha", 0, 50)
+    toy.write("alpha", 0, 40, track="other")
+    write_summary(toy.settings, toy.root)
+    table = pd.read_csv(toy.root / "results" / "summary.csv")
+    assert list(zip(table.track, table.max_box_acc_mean, strict=True)) == [("toy", 50), ("other", 40)]
+
+
+def test_a_damaged_file_is_an_error_not_an_absent_track(repository):
+    toy = repository(seeds=[0])
+    toy.metrics("alpha").parent.mkdir(parents=True)
+    toy.metrics("alpha").write_text("{")
+    with pytest.raises(DataError, match=r"toy-alpha-0\.json is damaged"):
+        write_summary(toy.settings, toy.root)

@@ -1,0 +1,60 @@
+"""The baseline stage: fit a baseline, predict its maps, evaluate them as any run's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from wsolbench import registry
+from wsolbench.baselines.base import Baseline, BaselineInputs
+from wsolbench.data.index import read_split
+from wsolbench.data.prepare import build_dataset
+from wsolbench.data.pretrained import read_placed
+from wsolbench.dataset import Split
+from wsolbench.engine.trainer import exclusive, log_file
+from wsolbench.layout import Layout
+from wsolbench.metrics.evaluate import evaluate_maps, write_evaluation
+from wsolbench.settings import Run, Settings
+
+__all__ = ["run_baseline"]
+
+
+def run_baseline(settings: Settings, key: str, layout: Layout, jobs: int | None) -> None:
+    """Fit and evaluate the baseline that ``<track>-<baseline>-<seed>`` names.
+
+    Raises:
+        SettingsError: the key names no baseline.
+        DataError: the data set is not prepared, or the baseline cannot use it.
+    """
+    run = settings.resolve(key)
+    component: type[Baseline] = registry.load("baseline", run.method)
+    prepared = layout.prepared(run.track_name)
+    image_root = build_dataset(settings, run.track.dataset).image_root(prepared)
+    weights, weights_file = read_placed(layout.weights(run.track_name), run.track.backbone, run.track.weights)
+    splits = {name: read_split(prepared, name) for name in ("val", "test")}
+    with exclusive(layout.work(key)) as work, log_file(layout.log(key)):
+        inputs = BaselineInputs(
+            run=run,
+            train_size=len(read_split(prepared, "train")),
+            val=splits["val"],
+            test=splits["test"],
+            image_root=image_root,
+            weights_file=weights_file,
+            runtime=settings.runtime,
+            work=work,
+        )
+        stored = component().maps(inputs)
+        used = {name: _of_maps(split, set(stored[name].ids.tolist())) for name, split in splits.items()}
+        record = _record(run, component, weights)
+        evaluation = evaluate_maps(record, stored, used, image_root, settings.evaluate, None, jobs)
+        write_evaluation(evaluation, layout, run.track_name, key)
+
+
+def _of_maps(split: Split, ids: set[str]) -> Split:
+    return replace(split, items=[item for item in split.items if item.id in ids])
+
+
+def _record(run: Run, component: type[Baseline], weights: dict[str, Any] | None) -> dict[str, Any]:
+    record = run.as_dict()
+    record["method"] |= {"title": component.title, "reference": component.reference, "status": "baseline"}
+    return record | {"weights": weights}

@@ -1,0 +1,264 @@
+"""The evaluate stage: one pass over a run's stored maps gives all its numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from wsolbench.data.index import read_split
+from wsolbench.data.prepare import build_dataset
+from wsolbench.dataset import Split
+from wsolbench.errors import DataError
+from wsolbench.layout import Layout
+from wsolbench.metrics.accuracy import (
+    IOUS,
+    box_accuracy,
+    choose_threshold,
+    classified,
+    localization,
+    max_box_acc_v2,
+)
+from wsolbench.metrics.choe2020 import threshold_grid
+from wsolbench.metrics.pxap import curve
+from wsolbench.metrics.scoring import SplitScores, Thresholds, score_split
+from wsolbench.metrics.strip import draw_strip
+from wsolbench.scoremaps import MAPS_FILE, StoredMaps, read_maps
+from wsolbench.settings import EvaluateSettings, Settings
+
+__all__ = ["Evaluation", "evaluate_key", "evaluate_maps", "write_evaluation"]
+
+_CURVE_STEP = 0.01  # distance of the thresholds in a stored curve
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All results of a run.
+
+    Attributes:
+        metrics: what goes to ``results/metrics``; deterministic values only.
+        per_image: one row per test image.
+        curves: accuracies over thresholds, percent.
+        strip: gallery picture, PNG.
+    """
+
+    metrics: dict[str, Any]
+    per_image: pd.DataFrame
+    curves: pd.DataFrame
+    strip: bytes
+
+
+def evaluate_key(settings: Settings, key: str, layout: Layout, jobs: int | None) -> None:
+    """Evaluate a trained run and write its results.
+
+    Raises:
+        DataError: maps and index do not belong together, or a file is missing or damaged; the message names it.
+    """
+    run = settings.resolve(key)
+    folder = layout.run(key)
+    if (folder / "skipped.json").is_file():
+        record = json.loads((folder / "skipped.json").read_text(encoding="utf-8"))
+        write_evaluation(_skipped(record), layout, run.track_name, key)
+        return
+    record = _read_run(folder / "run.yaml")
+    prepared = layout.prepared(run.track_name)
+    image_root = build_dataset(settings, run.track.dataset).image_root(prepared)
+    maps_file = folder / MAPS_FILE
+    stored, splits = {}, {}
+    for name in ("val", "test"):
+        stored[name], splits[name] = read_maps(maps_file, name), read_split(prepared, name)
+        _check_ids(stored[name], splits[name], maps_file)
+    published = settings.evaluate.published_threshold.get(run.method, {}).get(run.track_name)
+    evaluation = evaluate_maps(record, stored, splits, image_root, settings.evaluate, published, jobs)
+    write_evaluation(evaluation, layout, run.track_name, key)
+
+
+def evaluate_maps(
+    record: Mapping[str, Any],
+    stored: Mapping[str, StoredMaps],
+    splits: Mapping[str, Split],
+    image_root: Path,
+    settings: EvaluateSettings,
+    published: float | None,
+    jobs: int | None,
+) -> Evaluation:
+    """Compute all results of a run from its maps.
+
+    Args:
+        record: contents of ``run.yaml``.
+        stored: maps of ``val`` and ``test``, in the order of ``splits``.
+        splits: the same splits with truth; ``val`` may be empty, and what needs it is then null.
+        image_root: folder that image and mask paths are relative to.
+        settings: thresholds and gallery.
+        published: threshold that a source states for this method and track, or None.
+        jobs: parallel processes; None takes one per core.
+    """
+    jobs = jobs or os.cpu_count() or 1
+    extra = (settings.fixed_threshold, *(() if published is None else (published,)))
+    thresholds = Thresholds(threshold_grid(settings.threshold_step), extra)
+    val = None
+    if len(splits["val"]):
+        val = score_split(stored["val"], splits["val"], image_root, thresholds, 0, jobs)
+    places = {"fixed": thresholds.position(settings.fixed_threshold)}
+    if published is not None:
+        places["published"] = thresholds.position(published)
+    if val is not None:
+        places["val"] = choose_threshold(box_accuracy(_on_grid(val.single, thresholds), 50))
+    box_at = places.get("val", places["fixed"])
+    test = score_split(stored["test"], splits["test"], image_root, thresholds, box_at, jobs)
+    places["oracle"] = choose_threshold(box_accuracy(_on_grid(test.single, thresholds), 50))
+    metrics = _head(record) | _numbers(stored, test, val, thresholds, places)
+    return Evaluation(
+        metrics,
+        _per_image(stored["test"], test, places),
+        _curves(test, val, thresholds),
+        draw_strip(stored["test"], splits["test"], test.boxes, image_root, settings.gallery),
+    )
+
+
+def write_evaluation(evaluation: Evaluation, layout: Layout, track: str, key: str) -> None:
+    """Write the four files of an evaluation, each atomically."""
+    metrics = json.dumps(evaluation.metrics, indent=2) + "\n"
+    _write(layout.metrics(track, key), metrics.encode())
+    _write(layout.per_image(track, key), evaluation.per_image.to_parquet(index=False))
+    _write(layout.curves(track, key), evaluation.curves.to_csv(index=False, lineterminator="\n").encode())
+    _write(layout.thumbnails(track, key), evaluation.strip)
+
+
+def _numbers(
+    stored: Mapping[str, StoredMaps],
+    test: SplitScores,
+    val: SplitScores | None,
+    thresholds: Thresholds,
+    places: Mapping[str, int],
+) -> dict[str, Any]:
+    classes = classified(stored["test"].top5, stored["test"].labels)
+    at = {name: localization(test.single[:, place], classes) for name, place in places.items()}
+    names = ("fixed", "val", "oracle", "published")
+    oracle = at["oracle"].gt_known
+    multi = _on_grid(test.multi, thresholds)
+    chosen = None
+    if val is not None:
+        val_multi = _on_grid(val.multi, thresholds)
+        chosen = {iou: choose_threshold(box_accuracy(val_multi, iou)) for iou in IOUS}
+    return {
+        "images": {"val": len(stored["val"].ids), "test": len(stored["test"].ids)},
+        "cls": {
+            "top1": None if classes is None else float(classes[0].mean() * 100),
+            "top5": None if classes is None else float(classes[1].mean() * 100),
+        },
+        "threshold": {n: float(thresholds.all[places[n]]) if n in places else None for n in names},
+        "gt_known": {n: at[n].gt_known if n in at else None for n in names},
+        "top1_loc": {n: at[n].top1 if n in at else None for n in names},
+        "top5_loc": {n: at[n].top5 if n in at else None for n in names},
+        "max_box_acc": oracle,
+        "regret": oracle - at["val"].gt_known if "val" in at else None,
+        "max_box_acc_v2": max_box_acc_v2(multi),
+        "max_box_acc_v2_val": max_box_acc_v2(multi, chosen) if chosen else _nothing(),
+        "px_ap": None if test.pixels is None else curve(*test.pixels).px_ap,
+    }
+
+
+def _nothing() -> dict[str, None]:
+    return dict.fromkeys((*(f"iou{iou}" for iou in IOUS), "mean"))
+
+
+def _per_image(stored: StoredMaps, test: SplitScores, places: Mapping[str, int]) -> pd.DataFrame:
+    classes = classified(stored.top5, stored.labels)
+    columns: dict[str, Any] = {
+        "id": stored.ids,
+        "label": stored.labels,
+        "predicted": stored.top5[:, 0] if classes else np.full(len(stored.ids), -1),
+        "in_top5": classes[1] if classes else np.zeros(len(stored.ids), bool),
+    }
+    for name in ("fixed", "val", "oracle"):
+        missing = np.full(len(stored.ids), np.nan)
+        columns[f"iou_{name}"] = test.single[:, places[name]] if name in places else missing
+    return pd.DataFrame(columns | {name: test.boxes[:, k] for k, name in enumerate(("x0", "y0", "x1", "y1"))})
+
+
+def _curves(test: SplitScores, val: SplitScores | None, thresholds: Thresholds) -> pd.DataFrame:
+    every = max(round(_CURVE_STEP / (thresholds.grid[1] - thresholds.grid[0])), 1)
+    columns: dict[str, Any] = {"threshold": thresholds.grid}
+    for prefix, overlaps in (("", test.single), ("multi_", test.multi)):
+        for iou in IOUS:
+            columns[f"{prefix}box_acc_iou{iou}"] = box_accuracy(_on_grid(overlaps, thresholds), iou)
+    missing = np.full(len(thresholds.grid), np.nan)
+    columns["val_box_acc_iou50"] = missing if val is None else box_accuracy(_on_grid(val.single, thresholds), 50)
+    return pd.DataFrame(columns).iloc[::every]
+
+
+def _on_grid(overlaps: np.ndarray[Any, np.dtype[np.float64]], thresholds: Thresholds) -> Any:
+    return overlaps[:, : len(thresholds.grid)]
+
+
+def _head(record: Mapping[str, Any]) -> dict[str, Any]:
+    track, method = record["track"], record["method"]
+    return {
+        "status": "skipped" if "reason" in record else "ok",
+        "key": record["key"],
+        "track": track["name"],
+        "dataset": track["dataset"],
+        "backbone": track["backbone"],
+        "method": method["name"],
+        "title": method["title"],
+        "method_status": method["status"],
+        "recipe": method["recipe"],
+        "seed": record["seed"],
+        "weights": record.get("weights"),
+        "protocol": "choe2020",
+    }
+
+
+def _skipped(record: Mapping[str, Any]) -> Evaluation:
+    floats, classes = np.zeros((0, 0), np.float32), np.zeros((0, 0), np.int64)
+    empty = StoredMaps(np.array([], np.str_), classes[:, 0:0].ravel(), floats[None][:0], classes, floats)
+    nobody = SplitScores(*(np.zeros((0, 1)),) * 2, np.zeros((0, 4), np.int64), None)
+    split = Split("test", [], [], "")
+    return Evaluation(
+        _head(record) | {"reason": record["reason"]},
+        _per_image(empty, nobody, {}),
+        pd.DataFrame(columns=["threshold", *(f"box_acc_iou{iou}" for iou in IOUS)]),
+        draw_strip(empty, split, nobody.boxes, Path(), 0),
+    )
+
+
+def _check_ids(stored: StoredMaps, split: Split, maps_file: Path) -> None:
+    wanted = [item.id for item in split.items]
+    found = stored.ids.tolist()
+    if len(wanted) != len(found):
+        raise DataError(
+            f"{maps_file}: {len(found)} maps of split '{split.name}', the index has {len(wanted)} images; "
+            "train the run again"
+        )
+    for position, (have, want) in enumerate(zip(found, wanted, strict=True)):
+        if have != want:
+            raise DataError(
+                f"{maps_file}: map {position} of split '{split.name}' is of image '{have}', the index has '{want}' "
+                "there; train the run again"
+            )
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    try:
+        record = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; train the run first") from None
+    except YAMLError as error:
+        raise DataError(f"{path} is damaged ({error}); train the run again") from None
+    return dict(record)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)
