@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 
-from wsolbench.data.index import INDEX_FILE, TRUTH_FILE
 from wsolbench.data.progress import track
 from wsolbench.dataset import SPLITS, Contents, Item, SplitName, Truth, WsolDataset
 from wsolbench.errors import SettingsError
@@ -145,9 +143,10 @@ class Shapes(WsolDataset):
         """Draw all pictures below ``directory`` and return what was drawn.
 
         Images go to ``images/<split>/NNNNN.png``, masks of ``val`` and ``test`` (0 or 1 per pixel) to
-        ``masks/<split>/NNNNN.png``. What an earlier call left there is removed first.
+        ``masks/<split>/NNNNN.png``.
         """
-        _clear(directory)
+        for folder in (*(f"images/{split}" for split in SPLITS), "masks/val", "masks/test"):
+            (directory / folder).mkdir(parents=True, exist_ok=True)
         items: list[Item] = []
         truth: dict[str, Truth] = {}
         for item, mask in track(self._drawn(directory), sum(self._counts.values()), "drawing shapes"):
@@ -229,18 +228,6 @@ class Shapes(WsolDataset):
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise SettingsError(f"datasets.shapes.{name}: {value} is not in the range {low} to {high}")
-
-
-def _clear(directory: Path) -> None:
-    # The index goes first: were this call killed, an old index would vouch for pictures that are half new.
-    for name in (INDEX_FILE, TRUTH_FILE):
-        (directory / name).unlink(missing_ok=True)
-    for folder in ("images", "masks"):
-        if (directory / folder).exists():
-            shutil.rmtree(directory / folder)
-        for split in SPLITS:
-            if (folder, split) != ("masks", "train"):
-                (directory / folder / split).mkdir(parents=True)
 
 
 def _background(random: Generator, side: int) -> Plane:

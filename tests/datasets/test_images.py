@@ -80,7 +80,7 @@ def test_the_stored_raster_is_not_turned_by_exif(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
 def test_more_than_8_bits_of_grey_are_refused_by_name(tmp_path: Path, dtype: type) -> None:
     Image.fromarray(np.full((4, 4), 1000, dtype)).save(tmp_path / "deep.tiff")
-    with pytest.raises(DataError, match=r"deep\.tiff: pixels of mode .* more than 8 bits"):
+    with pytest.raises(DataError, match=r"deep\.tiff: pixels of mode .* \(more than 8 bits\)"):
         read_image(tmp_path / "deep.tiff")
 
 
@@ -129,7 +129,8 @@ def test_resize_is_antialiased_bilinear(size: tuple[int, int]) -> None:
     image = noise(40, 60)
     planes = torch.from_numpy(image).permute(2, 0, 1)[None].double()
     expected = torch.nn.functional.interpolate(planes, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0)
-    assert np.abs(resize(image, size) - expected.numpy()).max() <= 1
+    # PIL rounds to a grey level after each of its two passes: half a level each.
+    assert np.abs(resize(image, size) - expected.numpy()).max() < 1 + 1e-9
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ def test_train_and_test_may_not_be_empty(contents: Contents, tmp_path: Path, spl
         ({"label": 3}, "'test': label 3 is not one of 3 classes"),
         ({"label": -1}, "'test': label -1 is not one of 3 classes"),
         ({"split": "dev"}, "'test': unknown split 'dev'"),
-        ({"path": "gone.png"}, r"gone\.png cannot be read \(No such file),
+        ({"path": "gone.png"}, r"gone\.png cannot be read \(No such file"),
     ],
 )
 def test_contradictory_items_are_refused(
