@@ -101,7 +101,7 @@ class _ChannelGuidedDropout(DropLayer):
 
     def drop(self, features: Tensor) -> Tensor:
         batch, channels = features.shape[:2]
-        # 0.7 * 10 is a little above 7 in floating point, and would keep 8 of 10 channels
+        # 0.55 * 100 is a little above 55 in floating point, and would keep 56 of 100 channels.
         always = math.ceil(self.keep_ratio * channels - 1e-9)
         if always == channels or self.keep_low == 1:
             return features

@@ -84,7 +84,7 @@ class Track(_Model):
     dataset: str
     backbone: str
     backbone_args: dict[str, Any] = {}
-    weights: str | None = None
+    weights: str | None
     resize: Positive
     crop: Positive
     epochs: Positive

@@ -24,6 +24,7 @@ def tiny_settings() -> Settings:
                 TRACK: {
                     "dataset": "shapes",
                     "backbone": "convnet",
+                    "weights": None,
                     "resize": 48,
                     "crop": 40,
                     "epochs": 2,

@@ -21,7 +21,7 @@ ANOTHER_PROCESS = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from conftest import Repository
+from tests.report.conftest import Repository
 from wsolbench.report.build import write_report
 toy = Repository(Path(sys.argv[2]), methods=["alpha", "beta"], baselines=["ceiling"])
 write_report(toy.settings, "toy", toy.root)

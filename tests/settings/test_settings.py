@@ -19,6 +19,7 @@ tracks:
   small:
     dataset: shapes
     backbone: convnet
+    weights: null
     resize: 32
     crop: 32
     epochs: 1
