@@ -19,9 +19,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 
-from wsolbench.data.progress import track
 from wsolbench.dataset import SPLITS, Contents, Item, SplitName, Truth, WsolDataset
 from wsolbench.errors import SettingsError
+from wsolbench.progress import track
 
 __all__ = ["Scene", "Shapes"]
 
@@ -85,8 +85,13 @@ class Shapes(WsolDataset):
     class are independent. **0 is the unsolvable control**: nothing but the part tells where the object ends, and a
     method that localizes well there is using something else than labels.
 
-    The defaults were fixed from plain CAM alone, before any other method had run. Measured when they were fixed, with
-    a net of 5 convolutions and 24x24 maps, 8 epochs, mean (standard deviation) of seeds 0, 1, 2: FIGURES
+    The defaults were fixed from plain CAM alone, before any other method had run: that CAM classifies and yet localizes
+    badly, that masks teach the object, and that the body can be learnt. Measured then with the ``convnet`` backbone, 8
+    epochs, in percent, mean (sd) of training seeds 0, 1, 2 on the ``test`` pictures of seed 0, boxes at IoU 0.5 and the
+    best threshold: CAM Top-1 Cls 99.0 (0.3), MaxBoxAcc 50.9 (2.9); at threshold 0.2 43.8 (4.0), and 84 % of its
+    failures there are boxes that lie mostly inside the object. The same network trained on 192 masks of ``val``: 99.9
+    (0.1). A centre Gaussian: 19.2. Trained and tested without parts: Top-1 Cls 76.4 (1.7), chance being 12.5. Without
+    body evidence: Top-1 Cls 98.5 (0.5), and CAM's MaxBoxAcc falls to 17.7 (1.3).
 
     Image ``k`` of a split is a function of the seed and ``k``: it does not change with the number of images.
 
@@ -119,7 +124,7 @@ class Shapes(WsolDataset):
         val: int = 240,
         test: int = 400,
         part_share: float = 0.1,
-        body_evidence: float = 0.7,
+        body_evidence: float = 0.65,
         clutter: int = 3,
     ) -> None:
         _check_range("seed", seed, 0, 2**63 - 1)
@@ -149,7 +154,7 @@ class Shapes(WsolDataset):
             (directory / folder).mkdir(parents=True, exist_ok=True)
         items: list[Item] = []
         truth: dict[str, Truth] = {}
-        for item, mask in track(self._drawn(directory), sum(self._counts.values()), "drawing shapes"):
+        for item, mask in track(self._drawn(directory), "drawing", sum(self._counts.values()), "images"):
             items.append(item)
             if item.split != "train":
                 path = f"masks/{item.id}.png"

@@ -37,7 +37,10 @@ class Meter(Protocol):
 
 @contextmanager
 def meter(description: str, total: int, unit: str) -> Iterator[Meter]:
-    """Show progress of ``total`` units on standard error while the context is open."""
+    """Show progress of ``total`` units on standard error while the context is open.
+
+    Where that is no terminal, work of less than 10 s prints nothing.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _Lines(description, total, unit)
@@ -81,7 +84,8 @@ class _Lines:
     def advance(self, count: int = 1, note: str = "") -> None:
         self._done += count
         now = time.monotonic()
-        if self._done < self._total and now - self._shown < _PLAIN_SECONDS:
+        short = now - self._start < _PLAIN_SECONDS  # a log needs no line about it
+        if short or (self._done < self._total and now - self._shown < _PLAIN_SECONDS):
             return
         self._shown = now
         rate = self._done / max(now - self._start, 1e-9)

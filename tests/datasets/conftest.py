@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from wsolbench.datasets.cub import ROOT_VARIABLE
 
 CLASSES = ("001.Auk", "002.Wren")

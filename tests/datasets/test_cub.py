@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from wsolbench.datasets.cub import ROOT_VARIABLE, Cub
 
 from tests.datasets.conftest import edit_line
 from wsolbench.data.index import TRUTH_FILE, read_split, write_index
 from wsolbench.dataset import Contents
+from wsolbench.datasets.cub import ROOT_VARIABLE, Cub
 from wsolbench.errors import DataError, SettingsError
 
 EVERY_FILE = ("bounding_boxes.txt", "classes.txt", "image_class_labels.txt", "images.txt", "train_test_split.txt")

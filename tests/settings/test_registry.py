@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import wsolbench.methods
 
+import wsolbench.methods
 from wsolbench import registry
 from wsolbench.errors import SettingsError
 

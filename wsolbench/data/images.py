@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wsolbench.data.progress import track
 from wsolbench.dataset import Item, Split
 from wsolbench.errors import DataError
+from wsolbench.progress import track
 
 __all__ = ["ImageFacts", "inspect_images", "load_resized", "read_image", "resize", "summarised"]
 
@@ -115,7 +115,7 @@ def load_resized(split: Split, image_root: Path, side: int, *, threads: int) -> 
         out[position] = resize(read_image(image_root / item.path, item), (side, side))
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        for _ in track(pool.map(load, range(len(split))), len(split), f"loading {split.name} images"):
+        for _ in track(pool.map(load, range(len(split))), f"loading {split.name}", len(split), "images"):
             pass
     return out
 
@@ -144,7 +144,7 @@ def inspect_images(root: Path, paths: Sequence[str], *, threads: int | None = No
         return ImageFacts(width, height, hashlib.sha256(data).hexdigest())
 
     with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-        found = list(track(pool.map(look, paths), len(paths), "checking images"))
+        found = list(track(pool.map(look, paths), "checking", len(paths), "images"))
     problems = [str(entry) for entry in found if isinstance(entry, DataError)]
     if problems:
         raise DataError(f"{len(problems)} of {len(paths)} images cannot be used:\n{summarised(problems)}")

@@ -21,12 +21,18 @@ def set_up_device(runtime: RuntimeSettings) -> torch.device:
     if runtime.device == "cuda" and not torch.cuda.is_available():
         raise SettingsError("runtime.device: cuda, but torch sees no CUDA device; use 'auto' or 'cpu'")
     torch.set_num_threads(runtime.threads)
-    if runtime.deterministic == "strict":
+    device = torch.device("cuda" if runtime.device != "cpu" and torch.cuda.is_available() else "cpu")
+    if device.type == "cuda":
+        _set_up_cuda(runtime.deterministic)
+    return device
+
+
+def _set_up_cuda(deterministic: str) -> None:
+    """Choose kernels. The CPU needs nothing: for one number of threads its kernels give the same bytes."""
+    if deterministic == "strict":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
-    torch.use_deterministic_algorithms(runtime.deterministic != "off", warn_only=runtime.deterministic == "warn")
+    torch.use_deterministic_algorithms(deterministic != "off", warn_only=deterministic == "warn")
     # Filling fresh memory is for finding bugs; it costs time and changes no result of a correct operation.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.deterministic = runtime.deterministic != "off"
-    torch.backends.cudnn.benchmark = runtime.deterministic == "off"
-    use_cuda = runtime.device != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if use_cuda else "cpu")
+    torch.backends.cudnn.deterministic = deterministic != "off"
+    torch.backends.cudnn.benchmark = deterministic == "off"

@@ -16,6 +16,7 @@ from wsolbench import __version__
 
 __all__ = ["write_provenance"]
 
+_DEFINES_A_RUN = ("wsolbench", "methods", "datasets", "params.yaml")
 _PACKAGES = ("torch", "torchvision", "mmengine-lite", "numpy", "pillow", "safetensors")
 
 
@@ -46,17 +47,18 @@ def write_provenance(path: Path, run: dict[str, Any], device: torch.device, seco
 
 
 def _commit() -> str | None:
-    """Return the commit of the working tree, marked ``-dirty`` where code differs from it."""
+    """Return the commit of the working tree, marked ``-dirty`` where what defines a run differs from it."""
     try:
-        out = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],  # noqa: S607 - the user's git
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        commit = _git("rev-parse", "HEAD")
+        changed = _git("status", "--porcelain", "--", *_DEFINES_A_RUN)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return out.stdout.strip()
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
 
 
 def _device_name(device: torch.device) -> str:
