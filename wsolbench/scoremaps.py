@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -55,17 +56,39 @@ def read_maps(path: Path, split: str) -> StoredMaps:
     """Read one split of a stored maps file.
 
     Raises:
-        DataError: the file is missing, damaged or has no such split; the message names it.
+        DataError: the file is missing, damaged, has no such split, or its arrays do not fit each other; the message
+            names it.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return StoredMaps(**{key: archive[f"{split}/{key}"] for key in _FIELDS})
+        # Opened here, because numpy leaves a damaged archive open.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            stored = StoredMaps(**{key: archive[f"{split}/{key}"] for key in _FIELDS})
     except FileNotFoundError:
         raise DataError(f"{path} is missing; train the run first") from None
     except KeyError:
         raise DataError(f"{path} has no maps of split '{split}'") from None
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, BadZipFile) as error:
         raise DataError(f"{path} is damaged ({error}); delete it and train the run again") from None
+    _check_shapes(stored, path, split)
+    return stored
+
+
+def _check_shapes(stored: StoredMaps, path: Path, split: str) -> None:
+    count, best = stored.ids.size, (stored.ids.size, *stored.top5.shape[-1:])
+    expected = {
+        "ids": (count,),
+        "labels": (count,),
+        "maps": (count, *stored.maps.shape[-2:]),
+        "top5": best,
+        "top5_logits": best,
+    }
+    for key in _FIELDS:
+        shape = getattr(stored, key).shape
+        if shape != expected[key] or (key == "maps" and 0 in shape[1:]):
+            raise DataError(
+                f"{path}: array '{split}/{key}' has the shape {shape}, which does not fit {count} images; maps are "
+                "(images, rows, columns), labels (images,) and top5 (images, classes). Train the run again"
+            )
 
 
 def upsample_and_normalise(raw: NDArray[np.floating], height: int, width: int) -> NDArray[np.float64]:

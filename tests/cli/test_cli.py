@@ -86,7 +86,7 @@ def test_doctor_names_a_missing_data_root_and_missing_weights(tmp_path: Path, mo
 
 def test_doctor_names_a_wrong_argument_of_a_method(tmp_path: Path) -> None:
     text = Path("params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(text.replace("  adl: {}", "  adl: {args: {gama: 0.8}}"))
+    (tmp_path / "params.yaml").write_text(text.replace("  adl:\n", "  adl:\n    args: {gama: 0.8}\n"))
     wrong = [f"{finding.subject}: {finding.text}" for finding in findings(tmp_path) if finding.state == "wrong"]
     assert any("method adl" in line and "did you mean 'gamma'?" in line for line in wrong)
 

@@ -16,8 +16,8 @@ from wsolbench.layout import Layout
 from wsolbench.settings import EvaluateSettings, RunSettings, Settings, Track
 
 TRACK = Track(
-    dataset="pictures", backbone="net", resize=32, crop=32, epochs=1, batch=1, lr=0.1, weight_decay=0, head_lr_mult=1,
-    schedule="cosine",
+    dataset="pictures", backbone="net", weights=None, resize=32, crop=32, epochs=1, batch=1, lr=0.1, weight_decay=0,
+    head_lr_mult=1, schedule="cosine",
 )  # fmt: skip
 
 

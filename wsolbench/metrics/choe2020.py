@@ -10,6 +10,7 @@ foreground is the box ``0, 0, 0, 0``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -34,6 +35,8 @@ SIDE = 224
 
 Boxes = NDArray[np.int64]
 Floats = NDArray[np.float64]
+_Rectangle = Sequence[int]
+"""``x, y, width, height`` in pixels."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +96,15 @@ def candidates(score_map: Floats, thresholds: Floats) -> Candidates:
     # Cuts between two grey levels that occur give the same binary image.
     reached = np.searchsorted(np.unique(grey), cuts, side="right")
     _, first, level = np.unique(reached, return_index=True, return_inverse=True)
-    single, multi = [], []
-    for cut in cuts[first]:
-        largest, boxes = _contour_boxes(grey, int(cut))
-        single.append(largest)
-        multi.append(boxes)
-    start = np.concatenate([[0], np.cumsum([len(boxes) for boxes in multi])])
-    return Candidates(level.astype(np.int64), np.stack(single), np.concatenate(multi), start.astype(np.int64))
+    rectangles: list[_Rectangle] = []
+    largest, start = [], [0]
+    for cut in cuts[first].tolist():  # a Python integer leaves the comparison in 8 bits
+        found, best = _contours(grey > cut)
+        largest.append(start[-1] + best)
+        rectangles += found
+        start.append(len(rectangles))
+    multi = _ends_clipped(rectangles, *grey.shape)
+    return Candidates(level.astype(np.int64), multi[largest], multi, np.array(start))
 
 
 def scaled_boxes(boxes: Floats, width: int, height: int) -> Boxes:
@@ -149,17 +154,19 @@ def best_ious(found: Candidates, truth: Boxes) -> tuple[Floats, Floats]:
     return single[found.level], multi[found.level]
 
 
-def _contour_boxes(grey: NDArray[np.uint8], cut: int) -> tuple[Boxes, Boxes]:
-    foreground = (grey > cut).view(np.uint8)
-    contours, _ = cv2.findContours(foreground, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
+def _contours(foreground: NDArray[np.bool_]) -> tuple[list[_Rectangle], int]:
+    """Return the rectangles of all contours, and which contour has the largest area: the first of equals."""
+    contours, _ = cv2.findContours(foreground.view(np.uint8), cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
     if not contours:
-        empty = np.zeros((1, 4), np.int64)
-        return empty[0], empty
-    height, width = grey.shape
-    boxes = np.array([cv2.boundingRect(contour) for contour in contours], np.int64)
+        return [(0, 0, 0, 0)], 0
+    areas = [cv2.contourArea(contour) for contour in contours]
+    return [cv2.boundingRect(contour) for contour in contours], areas.index(max(areas))
+
+
+def _ends_clipped(rectangles: list[_Rectangle], height: int, width: int) -> Boxes:
+    boxes = np.array(rectangles, np.int64)
     boxes[:, 2:] = np.minimum(boxes[:, :2] + boxes[:, 2:], [width - 1, height - 1])
-    largest = int(np.argmax([cv2.contourArea(contour) for contour in contours]))  # the first of equals
-    return boxes[largest], boxes
+    return boxes
 
 
 def _areas(boxes: Boxes) -> NDArray[np.int64]:

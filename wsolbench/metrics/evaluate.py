@@ -37,6 +37,13 @@ from wsolbench.settings import EvaluateSettings, Settings
 __all__ = ["Evaluation", "evaluate_key", "evaluate_maps", "write_evaluation"]
 
 _CURVE_STEP = 0.01  # distance of the thresholds in a stored curve
+_SWEEPS = {
+    f"{prefix}box_acc_iou{iou}": (contours, iou)
+    for prefix, contours in (("", "single"), ("multi_", "multi"))
+    for iou in IOUS
+}  # column of a curve: which boxes of SplitScores, at which overlap
+_RUN_FILE = "run.yaml"
+_SKIPPED_FILE = "skipped.json"
 
 
 @dataclass(frozen=True)
@@ -59,16 +66,22 @@ class Evaluation:
 def evaluate_key(settings: Settings, key: str, layout: Layout, jobs: int | None) -> None:
     """Evaluate a trained run and write its results.
 
+    Args:
+        settings: all of ``params.yaml``.
+        key: ``<track>-<method>-<seed>``.
+        layout: where runs lie and results go.
+        jobs: parallel processes; None takes one per core.
+
     Raises:
-        DataError: maps and index do not belong together, or a file is missing or damaged; the message names it.
+        DataError: maps and index do not belong together, a map is not finite, or a file is missing or damaged; the
+            message names the file, and the image.
     """
     run = settings.resolve(key)
     folder = layout.run(key)
-    if (folder / "skipped.json").is_file():
-        record = json.loads((folder / "skipped.json").read_text(encoding="utf-8"))
-        write_evaluation(_skipped(record), layout, run.track_name, key)
+    if (folder / _SKIPPED_FILE).is_file():
+        write_evaluation(_skipped(_read_record(folder / _SKIPPED_FILE)), layout, run.track_name, key)
         return
-    record = _read_run(folder / "run.yaml")
+    record = _read_record(folder / _RUN_FILE)
     prepared = layout.prepared(run.track_name)
     image_root = build_dataset(settings, run.track.dataset).image_root(prepared)
     maps_file = folder / MAPS_FILE
@@ -76,6 +89,7 @@ def evaluate_key(settings: Settings, key: str, layout: Layout, jobs: int | None)
     for name in ("val", "test"):
         stored[name], splits[name] = read_maps(maps_file, name), read_split(prepared, name)
         _check_ids(stored[name], splits[name], maps_file)
+        _check_finite(stored[name], maps_file)
     published = settings.evaluate.published_threshold.get(run.method, {}).get(run.track_name)
     evaluation = evaluate_maps(record, stored, splits, image_root, settings.evaluate, published, jobs)
     write_evaluation(evaluation, layout, run.track_name, key)
@@ -100,6 +114,9 @@ def evaluate_maps(
         settings: thresholds and gallery.
         published: threshold that a source states for this method and track, or None.
         jobs: parallel processes; None takes one per core.
+
+    Raises:
+        DataError: a map, a mask or a photograph cannot be used; the message names the image or the file.
     """
     jobs = jobs or os.cpu_count() or 1
     extra = (settings.fixed_threshold, *(() if published is None else (published,)))
@@ -176,8 +193,8 @@ def _per_image(stored: StoredMaps, test: SplitScores, places: Mapping[str, int])
     columns: dict[str, Any] = {
         "id": stored.ids,
         "label": stored.labels,
-        "predicted": stored.top5[:, 0] if classes else np.full(len(stored.ids), -1),
-        "in_top5": classes[1] if classes else np.zeros(len(stored.ids), bool),
+        "predicted": stored.top5[:, 0] if classes else pd.array([pd.NA] * len(stored.ids), dtype="Int64"),
+        "in_top5": classes[1] if classes else pd.array([pd.NA] * len(stored.ids), dtype="boolean"),
     }
     for name in ("fixed", "val", "oracle"):
         missing = np.full(len(stored.ids), np.nan)
@@ -188,9 +205,8 @@ def _per_image(stored: StoredMaps, test: SplitScores, places: Mapping[str, int])
 def _curves(test: SplitScores, val: SplitScores | None, thresholds: Thresholds) -> pd.DataFrame:
     every = max(round(_CURVE_STEP / (thresholds.grid[1] - thresholds.grid[0])), 1)
     columns: dict[str, Any] = {"threshold": thresholds.grid}
-    for prefix, overlaps in (("", test.single), ("multi_", test.multi)):
-        for iou in IOUS:
-            columns[f"{prefix}box_acc_iou{iou}"] = box_accuracy(_on_grid(overlaps, thresholds), iou)
+    for name, (contours, iou) in _SWEEPS.items():
+        columns[name] = box_accuracy(_on_grid(getattr(test, contours), thresholds), iou)
     missing = np.full(len(thresholds.grid), np.nan)
     columns["val_box_acc_iou50"] = missing if val is None else box_accuracy(_on_grid(val.single, thresholds), 50)
     return pd.DataFrame(columns).iloc[::every]
@@ -219,16 +235,23 @@ def _head(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _skipped(record: Mapping[str, Any]) -> Evaluation:
-    floats, classes = np.zeros((0, 0), np.float32), np.zeros((0, 0), np.int64)
-    empty = StoredMaps(np.array([], np.str_), classes[:, 0:0].ravel(), floats[None][:0], classes, floats)
+    floats, integers = np.zeros((0, 0), np.float32), np.zeros((0, 0), np.int64)
+    empty = StoredMaps(np.zeros(0, np.str_), np.zeros(0, np.int64), floats[None, :0], integers, floats)
     nobody = SplitScores(*(np.zeros((0, 1)),) * 2, np.zeros((0, 4), np.int64), None)
     split = Split("test", [], [], "")
     return Evaluation(
         _head(record) | {"reason": record["reason"]},
         _per_image(empty, nobody, {}),
-        pd.DataFrame(columns=["threshold", *(f"box_acc_iou{iou}" for iou in IOUS)]),
+        pd.DataFrame(columns=["threshold", *_SWEEPS, "val_box_acc_iou50"]),
         draw_strip(empty, split, nobody.boxes, Path(), 0),
     )
+
+
+def _check_finite(stored: StoredMaps, maps_file: Path) -> None:
+    finite = np.isfinite(stored.maps).all((1, 2))
+    if not finite.all():
+        image = stored.ids[int(np.argmin(finite))]
+        raise DataError(f"{maps_file}: the map of image '{image}' is not finite; train the run again")
 
 
 def _check_ids(stored: StoredMaps, split: Split, maps_file: Path) -> None:
@@ -247,14 +270,18 @@ def _check_ids(stored: StoredMaps, split: Split, maps_file: Path) -> None:
             )
 
 
-def _read_run(path: Path) -> dict[str, Any]:
+def _read_record(path: Path) -> dict[str, Any]:
     try:
-        record = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        record = json.loads(text) if path.name == _SKIPPED_FILE else YAML(typ="safe", pure=True).load(text)
     except FileNotFoundError:
         raise DataError(f"{path} is missing; train the run first") from None
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:
         raise DataError(f"{path} is damaged ({error}); train the run again") from None
-    return dict(record)
+    needed = {"key", "track", "method", "seed"} | ({"reason"} if path.name == _SKIPPED_FILE else set())
+    if not isinstance(record, dict) or not needed <= record.keys():
+        raise DataError(f"{path} is damaged (it needs the keys {', '.join(sorted(needed))}); train the run again")
+    return record
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,0 +1,244 @@
+"""The evaluate stage end to end, on a run whose numbers are worked out by hand."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tests.metrics.by_definition import px_ap_by_definition
+from tests.metrics.made_up_run import KEY, OUTPUTS, TEST, TRACK, MadeUpRun, record, rectangle, settings
+from wsolbench.dataset import Item
+from wsolbench.errors import DataError
+from wsolbench.metrics.choe2020 import threshold_grid
+from wsolbench.metrics.evaluate import evaluate_key
+from wsolbench.metrics.strip import TILE, chosen_images
+from wsolbench.palette import PREDICTED_RGB, TRUE_RGB
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> MadeUpRun:
+    return MadeUpRun(tmp_path).write()
+
+
+def evaluate(run: MadeUpRun, jobs: int = 1, **evaluate: object) -> MadeUpRun:
+    evaluate_key(settings(**evaluate), KEY, run.layout, jobs)
+    return run
+
+
+def test_all_numbers_of_a_run(run: MadeUpRun) -> None:
+    found = evaluate(run, published_threshold={"cam": {TRACK: 0.5}}).metrics()
+    # On test the halo is right for 2 of 5 images, the core for 3; on val the halo for 2 of 2, the core for 1.
+    assert found == {
+        "status": "ok", "key": KEY, "track": TRACK, "dataset": "shapes", "backbone": "convnet", "method": "cam",
+        "title": "CAM", "method_status": "published", "recipe": "common", "seed": 0, "weights": None,
+        "protocol": "choe2020",
+        "images": {"val": 2, "test": 5},
+        "cls": {"top1": 60, "top5": 80},
+        # The middle of 0 .. 0.498 on val, and of 0.499 .. 0.999 on test.
+        "threshold": {"fixed": 0.2, "val": 0.249, "oracle": 0.749, "published": 0.5},
+        "gt_known": {"fixed": 40, "val": 40, "oracle": 60, "published": 60},
+        "top1_loc": {"fixed": 40, "val": 40, "oracle": 20, "published": 20},
+        "top5_loc": {"fixed": 40, "val": 40, "oracle": 40, "published": 40},
+        "max_box_acc": 60,
+        "regret": 20,
+        # With all contours, one more image is always right; at IoU 0.7 the last is not.
+        "max_box_acc_v2": {"iou30": 80, "iou50": 80, "iou70": 60, "mean": pytest.approx(220 / 3)},
+        "max_box_acc_v2_val": {"iou30": 60, "iou50": 60, "iou70": 60, "mean": 60},
+        "px_ap": None,
+    }  # fmt: skip
+
+
+def test_every_image_has_a_row_with_its_overlaps_and_its_box_at_the_val_threshold(run: MadeUpRun) -> None:
+    evaluate(run)
+    rows = pd.read_parquet(run.layout.per_image(TRACK, KEY))
+    halo = [1, 10201 / 40401, 1, 0, 10201 / 48841]
+    core = [121 / 10201, 1, 1, 0, 6161 / 10201]
+    expected = pd.DataFrame(
+        {
+            "id": [f"test{k}" for k in range(5)],
+            "label": 0,
+            "predicted": [0, 1, 0, 0, 1],
+            "in_top5": [True, True, True, True, False],
+            "iou_fixed": halo,
+            "iou_val": halo,
+            "iou_oracle": core,
+            "x0": [50, 0, 50, 100, 0],
+            "y0": [50, 0, 50, 100, 0],
+            "x1": [150, 200, 150, 200, 220],
+            "y1": [150, 200, 150, 200, 220],
+        }
+    )
+    pd.testing.assert_frame_equal(rows, expected)
+
+
+def test_the_curves_have_a_hundred_thresholds(run: MadeUpRun) -> None:
+    evaluate(run)
+    curves = pd.read_csv(run.layout.curves(TRACK, KEY), index_col="threshold")
+    np.testing.assert_allclose(curves.index, np.arange(100) / 100, atol=1e-12)
+    expected = {
+        "box_acc_iou30": (40, 60), "box_acc_iou50": (40, 60), "box_acc_iou70": (40, 40),
+        "multi_box_acc_iou30": (60, 80), "multi_box_acc_iou50": (60, 80), "multi_box_acc_iou70": (60, 60),
+        "val_box_acc_iou50": (100, 50),
+    }  # fmt: skip
+    assert list(curves) == list(expected)
+    for name, (halo, core) in expected.items():
+        assert curves[name].tolist() == [halo] * 50 + [core] * 50
+
+
+def test_a_threshold_off_the_grid_is_computed_where_it_is(run: MadeUpRun) -> None:
+    # 0.49805 * 255 = 127.003 already takes the core; 0.498, the nearest of the grid, the halo.
+    found = evaluate(run, fixed_threshold=0.49805).metrics()
+    assert (found["threshold"]["fixed"], found["gt_known"]["fixed"]) == (0.49805, 60)
+
+
+def test_px_ap_where_all_test_images_have_masks(tmp_path: Path) -> None:
+    found = evaluate(MadeUpRun(tmp_path, masks=True).write()).metrics()
+    scores = np.stack([picture.raw for picture in TEST])
+    masks = np.stack([rectangle(picture.true) for picture in TEST]) > 0
+    # Scores are 0, 0.5 and 1, so that a coarse grid serves as well as the fine one.
+    expected = px_ap_by_definition(scores, masks, np.ones_like(masks), threshold_grid(0.1))
+    assert found["px_ap"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_strip_shows_map_predicted_and_true_box_of_the_chosen_images(run: MadeUpRun) -> None:
+    strip = np.asarray(Image.open(io.BytesIO(evaluate(run, gallery=5).outputs()["thumbnails"])))
+    assert strip.shape == (TILE, 5 * TILE, 3)
+    order = chosen_images([item_named(f"test{k}") for k in range(5)], 5)
+    start = order.index(1) * TILE  # predicted 0 .. 200, true 50 .. 150, both halved
+    assert tuple(strip[50, start]) == PREDICTED_RGB
+    assert tuple(strip[50, start + 25]) == TRUE_RGB
+
+
+def test_the_gallery_is_the_same_whatever_the_order_of_the_images() -> None:
+    items = [item_named(f"test{k}") for k in range(20)]
+    first = [items[k].id for k in chosen_images(items, 4)]
+    assert [items[::-1][k].id for k in chosen_images(items[::-1], 4)] == first
+
+
+def test_evaluating_again_gives_the_same_bytes_and_leaves_nothing_else(run: MadeUpRun) -> None:
+    before = evaluate(run).outputs()
+    assert evaluate(run).outputs() == before
+    written = [path.name for name in OUTPUTS for path in (run.root / "results" / name / TRACK).iterdir()]
+    assert sorted(written) == sorted(f"{KEY}.{suffix}" for suffix in ("json", "parquet", "csv", "png"))
+
+
+def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
+    many = MadeUpRun(tmp_path, test=TEST * 21).write()  # enough images for processes to be started
+    alone = evaluate(many, jobs=1).outputs()
+    assert evaluate(many, jobs=2).outputs() == alone
+
+
+def test_a_run_that_does_not_classify_has_no_class_columns(run: MadeUpRun) -> None:
+    run.write_maps(top5=np.zeros((5, 0), np.int64), top5_logits=np.zeros((5, 0), np.float32))
+    found = evaluate(run).metrics()
+    assert found["cls"] == {"top1": None, "top5": None}
+    assert set(found["top1_loc"].values()) == set(found["top5_loc"].values()) == {None}
+    assert found["gt_known"]["oracle"] == 60
+    rows = pd.read_parquet(run.layout.per_image(TRACK, KEY))
+    assert rows[["predicted", "in_top5"]].isna().all(axis=None)
+
+
+def test_without_a_val_split_what_is_chosen_on_it_is_null(tmp_path: Path) -> None:
+    run = evaluate(MadeUpRun(tmp_path, val=()).write())
+    found = run.metrics()
+    assert found["images"] == {"val": 0, "test": 5}
+    assert found["threshold"]["val"] is found["gt_known"]["val"] is found["regret"] is None
+    assert set(found["max_box_acc_v2_val"].values()) == {None}
+    assert found["max_box_acc"] == 60
+    assert pd.read_parquet(run.layout.per_image(TRACK, KEY))["iou_val"].isna().all()
+    assert pd.read_csv(run.layout.curves(TRACK, KEY))["val_box_acc_iou50"].isna().all()
+
+
+def test_a_skipped_run_has_its_reason_and_valid_empty_files(run: MadeUpRun) -> None:
+    evaluate(run)
+    complete = pd.read_parquet(run.layout.per_image(TRACK, KEY))
+    curves = pd.read_csv(run.layout.curves(TRACK, KEY))
+    for path in run.folder.iterdir():
+        path.unlink()
+    reason = "needs masks \N{CROSS MARK}"
+    (run.folder / "skipped.json").write_text(json.dumps(record() | {"reason": reason}))
+    found = evaluate(run).metrics()
+    assert (found["status"], found["reason"], found["method"]) == ("skipped", reason, "cam")
+    assert "gt_known" not in found
+    rows = pd.read_parquet(run.layout.per_image(TRACK, KEY))
+    assert (list(rows), len(rows)) == (list(complete), 0)
+    empty = pd.read_csv(run.layout.curves(TRACK, KEY))
+    assert (list(empty), len(empty)) == (list(curves), 0)
+    Image.open(run.layout.thumbnails(TRACK, KEY)).verify()
+
+
+def test_maps_of_other_images_are_refused_naming_the_first(run: MadeUpRun) -> None:
+    run.write_maps(ids=np.array(["test0", "test2", "test1", "test3", "test4"], np.str_))
+    with pytest.raises(DataError, match=r"maps\.npz: map 1 of split 'test' is of image 'test2', .* has 'test1'"):
+        evaluate(run)
+
+
+def test_too_few_maps_are_refused(run: MadeUpRun) -> None:
+    MadeUpRun(run.root, test=TEST[:3]).write_maps()
+    with pytest.raises(DataError, match=r"maps\.npz: 3 maps of split 'test', the index has 5 images"):
+        evaluate(run)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_map_that_is_not_finite_is_refused_naming_file_and_image(run: MadeUpRun, value: float) -> None:
+    maps = np.stack([picture.raw for picture in TEST]).astype(np.float32)
+    maps[2, 10, 10] = value
+    run.write_maps(maps=maps)
+    with pytest.raises(DataError, match=r"maps\.npz: the map of image 'test2' is not finite"):
+        evaluate(run)
+
+
+@pytest.mark.parametrize("name", ["run.yaml", "maps.npz"])
+def test_a_missing_file_of_the_run_is_named(run: MadeUpRun, name: str) -> None:
+    (run.folder / name).unlink()
+    with pytest.raises(DataError, match=rf"{name} is missing; train the run first"):
+        evaluate(run)
+
+
+@pytest.mark.parametrize("name", ["run.yaml", "skipped.json"])
+@pytest.mark.parametrize("content", ["{", "[]", '{"key": "toy-cam-0"}', ""])
+def test_a_damaged_record_of_the_run_is_named(run: MadeUpRun, name: str, content: str) -> None:
+    (run.folder / name).write_text(content)
+    with pytest.raises(DataError, match=rf"{name} is damaged"):
+        evaluate(run)
+
+
+def test_a_missing_mask_is_named(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, masks=True).write()
+    (run.layout.prepared(TRACK) / "test3_mask.png").unlink()
+    with pytest.raises(DataError, match=r"mask .*test3_mask\.png is missing"):
+        evaluate(run)
+
+
+def test_a_failed_evaluation_leaves_the_earlier_results_alone(run: MadeUpRun) -> None:
+    before = evaluate(run).outputs()
+    run.maps_file.write_bytes(run.maps_file.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"maps\.npz is damaged"):
+        evaluate(run)
+    assert run.outputs() == before
+
+
+def test_evaluation_runs_where_torch_cannot_be_imported(run: MadeUpRun) -> None:
+    program = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from pathlib import Path\n"
+        "from tests.metrics.made_up_run import KEY, settings\n"
+        "from wsolbench.layout import Layout\n"
+        "from wsolbench.metrics.evaluate import evaluate_key\n"
+        "evaluate_key(settings(), KEY, Layout(Path(sys.argv[1])), 1)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, run.root], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert run.metrics()["max_box_acc"] == 60
+
+
+def item_named(name: str) -> Item:
+    return Item(name, f"{name}.png", 0, 224, 224, "test")

@@ -1,0 +1,93 @@
+"""``dvc.yaml`` keeps the promises that CONTRIBUTING makes about what depends on what."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+STAGES = YAML(typ="safe").load(Path("dvc.yaml").read_text())["stages"]
+# Imported by a stage without changing what it writes.
+HARMLESS = {
+    "train": {"wsolbench.scoremaps"},  # writes arrays as they are; normalisation belongs to evaluate
+    "weights": {"wsolbench.data.index", "wsolbench.dataset"},  # only to hash a file
+    "evaluate": {"wsolbench.data.prepare"},  # only to find the images, whose digests the index holds
+    "summary": {"wsolbench.palette"},  # draws nothing
+}
+# Where things are, not what they are: in no stage.
+NOWHERE = {"wsolbench.errors", "wsolbench.layout", "wsolbench.progress", "wsolbench.registry", "wsolbench.settings"}
+
+
+def imported(module: str) -> set[str]:
+    """All modules of the package that a module imports, directly or not."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = source_of(name)
+        if name in found or path is None:
+            continue
+        found.add(name)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wsolbench"):
+                waiting += [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
+
+
+def source_of(module: str) -> Path | None:
+    stem = Path(*module.split("."))
+    return next((path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()), None)
+
+
+def covered(module: str, dependencies: list[str]) -> bool:
+    path = source_of(module)
+    return any(path == Path(dep) or Path(dep) in path.parents for dep in dependencies)
+
+
+@pytest.mark.parametrize(
+    ("stage", "entry"),
+    [
+        ("prepare", "wsolbench.data.prepare"),
+        ("weights", "wsolbench.data.pretrained"),
+        ("train", "wsolbench.engine.trainer"),
+        ("evaluate", "wsolbench.metrics.evaluate"),
+        ("baseline", "wsolbench.baselines.stage"),
+        ("report", "wsolbench.report.build"),
+        ("summary", "wsolbench.report.build"),
+    ],
+)
+def test_a_stage_depends_on_all_code_that_it_runs(stage: str, entry: str) -> None:
+    dependencies = [dep for dep in STAGES[stage]["deps"] if dep.startswith("wsolbench")]
+    packages = {"wsolbench", "wsolbench.data", "wsolbench.backbones"}  # docstrings only
+    needed = imported(entry) - NOWHERE - HARMLESS.get(stage, set()) - packages
+    assert {module for module in needed if not covered(module, dependencies)} == set()
+
+
+@pytest.mark.parametrize("stage", ["train", "prepare", "weights"])
+def test_editing_a_metric_or_the_report_retrains_nothing(stage: str) -> None:
+    for dependency in STAGES[stage]["deps"]:
+        assert not dependency.startswith(("wsolbench/metrics", "wsolbench/report", "results"))
+        assert dependency != "wsolbench"
+
+
+def test_training_depends_on_the_index_and_not_on_the_truth() -> None:
+    data = [dep for dep in STAGES["train"]["deps"] if dep.startswith("data/${item.track}")]
+    assert data == ["data/${item.track}/index.parquet"]
+
+
+def test_a_run_depends_on_its_own_method_only() -> None:
+    assert [dep for dep in STAGES["train"]["deps"] if dep.startswith("methods")] == ["methods/${item.method}.py"]
+    assert "methods.${item.method}" in STAGES["train"]["params"]
+
+
+@pytest.mark.parametrize("folder", ["wsolbench", "perf"])
+def test_the_harness_names_no_method_and_no_data_set(folder: str) -> None:
+    stems = {path.stem for kind in ("methods", "datasets") for path in Path(kind).glob("[a-z]*.py")}
+    for path in Path(folder).rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        names = {node.id for node in nodes if isinstance(node, ast.Name)}
+        strings = {node.value for node in nodes if isinstance(node, ast.Constant) and node.value in stems}
+        assert not strings, f"{path} names {strings}"
+        assert not names & {"CAM", "ACoL", "ADL", "SPG", "DGDM", "Shapes", "Cub"}, path
