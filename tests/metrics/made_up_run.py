@@ -62,12 +62,17 @@ TEST = (
 
 @dataclass
 class MadeUpRun:
-    """Prepared data, stored maps and ``run.yaml`` below one root."""
+    """Prepared data, stored maps and ``run.yaml`` below one root.
+
+    ``size`` is the width and height of the photographs; true boxes are stretched along. ``masks`` is the number of
+    test images that have one.
+    """
 
     root: Path
     val: Sequence[Picture] = VAL
     test: Sequence[Picture] = TEST
-    masks: bool = False
+    masks: int = 0
+    size: tuple[int, int] = (SIDE, SIDE)
 
     @property
     def layout(self) -> Layout:
@@ -104,15 +109,19 @@ class MadeUpRun:
         return json.loads(self.layout.metrics(TRACK, KEY).read_text())
 
     def _contents(self, prepared: Path) -> Contents:
-        items, truth = [Item("train0", picture_file(prepared, "train0"), 0, SIDE, SIDE, "train")], {}
+        items, truth = [Item("train0", self._photograph(prepared, "train0"), 0, *self.size, "train")], {}
         splits: dict[SplitName, Sequence[Picture]] = {"val": self.val, "test": self.test}
         for split, pictures in splits.items():
             for k, picture in enumerate(pictures):
                 name = f"{split}{k}"
-                items.append(Item(name, picture_file(prepared, name), 0, SIDE, SIDE, split))
-                mask = mask_file(prepared, name, picture) if self.masks else None
-                truth[name] = Truth(np.array([picture.true], np.float64), mask)
+                items.append(Item(name, self._photograph(prepared, name), 0, *self.size, split))
+                mask = mask_file(prepared, name, picture) if split == "test" and k < self.masks else None
+                truth[name] = Truth(np.array([picture.true]) * [*self.size, *self.size] / SIDE, mask)
         return Contents([f"class {k}" for k in range(6)], items, truth)
+
+    def _photograph(self, prepared: Path, name: str) -> str:
+        Image.new("RGB", self.size, (90, 90, 90)).save(prepared / f"{name}.png")
+        return f"{name}.png"
 
 
 def settings(**evaluate: Any) -> Settings:
@@ -166,11 +175,6 @@ def rectangle(box: Box | None) -> np.ndarray:
     if box is not None:
         made[box[1] : box[3], box[0] : box[2]] = 1
     return made
-
-
-def picture_file(prepared: Path, name: str) -> str:
-    Image.new("RGB", (SIDE, SIDE), (90, 90, 90)).save(prepared / f"{name}.png")
-    return f"{name}.png"
 
 
 def mask_file(prepared: Path, name: str, picture: Picture) -> str:

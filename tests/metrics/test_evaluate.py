@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.metrics.by_definition import px_ap_by_definition
-from tests.metrics.made_up_run import KEY, OUTPUTS, TEST, TRACK, MadeUpRun, record, rectangle, settings
+from tests.metrics.made_up_run import KEY, OBJECT, OUTPUTS, TEST, TRACK, MadeUpRun, Picture, record, rectangle, settings
 from wsolbench.dataset import Item
 from wsolbench.errors import DataError
 from wsolbench.metrics.choe2020 import threshold_grid
@@ -56,8 +56,9 @@ def test_all_numbers_of_a_run(run: MadeUpRun) -> None:
     }  # fmt: skip
 
 
-def test_every_image_has_a_row_with_its_overlaps_and_its_box_at_the_val_threshold(run: MadeUpRun) -> None:
-    evaluate(run)
+def test_every_image_has_a_row_with_its_overlaps_and_its_box_at_the_val_threshold(tmp_path: Path) -> None:
+    core_is_right = (Picture(halo=(0, 0, 200, 200), core=OBJECT),)
+    run = evaluate(MadeUpRun(tmp_path, val=core_is_right).write())
     rows = pd.read_parquet(run.layout.per_image(TRACK, KEY))
     halo = [1, 10201 / 40401, 1, 0, 10201 / 48841]
     core = [121 / 10201, 1, 1, 0, 6161 / 10201]
@@ -68,12 +69,12 @@ def test_every_image_has_a_row_with_its_overlaps_and_its_box_at_the_val_threshol
             "predicted": [0, 1, 0, 0, 1],
             "in_top5": [True, True, True, True, False],
             "iou_fixed": halo,
-            "iou_val": halo,
+            "iou_val": core,
             "iou_oracle": core,
-            "x0": [50, 0, 50, 100, 0],
-            "y0": [50, 0, 50, 100, 0],
-            "x1": [150, 200, 150, 200, 220],
-            "y1": [150, 200, 150, 200, 220],
+            "x0": [60, 50, 50, 100, 50],
+            "y0": [60, 50, 50, 100, 50],
+            "x1": [70, 150, 150, 200, 150],
+            "y1": [70, 150, 150, 200, 110],
         }
     )
     pd.testing.assert_frame_equal(rows, expected)
@@ -100,7 +101,7 @@ def test_a_threshold_off_the_grid_is_computed_where_it_is(run: MadeUpRun) -> Non
 
 
 def test_px_ap_where_all_test_images_have_masks(tmp_path: Path) -> None:
-    found = evaluate(MadeUpRun(tmp_path, masks=True).write()).metrics()
+    found = evaluate(MadeUpRun(tmp_path, masks=len(TEST)).write()).metrics()
     scores = np.stack([picture.raw for picture in TEST])
     masks = np.stack([rectangle(picture.true) for picture in TEST]) > 0
     # Scores are 0, 0.5 and 1, so that a coarse grid serves as well as the fine one.
@@ -108,12 +109,29 @@ def test_px_ap_where_all_test_images_have_masks(tmp_path: Path) -> None:
     assert found["px_ap"] == pytest.approx(expected, abs=1e-9)
 
 
+def test_px_ap_is_null_where_a_test_image_has_no_mask(tmp_path: Path) -> None:
+    assert evaluate(MadeUpRun(tmp_path, masks=len(TEST) - 1).write()).metrics()["px_ap"] is None
+
+
+def test_the_shape_of_the_photographs_changes_no_number(run: MadeUpRun, tmp_path: Path) -> None:
+    wide = MadeUpRun(tmp_path / "wide", size=(448, 112)).write()
+    assert evaluate(wide).metrics() == evaluate(run).metrics()
+
+
+def test_v2_at_val_chooses_one_threshold_for_each_overlap(tmp_path: Path) -> None:
+    # The core overlaps by 0.60 in both images, the halo by 1 in one and by 0.21 in the other.
+    half = (50, 50, 150, 110)
+    pictures = (Picture(halo=OBJECT, core=half), Picture(halo=(0, 0, 220, 220), core=half))
+    found = evaluate(MadeUpRun(tmp_path, val=pictures, test=pictures).write()).metrics()["max_box_acc_v2_val"]
+    assert (found["iou30"], found["iou50"], found["iou70"]) == (100, 100, 50)
+
+
 def test_the_strip_shows_map_predicted_and_true_box_of_the_chosen_images(run: MadeUpRun) -> None:
     strip = np.asarray(Image.open(io.BytesIO(evaluate(run, gallery=5).outputs()["thumbnails"])))
     assert strip.shape == (TILE, 5 * TILE, 3)
     order = chosen_images([item_named(f"test{k}") for k in range(5)], 5)
     start = order.index(1) * TILE  # predicted 0 .. 200, true 50 .. 150, both halved
-    assert tuple(strip[50, start]) == PREDICTED_RGB
+    assert tuple(strip[50, start]) == tuple(strip[50, start + 100]) == PREDICTED_RGB
     assert tuple(strip[50, start + 25]) == TRUE_RGB
 
 
@@ -212,7 +230,7 @@ def test_a_damaged_record_of_the_run_is_named(run: MadeUpRun, name: str, content
 
 
 def test_a_missing_mask_is_named(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, masks=True).write()
+    run = MadeUpRun(tmp_path, masks=len(TEST)).write()
     (run.layout.prepared(TRACK) / "test3_mask.png").unlink()
     with pytest.raises(DataError, match=r"mask .*test3_mask\.png is missing"):
         evaluate(run)
