@@ -67,7 +67,7 @@ def read_maps(path: Path, split: str) -> StoredMaps:
         raise DataError(f"{path} is missing; train the run first") from None
     except KeyError:
         raise DataError(f"{path} has no maps of split '{split}'") from None
-    except (ValueError, OSError, EOFError, BadZipFile) as error:
+    except (ValueError, OSError, EOFError, BadZipFile, RuntimeError) as error:  # the last: "encrypted"
         raise DataError(f"{path} is damaged ({error}); delete it and train the run again") from None
     _check_shapes(stored, path, split)
     return stored

@@ -65,13 +65,14 @@ class MadeUpRun:
     """Prepared data, stored maps and ``run.yaml`` below one root.
 
     ``size`` is the width and height of the photographs; true boxes are stretched along. ``masks`` is the number of
-    test images that have one.
+    test images that have one, ``boxless`` that of test images without a box.
     """
 
     root: Path
     val: Sequence[Picture] = VAL
     test: Sequence[Picture] = TEST
     masks: int = 0
+    boxless: int = 0
     size: tuple[int, int] = (SIDE, SIDE)
 
     @property
@@ -116,7 +117,9 @@ class MadeUpRun:
                 name = f"{split}{k}"
                 items.append(Item(name, self._photograph(prepared, name), 0, *self.size, split))
                 mask = mask_file(prepared, name, picture) if split == "test" and k < self.masks else None
-                truth[name] = Truth(np.array([picture.true]) * [*self.size, *self.size] / SIDE, mask)
+                boxes = np.array([picture.true]) * [*self.size, *self.size] / SIDE
+                boxless = split == "test" and k < self.boxless
+                truth[name] = Truth(boxes[: not boxless], mask)
         return Contents([f"class {k}" for k in range(6)], items, truth)
 
     def _photograph(self, prepared: Path, name: str) -> str:

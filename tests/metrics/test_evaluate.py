@@ -229,6 +229,12 @@ def test_a_damaged_record_of_the_run_is_named(run: MadeUpRun, name: str, content
         evaluate(run)
 
 
+def test_an_image_without_a_box_is_named(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, masks=len(TEST), boxless=1).write()
+    with pytest.raises(DataError, match="image 'test0' has a mask but no box"):
+        evaluate(run)
+
+
 def test_a_missing_mask_is_named(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, masks=len(TEST)).write()
     (run.layout.prepared(TRACK) / "test3_mask.png").unlink()

@@ -90,3 +90,14 @@ def test_a_mask_file_is_object_where_it_is_above_0(tmp_path: Path, mode: str) ->
     pixels = np.array([[0, 1], [255, 0]], np.uint8) if mode == "L" else np.array([[False, True], [True, False]])
     Image.fromarray(pixels).save(tmp_path / "mask.png")
     assert read_mask(tmp_path / "mask.png").tolist() == [[False, True], [True, False]]
+
+
+@pytest.mark.parametrize("position", range(8, 33))
+def test_a_mask_with_a_damaged_header_is_named(tmp_path: Path, position: int) -> None:
+    path = tmp_path / "mask.png"
+    Image.fromarray(np.zeros((2, 2), np.uint8)).save(path)
+    content = bytearray(path.read_bytes())
+    content[position] ^= 0x04
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"mask\.png is unreadable"):
+        read_mask(path)

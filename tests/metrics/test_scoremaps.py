@@ -117,6 +117,16 @@ def test_a_flipped_bit_is_found(maps_file: Path) -> None:
         read_maps(maps_file, "test")
 
 
+@pytest.mark.parametrize("position", [6, 8, 10, 11])  # needed version, flags, method of compression
+def test_a_damaged_directory_of_the_archive_is_named(maps_file: Path, position: int) -> None:
+    content = bytearray(maps_file.read_bytes())
+    entry = content.rindex(b"PK\x01\x02", 0, content.rindex(b"test/ids.npy"))
+    content[entry + position] ^= 0xFF
+    maps_file.write_bytes(content)
+    with pytest.raises(DataError, match=r"maps\.npz is damaged"):
+        read_maps(maps_file, "test")
+
+
 def test_pickled_objects_are_not_loaded(maps_file: Path) -> None:
     write_maps(maps_file, {"test": replace(stored(3), labels=np.array([object()] * 3))})
     with pytest.raises(DataError, match="damaged"):

@@ -25,11 +25,12 @@ from wsolbench.dataset import Item, Split
 from wsolbench.errors import DataError
 from wsolbench.progress import track
 
-__all__ = ["ImageFacts", "inspect_images", "load_resized", "read_image", "resize", "summarised"]
+__all__ = ["UNDECODABLE", "ImageFacts", "inspect_images", "load_resized", "read_image", "resize", "summarised"]
 
 _OPAQUE = {"1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB", "HSV"}
 _TRANSPARENT = {"LA", "La", "PA", "RGBA", "RGBa"}
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+"""What PIL raises on a damaged file."""
 _SHOWN = 10
 
 
@@ -173,7 +174,7 @@ def _decode(path: Path, data: bytes) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
             return np.asarray(_rgb(path, image))
-    except _BROKEN as error:
+    except UNDECODABLE as error:
         raise DataError(
             f"{path}: the image is truncated, damaged or not an image ({error}); restore it from its source"
         ) from None

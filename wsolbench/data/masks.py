@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from wsolbench.data.images import UNDECODABLE
 from wsolbench.errors import DataError
 
 __all__ = ["read_mask"]
@@ -27,5 +28,5 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
             return np.asarray(image.convert("L")) > 0
     except FileNotFoundError:
         raise DataError(f"mask {path} is missing; run prepare again, or restore it from the data set") from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except UNDECODABLE as error:
         raise DataError(f"mask {path} is unreadable ({error}); restore it from the data set") from None

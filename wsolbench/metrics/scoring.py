@@ -108,6 +108,8 @@ def _score(
         found = candidates(score_map, thresholds.all)
     except DataError as error:
         raise DataError(f"image '{item.id}': {error}") from None
+    if len(truth.boxes) == 0:
+        raise DataError(f"image '{item.id}' has a mask but no box, which box metrics need; give the data set one")
     single, multi = best_ious(found, scaled_boxes(truth.boxes, item.width, item.height))
     pixels = None
     if mask_root is not None and truth.mask is not None:
