@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from wsolbench.layers import ClassMapHead, at_least, between, conv_relu, min_max, with_bias_rate
-from wsolbench.method import Backbone, Method, OptimRecipe, ParamGroup, Prediction
+from wsolbench.method import CHOE2020, Backbone, Method, OptimRecipe, ParamGroup, Prediction, Uniform, space
 
 __all__ = ["ACoL"]
 
@@ -49,6 +49,7 @@ class ACoL(Method):
 
     title = "ACoL"
     reference = "Zhang et al., CVPR 2018"
+    search_space = space(erase_threshold=Uniform(0, 1, source=CHOE2020))
 
     def __init__(
         self,

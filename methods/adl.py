@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from wsolbench.layers import ClassMapMethod, SpatialDrop, between, insert_drop_layers
-from wsolbench.method import Backbone
+from wsolbench.method import CHOE2020, Backbone, Uniform, space
 
 __all__ = ["ADL"]
 
@@ -47,6 +47,7 @@ class ADL(ClassMapMethod):
 
     title = "ADL"
     reference = "Choe & Shim, CVPR 2019, arXiv 1908.10028"
+    search_space = space(drop_rate=Uniform(0, 1, source=CHOE2020), gamma=Uniform(0, 1, source=CHOE2020))
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from wsolbench.layers import ClassMapMethod, DropLayer, SpatialDrop, between, insert_drop_layers, odd, together
-from wsolbench.method import Backbone
+from wsolbench.method import CHOE2020, Backbone, Choice, Uniform, space
 
 __all__ = ["DGDM"]
 
@@ -65,6 +65,15 @@ class DGDM(ClassMapMethod):
     title = "DGDM (our reconstruction)"
     reference = "Yin et al., ICPR 2020, arXiv 2003.04719"
     status = "reconstruction"
+    search_space = space(
+        keep_ratio=Uniform(0.5, 1),
+        keep_low=Uniform(0, 1),
+        drop_rate=Uniform(0, 1, source=CHOE2020),  # that of the skeleton, attention-based dropout
+        gamma=Uniform(0, 1, source=CHOE2020),
+        block_size=Choice((1, 3, 5, 7)),
+        sagd_background=Choice((None, 0.05, 0.1, 0.2)),
+        order=Choice(("channel_spatial", "parallel")),
+    )
 
     def __init__(
         self,

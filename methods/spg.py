@@ -16,7 +16,7 @@ from wsolbench.layers import (
     min_max,
     with_bias_rate,
 )
-from wsolbench.method import Backbone, OptimRecipe, ParamGroup
+from wsolbench.method import Backbone, Choice, OptimRecipe, ParamGroup, Uniform, space
 
 __all__ = ["SPG"]
 
@@ -75,6 +75,12 @@ class SPG(ClassMapMethod):
 
     title = "SPG"
     reference = "Zhang et al., ECCV 2018, arXiv 1807.08902"
+    search_space = space(
+        thresholds_b2=Choice(((0.7, 0.05), (0.7, 0.01), (0.7, 0.1), (0.5, 0.05))),
+        thresholds_b1=Choice(((0.5, 0.05), (0.5, 0.1), (0.7, 0.05))),
+        thresholds_c=Choice(((0.7, 0.1), (0.7, 0.05), (0.5, 0.1))),
+        fallback=Uniform(0.5, 0.9),
+    )
 
     def __init__(
         self,

@@ -17,8 +17,20 @@ import torch
 from torch import Tensor, nn
 
 from wsolbench.backbones.base import Backbone
+from wsolbench.search_space import CHOE2020, Choice, Distribution, LogUniform, Uniform, space
 
-__all__ = ["Backbone", "Method", "OptimRecipe", "ParamGroup", "Prediction"]
+__all__ = [
+    "CHOE2020",
+    "Backbone",
+    "Choice",
+    "LogUniform",
+    "Method",
+    "OptimRecipe",
+    "ParamGroup",
+    "Prediction",
+    "Uniform",
+    "space",
+]
 
 ParamGroup = dict[str, Any]
 
@@ -65,12 +77,15 @@ class Method(nn.Module, ABC):
         status: ``"published"``, or ``"reconstruction"`` where the paper's text was not available to us;
             printed wherever the method's numbers stand.
         needs_grad: True if :meth:`predict` needs gradients (maps from gradients).
+        search_space: what a search may try, by constructor argument; see :mod:`wsolbench.search_space`. Every
+            combination must be valid; an argument that is valid with some values of another only stays out.
     """
 
     title: ClassVar[str]
     reference: ClassVar[str]
     status: ClassVar[Literal["published", "reconstruction"]] = "published"
     needs_grad: ClassVar[bool] = False
+    search_space: ClassVar[Mapping[str, Distribution]] = space()
 
     def __init__(self, backbone: Backbone, num_classes: int) -> None:
         super().__init__()

@@ -15,6 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from tests.conformance.building import CLASSES, PIXELS, batch, build, losses_and_gradients, same
 from wsolbench import registry
 from wsolbench.method import OptimRecipe
+from wsolbench.search_space import sample
 from wsolbench.settings import validated_arguments
 
 METHODS = registry.names("method")
@@ -107,6 +108,24 @@ def test_randomness_comes_from_torch_only(method, backbone):
 
 
 @on_every_pair
+def test_batch_transform_keeps_shapes_and_inputs_and_draws_from_its_generator_only(method, backbone):
+    built = build(method, backbone)
+    images, targets = batch()
+    before = torch.get_rng_state()
+    results = [built.batch_transform(images, targets, torch.Generator().manual_seed(0)) for _ in range(2)]
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(images, batch()[0])
+    assert torch.equal(targets, batch()[1])
+    changed, labels = results[0]
+    assert (changed.shape, changed.dtype) == (images.shape, images.dtype)
+    soft = labels.shape == (len(images), CLASSES) and labels.dtype == torch.float32
+    assert soft or (labels.shape == targets.shape and labels.dtype == torch.int64)
+    losses = built.losses(changed, labels, 0.5)
+    assert all(torch.isfinite(loss) for loss in losses.values())
+
+
+@on_every_pair
 def test_losses_are_finite_and_near_float32_under_bfloat16(method, backbone):
     # Cells at a threshold may change sides, which moves a loss by more than rounding does.
     exact, _, _ = losses_and_gradients(build(method, backbone))
@@ -162,6 +181,27 @@ def test_constructor_is_a_schema_that_accepts_its_own_defaults(method):
     }
     checked = validated_arguments(method_class, defaults, f"methods.{method}.args", given=2)
     assert {name: list(value) if isinstance(value, tuple) else value for name, value in checked.items()} == defaults
+
+
+@of_every_method
+def test_search_space_is_over_constructor_arguments_and_holds_their_defaults(method):
+    method_class = registry.load("method", method)
+    arguments = list(inspect.signature(method_class).parameters.items())[2:]
+    defaults = {name: parameter.default for name, parameter in arguments}
+    assert method_class.search_space.keys() <= defaults.keys()
+    for name, distribution in method_class.search_space.items():
+        assert defaults[name] in distribution, name
+        assert distribution.source
+
+
+@of_every_method
+def test_every_sample_of_the_search_space_is_accepted(method):
+    method_class, generator = registry.load("method", method), np.random.default_rng(0)
+    for _ in range(25):
+        drawn = sample(method_class.search_space, generator)
+        arguments = validated_arguments(method_class, drawn, f"methods.{method}.args", given=2)
+        assert arguments == drawn
+        build(method, **arguments)
 
 
 @of_every_method

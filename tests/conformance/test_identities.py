@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mmengine.optim import OptimWrapper
 
 from tests.conformance.building import batch, build, first_drop_layer, losses_and_gradients, same
+from wsolbench.engine.model import TrainingModel
 from wsolbench.method import OptimRecipe
 
 POINTS = {"convnet": ("conv2", "conv3"), "mobilenet_v1": ("block6", "block12", "block13")}
@@ -44,6 +46,29 @@ def test_adl_switched_off_is_cam_exactly(backbone):
     assert torch.equal(cam.eval().predict(*batch()).maps, adl.eval().predict(*batch()).maps)
     recipe = OptimRecipe(lr=0.1, weight_decay=1e-4, head_lr_mult=10.0)
     assert [len(g["params"]) for g in cam.param_groups(recipe)] == [len(g["params"]) for g in adl.param_groups(recipe)]
+
+
+@pytest.mark.parametrize("backbone", POINTS)
+@pytest.mark.parametrize(("method", "off"), [("has", {"hide_rate": 0.0}), ("cutmix", {"probability": 0.0})])
+def test_has_and_cutmix_switched_off_are_cam_bit_for_bit(backbone, method, off):
+    """Over two optimiser steps of the harness itself, whose generator the transformation is handed."""
+    cam, other = build("cam", backbone), build(method, backbone, **off)
+    assert same(cam.state_dict(), other.state_dict())
+    trained = [trained_for_two_steps(built) for built in (cam, other)]
+    assert same(*trained)
+    assert not same(trained[0], build("cam", backbone).state_dict())
+    switched_on = trained_for_two_steps(build(method, backbone))
+    assert not same(trained[0], switched_on)
+    assert torch.equal(cam.eval().predict(*batch()).maps, other.eval().predict(*batch()).maps)
+
+
+def trained_for_two_steps(method):
+    model = TrainingModel(method, seed=3, iterations=2, channels_last=True)
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
+    images = torch.randint(256, (4, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    for _ in range(2):
+        model.train_step((images, torch.arange(4), torch.arange(4)), wrapper)
+    return method.state_dict()
 
 
 @pytest.mark.parametrize("method", ["adl", "dgdm"])

@@ -1,6 +1,6 @@
 """What several localization methods share."""
 
-from wsolbench.layers.argument_checks import at_least, between, odd, together
+from wsolbench.layers.argument_checks import above, at_least, between, odd, together
 from wsolbench.layers.bias_rate import with_bias_rate
 from wsolbench.layers.class_map_head import ClassMapHead
 from wsolbench.layers.class_map_method import ClassMapMethod
@@ -16,6 +16,7 @@ __all__ = [
     "ClassMapMethod",
     "DropLayer",
     "SpatialDrop",
+    "above",
     "at_least",
     "between",
     "chosen_points",

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from wsolbench.errors import SettingsError
 
-__all__ = ["at_least", "between", "odd", "together"]
+__all__ = ["above", "at_least", "between", "odd", "together"]
+
+
+def above(name: str, value: float, low: float) -> float:
+    """Return ``value`` if ``low < value`` and it is finite.
+
+    Raises:
+        SettingsError: it is not; the message names the argument.
+    """
+    if not low < value < float("inf"):
+        raise SettingsError(f"{name} is {value}; it must be above {low:g} and finite")
+    return value
 
 
 def between(name: str, value: float, low: float, high: float) -> float:
