@@ -26,7 +26,7 @@ class ADL(ClassMapMethod):
 
     - Positions: VGG after pool3, pool4 and conv5_3 and ResNet50-SE after layer3.0, layer4.0 and layer4 are in the
       authors' code; Choe et al.'s re-implementation has VGG's second one before pool4. Those of InceptionV3 and
-      MobileNetV1 were never published. Each backbone says which it offers (``erase_points``, ``points_source``).
+      MobileNetV1 were never published. Each backbone says which it offers (``erase_points``, ``erase_source``).
     - ``A`` all zero: ``A < 0`` holds nowhere and the mask hides everything, as the formula says; the features are zero
       anyway. A constant positive map, likewise, is hidden as a whole.
     - The class map is CAM's: the authors' gradient-weighted sum is the same for a network with global average pooling.

@@ -99,7 +99,7 @@ def trainer_seconds(method: Method, run: Run, runtime: RuntimeSettings, device: 
         timed = replace(run, track=recipe)
         with tempfile.TemporaryDirectory() as work:
             start = now(device)
-            fit(method, TrainingSet(split, pictures, track.crop, 0), timed, runtime, device, Path(work))
+            fit(method, TrainingSet(split, pictures, track.crop, 0), timed, runtime, device, Path(work), {})
             seconds.append(now(device) - start)
     return (seconds[1] - seconds[0]) / iterations
 

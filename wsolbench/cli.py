@@ -151,7 +151,7 @@ def main() -> None:
         app()
     except WsolbenchError as error:
         typer.secho(f"wsolbench: {error}", fg=typer.colors.RED, err=True)
-        sys.exit(1)
+        sys.exit(error.exit_status)
 
 
 def _keep_freed_memory() -> None:

@@ -152,7 +152,9 @@ def _track(settings: Settings, name: str, root: Path) -> Iterator[Finding]:
         if track.weights is None:
             return "none: random initialisation"
         folder = Path(settings.weights.root) if settings.weights.root else None
-        return f"{track.weights}, checked: {find_weights(pinned_weights(track.backbone, track.weights), folder)}"
+        pinned = pinned_weights(track.backbone, track.weights)
+        local = find_weights(pinned, folder)
+        return f"{track.weights}, checked: {local}" if local else f"{track.weights}: not at hand; from {pinned.url}"
 
     yield _checked(f"track {name}, data set {track.dataset}", data)
     yield _checked(f"track {name}, backbone", backbone)

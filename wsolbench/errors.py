@@ -12,7 +12,12 @@ class WsolbenchError(Exception):
     """Base of every error that the command line prints without a traceback.
 
     The message names the file, key or image at fault and says what to do about it.
+
+    Attributes:
+        exit_status: of the command line.
     """
+
+    exit_status: int = 1
 
 
 class SettingsError(WsolbenchError):

@@ -66,15 +66,17 @@ class Track(_Model):
         weights: name of pinned pretrained weights, or null for random initialisation.
         resize: side in pixels to which training images are resized before the random crop.
         crop: side in pixels of what the network sees; test images are resized straight to it.
-        epochs: passes over the training split.
+        epochs: passes over the training split; 0 evaluates the pretrained network with its own classifier
+            (``backbone_args.keep_classifier``).
         batch: images per optimiser step, all devices together.
         lr: learning rate of SGD for the backbone.
         momentum: of SGD.
         nesterov: whether SGD looks ahead.
         weight_decay: L2 factor.
         head_lr_mult: learning-rate factor of layers without pretrained weights.
-        schedule: ``step`` (times ``step_gamma`` every ``step_epochs``) or ``cosine`` (to zero).
-        step_epochs: epochs between steps; needed by ``step``.
+        schedule: ``step`` (times ``step_gamma`` every ``step_epochs`` or at ``milestones``) or ``cosine`` (to zero).
+        step_epochs: epochs between steps.
+        milestones: epochs after which a step comes, ascending, instead of ``step_epochs``.
         step_gamma: factor of a step.
         warmup_iters: iterations of linear warm-up from 1 % of the rate.
         amp: ``off`` (float32), ``bf16`` or ``fp16`` (CUDA only) autocast.
@@ -87,7 +89,7 @@ class Track(_Model):
     weights: str | None
     resize: Positive
     crop: Positive
-    epochs: Positive
+    epochs: Annotated[int, Field(ge=0)]
     batch: Positive
     lr: Annotated[float, Field(gt=0)]
     momentum: Fraction = 0.9
@@ -96,6 +98,7 @@ class Track(_Model):
     head_lr_mult: Annotated[float, Field(gt=0)]
     schedule: Literal["step", "cosine"]
     step_epochs: Positive | None = None
+    milestones: list[Positive] | None = None
     step_gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     warmup_iters: Annotated[int, Field(ge=0)] = 0
     amp: Literal["off", "bf16", "fp16"] = "off"
@@ -103,10 +106,15 @@ class Track(_Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Track:
-        if self.schedule == "step" and self.step_epochs is None:
-            raise ValueError("schedule 'step' needs step_epochs")
-        if self.schedule == "cosine" and self.step_epochs is not None:
-            raise ValueError("step_epochs does nothing with schedule 'cosine'; remove it")
+        if self.epochs == 0 and not self.backbone_args.get("keep_classifier"):
+            raise ValueError("epochs: 0 trains no classifier; set backbone_args.keep_classifier, or train")
+        steps = [name for name in ("step_epochs", "milestones") if getattr(self, name) is not None]
+        if self.schedule == "step" and len(steps) != 1:
+            raise ValueError("schedule 'step' needs either step_epochs or milestones")
+        if self.schedule == "cosine" and steps:
+            raise ValueError(f"{steps[0]} does nothing with schedule 'cosine'; remove it")
+        if self.milestones is not None and self.milestones != sorted(set(self.milestones)):
+            raise ValueError(f"milestones must ascend, not {self.milestones}")
         if self.crop > self.resize:
             raise ValueError(f"crop {self.crop} is larger than resize {self.resize}")
         if self.nesterov and self.momentum == 0:
@@ -158,12 +166,14 @@ class RuntimeSettings(_Model):
         threads: CPU threads of the network; bytes are promised for one setting only.
         workers: loader processes; any number gives the same bytes.
         deterministic: what to do about CUDA operations without a deterministic kernel.
+        save_minutes: minutes between two saved states within an epoch; the end of an epoch has its own.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Positive = 2
     workers: Annotated[int, Field(ge=0)] = 0
     deterministic: Literal["strict", "warn", "off"] = "warn"
+    save_minutes: Annotated[float, Field(ge=0)] = 10
 
 
 class EvaluateSettings(_Model):

@@ -17,11 +17,16 @@ CLASSES = 5
 PIXELS = 64
 
 
+def has_width(name: str) -> bool:
+    """Whether a backbone can be made narrow."""
+    return "width" in inspect.signature(registry.load("backbone", name)).parameters
+
+
 def small_backbone(name: str, **arguments: Any) -> Backbone:
     """A quarter of the default width where the backbone has one."""
     backbone_class = registry.load("backbone", name)
-    width = inspect.signature(backbone_class).parameters.get("width")
-    if width is not None and "width" not in arguments:
+    if has_width(name) and "width" not in arguments:
+        width = inspect.signature(backbone_class).parameters["width"]
         arguments["width"] = type(width.default)(width.default / 4)
     backbone: Backbone = backbone_class(**arguments)
     return backbone
@@ -33,9 +38,9 @@ def build(method: str, backbone: str = "convnet", seed: int = 0, **arguments: An
     return built
 
 
-def batch(seed: int = 1, images: int = 4) -> tuple[Tensor, Tensor]:
+def batch(seed: int = 1, images: int = 4, pixels: int = PIXELS) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(images, 3, PIXELS, PIXELS, generator=generator), torch.arange(images) % CLASSES
+    return torch.randn(images, 3, pixels, pixels, generator=generator), torch.arange(images) % CLASSES
 
 
 def losses_and_gradients(method: Method, seed: int = 2) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from itertools import pairwise
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
@@ -10,17 +12,61 @@ from torch import nn
 
 from tests.conformance.building import PIXELS, small_backbone
 from wsolbench import registry
+from wsolbench.backbones.base import PointsSource
 from wsolbench.settings import validated_arguments
 
 BACKBONES = registry.names("backbone")
 of_every_backbone = pytest.mark.parametrize("name", BACKBONES)
 
 
-@of_every_backbone
-def test_output_has_the_stated_channels_and_stride(name):
-    backbone = small_backbone(name).eval()
-    expected = (1, backbone.out_channels, PIXELS // backbone.stride, PIXELS // backbone.stride)
-    assert backbone(torch.randn(1, 3, PIXELS, PIXELS)).shape == expected
+STRIDES = [
+    (name, stride)
+    for name in BACKBONES
+    for stride in get_args(get_type_hints(registry.load("backbone", name).__init__).get("output_stride", Any))
+    or (None,)
+]
+PADLESS = {"squeezenet1_1": {16: 3, 8: 7}}  # cells at 64 pixels: 64, 31, 15, 7, 3
+
+
+@pytest.mark.parametrize(("name", "stride"), STRIDES)
+def test_output_has_the_stated_channels_and_stride(name, stride):
+    backbone = small_backbone(name, **({} if stride is None else {"output_stride": stride})).eval()
+    assert stride in {None, backbone.stride}
+    cells = PADLESS.get(name, {}).get(stride, PIXELS // backbone.stride)
+    with torch.no_grad():
+        assert backbone(torch.randn(1, 3, PIXELS, PIXELS)).shape == (1, backbone.out_channels, cells, cells)
+
+
+@pytest.mark.parametrize("name", sorted({name for name, stride in STRIDES if stride}))
+def test_output_stride_and_dilation_change_no_parameter_name_or_shape(name):
+    strides = [stride for other, stride in STRIDES if other == name]
+    variants = [{"output_stride": stride, "dilate": dilate} for stride in strides for dilate in (False, True)]
+    shapes = [
+        {key: value.shape for key, value in small_backbone(name, **arguments).state_dict().items()}
+        for arguments in variants
+    ]
+    assert all(found == shapes[0] for found in shapes)
+
+
+@pytest.mark.parametrize("name", sorted({name for name, stride in STRIDES if stride}))
+def test_a_dilated_map_sampled_at_the_old_stride_is_the_old_map_away_from_borders(name):
+    strides = sorted((stride for other, stride in STRIDES if other == name), reverse=True)
+    images = torch.randn(1, 3, 256, 256, dtype=torch.float64)
+    networks = [small_backbone(name, output_stride=stride, dilate=True).eval().double() for stride in strides]
+    maps = []
+    for backbone in networks:
+        backbone.load_state_dict(networks[0].state_dict())
+        with torch.no_grad():
+            maps.append(backbone(images))
+    for coarse, fine in pairwise(maps):
+        sampled = fine[:, :, ::2, ::2]
+        assert sampled.shape == coarse.shape
+        border = coarse.shape[-1] // 4
+        inner = (..., slice(border, -border), slice(border, -border))
+        scale = float(coarse.abs().max())
+        assert scale > 0
+        torch.testing.assert_close(sampled[inner], coarse[inner], rtol=0, atol=1e-12 * scale)
+        assert not torch.allclose(fine[:, :, 1::2, 1::2][inner], coarse[inner], rtol=0, atol=1e-2 * scale)
 
 
 @of_every_backbone
@@ -37,7 +83,7 @@ def test_points_are_stages_from_shallow_to_deep(name):
     for points in (backbone.erase_points, backbone.side_points):
         assert points
         assert sorted(points, key=backbone.stage_names.index) == list(points)
-    assert backbone.points_source in {"published", "ours"}
+    assert {backbone.erase_source, backbone.side_source} <= set(get_args(PointsSource))
 
 
 @of_every_backbone

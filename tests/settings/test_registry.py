@@ -16,7 +16,8 @@ from wsolbench.errors import SettingsError
 def test_names_are_file_stems() -> None:
     assert {"cam", "acol", "adl", "spg", "dgdm"} <= set(registry.names("method"))
     assert {"shapes", "cub"} <= set(registry.names("dataset"))
-    assert registry.names("backbone") == ["convnet", "mobilenet_v1"]
+    assert {"convnet", "mobilenet_v1", "resnet50", "vgg16"} <= set(registry.names("backbone"))
+    assert not {name for name in registry.names("backbone") if name.startswith("_")}
 
 
 def test_an_unknown_name_gets_the_nearest_one() -> None:

@@ -50,7 +50,8 @@ class ConvNet(Backbone):
             stride=4,
             erase_points=("conv3",),
             side_points=("conv2", "conv3"),
-            points_source="ours",
+            erase_source="ours",
+            side_source="ours",
             new_stages=tuple(stages),
             neck="neck",
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
@@ -9,16 +11,20 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, relu6
 
 from wsolbench.backbones._strict_load import load_strictly
-from wsolbench.backbones.base import Backbone
+from wsolbench.backbones.base import Backbone, Classifier, Normalisation
 from wsolbench.errors import SettingsError
 from wsolbench.layers.he_init import he_init
 
-__all__ = ["MobileNetV1", "PlainMobileNetV1"]
+__all__ = ["MobileNetV1", "PlainMobileNetV1", "from_timm"]
 
 _STEM = 32
 # channels and stride of the 13 separable blocks
 _BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1))
 _BN_EPS = 1e-3
+_NATIVE_STRIDE = 32
+_LATE_STRIDES = {"block6": 16, "block12": 32}
+_TIMM_GROUPS = (1, 2, 2, 6, 2)  # blocks
+_TIMM_BLOCK = re.compile(r"blocks\.(\d+)\.(\d+)\.(conv_dw|conv_pw|bn(?=[12]))([12]?)\.(.+)")
 _CLASSES = 1000  # of the weight files
 
 
@@ -32,16 +38,25 @@ class ConvBN(nn.Module):
         stride: 1 or 2.
         groups: equal to the channels for a depthwise convolution.
         tf_padding: pad as TensorFlow's SAME does, which differs at stride 2.
+        eps: of batch normalisation.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1, *, tf_padding: bool
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        *,
+        tf_padding: bool,
+        eps: float = _BN_EPS,
     ) -> None:
         super().__init__()
         self.pads = tf_padding and stride > 1
         padding = 0 if self.pads else kernel // 2
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False)
-        self.bn = nn.BatchNorm2d(out_channels, eps=_BN_EPS)
+        self.bn = nn.BatchNorm2d(out_channels, eps=eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, in, H, W)`` to ``(B, out, ceil(H / stride), ceil(W / stride))``."""
@@ -59,18 +74,20 @@ class PlainMobileNetV1(nn.Module):
         width: channel multiplier.
         output_stride: 32 as published; 16 and 8 set the stride of the last one or two strided convolutions to 1.
         tf_padding: see :class:`ConvBN`.
+        bn_eps: see :class:`ConvBN`.
     """
 
-    def __init__(self, width: float, output_stride: int, *, tf_padding: bool) -> None:
+    def __init__(self, width: float, output_stride: int, *, tf_padding: bool, bn_eps: float = _BN_EPS) -> None:
         super().__init__()
+        block = partial(ConvBN, tf_padding=tf_padding, eps=bn_eps)
         channels = int(_STEM * width)
-        layers = [ConvBN(3, channels, 3, 2, tf_padding=tf_padding)]
+        layers = [block(3, channels, 3, 2)]
         reached = 2
         for wanted, block_stride in _BLOCKS:
             stride = block_stride if reached < output_stride else 1
             reached *= stride
-            layers.append(ConvBN(channels, channels, 3, stride, groups=channels, tf_padding=tf_padding))
-            layers.append(ConvBN(channels, int(wanted * width), 1, tf_padding=tf_padding))
+            layers.append(block(channels, channels, 3, stride, groups=channels))
+            layers.append(block(channels, int(wanted * width), 1))
             channels = int(wanted * width)
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Linear(channels, _CLASSES)
@@ -90,19 +107,23 @@ class MobileNetV1(Backbone):
     by analogy with ResNet50, where they are published: layers go behind the first block at stride 16 (``block6``),
     behind the first of the last group (``block12``) and behind the last; side branches read the first and the last
     block of the 512-channel group. There is no neck. ``output_stride`` 16 gives 14x14 cells at 224 pixels, by stride
-    1 without dilation, as the other networks' published changes. Batch normalisation has TensorFlow's epsilon, 1e-3.
+    1 without dilation, as the other networks' published changes.
 
     Args:
-        weights: safetensors file with all of the network's keys; it may have the classifier, which is checked and
+        weights: safetensors file with all of the network's keys, or timm's ``mobilenetv1_100``; the classifier may be
             left out. None initialises convolutions after He.
         width: channel multiplier; must be that of the file.
         output_stride: pixels per cell of the last stage.
-        tf_padding: pad stride-2 convolutions as TensorFlow's SAME does, at the bottom and the right, which the
-            weights were trained with; False pads all sides and displaces the map by about half a cell.
+        dilate: dilate what follows a removed stride.
+        tf_padding: pad stride-2 convolutions as TensorFlow's SAME does, at the bottom and the right, which weights from
+            there were trained with; False pads all sides and displaces the map by about half a cell.
+        bn_eps: of batch normalisation; TensorFlow's is 1e-3, PyTorch's 1e-5.
+        normalisation: of the input.
+        keep_classifier: offer the file's own classifier to the method.
 
     Raises:
         WeightsError: the file's keys or shapes are not the network's.
-        SettingsError: ``width`` leaves no channels.
+        SettingsError: ``width`` leaves no channels, or a classifier is asked for and there is none.
     """
 
     def __init__(
@@ -111,14 +132,17 @@ class MobileNetV1(Backbone):
         *,
         width: float = 1.0,
         output_stride: Literal[8, 16, 32] = 16,
+        dilate: bool = False,
         tf_padding: bool = True,
+        bn_eps: float = _BN_EPS,
+        normalisation: Normalisation = "imagenet",
+        keep_classifier: bool = False,
     ) -> None:
         if int(_STEM * width) < 1:
             raise SettingsError(f"width is {width}; it must be at least {1 / _STEM}")
-        network = PlainMobileNetV1(width, output_stride, tf_padding=tf_padding)
-        if weights is not None:
-            hint = f"is backbone_args.width ({width:g}) that of the weights?"
-            load_strictly(network, weights, optional="classifier.", hint=hint)
+        built_stride = _NATIVE_STRIDE if dilate else output_stride
+        network = PlainMobileNetV1(width, built_stride, tf_padding=tf_padding, bn_eps=bn_eps)
+        classifier = _load(network, weights, width, keep_classifier=keep_classifier)
         layers = list(network.features)
         stages: dict[str, nn.Module] = {"conv1": layers[0]}
         channels = {"conv1": int(_STEM * width)}
@@ -131,6 +155,38 @@ class MobileNetV1(Backbone):
             output_stride,
             erase_points=("block6", "block12", "block13"),
             side_points=("block6", "block11"),
-            points_source="ours",
+            erase_source="ours",
+            side_source="ours",
             new_stages=tuple(stages) if weights is None else (),
+            stitched=[name for name, stride in _LATE_STRIDES.items() if stride > output_stride] if dilate else (),
+            pretrained_classifier=classifier,
+            normalisation=normalisation,
         )
+
+
+def _load(network: PlainMobileNetV1, weights: Path | None, width: float, *, keep_classifier: bool) -> Classifier | None:
+    complete = weights is not None and load_strictly(
+        network,
+        weights,
+        optional="classifier.",
+        hint=f"is backbone_args.width ({width:g}) that of the weights?",
+        rename=from_timm,
+    )
+    if not keep_classifier:
+        return None
+    if not complete:
+        raise SettingsError("backbone_args.keep_classifier needs pretrained weights that have a classifier")
+    return network.classifier.weight.detach().clone(), network.classifier.bias.detach().clone()
+
+
+def from_timm(key: str) -> str:
+    """Return this network's name of a parameter of timm's ``mobilenetv1_100``; other names are left alone."""
+    if key.startswith(("conv_stem.", "bn1.")):
+        return key.replace("conv_stem.", "features.0.conv.").replace("bn1.", "features.0.bn.")
+    found = _TIMM_BLOCK.fullmatch(key)
+    if found is None:
+        return key
+    group, block, layer, number, rest = found.groups()
+    before = sum(_TIMM_GROUPS[: int(group)]) + int(block)
+    pointwise = number == "2" or layer == "conv_pw"
+    return f"features.{2 * before + 1 + pointwise}.{'bn' if number else 'conv'}.{rest}"

@@ -13,21 +13,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wsolbench import registry
 from wsolbench.backbones.base import Backbone
 from wsolbench.baselines.base import Baseline, BaselineInputs
 from wsolbench.data.images import resize
 from wsolbench.data.loader import Batch, Pictures, SizedDataset, augment, pictures_of
 from wsolbench.data.masks import read_mask
-from wsolbench.data.seeding import generator, image_key, torch_seed
+from wsolbench.data.seeding import generator, image_key
 from wsolbench.dataset import Item, Split
 from wsolbench.engine.device import set_up_device
 from wsolbench.engine.prediction import predict_split
-from wsolbench.engine.trainer import fit
+from wsolbench.engine.trainer import build_backbone, fit
 from wsolbench.errors import DataError
 from wsolbench.method import Method, Prediction
 from wsolbench.scoremaps import StoredMaps
-from wsolbench.settings import Run, validated_arguments
+from wsolbench.settings import Run
 
 __all__ = ["MaskSupervised"]
 
@@ -53,16 +52,23 @@ class MaskSupervised(Baseline):
         """Fit on 80 % of ``val``; return maps of the other 20 % and of ``test``.
 
         Raises:
-            DataError: the data set has no ``val`` to learn from.
+            DataError: the data set has no ``val`` to learn from, or the track no training.
         """
         run, runtime = inputs.run, inputs.runtime
+        if run.track.epochs == 0:
+            raise DataError(
+                f"the mask-supervised bound trains by the track's recipe, and tracks.{run.track_name}.epochs is 0; "
+                "take it out of run.baselines"
+            )
         device = set_up_device(runtime)
         fitted, held_out = _divide(inputs.val)
-        head = _MaskHead(_backbone(inputs))
+        head = _MaskHead(build_backbone(inputs.run, inputs.weights_file))
         pictures = pictures_of(fitted, inputs.image_root, run.track.resize, threads=runtime.threads)
         masks = [_resized_mask(item, inputs) for item in fitted.items]
         data = _MaskedSet(fitted, pictures, masks, run.track.crop, run.seed)
-        fit(head, data, _as_many_images(run, inputs.train_size / len(fitted)), runtime, device, inputs.work)
+        longer = _as_many_images(run, inputs.train_size / len(fitted))
+        defining = {"run": longer.as_dict(), "index_digest": fitted.digest, "weights": str(inputs.weights_file)}
+        fit(head, data, longer, runtime, device, inputs.work, defining)
         return {
             name: predict_split(
                 head,
@@ -128,16 +134,6 @@ def _divide(val: Split) -> tuple[Split, Split]:
     return replace(val, items=fitted), replace(val, items=held_out)
 
 
-def _backbone(inputs: BaselineInputs) -> Backbone:
-    run = inputs.run
-    backbone_class = registry.load("backbone", run.track.backbone)
-    where = f"tracks.{run.track_name}.backbone_args"
-    arguments = validated_arguments(backbone_class, run.track.backbone_args, where, given=1)
-    torch.manual_seed(torch_seed("initialisation", run.seed))
-    backbone: Backbone = backbone_class(inputs.weights_file, **arguments)
-    return backbone
-
-
 def _resized_mask(item: Item, inputs: BaselineInputs) -> NDArray[np.uint8]:
     truth = inputs.val.truth(item.id)
     if truth.mask is not None:
@@ -154,7 +150,9 @@ def _resized_mask(item: Item, inputs: BaselineInputs) -> NDArray[np.uint8]:
 def _as_many_images(run: Run, ratio: float) -> Run:
     """Stretch a recipe's epochs by ``ratio``, so that a smaller split is shown as many images."""
     track = run.track
-    longer: dict[str, int] = {"epochs": math.ceil(track.epochs * ratio)}
+    longer: dict[str, int | list[int]] = {"epochs": math.ceil(track.epochs * ratio)}
     if track.step_epochs is not None:
         longer["step_epochs"] = math.ceil(track.step_epochs * ratio)
+    if track.milestones is not None:
+        longer["milestones"] = [math.ceil(epoch * ratio) for epoch in track.milestones]
     return replace(run, track=track.model_copy(update=longer))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from typing import Any
 
@@ -48,6 +49,7 @@ def run_baseline(settings: Settings, key: str, layout: Layout, jobs: int | None)
         record = _record(run, component, weights)
         evaluation = evaluate_maps(record, stored, used, image_root, settings.evaluate, None, jobs)
         write_evaluation(evaluation, layout, run.track_name, key)
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _of_maps(split: Split, ids: set[str]) -> Split:

@@ -90,13 +90,19 @@ class EpochOrder(Sampler[tuple[int, int]]):
 
     def __init__(self, size: int, seed: int) -> None:
         self._size, self._seed, self._epoch = size, seed, 0
+        self._skipped = 0
+
+    def skip(self, images: int) -> None:
+        """Leave out the first images of the next epoch, once: a resumed training has seen them."""
+        self._skipped = images
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the permutation of ``epoch`` (from 0)."""
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = generator("order", self._seed, self._epoch).permutation(self._size)
+        order = generator("order", self._seed, self._epoch).permutation(self._size)[self._skipped :]
+        self._skipped = 0
         return iter([(self._epoch, int(position)) for position in order])
 
     def __len__(self) -> int:

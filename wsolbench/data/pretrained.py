@@ -8,11 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from wsolbench.backbones.weights import PINNED, PinnedWeights, find_weights
-from wsolbench.data.index import file_sha256
+from wsolbench.backbones.weights import PINNED, WEIGHTS_VARIABLE, PinnedWeights, check_weights, find_weights
 from wsolbench.errors import SettingsError, WeightsError, nearest
 
-__all__ = ["RECORD_FILE", "pinned_weights", "place_weights", "read_placed"]
+__all__ = ["RECORD_FILE", "pinned_weights", "place_weights", "placed_arguments", "read_placed"]
 
 RECORD_FILE = "weights.json"
 
@@ -30,7 +29,7 @@ def pinned_weights(backbone: str, name: str) -> PinnedWeights:
 
 
 def place_weights(backbone: str, name: str | None, root: Path | None, directory: Path) -> None:
-    """Copy the pinned weight file of a backbone into ``directory``, checked, beside a record of what it is.
+    """Put the pinned weight file of a backbone into ``directory``, checked, beside a record of what it is.
 
     Args:
         backbone: stem of the backbone's file.
@@ -47,8 +46,15 @@ def place_weights(backbone: str, name: str | None, root: Path | None, directory:
     record: dict[str, Any] = {"backbone": backbone, "weights": None}
     if name is not None:
         pinned = pinned_weights(backbone, name)
-        shutil.copyfile(find_weights(pinned, root), temporary / pinned.file)
-        record["weights"] = asdict(pinned)
+        local = find_weights(pinned, root)
+        if local is None:
+            raise WeightsError(
+                f"{pinned.file} (weights '{name}' of {backbone}) is not at hand. Fetch it from {pinned.url}, put it "
+                f"into a directory and name that in the variable {WEIGHTS_VARIABLE} or in weights.root of params.yaml"
+            )
+        shutil.copyfile(local, temporary / pinned.file)
+        found = check_weights(temporary / pinned.file, pinned)
+        record["weights"] = asdict(pinned) | {"sha256": found, "pinned_sha256": pinned.sha256}
     (temporary / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(directory, ignore_errors=True)
     temporary.replace(directory)
@@ -69,7 +75,26 @@ def read_placed(directory: Path, backbone: str, name: str | None) -> tuple[dict[
     path = directory / pinned.file
     if not path.is_file():
         raise WeightsError(f"{path} is missing; run `dvc repro weights@{directory.name}`")
-    found = file_sha256(path)
-    if found != pinned.sha256:
-        raise WeightsError(f"{path}: sha256 is {found}, pinned is {pinned.sha256}; delete it and run the stage again")
-    return {"name": name, "sha256": pinned.sha256}, path
+    found = check_weights(path, pinned)
+    recorded = _recorded_digest(directory / RECORD_FILE)
+    if found != recorded:
+        raise WeightsError(
+            f"{path}: sha256 is {found}, {RECORD_FILE} says {recorded}; run `dvc repro -f weights@{directory.name}`"
+        )
+    return {"name": name, "sha256": found}, path
+
+
+def placed_arguments(backbone: str, name: str | None) -> dict[str, Any]:
+    """Return the backbone's constructor arguments that weights were trained with; none for random initialisation.
+
+    Raises:
+        SettingsError: no such weights are pinned for the backbone.
+    """
+    return {} if name is None else dict(pinned_weights(backbone, name).backbone_args)
+
+
+def _recorded_digest(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["weights"]["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise WeightsError(f"{path} is missing or damaged; run `dvc repro -f weights@{path.parent.name}`") from None

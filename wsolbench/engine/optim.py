@@ -64,8 +64,10 @@ def schedulers(track: Track, iterations_per_epoch: int) -> list[dict[str, Any]]:
         found.append({"type": "LinearLR", "start_factor": _WARMUP_START, "by_epoch": False, "end": warmup + 1})
     if track.schedule == "cosine":
         found.append({"type": "CosineAnnealingLR", "T_max": total - warmup, "by_epoch": False, "begin": warmup})
+    elif track.milestones is not None:
+        steps = {"milestones": track.milestones, "gamma": track.step_gamma}
+        found.append({"type": "MultiStepLR", "by_epoch": True, **steps})
     else:
-        assert track.step_epochs is not None  # noqa: S101 - the settings' validator saw to it
         found.append({"type": "StepLR", "step_size": track.step_epochs, "gamma": track.step_gamma, "by_epoch": True})
     return found
 

@@ -14,7 +14,7 @@ import torch
 
 from wsolbench import __version__
 
-__all__ = ["write_provenance"]
+__all__ = ["device_name", "write_provenance"]
 
 _DEFINES_A_RUN = ("wsolbench", "methods", "datasets", "params.yaml")
 _PACKAGES = ("torch", "torchvision", "mmengine-lite", "numpy", "pillow", "safetensors")
@@ -35,7 +35,7 @@ def write_provenance(path: Path, run: dict[str, Any], device: torch.device, seco
         "versions": {"wsolbench": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _PACKAGES},
         "platform": platform.platform(),
-        "device": _device_name(device),
+        "device": device_name(device),
         "threads": torch.get_num_threads(),
         "wall_seconds": {name: round(value, 2) for name, value in seconds.items()},
         "peak_memory_mib": _peak_memory(device),
@@ -61,7 +61,8 @@ def _git(*arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """Return a device's name; of a CPU, which of its instructions torch uses, because they round differently."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu ({torch.backends.cpu.get_cpu_capability()})"

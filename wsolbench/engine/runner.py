@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ class TrainingRunner(Runner):  # type: ignore[misc]
         epochs: passes over the loader.
         device: where to train.
         work_dir: scratch directory for mmengine's own files.
-        log: the file of the run's log lines.
         name: of the run.
+        start: called once everything is built and before the first iteration, to put an interrupted training back.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class TrainingRunner(Runner):  # type: ignore[misc]
         device: torch.device,
         work_dir: Path,
         name: str,
+        start: Callable[[Runner], None] | None = None,
     ) -> None:
         self._device = device
+        self._start = start
         super().__init__(
             model,
             str(work_dir),
@@ -77,6 +80,11 @@ class TrainingRunner(Runner):  # type: ignore[misc]
         del model_wrapper_cfg
         model.to(self._device)
         return model
+
+    def load_or_resume(self) -> None:
+        """Start where the caller says; mmengine's own checkpoints are not used."""
+        if self._start is not None:
+            self._start(self)
 
     def set_randomness(self, seed: int, *args: Any, **kwargs: Any) -> None:
         """Only note the seed: the global generators belong to the model and the loader."""

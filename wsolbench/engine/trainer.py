@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import fcntl
+import inspect
 import json
 import logging
+import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 from ruamel.yaml import YAML
@@ -22,22 +24,26 @@ from wsolbench.backbones.base import Backbone
 from wsolbench.data.index import read_split
 from wsolbench.data.loader import SizedDataset, TrainingSet, pictures_of, training_loader
 from wsolbench.data.prepare import build_dataset
-from wsolbench.data.pretrained import read_placed
+from wsolbench.data.pretrained import placed_arguments, read_placed
 from wsolbench.data.seeding import torch_seed
 from wsolbench.dataset import Split, SplitName
 from wsolbench.engine.device import set_up_device
-from wsolbench.engine.hooks import History, ProgressMeter, TrainingError
+from wsolbench.engine.history import History, TrainingError
 from wsolbench.engine.model import TrainingModel
 from wsolbench.engine.optim import optim_wrapper, schedulers
 from wsolbench.engine.prediction import predict_split
-from wsolbench.engine.provenance import write_provenance
+from wsolbench.engine.progress import ProgressMeter
+from wsolbench.engine.provenance import device_name, write_provenance
+from wsolbench.engine.resume import SaveState, restore, stop_requests
 from wsolbench.engine.runner import TrainingRunner
+from wsolbench.engine.state import StateKeeper, run_digest
+from wsolbench.errors import DataError, SettingsError
 from wsolbench.layout import Layout
 from wsolbench.method import Method
 from wsolbench.scoremaps import MAPS_FILE, StoredMaps, write_maps
 from wsolbench.settings import Run, RuntimeSettings, Settings, validated_arguments
 
-__all__ = ["build_method", "exclusive", "fit", "log_file", "train"]
+__all__ = ["build_backbone", "build_method", "exclusive", "fit", "log_file", "train"]
 
 EVALUATED: tuple[SplitName, ...] = ("val", "test")
 
@@ -66,6 +72,7 @@ def train(run: Run, settings: Settings, layout: Layout) -> None:
         SettingsError: wrong arguments of the method, backbone or data set.
         DataError: the data set is not prepared, or changed since.
         TrainingError: the loss is not finite, or another process trains the same run.
+        InterruptedTrainingError: SIGINT or SIGTERM came while training; calling it again goes on.
     """
     with exclusive(layout.work(run.key)) as work, log_file(layout.log(run.key)):
         out = work / "out"
@@ -88,17 +95,35 @@ def build_method(run: Run, num_classes: int, weights_file: Path | None) -> Metho
     """Build a run's backbone and method, initialised from the run's seed.
 
     Raises:
-        SettingsError: an argument in ``params.yaml`` does not fit the constructor.
+        SettingsError: an argument in ``params.yaml`` does not fit the constructor, or the method has no use for the
+            pretrained classifier that the track asks for.
     """
-    track, name = run.track, run.track_name
-    backbone_class = registry.load("backbone", track.backbone)
-    backbone_args = validated_arguments(backbone_class, track.backbone_args, f"tracks.{name}.backbone_args", given=1)
     method_class = registry.load("method", run.method)
     method_args = validated_arguments(method_class, run.on_track.args, f"methods.{run.method}.args", given=2)
-    torch.manual_seed(torch_seed("initialisation", run.seed))
-    backbone: Backbone = backbone_class(weights_file, **backbone_args)
+    backbone = build_backbone(run, weights_file)
     method: Method = method_class(backbone, num_classes, **method_args)
+    if backbone.pretrained_classifier is not None:
+        raise SettingsError(
+            f"tracks.{run.track_name}.backbone_args.keep_classifier: method '{run.method}' brings its own classifiers; "
+            "remove keep_classifier for it"
+        )
     return method
+
+
+def build_backbone(run: Run, weights_file: Path | None) -> Backbone:
+    """Build a run's backbone, and seed torch with the run's seed for it and what is put on top.
+
+    Raises:
+        SettingsError: an argument in ``params.yaml`` does not fit the constructor.
+    """
+    track = run.track
+    backbone_class = registry.load("backbone", track.backbone)
+    where = f"tracks.{run.track_name}.backbone_args"
+    arguments = placed_arguments(track.backbone, track.weights) | track.backbone_args
+    checked = validated_arguments(backbone_class, arguments, where, given=1)
+    torch.manual_seed(torch_seed("initialisation", run.seed))
+    backbone: Backbone = backbone_class(weights_file, **checked)
+    return backbone
 
 
 def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None:
@@ -107,10 +132,14 @@ def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None
     inputs = _read_inputs(run, settings, layout)
     method = build_method(run, inputs.split.num_classes, inputs.weights_file)
     threads = settings.runtime.threads
-    pictures = pictures_of(inputs.split, inputs.image_root, run.track.resize, threads=threads)
-    loaded = time.monotonic()
-    data = TrainingSet(inputs.split, pictures, run.track.crop, run.seed)
-    history = fit(method, data, run, settings.runtime, device, out.parent / "mmengine")
+    history, loaded = History(), time.monotonic()
+    if run.track.epochs:
+        pictures = pictures_of(inputs.split, inputs.image_root, run.track.resize, threads=threads)
+        loaded = time.monotonic()
+        data = TrainingSet(inputs.split, pictures, run.track.crop, run.seed)
+        history = fit(method, data, run, settings.runtime, device, out.parent, _defining(run, inputs))
+    else:
+        method.to(device)
     trained = time.monotonic()
     stored: dict[str, StoredMaps] = {
         name: predict_split(
@@ -139,46 +168,75 @@ def _read_inputs(run: Run, settings: Settings, layout: Layout) -> _Inputs:
     dataset = build_dataset(settings, run.track.dataset)
     prepared = layout.prepared(run.track_name)
     split = read_split(prepared, "train")
+    if run.track.epochs and not len(split):
+        raise DataError(
+            f"data set '{run.track.dataset}' has no training images: it can be evaluated only, with tracks."
+            f"{run.track_name}.epochs: 0 and backbone_args.keep_classifier"
+        )
     weights, weights_file = read_placed(layout.weights(run.track_name), run.track.backbone, run.track.weights)
     return _Inputs(split, dataset.image_root(prepared), prepared, weights, weights_file)
 
 
 def fit(
-    method: Method, data: SizedDataset, run: Run, runtime: RuntimeSettings, device: torch.device, work: Path
+    method: Method,
+    data: SizedDataset,
+    run: Run,
+    runtime: RuntimeSettings,
+    device: torch.device,
+    work: Path,
+    defining: Mapping[str, Any],
 ) -> History:
-    """Train a method in place with a run's recipe.
+    """Train a method in place with a run's recipe, from its start or from where an interrupted training was saved.
 
     Args:
         method: initialised on the CPU; left on ``device``.
         data: training items by (epoch, position).
         run: recipe and seed.
-        runtime: loader workers.
+        runtime: loader workers, threads, how often states are saved.
         device: where to train.
-        work: scratch directory for mmengine.
+        work: scratch directory of the run, which outlives a killed process.
+        defining: everything else that the bytes of the result depend on; a state that was saved under anything
+            different is not resumed.
 
     Returns:
         The losses per epoch.
 
     Raises:
         TrainingError: a loss is not finite.
+        InterruptedTrainingError: SIGINT or SIGTERM came; the state is saved.
     """
-    track = run.track
+    track, history = run.track, History()
     loader = training_loader(data, track.batch, run.seed, workers=runtime.workers, pin=device.type == "cuda")
     model = TrainingModel(method, run.seed, track.epochs * len(loader), channels_last=track.channels_last).to(device)
-    history = History()
-    runner = TrainingRunner(
-        model,
-        loader,
-        optim_wrapper(method, track, device),
-        schedulers(track, len(loader)),
-        [history, ProgressMeter(run.key, track.epochs * len(data))],
-        epochs=track.epochs,
-        device=device,
-        work_dir=work,
-        name=run.key,
-    )
-    runner.train()
+    machine = {"device": str(device), "name": device_name(device), "threads": runtime.threads}
+    digest = run_digest({**defining, **machine}, Path(inspect.getfile(type(method))))
+    keeper = StateKeeper(work / "state", digest)
+    state = keeper.load()
+    if state is not None:
+        _log.info("%s: goes on after iteration %d", run.key, state["iteration"])
+    progress = ProgressMeter(run.key, track.epochs * len(data))
+    with stop_requests() as stop:
+        runner = TrainingRunner(
+            model,
+            loader,
+            optim_wrapper(method, track, device),
+            schedulers(track, len(loader)),
+            [history, progress, SaveState(keeper, history, stop, runtime.save_minutes, run.key)],
+            epochs=track.epochs,
+            device=device,
+            work_dir=work / "mmengine",
+            name=run.key,
+            start=None if state is None else lambda runner: restore(runner, history, state),
+        )
+        try:
+            runner.train()
+        finally:
+            progress.close()
     return history
+
+
+def _defining(run: Run, inputs: _Inputs) -> dict[str, Any]:
+    return {"run": run.as_dict(), "index_digest": inputs.split.digest, "weights": inputs.weights}
 
 
 def _write_run(path: Path, run: Run, method: Method, inputs: _Inputs) -> None:
@@ -202,6 +260,18 @@ def _move_into_place(out: Path, target: Path) -> None:
     shutil.rmtree(out.parent, ignore_errors=True)
 
 
+_held: set[TextIO] = set()
+
+
+def _let_go() -> None:
+    """Close a parent's locks in its child: a loader's worker that outlives a killed trainer must not hold them."""
+    for lock in _held:
+        lock.close()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
 @contextmanager
 def exclusive(work: Path) -> Iterator[Path]:
     """Hold the run's scratch directory; a second trainer of the same run is refused.
@@ -216,7 +286,11 @@ def exclusive(work: Path) -> Iterator[Path]:
             raise TrainingError(
                 f"another process is training '{work.name}' (it holds {lock.name}); wait for it or stop it"
             ) from None
-        yield work
+        _held.add(lock)
+        try:
+            yield work
+        finally:
+            _held.discard(lock)
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from wsolbench.errors import SettingsError
+
 __all__ = ["ClassMapHead"]
 
 
@@ -29,6 +31,25 @@ class ClassMapHead(nn.Module):
     def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__()
         self.classifier = nn.Linear(in_channels, num_classes)
+
+    @torch.no_grad()
+    def adopt(self, weight: Tensor, bias: Tensor) -> None:
+        """Take over a pretrained classifier.
+
+        Args:
+            weight: ``(C, K)``.
+            bias: ``(C,)``.
+
+        Raises:
+            SettingsError: it is for another number of classes.
+        """
+        if weight.shape != self.classifier.weight.shape:
+            raise SettingsError(
+                f"backbone_args.keep_classifier: the pretrained classifier has {len(weight)} classes, the data set "
+                f"{self.classifier.out_features}; remove keep_classifier"
+            )
+        self.classifier.weight.copy_(weight)
+        self.classifier.bias.copy_(bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """Turn features ``(B, K, h, w)`` into logits ``(B, C)``."""

@@ -25,6 +25,9 @@ class ClassMapMethod(Method):
     def __init__(self, backbone: Backbone, num_classes: int) -> None:
         super().__init__(backbone, num_classes)
         self.head = ClassMapHead(backbone.out_channels, num_classes)
+        pretrained = backbone.take_classifier()
+        if pretrained is not None:
+            self.head.adopt(*pretrained)
 
     def losses(self, images: Tensor, targets: Tensor, progress: float) -> dict[str, Tensor]:
         """Return the cross-entropy, as ``classification``; see :meth:`wsolbench.method.Method.losses`."""

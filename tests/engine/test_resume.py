@@ -1,0 +1,254 @@
+"""A training that is killed or stopped goes on and ends with the same bytes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.engine.conftest import TRACK
+from tests.engine.test_trainer import ADL, train_into, with_runtime, with_track
+from wsolbench.engine import resume, trainer
+from wsolbench.engine.resume import InterruptedTrainingError, SaveState, stop_requests
+from wsolbench.engine.state import StateKeeper, run_digest
+from wsolbench.layout import Layout
+from wsolbench.settings import Settings
+
+EVERY_ITERATION = 1e-9  # minutes
+
+
+@pytest.fixture
+def settings(tiny_settings: Settings) -> Settings:
+    """Two epochs of three iterations each, the last one smaller."""
+    return with_runtime(with_track(tiny_settings, warmup_iters=2), save_minutes=EVERY_ITERATION)
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL: nothing in the package may catch it."""
+
+
+def dying_after(monkeypatch: pytest.MonkeyPatch, target: Any, name: str, calls: int, error: BaseException) -> None:
+    """Let a method raise once it has been called so often."""
+    original, count = getattr(target, name), iter(range(calls))
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        found = original(*args, **kwargs)
+        if next(count, None) is None:
+            raise error
+        return found
+
+    monkeypatch.setattr(target, name, counted)
+
+
+def killed(patcher: pytest.MonkeyPatch, layout: Layout, settings: Settings, target: Any, name: str, calls: int) -> None:
+    """Train until a method has been called so often, and no further."""
+    with patcher.context() as patched:
+        dying_after(patched, target, name, calls, Killed())
+        with pytest.raises(Killed):
+            train_into(layout, settings, ADL)
+
+
+@pytest.mark.parametrize("iterations", range(6))
+def test_killed_after_any_iteration_it_ends_with_the_same_bytes(
+    layout: Layout, settings: Settings, monkeypatch: pytest.MonkeyPatch, iterations: int
+) -> None:
+    expected = train_into(layout, settings, ADL)
+    killed(monkeypatch, layout, settings, trainer.TrainingModel, "train_step", iterations)
+    steps = []
+    original = trainer.TrainingModel.train_step
+    monkeypatch.setattr(
+        trainer.TrainingModel, "train_step", lambda *a, **k: (steps.append(a[0].iteration), original(*a, **k))[1]
+    )
+    assert train_into(layout, settings, ADL) == expected
+    assert steps == list(range(iterations, 6))  # nothing twice but the step whose state was not saved yet
+
+
+@pytest.mark.parametrize("calls", range(8))
+def test_killed_while_saving_it_ends_with_the_same_bytes(
+    layout: Layout, settings: Settings, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    expected = train_into(layout, settings, ADL)
+    killed(monkeypatch, layout, settings, os, "fsync", calls)  # written, not yet renamed
+    assert train_into(layout, settings, ADL) == expected
+
+
+def test_workers_and_memory_format_do_not_matter_to_a_resumed_run(
+    layout: Layout, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for changes in ({"channels_last": True, "amp": "bf16"}, {"channels_last": False, "amp": "off"}):
+        varied = with_track(settings, **changes)
+        expected = train_into(layout, varied, ADL)
+        killed(monkeypatch, layout, varied, trainer.TrainingModel, "train_step", 4)
+        assert train_into(layout, with_runtime(varied, workers=2), ADL) == expected
+
+
+@pytest.mark.parametrize("change", ["lr", "seed", "threads", "code"])
+def test_a_changed_run_never_resumes_an_old_state(
+    layout: Layout, settings: Settings, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    killed(monkeypatch, layout, settings, trainer.TrainingModel, "train_step", 4)
+    changed, key = settings, ADL
+    if change == "lr":
+        changed = with_track(settings, lr=0.01)
+    elif change == "threads":
+        changed = with_runtime(settings, threads=2)
+    elif change == "seed":
+        key = f"{TRACK}-adl-1"
+        layout.work(ADL).rename(layout.work(key))
+    else:
+        code = run_digest({}, Path(trainer.__file__))
+        assert code != run_digest({}, Path(resume.__file__))
+        monkeypatch.setattr(trainer, "run_digest", lambda *_: code)
+    steps = []
+    original = trainer.TrainingModel.train_step
+    monkeypatch.setattr(
+        trainer.TrainingModel, "train_step", lambda *a, **k: (steps.append(a[0].iteration), original(*a, **k))[1]
+    )
+    train_into(layout, changed, key)
+    assert steps == list(range(6))
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: flip(path.with_suffix(".safetensors")),
+        lambda path: path.with_suffix(".safetensors").unlink(),
+        lambda path: path.write_text("{"),
+        lambda path: path.write_text("[]"),
+        lambda path: path.write_text(""),
+    ],
+)
+def test_a_damaged_state_is_named_and_the_one_before_it_used(
+    layout: Layout,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[Path], None],
+) -> None:
+    expected = train_into(layout, settings, ADL)
+    killed(monkeypatch, layout, settings, trainer.TrainingModel, "train_step", 4)
+    states = sorted((layout.work(ADL) / "state").rglob("*.json"))
+    assert len(states) == 2
+    damage(states[-1])
+    with caplog.at_level(logging.INFO, logger="wsolbench"):
+        assert train_into(layout, settings, ADL) == expected
+    assert f"{states[-1]} is damaged" in caplog.text
+    assert "goes on after iteration 3" in caplog.text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_leaves(
+    layout: Layout, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    expected = train_into(layout, tiny_settings, ADL)
+    former = signal.getsignal(number)
+    original = trainer.TrainingModel.train_step
+
+    def warned(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.iteration == 1:
+            os.kill(os.getpid(), number)
+        return original(self, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer.TrainingModel, "train_step", warned)
+        message = f"{ADL}: stopped by {number.name} after iteration 2 of 6"
+        with pytest.raises(InterruptedTrainingError, match=message) as caught:
+            train_into(layout, tiny_settings, ADL)
+    assert caught.value.exit_status == 128 + number
+    assert signal.getsignal(number) is former
+    assert not layout.run(ADL).joinpath("checkpoint.safetensors.tmp").exists()
+    assert train_into(layout, tiny_settings, ADL) == expected
+
+
+def test_a_second_signal_acts_as_ever() -> None:
+    with stop_requests() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.number == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_loss_that_is_not_finite_is_never_saved(
+    layout: Layout, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(trainer.TrainingError, match=r"loss 'classification' is not finite in epoch .*last state"):
+        train_into(layout, with_track(settings, lr=1e30, warmup_iters=0), ADL)
+    for path in (layout.work(ADL) / "state").rglob("*.safetensors"):
+        from safetensors.torch import load_file
+
+        assert all(torch.isfinite(value).all() for value in load_file(path).values() if value.ndim == 0)
+
+
+def test_a_state_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    keeper = StateKeeper(tmp_path, "a" * 64)
+    tree = {"x": [1, 2.5, None, True, "y"], 3: (torch.arange(4).view(2, 2).t(), {}), "z": {"mapping": [], "tensor": 1}}
+    keeper.save(7, tree)
+    found = keeper.load()
+    assert torch.equal(found[3][0], tree[3][0])
+    assert found[3][1] == {}
+    assert found["x"] == tree["x"]
+    assert found["z"] == tree["z"]
+    assert StateKeeper(tmp_path, "b" * 64).load() is None
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(TypeError, match="cannot hold a set"):
+        keeper.save(8, {"x": {1}})
+
+
+def children(train: Callable[[], None], moments: list[float]) -> Iterator[int]:
+    """Fork from this warm process, kill the child after each moment (seconds), and yield how it ended."""
+    for moment in moments:
+        child = os.fork()
+        if child == 0:
+            try:
+                train()
+            except BaseException:  # noqa: BLE001 - a forked child must not return into pytest
+                os._exit(9)
+            os._exit(0)
+        deadline = time.monotonic() + moment
+        ended = 0
+        while not ended and time.monotonic() < deadline:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            time.sleep(0.002)
+        if not ended:
+            os.kill(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+        yield status
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(layout: Layout, settings: Settings) -> None:
+    settings = with_track(settings, epochs=4)
+    start = time.monotonic()
+    expected = train_into(layout, settings, ADL)
+    length = time.monotonic() - start
+    draw = random.Random(0)
+    kills = finished = 0
+    while kills < 25 or not finished:
+        moment = draw.uniform(0.05, 1.3) * length
+        (status,) = children(lambda: train_into(layout, settings, ADL), [moment])
+        assert status in {0, signal.SIGKILL}
+        kills += status == signal.SIGKILL
+        if status == 0:
+            finished += 1
+            assert {path.name: path.read_bytes() for path in layout.run(ADL).iterdir()} == expected
+        elif layout.run(ADL).exists():
+            assert {path.name: path.read_bytes() for path in layout.run(ADL).iterdir()} == expected
+    assert finished
+
+
+def test_saving_hook_is_the_last_to_run() -> None:
+    assert SaveState.priority == "LOWEST"

@@ -1,0 +1,137 @@
+"""Save the state of a training as it goes, stop when asked to, and go on where a state was saved."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
+from torch import Tensor
+
+from wsolbench.engine.history import History
+from wsolbench.engine.state import StateKeeper
+from wsolbench.errors import WsolbenchError
+
+__all__ = ["InterruptedTrainingError", "SaveState", "StopRequest", "restore", "stop_requests"]
+
+
+class InterruptedTrainingError(WsolbenchError):
+    """A training was asked to stop, and saved its state."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.exit_status = 128 + number
+
+
+@dataclass
+class StopRequest:
+    """Which signal asked for a stop, if any."""
+
+    number: int | None = None
+
+
+@contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Note SIGINT and SIGTERM (a scheduler's warning) instead of dying; a second one acts as it always does."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: Any) -> None:
+        del frame
+        request.number = number
+        for each, handler in former.items():
+            signal.signal(each, handler)
+
+    for number in former:
+        signal.signal(number, note)
+    try:
+        yield request
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+class SaveState(Hook):  # type: ignore[misc]
+    """Saves after every epoch, every so many minutes within one, and when a stop is asked for.
+
+    Args:
+        keeper: writes the states.
+        history: losses so far, part of the state.
+        stop: looked at after every iteration.
+        minutes: between two states within an epoch.
+        name: of the run, for messages.
+    """
+
+    priority = "LOWEST"
+
+    def __init__(self, keeper: StateKeeper, history: History, stop: StopRequest, minutes: float, name: str) -> None:
+        self._keeper, self._history, self._stop = keeper, history, stop
+        self._seconds, self._name = minutes * 60, name
+        self._saved = time.monotonic()
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Save within an epoch, if it is time or if a stop is asked for."""
+        done = runner.iter + 1
+        if done % len(runner.train_dataloader) == 0:
+            return  # the end of the epoch has its own state
+        if self._stop.number is not None or time.monotonic() - self._saved >= self._seconds:
+            self._history.checked_means(runner)
+            self._save(runner, done)
+
+    def after_train_epoch(self, runner: Any) -> None:
+        """Save at the end of an epoch."""
+        self._save(runner, runner.iter)
+
+    def _save(self, runner: Any, done: int) -> None:
+        self._keeper.save(
+            done,
+            {
+                "iteration": done,
+                "method": runner.model.method.state_dict(),
+                "optimiser": runner.optim_wrapper.state_dict(),
+                "schedules": [schedule.state_dict() for schedule in runner.param_schedulers],
+                "history": self._history.state_dict(),
+            },
+        )
+        self._saved = time.monotonic()
+        if self._stop.number is not None:
+            what = signal.Signals(self._stop.number).name
+            raise InterruptedTrainingError(
+                f"{self._name}: stopped by {what} after iteration {done} of {runner.max_iters}; its state is saved, "
+                "and the same command goes on from there",
+                self._stop.number,
+            )
+
+
+def restore(runner: Any, history: History, state: Any) -> None:
+    """Put a runner that is about to train where a saved state left off."""
+    done, per_epoch = int(state["iteration"]), len(runner.train_dataloader)
+    method = runner.model.method
+    method.load_state_dict(state["method"])
+    wrapper: OptimWrapper = runner.optim_wrapper
+    wrapper.load_state_dict(state["optimiser"])
+    _match_memory_formats(wrapper)
+    for schedule, saved in zip(runner.param_schedulers, state["schedules"], strict=True):
+        schedule.load_state_dict(saved)
+    history.load_state_dict(state["history"])
+    runner.model.iteration = done
+    runner.train_dataloader.sampler.skip(done % per_epoch * runner.train_dataloader.batch_size)
+    runner.train_loop._iter, runner.train_loop._epoch = done, done // per_epoch  # noqa: SLF001 - it has no setter
+
+
+def _match_memory_formats(wrapper: OptimWrapper) -> None:
+    """Lay the optimiser's tensors out as their parameters are, as an uninterrupted run has them."""
+    for parameter, held in wrapper.optimizer.state.items():
+        for name, value in held.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                held[name] = torch.empty_like(parameter).copy_(value)
