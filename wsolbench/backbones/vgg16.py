@@ -29,14 +29,14 @@ class VGG16(Backbone):
 
     Where sources differ: CAM's released ``conv6`` has two groups and dropout behind the pooling; that of the
     re-implementation, which ours follows, has neither. For 28x28 cells the re-implementation leaves pool4 out, as
-    ``layout="gap"`` does; ACoL's authors (``layout="acol"``) pool by 3x3 windows with padding throughout, keep pool4
+    ``layout="gap"`` does; ACoL's authors (``layout="overlapping"``) pool by 3x3 windows with padding throughout, keep pool4
     and pool5 at stride 1, and end with a 3x3 average pooling of stride 1.
 
     Args:
         weights: torchvision's ``vgg16`` state dict; None initialises convolutions after He.
         output_stride: 16, or 8 without pool4's stride.
         dilate: at output stride 8, dilate what follows pool4 instead of leaving pool4 out.
-        layout: ``"gap"`` or ``"acol"``.
+        layout: ``"gap"`` or ``"overlapping"``.
 
     Raises:
         WeightsError: the file's keys or shapes are not the network's.
@@ -48,13 +48,13 @@ class VGG16(Backbone):
         *,
         output_stride: Literal[8, 16] = 16,
         dilate: bool = False,
-        layout: Literal["gap", "acol"] = "gap",
+        layout: Literal["gap", "overlapping"] = "gap",
     ) -> None:
         network = outline(vgg16)
         carve(network, [network.features], weights, classifier="classifier.6")
         stages = _blocks(network.features)
         removed = output_stride == 8
-        if layout == "acol":
+        if layout == "overlapping":
             for number in range(1, 5):
                 stages[f"pool{number}"] = nn.MaxPool2d(3, 1 if number == 4 and removed and not dilate else 2, 1)
             stages["pool5"] = nn.Sequential(nn.MaxPool2d(3, 1, 1), nn.AvgPool2d(3, 1, 1))
