@@ -13,7 +13,7 @@ help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 benchmark: $(READY)  ## run the whole benchmark: everything in params.yaml that is out of date
-	dvc repro -k
+	wsolbench launch
 
 test: $(READY)  ## run the tests that take seconds
 	python -m pytest -m "not slow"

@@ -23,7 +23,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 app = typer.Typer(
     help=(
         "A reproducible benchmark of weakly supervised object localization.\n\n"
-        "`dvc repro -k` (or `make benchmark`) runs all stages that are out of date, in order: prepare, weights, train, "
+        "`dvc repro -k` (or `wsolbench launch`, which runs several at once) runs all stages that are out of date, in "
+        "order: prepare, weights, train, "
         "evaluate, baseline, report, summary. Each stage is also a command below, for one track or one run. "
         "A track (`shapes-convnet`) is a data set with a backbone and a recipe; a run (`shapes-convnet-cam-0`) is a "
         "track with a method and a seed. All choices stand in params.yaml."
@@ -130,6 +131,19 @@ def summary() -> None:
     from wsolbench.report.build import write_summary  # noqa: PLC0415
 
     write_summary(read_settings(), Path())
+
+
+@app.command()
+def launch(
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Runs at once; by default one per GPU, or per `runtime.threads` CPU cores."),
+    ] = None,
+) -> None:
+    """Do what `dvc repro -k` does, with several runs at once: one per GPU, or as many as the CPU has room for."""
+    from wsolbench.launch import launch as run_launch  # noqa: PLC0415
+
+    run_launch(read_settings(), Layout(), workers)
 
 
 @app.command()

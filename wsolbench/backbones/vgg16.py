@@ -29,8 +29,8 @@ class VGG16(Backbone):
 
     Where sources differ: CAM's released ``conv6`` has two groups and dropout behind the pooling; that of the
     re-implementation, which ours follows, has neither. For 28x28 cells the re-implementation leaves pool4 out, as
-    ``layout="gap"`` does; ACoL's authors (``layout="overlapping"``) pool by 3x3 windows with padding throughout, keep pool4
-    and pool5 at stride 1, and end with a 3x3 average pooling of stride 1.
+    ``layout="gap"`` does; ACoL's authors (``layout="overlapping"``) pool by 3x3 windows with padding throughout,
+    keep pool4 and pool5 at stride 1, and end with a 3x3 average pooling of stride 1.
 
     Args:
         weights: torchvision's ``vgg16`` state dict; None initialises convolutions after He.
