@@ -23,9 +23,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 app = typer.Typer(
     help=(
         "A reproducible benchmark of weakly supervised object localization.\n\n"
-        "`dvc repro -k` (or `wsolbench launch`, which runs several at once) runs all stages that are out of date, in "
-        "order: prepare, weights, train, "
-        "evaluate, baseline, report, summary. Each stage is also a command below, for one track or one run. "
+        "`make benchmark` (`wsolbench launch`, which runs several at once, or `dvc repro -k`) runs all stages that are out "
+        "of date, in order: prepare, weights, train, evaluate, baseline, report, summary. Each stage is also a command below, for one track or one run. "
         "A track (`shapes-convnet`) is a data set with a backbone and a recipe; a run (`shapes-convnet-cam-0`) is a "
         "track with a method and a seed. All choices stand in params.yaml."
     ),
@@ -50,11 +49,11 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Print the 
 @app.command("list")
 def list_components(
     kind: Annotated[
-        Literal["methods", "datasets", "backbones", "baselines", "tracks", "runs"] | None,
+        Literal["methods", "datasets", "backbones", "baselines", "tracks", "cells", "runs"] | None,
         typer.Argument(help="What to list; everything if left out."),
     ] = None,
 ) -> None:
-    """Show the methods, data sets, backbones, baselines, tracks and runs that there are."""
+    """Show the methods, data sets, backbones, baselines, tracks, cells and runs that there are."""
     from wsolbench.listing import print_listing  # noqa: PLC0415 - imports torch
 
     print_listing(read_settings(), kind)

@@ -125,6 +125,8 @@ def _dvc(root: Path) -> Finding:
 def _components(settings: Settings) -> Iterator[Finding]:
     for name, block in settings.methods.items():
         yield _checked(f"method {name}", lambda n=name, b=block: _check_method(n, b.args, settings))  # type: ignore[misc]
+    for name in settings.cells:
+        yield _checked(f"cell {name}", lambda n=name: _check_cell(n, settings))  # type: ignore[misc]
 
 
 def _check_method(name: str, args: dict[str, object], settings: Settings) -> str:
@@ -134,6 +136,12 @@ def _check_method(name: str, args: dict[str, object], settings: Settings) -> str
         run = settings.resolve(f"{track}-{name}-0")
         validated_arguments(method, run.on_track.args, f"methods.{name}.tracks.{track}.args", given=2)
     return f"{method.title}, {method.status}"
+
+
+def _check_cell(name: str, settings: Settings) -> str:
+    run = settings.resolve(f"{settings.cells[name].track}-{name}")
+    validated_arguments(registry.load("method", run.method), run.on_track.args, run.arguments_key, given=2)
+    return f"{run.method} on {run.track_name}"
 
 
 def _track(settings: Settings, name: str, root: Path) -> Iterator[Finding]:
@@ -168,6 +176,7 @@ def _stale(settings: Settings, root: Path) -> Iterator[Finding]:
             for name in [*settings.run.methods, *settings.run.baselines]
             for seed in settings.run.seeds
         }
+        wanted |= {f"{track}-{name}" for name in settings.run.cells}
         folder = Layout(root).metrics(track, "any").parent
         for path in sorted(folder.glob("*.json")):
             if path.stem not in wanted:

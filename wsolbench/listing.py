@@ -63,6 +63,16 @@ def _tracks(settings: Settings) -> Table:
     return table
 
 
+def _cells(settings: Settings) -> Table:
+    table = _table("cells", "key", "track", "method", "title", "args", "train", "in run")
+    for name, cell in settings.cells.items():
+        changes = (", ".join(f"{key}: {value}" for key, value in block.items()) for block in (cell.args, cell.train))
+        table.add_row(
+            name, cell.track, cell.method, cell.title, *changes, "yes" if name in settings.run.cells else "no"
+        )
+    return table
+
+
 def _runs(settings: Settings) -> Table:
     table = _table("runs", "key", "stage")
     chosen = settings.run
@@ -72,6 +82,8 @@ def _runs(settings: Settings) -> Table:
                 table.add_row(f"{track}-{method}-{seed}", "train, evaluate")
             for baseline in chosen.baselines:
                 table.add_row(f"{track}-{baseline}-{seed}", "baseline")
+    for name in chosen.cells:
+        table.add_row(f"{settings.cells[name].track}-{name}", "train_cell, evaluate_cell")
     return table
 
 
@@ -88,5 +100,6 @@ _TABLES: dict[str, Callable[[Settings], Table]] = {
     "backbones": _backbones,
     "baselines": _baselines,
     "tracks": _tracks,
+    "cells": _cells,
     "runs": _runs,
 }

@@ -6,21 +6,22 @@ and the nearest valid name, before any work starts.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from wsolbench import registry
-from wsolbench.errors import SettingsError, nearest
+from wsolbench.errors import SettingsError
+from wsolbench.schema import PARAMS_FILE, StrictModel, check_known, validated, validated_arguments
 
 __all__ = [
     "PARAMS_FILE",
+    "Cell",
     "EvaluateSettings",
     "MethodBlock",
     "MethodOnTrack",
@@ -33,30 +34,11 @@ __all__ = [
     "validated_arguments",
 ]
 
-PARAMS_FILE = Path("params.yaml")
-
-M = TypeVar("M", bound=BaseModel)
-
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Model(BaseModel):
-    """Strict model whose unknown keys are answered with the nearest valid one."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _name_unknown_keys(cls, data: Any) -> Any:
-        if isinstance(data, Mapping):
-            for key in data:
-                if key not in cls.model_fields:
-                    raise ValueError(f"unknown key '{key}'; {nearest(str(key), cls.model_fields)}")
-        return data
-
-
-class Track(_Model):
+class Track(StrictModel):
     """What a paper's table column is: data set, backbone, input size and recipe.
 
     Attributes:
@@ -122,7 +104,7 @@ class Track(_Model):
         return self
 
 
-class MethodOnTrack(_Model):
+class MethodOnTrack(StrictModel):
     """What differs for a method on one track.
 
     Attributes:
@@ -137,28 +119,51 @@ class MethodOnTrack(_Model):
     train: dict[str, Any] = {}
 
 
-class MethodBlock(_Model):
+class MethodBlock(StrictModel):
     """``methods.<key>``: constructor arguments, and what differs on a track."""
 
     args: dict[str, Any] = {}
     tracks: dict[str, MethodOnTrack] = {}
 
 
-class RunSettings(_Model):
-    """Which tracks, methods, baselines and seeds ``dvc repro`` executes."""
+class Cell(StrictModel):
+    """One entry of ``cells``: a single run beside the product of tracks, methods and seeds, such as an ablation.
+
+    Its key is ``<name>-<seed>``, and that of the run ``<track>-<name>-<seed>``. Entries of one name are one row.
+
+    Attributes:
+        track: key of ``tracks``.
+        method: key of ``methods``, whose block applies first.
+        title: what tables add to the method's title.
+        recipe: whose choice it is; the method's on this track if left out.
+        args: constructor arguments on top of the method's.
+        train: fields of the recipe that are overridden, on top of the method's.
+    """
+
+    track: str
+    method: str
+    title: str
+    recipe: Literal["common", "published", "searched"] | None = None
+    args: dict[str, Any] = {}
+    train: dict[str, Any] = {}
+
+
+class RunSettings(StrictModel):
+    """Which tracks, methods, baselines, seeds and cells ``dvc repro`` executes."""
 
     tracks: list[str]
     methods: list[str]
     baselines: list[str] = []
     seeds: list[Annotated[int, Field(ge=0)]]
+    cells: list[str] = []
 
-    @field_validator("methods", mode="before")
+    @field_validator("methods", "cells", mode="before")
     @classmethod
     def _keys_of_a_mapping(cls, value: Any) -> Any:
-        return list(value) if isinstance(value, Mapping) else value  # `*all_methods`, as DVC's matrix reads it
+        return list(value) if isinstance(value, Mapping) else value  # `*all_methods`, as DVC reads it
 
 
-class RuntimeSettings(_Model):
+class RuntimeSettings(StrictModel):
     """How a run executes on this machine.
 
     Attributes:
@@ -176,7 +181,7 @@ class RuntimeSettings(_Model):
     save_minutes: Annotated[float, Field(ge=0)] = 10
 
 
-class EvaluateSettings(_Model):
+class EvaluateSettings(StrictModel):
     """How maps become numbers.
 
     Attributes:
@@ -194,18 +199,19 @@ class EvaluateSettings(_Model):
     gallery: Annotated[int, Field(ge=0)] = 8
 
 
-class WeightsSettings(_Model):
+class WeightsSettings(StrictModel):
     """Where pretrained weights lie; the variable ``WSOLBENCH_WEIGHTS`` takes precedence."""
 
     root: str | None = None
 
 
-class Settings(_Model):
+class Settings(StrictModel):
     """All of ``params.yaml``."""
 
     methods: dict[str, MethodBlock]
     datasets: dict[str, dict[str, Any]]
     tracks: dict[str, Track]
+    cells: dict[str, Cell] = {}
     run: RunSettings
     runtime: RuntimeSettings = RuntimeSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
@@ -214,48 +220,97 @@ class Settings(_Model):
     @model_validator(mode="after")
     def _names_exist(self) -> Settings:
         for chosen in self.run.tracks:
-            _known("run.tracks", chosen, self.tracks)
+            check_known("run.tracks", chosen, self.tracks)
         for method in self.run.methods:
-            _known("run.methods", method, self.methods)
+            check_known("run.methods", method, self.methods)
         for baseline in self.run.baselines:
-            _known("run.baselines", baseline, registry.names("baseline"))
+            check_known("run.baselines", baseline, registry.names("baseline"))
         for name, track in self.tracks.items():
-            _known(f"tracks.{name}.dataset", track.dataset, self.datasets)
-            _known(f"tracks.{name}.backbone", track.backbone, registry.names("backbone"))
+            check_known(f"tracks.{name}.dataset", track.dataset, self.datasets)
+            check_known(f"tracks.{name}.backbone", track.backbone, registry.names("backbone"))
         for name in self.datasets:
-            _known("datasets", name, registry.names("dataset"))
+            check_known("datasets", name, registry.names("dataset"))
         for name, block in self.methods.items():
-            _known("methods", name, registry.names("method"))
+            check_known("methods", name, registry.names("method"))
             for track_name in block.tracks:
-                _known(f"methods.{name}.tracks", track_name, self.tracks)
+                check_known(f"methods.{name}.tracks", track_name, self.tracks)
         for method, by_track in self.evaluate.published_threshold.items():
-            _known("evaluate.published_threshold", method, self.methods)
+            check_known("evaluate.published_threshold", method, self.methods)
             for track_name in by_track:
-                _known(f"evaluate.published_threshold.{method}", track_name, self.tracks)
+                check_known(f"evaluate.published_threshold.{method}", track_name, self.tracks)
         return self
 
+    @model_validator(mode="after")
+    def _cells_fit(self) -> Settings:
+        for key, cell in self.cells.items():
+            self._check_cell(key, cell)
+        for key in self.run.cells:
+            check_known("run.cells", key, self.cells)
+            if self.cells[key].track not in self.run.tracks:
+                raise ValueError(
+                    f"run.cells: '{key}' is on track '{self.cells[key].track}', which is not in run.tracks; add the "
+                    "track, or set run.cells to {}"
+                )
+        return self
+
+    def _check_cell(self, key: str, cell: Cell) -> None:
+        name, _, seed = key.rpartition("-")
+        if not name or "-" in name or not seed.isdecimal():
+            raise ValueError(f"cells: '{key}' is not of the form <name>-<seed>, with no other hyphen")
+        if name in self.methods or name in registry.names("baseline"):
+            raise ValueError(f"cells: '{key}' has the name of a method or baseline; choose another")
+        check_known(f"cells.{key}.track", cell.track, self.tracks)
+        check_known(f"cells.{key}.method", cell.method, self.methods)
+
     def resolve(self, key: str) -> Run:
-        """Return the run that ``<track>-<method or baseline>-<seed>`` names, with all overrides applied.
+        """Return the run that ``<track>-<method, baseline or cell>-<seed>`` names, with all overrides applied.
 
         Raises:
-            SettingsError: the key does not name a track, a method or baseline, and a seed.
+            SettingsError: the key does not name a track, a method, baseline or cell, and a seed.
         """
         parts = key.rsplit("-", 2)
         if len(parts) != 3 or not parts[2].isdecimal():
             raise SettingsError(f"run '{key}' is not of the form <track>-<method>-<seed>")
         track_name, method, seed = parts
         where = f"run '{key}'"
-        _known(where, track_name, self.tracks, error=SettingsError)
+        check_known(where, track_name, self.tracks, error=SettingsError)
         if method in registry.names("baseline") and method not in self.methods:
             return Run(key, track_name, method, int(seed), self.tracks[track_name], MethodOnTrack())
-        _known(where, method, self.methods, error=SettingsError)
+        cell = self.cells.get(f"{method}-{seed}")
+        if cell is not None and cell.track == track_name:
+            return self._resolve_cell(key, method, int(seed), cell)
+        check_known(where, method, [*self.methods, *self._cells_of(track_name, seed)], error=SettingsError)
         block = self.methods[method]
         on_track = block.tracks.get(track_name, MethodOnTrack())
         fields = self.tracks[track_name].model_dump() | on_track.train
         place = f"methods.{method}.tracks.{track_name}.train"
-        track = _validated(Track, fields, place)
+        track = validated(Track, fields, place)
         merged = on_track.model_copy(update={"args": block.args | on_track.args})
         return Run(key, track_name, method, int(seed), track, merged)
+
+    def _cells_of(self, track: str, seed: str) -> list[str]:
+        found = (name.rpartition("-") for name, cell in self.cells.items() if cell.track == track)
+        return [name for name, _, cell_seed in found if cell_seed == seed]
+
+    def _resolve_cell(self, key: str, name: str, seed: int, cell: Cell) -> Run:
+        plain = self.resolve(f"{cell.track}-{cell.method}-{seed}")
+        track = validated(Track, plain.track.model_dump() | cell.train, f"cells.{name}-{seed}.train")
+        changes = {"args": plain.on_track.args | cell.args, "recipe": cell.recipe or plain.on_track.recipe}
+        on_track = plain.on_track.model_copy(update=changes)
+        return Run(key, cell.track, cell.method, seed, track, on_track, RunCell(name, cell.title))
+
+
+@dataclass(frozen=True)
+class RunCell:
+    """What sets a run of ``cells`` apart from its method's.
+
+    Attributes:
+        name: that of its row, without the seed.
+        title: what tables add to the method's title.
+    """
+
+    name: str
+    title: str
 
 
 @dataclass(frozen=True)
@@ -263,12 +318,13 @@ class Run:
     """One training (or baseline) with everything that defines it.
 
     Attributes:
-        key: ``<track>-<method>-<seed>``, the stem of its result files.
+        key: ``<track>-<method>-<seed>``, or ``<track>-<cell>-<seed>``, the stem of its result files.
         track_name: key of ``tracks``.
         method: key of ``methods``, or of a baseline.
         seed: of data order, augmentation, initialisation and dropout.
         track: the recipe with the method's overrides applied.
         on_track: the method's merged constructor arguments and whose recipe it is.
+        cell: name and title where it is one of ``cells``.
     """
 
     key: str
@@ -277,15 +333,23 @@ class Run:
     seed: int
     track: Track
     on_track: MethodOnTrack
+    cell: RunCell | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for ``run.yaml`` and digests."""
+        cell = {} if self.cell is None else {"cell": asdict(self.cell)}
         return {
             "key": self.key,
             "track": {"name": self.track_name, **self.track.model_dump()},
             "method": {"name": self.method, **self.on_track.model_dump(exclude={"train"})},
             "seed": self.seed,
+            **cell,
         }
+
+    @property
+    def arguments_key(self) -> str:
+        """Where in ``params.yaml`` the method's arguments stand, for messages."""
+        return f"methods.{self.method}.args" if self.cell is None else f"cells.{self.cell.name}-{self.seed}.args"
 
 
 def read_settings(path: Path = PARAMS_FILE) -> Settings:
@@ -300,53 +364,4 @@ def read_settings(path: Path = PARAMS_FILE) -> Settings:
         raise SettingsError(f"{path} is not in {Path.cwd()}; run wsolbench from the repository's root") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid YAML: {error}") from None
-    return _validated(Settings, data, "", str(path))
-
-
-def validated_arguments(
-    component: type[Any], arguments: Mapping[str, Any], where: str, given: int = 0
-) -> dict[str, Any]:
-    """Check keyword arguments against a constructor's signature.
-
-    Args:
-        component: class whose constructor is the schema.
-        arguments: what ``params.yaml`` says.
-        where: key in ``params.yaml``, for messages.
-        given: leading parameters that the harness passes itself.
-
-    Returns:
-        The arguments, converted to the annotated types (lists to tuples, strings to paths).
-
-    Raises:
-        SettingsError: unknown or missing argument, or a wrong type.
-    """
-    hints = get_type_hints(component.__init__)
-    parameters = list(inspect.signature(component).parameters.values())[given:]
-    fields: dict[str, Any] = {
-        p.name: (hints.get(p.name, Any), ... if p.default is p.empty else p.default) for p in parameters
-    }
-    model = create_model("Arguments", __base__=_Arguments, **fields)
-    checked = _validated(model, dict(arguments), where)
-    return {name: getattr(checked, name) for name in arguments}
-
-
-class _Arguments(_Model):
-    model_config = ConfigDict(extra="forbid", strict=False, frozen=True, arbitrary_types_allowed=True)
-
-
-def _known(where: str, name: str, valid: Any, error: type[Exception] = ValueError) -> None:
-    if name not in valid:
-        raise error(f"{where}: unknown name '{name}'; {nearest(name, valid)}")
-
-
-def _validated(model: type[M], data: Any, where: str, file: str = str(PARAMS_FILE)) -> M:
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            key = ".".join([where, *map(str, problem["loc"])] if where else map(str, problem["loc"]))
-            message = problem["msg"].removeprefix("Value error, ")
-            shown = "" if problem["type"] in {"value_error", "missing"} else f" (found {problem['input']!r})"
-            lines.append(f"{file}: {key}: {message}{shown}" if key else f"{file}: {message}{shown}")
-        raise SettingsError("\n".join(lines)) from None
+    return validated(Settings, data, "", str(path))

@@ -90,6 +90,8 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
         datasets__shapes=SMALL_SHAPES,
         methods={"cam": {}, "adl": {}},
         run__methods=["cam", "adl"],
+        cells={},
+        run__cells={},
         run__baselines=[],
         run__seeds=[0],
         evaluate__gallery=2,

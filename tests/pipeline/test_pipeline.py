@@ -70,6 +70,26 @@ def test_changing_one_methods_argument_runs_only_its_stages(finished: Pipeline) 
     assert set(ran) <= {*stages_of("adl"), *REPORTS}
 
 
+def test_a_cell_is_run_and_reported_and_changing_it_runs_only_its_own_stages(finished: Pipeline) -> None:
+    block = {"track": TRACK, "method": "cam", "title": "short", "args": {}, "train": {"lr": 0.01}}
+    finished.edit_params(cells={"brief-0": block}, run__cells={"brief-0": block})
+    own = ["train_cell@brief-0", "evaluate_cell@brief-0"]
+    assert finished.repro() == [*own, *REPORTS]
+    assert metrics(finished, "brief")["title"] == "CAM, short"
+    assert metrics(finished, "brief")["cell"] == "brief"
+    page = (finished.root / "results" / "tables" / f"{TRACK}.md").read_text()
+    assert "single cells and ablations" in page
+    assert "| CAM, short |" in page
+    block = block | {"train": {"lr": 0.02}}
+    finished.edit_params(cells={"brief-0": block}, run__cells={"brief-0": block})
+    ran = finished.repro()
+    assert ran[:2] == own
+    assert set(ran) <= {*own, *REPORTS}
+    finished.edit_params(cells={}, run__cells={})
+    assert set(finished.repro()) <= set(REPORTS)
+    assert "CAM, short" not in (finished.root / "results" / "tables" / f"{TRACK}.md").read_text()
+
+
 def test_deleting_one_result_rebuilds_just_that_with_the_same_bytes(finished: Pipeline) -> None:
     path = finished.root / f"results/metrics/{TRACK}/{TRACK}-cam-0.json"
     before = path.read_bytes()

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from wsolbench.layout import Layout
-from wsolbench.settings import EvaluateSettings, RunSettings, Settings, Track
+from wsolbench.settings import Cell, EvaluateSettings, RunSettings, Settings, Track
 
 TRACK = Track(
     dataset="pictures", backbone="net", weights=None, resize=32, crop=32, epochs=1, batch=1, lr=0.1, weight_decay=0,
@@ -28,6 +28,7 @@ class Repository:
     root: Path
     methods: list[str] = field(default_factory=lambda: ["alpha"])
     baselines: list[str] = field(default_factory=list)
+    cells: list[str] = field(default_factory=list)
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     tracks: list[str] = field(default_factory=lambda: ["toy"])
     gallery: int = 3
@@ -39,14 +40,21 @@ class Repository:
             methods={},
             datasets={},
             tracks=dict.fromkeys(self.tracks, TRACK),
-            run=RunSettings(tracks=self.tracks, methods=self.methods, baselines=self.baselines, seeds=self.seeds),
+            cells={name: Cell(track="toy", method="alpha", title="less") for name in self.cells},
+            run=RunSettings(
+                tracks=self.tracks,
+                methods=self.methods,
+                baselines=self.baselines,
+                seeds=self.seeds,
+                cells=self.cells,
+            ),
             evaluate=EvaluateSettings(gallery=self.gallery),
         )
 
     def metrics(self, method: str, seed: int = 0, track: str = "toy") -> Path:
         return Layout(self.root).metrics(track, f"{track}-{method}-{seed}")
 
-    def write(self, method: str, seed: int, level: float, track: str = "toy", **changes: Any) -> None:
+    def write(self, method: str, /, seed: int, level: float, track: str = "toy", **changes: Any) -> None:
         """Write metrics, curve and strip of a run whose accuracies lie around ``level`` percent."""
         key = f"{track}-{method}-{seed}"
         layout = Layout(self.root)

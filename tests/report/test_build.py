@@ -7,9 +7,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import wsolbench.report
-import wsolbench.stats
-from wsolbench import registry
 from wsolbench.errors import DataError
 from wsolbench.layout import Layout
 from wsolbench.report.build import write_report
@@ -118,12 +115,3 @@ def test_a_track_whose_every_run_was_skipped_has_a_table_and_no_pictures(reposit
     assert {path.name for path in write_report(toy.settings, "toy", toy.root)} == {"toy.csv", "toy.md"}
     assert not stale.exists()
     assert "- alpha (seeds 0): needs masks" in (toy.root / "results" / "tables" / "toy.md").read_text(encoding="utf-8")
-
-
-def test_the_report_names_no_method_and_no_data_set():
-    names = {*registry.names("method"), *registry.names("dataset"), *registry.names("backbone")}
-    assert len(names) > 5
-    package = Path(wsolbench.report.__file__).parent
-    for path in (*package.glob("*.py"), Path(wsolbench.stats.__file__)):
-        words = set(re.findall(r"\w+", path.read_text(encoding="utf-8").lower()))
-        assert not words & names, path

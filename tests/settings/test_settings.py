@@ -58,6 +58,80 @@ def test_a_method_on_a_track_overrides_arguments_and_recipe(tmp_path: Path) -> N
     assert run.on_track.recipe == "published"
 
 
+CELLS = """
+cells: &all_cells
+  low-0: &low {track: small, method: adl, title: low only, args: {gamma: 0.1}, train: {epochs: 2}}
+  low-4: *low
+"""
+
+
+def with_cells(cells: str = CELLS, run: str = "  cells: *all_cells\n") -> str:
+    return MINIMAL.replace("\nrun:\n", f"{cells}\nrun:\n") + run
+
+
+def test_a_cell_is_its_methods_run_with_changes_of_its_own(tmp_path: Path) -> None:
+    settings = settings_from(tmp_path, with_cells())
+    assert settings.run.cells == ["low-0", "low-4"]
+    run = settings.resolve("small-low-4")
+    assert (run.key, run.track_name, run.method, run.seed) == ("small-low-4", "small", "adl", 4)
+    assert run.on_track.args == {"gamma": 0.1, "drop_rate": 0.5}
+    assert (run.track.lr, run.track.epochs) == (0.1, 2)
+    assert run.on_track.recipe == "published"
+    assert run.as_dict()["cell"] == {"name": "low", "title": "low only"}
+    assert run.arguments_key == "cells.low-4.args"
+
+
+def test_a_cell_changes_nothing_for_its_method_and_may_say_whose_choice_it_is(tmp_path: Path) -> None:
+    settings = settings_from(
+        tmp_path, with_cells(CELLS.replace("title: low only", "title: low only, recipe: searched"))
+    )
+    assert settings.resolve("small-adl-4") == settings_from(tmp_path, MINIMAL).resolve("small-adl-4")
+    assert "cell" not in settings.resolve("small-adl-4").as_dict()
+    assert settings.resolve("small-low-0").on_track.recipe == "searched"
+
+
+def test_no_cells_is_an_empty_mapping(tmp_path: Path) -> None:
+    assert settings_from(tmp_path, with_cells("\ncells: &all_cells {}\n")).run.cells == []
+    assert settings_from(tmp_path, with_cells(run="  cells: {}\n")).run.cells == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("low-4", "low", "cells: 'low' is not of the form <name>-<seed>"),
+        ("low-4", "very-low-4", "cells: 'very-low-4' is not of the form <name>-<seed>"),
+        ("low-4", "cam-4", "cells: 'cam-4' has the name of a method or baseline"),
+        ("low-4", "mask_supervised-4", "has the name of a method or baseline"),
+        ("track: small", "track: smal", "cells.low-0.track: unknown name 'smal'; did you mean 'small'?"),
+        ("method: adl", "method: adll", "cells.low-0.method: unknown name 'adll'; did you mean 'adl'?"),
+        ("args:", "arg:", "cells.low-0: unknown key 'arg'; did you mean 'args'?"),
+    ],
+)
+def test_a_wrong_cell_is_named(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings_from(tmp_path, with_cells(CELLS.replace(old, new)))
+    assert expected in str(caught.value)
+
+
+def test_a_cell_to_run_needs_its_track_in_run(tmp_path: Path) -> None:
+    text = with_cells().replace("  small:\n", "  other: &other\n").replace("  tracks: [small]", "  tracks: [other]")
+    text = text.replace("  schedule: cosine\n", "  schedule: cosine\n  small: *other\n")
+    with pytest.raises(SettingsError, match=r"'low-0' is on track 'small', which is not in run\.tracks"):
+        settings_from(tmp_path, text)
+
+
+@pytest.mark.parametrize("key", ["small-low-1", "small-lov-0"])
+def test_a_cell_that_does_not_exist_is_an_error(tmp_path: Path, key: str) -> None:
+    with pytest.raises(SettingsError, match="unknown name"):
+        settings_from(tmp_path, with_cells()).resolve(key)
+
+
+def test_a_cells_unknown_recipe_field_is_named(tmp_path: Path) -> None:
+    settings = settings_from(tmp_path, with_cells(CELLS.replace("epochs: 2", "epoch: 2")))
+    with pytest.raises(SettingsError, match=r"cells\.low-0\.train: unknown key 'epoch'; did you mean 'epochs'"):
+        settings.resolve("small-low-0")
+
+
 def test_exponents_without_a_point_are_numbers(tmp_path: Path) -> None:
     settings = settings_from(tmp_path, MINIMAL.replace("lr: 0.05", "lr: 1e-3"))
     assert settings.tracks["small"].lr == 0.001

@@ -217,7 +217,7 @@ def _on_grid(overlaps: np.ndarray[Any, np.dtype[np.float64]], thresholds: Thresh
 
 
 def _head(record: Mapping[str, Any]) -> dict[str, Any]:
-    track, method = record["track"], record["method"]
+    track, method, cell = record["track"], record["method"], record.get("cell")
     return {
         "status": "skipped" if "reason" in record else "ok",
         "key": record["key"],
@@ -225,12 +225,13 @@ def _head(record: Mapping[str, Any]) -> dict[str, Any]:
         "dataset": track["dataset"],
         "backbone": track["backbone"],
         "method": method["name"],
-        "title": method["title"],
+        "title": f"{method['title']}, {cell['title']}" if cell else method["title"],
         "method_status": method["status"],
         "recipe": method["recipe"],
         "seed": record["seed"],
         "weights": record.get("weights"),
         "protocol": "choe2020",
+        **({"cell": cell["name"]} if cell else {}),
     }
 
 

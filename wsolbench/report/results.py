@@ -18,16 +18,16 @@ __all__ = ["Kind", "Row", "TrackResults", "missing_metrics", "read_track", "reme
 
 _log = logging.getLogger(__name__)
 
-Kind = Literal["method", "baseline"]
+Kind = Literal["method", "cell", "baseline"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A method (or baseline) under one recipe, over its seeds.
+    """A method (or cell, or baseline) under one recipe, over its seeds.
 
     Attributes:
-        method: name of the method or baseline.
-        kind: which of the two it is; baselines and bounds stand apart from methods.
+        method: name of the method, cell or baseline.
+        kind: which of them it is; cells, baselines and bounds stand apart from methods.
         title: its name for people; says so if it is a reconstruction.
         recipe: whose hyper-parameters they are, empty if every run was skipped.
         runs: results in the order of the seeds.
@@ -49,7 +49,7 @@ class TrackResults:
     Attributes:
         track: its name.
         seeds: that were asked for.
-        rows: methods in the order of ``run.methods``, then baselines in the order of ``run.baselines``.
+        rows: methods in the order of ``run.methods``, then cells in that of ``run.cells``, then baselines.
     """
 
     track: str
@@ -86,7 +86,7 @@ _SAME_FOR_ALL = ("dataset", "backbone", "protocol", "images.test", "threshold.fi
 
 def remedy(kind: Kind, key: str) -> str:
     """Return what to do about a result that is missing or damaged, as the end of a sentence."""
-    return f"run `wsolbench {'evaluate' if kind == 'method' else 'baseline'} {key}`, or `make benchmark`"
+    return f"run `wsolbench {'baseline' if kind == 'baseline' else 'evaluate'} {key}`, or `make benchmark`"
 
 
 def missing_metrics(settings: Settings, track: str, root: Path) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ def missing_metrics(settings: Settings, track: str, root: Path) -> tuple[str, ..
 
 
 def read_track(settings: Settings, track: str, root: Path) -> TrackResults:
-    """Read the metrics files of ``run.methods`` and ``run.baselines`` on a track, for ``run.seeds``.
+    """Read the metrics files of a track: of ``run.methods`` and ``run.baselines`` for ``run.seeds``, of ``run.cells``.
 
     Other files beside them are not counted; the log names them.
 
@@ -141,16 +141,20 @@ def read_track(settings: Settings, track: str, root: Path) -> TrackResults:
 def _asked(settings: Settings, track: str, root: Path) -> list[_Asked]:
     if track not in settings.tracks:
         raise SettingsError(f"params.yaml: tracks has no '{track}'; {nearest(track, settings.tracks)}")
-    by_kind: dict[Kind, list[str]] = {"method": settings.run.methods, "baseline": settings.run.baselines}
+    seeds = dict.fromkeys(settings.run.seeds)
+    cells = (name.rpartition("-") for name in settings.run.cells if settings.cells[name].track == track)
+    named: list[tuple[Kind, str, int]] = [
+        *(("method", method, seed) for method in dict.fromkeys(settings.run.methods) for seed in seeds),
+        *(("cell", name, int(seed)) for name, _, seed in cells),
+        *(("baseline", baseline, seed) for baseline in dict.fromkeys(settings.run.baselines) for seed in seeds),
+    ]
     layout = Layout(root)
     asked = [
-        _Asked(kind, method, seed, key := f"{track}-{method}-{seed}", layout.metrics(track, key))
-        for kind, methods in by_kind.items()
-        for method in dict.fromkeys(methods)
-        for seed in dict.fromkeys(settings.run.seeds)
+        _Asked(kind, name, seed, key := f"{track}-{name}-{seed}", layout.metrics(track, key))
+        for kind, name, seed in named
     ]
     if not asked:
-        raise SettingsError("params.yaml: run names no seed, or neither a method nor a baseline: nothing to report")
+        raise SettingsError("params.yaml: run names no seed, or neither a method, cell nor baseline: nothing to report")
     return asked
 
 
@@ -166,7 +170,8 @@ def _read(asked: _Asked, track: str) -> RunResult | SkippedRun:
         run = parse_metrics(asked.path.read_bytes())
     except ValueError as error:
         raise DataError(f"{asked.path} is damaged ({error}); delete it and {asked.remedy}") from None
-    wanted = {"key": asked.key, "track": track, "method": asked.method, "seed": asked.seed}
+    name = "cell" if asked.kind == "cell" else "method"
+    wanted = {"key": asked.key, "track": track, name: asked.method, "seed": asked.seed}
     for name, value in wanted.items():
         if getattr(run, name, value) != value:
             raise DataError(
@@ -193,7 +198,7 @@ def _rows(kind: Kind, method: str, found: Iterable[RunResult | SkippedRun]) -> I
     recipes = dict.fromkeys(run.recipe for run in results)
     for index, recipe in enumerate(recipes):
         runs = tuple(run for run in results if run.recipe == recipe)
-        title = _title(runs[0]) if kind == "method" else runs[0].title
+        title = runs[0].title if kind == "baseline" else _title(runs[0])
         yield Row(method, kind, title, recipe, runs, () if index else skipped)
     if not recipes:
         yield Row(method, kind, skipped[0].title or method, "", (), skipped)

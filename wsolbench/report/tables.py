@@ -23,11 +23,12 @@ __all__ = [
     "track_facts",
 ]
 
+_CELLS = "single cells and ablations (`cells`)"
 _BASELINES = "baselines and supervised bounds (no weakly supervised methods)"
 
 
 def table_frame(results: TrackResults) -> pd.DataFrame:
-    """Return one row per method (or baseline) and recipe.
+    """Return one row per method (or cell, or baseline) and recipe.
 
     Returns:
         What identifies a row, then ``<number>_mean``, ``<number>_sd`` and ``<number>_n`` for every number of
@@ -92,12 +93,13 @@ def score_table(results: TrackResults, columns: Iterable[Column]) -> str:
 
 
 def blocks_of(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    """Divide rows into blocks that may be compared: one per recipe of methods, then baselines and bounds."""
+    """Divide rows into blocks: one per recipe of methods, whose rows compare, then cells, then baselines and bounds."""
     methods = [row for row in rows if row.kind == "method"]
     recipes = dict.fromkeys(row.recipe for row in methods)
     blocks = [(f"methods, recipe: {recipe}", [row for row in methods if row.recipe == recipe]) for recipe in recipes]
+    cells = [row for row in rows if row.kind == "cell"]
     others = [row for row in rows if row.kind == "baseline"]
-    return [*blocks, (_BASELINES, others)] if others else blocks
+    return [*blocks, *[(heading, found) for heading, found in ((_CELLS, cells), (_BASELINES, others)) if found]]
 
 
 def skipped_list(results: TrackResults) -> str:

@@ -1,0 +1,94 @@
+"""Strict models: what is wrong with a value of ``params.yaml`` is said with its key and the nearest valid name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_validator
+
+from wsolbench.errors import SettingsError, nearest
+
+__all__ = ["PARAMS_FILE", "StrictModel", "check_known", "validated", "validated_arguments"]
+
+PARAMS_FILE = Path("params.yaml")
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class StrictModel(BaseModel):
+    """Strict model whose unknown keys are answered with the nearest valid one."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_unknown_keys(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            for key in data:
+                if key not in cls.model_fields:
+                    raise ValueError(f"unknown key '{key}'; {nearest(str(key), cls.model_fields)}")
+        return data
+
+
+def validated_arguments(
+    component: type[Any], arguments: Mapping[str, Any], where: str, given: int = 0
+) -> dict[str, Any]:
+    """Check keyword arguments against a constructor's signature.
+
+    Args:
+        component: class whose constructor is the schema.
+        arguments: what ``params.yaml`` says.
+        where: key in ``params.yaml``, for messages.
+        given: leading parameters that the harness passes itself.
+
+    Returns:
+        The arguments, converted to the annotated types (lists to tuples, strings to paths).
+
+    Raises:
+        SettingsError: unknown or missing argument, or a wrong type.
+    """
+    hints = get_type_hints(component.__init__)
+    parameters = list(inspect.signature(component).parameters.values())[given:]
+    fields: dict[str, Any] = {
+        p.name: (hints.get(p.name, Any), ... if p.default is p.empty else p.default) for p in parameters
+    }
+    model = create_model("Arguments", __base__=_Arguments, **fields)
+    checked = validated(model, dict(arguments), where)
+    return {name: getattr(checked, name) for name in arguments}
+
+
+class _Arguments(StrictModel):
+    model_config = ConfigDict(extra="forbid", strict=False, frozen=True, arbitrary_types_allowed=True)
+
+
+def check_known(where: str, name: str, valid: Collection[str], error: type[Exception] = ValueError) -> None:
+    """Raise ``error``, which names ``where`` and the nearest valid name, unless ``name`` is valid."""
+    if name not in valid:
+        raise error(f"{where}: unknown name '{name}'; {nearest(name, valid)}")
+
+
+def validated(model: type[M], data: Any, where: str, file: str = str(PARAMS_FILE)) -> M:
+    """Return plain data as a model.
+
+    Args:
+        model: what the data must fit.
+        data: as read.
+        where: key of the data in the file, empty for the whole of it.
+        file: for messages.
+
+    Raises:
+        SettingsError: it does not fit; the message has a line per problem.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            key = ".".join([where, *map(str, problem["loc"])] if where else map(str, problem["loc"]))
+            message = problem["msg"].removeprefix("Value error, ")
+            shown = "" if problem["type"] in {"value_error", "missing"} else f" (found {problem['input']!r})"
+            lines.append(f"{file}: {key}: {message}{shown}" if key else f"{file}: {message}{shown}")
+        raise SettingsError("\n".join(lines)) from None
