@@ -23,8 +23,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 app = typer.Typer(
     help=(
         "A reproducible benchmark of weakly supervised object localization.\n\n"
-        "`make benchmark` (`wsolbench launch`, which runs several at once, or `dvc repro -k`) runs all stages that are out "
-        "of date, in order: prepare, weights, train, evaluate, baseline, report, summary. Each stage is also a command below, for one track or one run. "
+        "`make benchmark` (`wsolbench launch`, which runs several at once, or `dvc repro -k`) runs all stages that are "
+        "out of date, in order: prepare, weights, train, evaluate, baseline, report, summary. Each stage is also a "
+        "command below, for one track or one run. "
         "A track (`shapes-convnet`) is a data set with a backbone and a recipe; a run (`shapes-convnet-cam-0`) is a "
         "track with a method and a seed. All choices stand in params.yaml."
     ),
