@@ -31,7 +31,7 @@ from wsolbench.settings import Settings
 __all__ = ["LaunchError", "Workers", "launch", "stale_runs", "worker_devices"]
 
 _FIRST = ("prepare", "weights")  # what runs share
-_PER_RUN = ("train", "evaluate", "baseline")
+_PER_RUN = (("train", "evaluate"), ("train_cell", "evaluate_cell"), ("baseline",))  # groups that follow one another
 _TAIL = 15  # lines of a failed run's output that are shown
 _log = logging.getLogger("wsolbench")
 
@@ -64,15 +64,14 @@ def stale_runs(changed: Sequence[str], keys: Sequence[str]) -> dict[str, list[st
 
     Args:
         changed: names of changed stages, as ``dvc status`` has them.
-        keys: of all runs that params.yaml asks for.
+        keys: of all runs and cells that params.yaml asks for, as they stand behind the ``@``.
     """
     found: dict[str, list[str]] = {}
     for key in keys:
-        stages = [name for group in _PER_RUN if (name := f"{group}@{key}") in changed]
-        if stages and stages[0].startswith("train@"):
-            stages = [stages[0], f"evaluate@{key}"]  # its maps will have changed
-        if stages:
-            found[key] = stages
+        for groups in _PER_RUN:
+            stale = [f"{group}@{key}" in changed for group in groups]
+            if any(stale):  # what follows a stage that runs will have changed
+                found[key] = [f"{group}@{key}" for group in groups[stale.index(True) :]]
     return found
 
 
@@ -206,7 +205,8 @@ def _changed() -> list[str]:
 def _keys(settings: Settings) -> list[str]:
     chosen = settings.run
     names = [*chosen.methods, *chosen.baselines]
-    return [f"{track}-{name}-{seed}" for track in chosen.tracks for name in names for seed in chosen.seeds]
+    runs = [f"{track}-{name}-{seed}" for track in chosen.tracks for name in names for seed in chosen.seeds]
+    return [*runs, *chosen.cells]
 
 
 def _gpus() -> list[str]:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from wsolbench.cli import app
@@ -77,10 +78,11 @@ def test_doctor_finds_nothing_wrong_in_a_fresh_checkout() -> None:
 def test_doctor_names_a_missing_data_root_and_missing_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WSOLBENCH_CUB_ROOT", raising=False)
     monkeypatch.delenv("WSOLBENCH_WEIGHTS", raising=False)
-    text = Path("params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(
-        text.replace("tracks: [shapes-convnet]", "tracks: [cub-mobilenet_v1]").replace("cells: *all_cells", "cells: {}")
-    )
+    yaml = YAML()
+    params = yaml.load(Path("params.yaml").read_text())
+    params["run"] |= {"tracks": ["cub-mobilenet_v1"], "cells": {}}
+    with (tmp_path / "params.yaml").open("w") as stream:
+        yaml.dump(params, stream)
     wrong = [f"{finding.subject}: {finding.text}" for finding in findings(tmp_path) if finding.state == "wrong"]
     assert any("datasets.cub.root" in line for line in wrong)
     assert any("WSOLBENCH_WEIGHTS" in line for line in wrong)

@@ -25,7 +25,9 @@ def settings() -> Settings:
 
 def test_stages_of_a_run_stay_together_and_in_order() -> None:
     changed = ["evaluate@t-adl-0", "train@t-cam-0", "baseline@t-bound-0", "report@t", "summary", "train@t-old-0"]
-    assert launch.stale_runs(changed, ["t-cam-0", "t-adl-0", "t-bound-0", "t-spg-0"]) == {
+    changed += ["evaluate_cell@half-0", "train_cell@half-0"]
+    assert launch.stale_runs(changed, ["t-cam-0", "t-adl-0", "t-bound-0", "t-spg-0", "half-0"]) == {
+        "half-0": ["train_cell@half-0", "evaluate_cell@half-0"],
         "t-cam-0": ["train@t-cam-0", "evaluate@t-cam-0"],
         "t-adl-0": ["evaluate@t-adl-0"],
         "t-bound-0": ["baseline@t-bound-0"],
