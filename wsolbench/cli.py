@@ -60,6 +60,22 @@ def list_components(
     print_listing(read_settings(), kind)
 
 
+new = typer.Typer(help="Write the file of a new component, and its line in params.yaml.", no_args_is_help=True)
+app.add_typer(new, name="new")
+
+
+@new.command("method")
+def new_method(
+    name: Annotated[str, typer.Argument(help="Its name: stem of the file, key in params.yaml; in snake_case.")],
+) -> None:
+    """Write methods/NAME.py, a commented method that works, and its line in params.yaml."""
+    from wsolbench.scaffold import new_method as write_method  # noqa: PLC0415
+
+    path = write_method(name, read_settings(), Path())
+    typer.echo(f"{path} is written, and {name}: {{}} stands under methods in params.yaml. Next:")
+    typer.echo(f"  python -m pytest tests/conformance -k {name}   # passes now; keep it so\n  make benchmark")
+
+
 @app.command()
 def prepare(track: TrackName) -> None:
     """Look the data set of a TRACK over, check it, and write its index to data/TRACK."""

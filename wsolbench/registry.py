@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from wsolbench.errors import SettingsError, nearest
 
-__all__ = ["Kind", "load", "names"]
+__all__ = ["RESERVED", "Kind", "load", "names"]
 
 Kind = Literal["method", "dataset", "backbone", "baseline"]
 _PACKAGES: dict[Kind, tuple[str, str, str]] = {
@@ -23,14 +23,15 @@ _PACKAGES: dict[Kind, tuple[str, str, str]] = {
     "backbone": ("wsolbench.backbones", "wsolbench.backbones.base", "Backbone"),
     "baseline": ("wsolbench.baselines", "wsolbench.baselines.base", "Baseline"),
 }
-_NOT_COMPONENTS = {"base", "stage", "weights"}
+RESERVED = frozenset({"base", "stage", "weights"})
+"""Stems of files beside components that are none."""
 
 
 def names(kind: Kind) -> list[str]:
     """Return the names of all components of a kind, sorted, without importing them."""
     package = importlib.import_module(_PACKAGES[kind][0])
     found = (module.name for module in pkgutil.iter_modules(package.__path__) if not module.ispkg)
-    return sorted(name for name in found if name not in _NOT_COMPONENTS and not name.startswith("_"))
+    return sorted(name for name in found if name not in RESERVED and not name.startswith("_"))
 
 
 def load(kind: Kind, name: str) -> type[Any]:

@@ -25,7 +25,7 @@ def run(*arguments: str, cwd: Path | None = None, **variables: str) -> subproces
 
 @pytest.mark.parametrize(
     "command",
-    ["list", "prepare", "weights", "train", "evaluate", "baseline", "report", "summary", "doctor"],
+    ["list", "new", "prepare", "weights", "train", "evaluate", "baseline", "report", "summary", "doctor"],
 )
 def test_every_command_explains_itself(command: str) -> None:
     done = CliRunner().invoke(app, [command, "--help"])
