@@ -152,14 +152,41 @@ def summary() -> None:
 @app.command()
 def launch(
     workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Runs at once; by default one per GPU, or per `runtime.threads` CPU cores."),
+        str,
+        typer.Option(
+            metavar="N|auto",
+            help="Runs at a time. auto: one per GPU; without a GPU as many as the cores hold at runtime.threads each; "
+            "on Slurm no limit.",
+        ),
+    ] = "auto",
+    slurm: Annotated[bool, typer.Option("--slurm", help="Queue each run as a job of a Slurm cluster.")] = False,
+    slurm_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="A Slurm job's option, for instance partition=gpu, account=me, time=240 (minutes), mem_gb=32, "
+            "gpus_per_node=1. May be given several times.",
+        ),
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop.")] = False,
 ) -> None:
-    """Do what `dvc repro -k` does, with several runs at once: one per GPU, or as many as the CPU has room for."""
-    from wsolbench.launch import launch as run_launch  # noqa: PLC0415
+    """Run all stages that are out of date, several runs at a time; DVC runs each of them and pins its results.
 
-    run_launch(read_settings(), Layout(), workers)
+    What each run prints goes to results/logs/launch/. A run that fails stops only what needs it, is named at the end,
+    and makes the exit status 1. Ctrl-C lets the runs save their state; calling it again goes on.
+    """
+    from wsolbench.launch.command import launch as run_launch  # noqa: PLC0415
+
+    if workers != "auto" and not (workers.isdigit() and int(workers)):
+        raise SettingsError(f"--workers: '{workers}' is neither 'auto' nor a positive number")
+    pairs = [option.partition("=") for option in slurm_option or []]
+    if wrong := [name for name, _, value in pairs if not value]:
+        raise SettingsError(f"--slurm-option: '{wrong[0]}' is not NAME=VALUE")
+    if pairs and not slurm:
+        raise SettingsError("--slurm-option: only with --slurm")
+    options = {name: value for name, _, value in pairs} if slurm else None
+    count = None if workers == "auto" else int(workers)
+    raise typer.Exit(run_launch(Path(), read_settings().runtime, count, options, dry_run=dry_run))
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["DataError", "SettingsError", "TruthError", "WeightsError", "WsolbenchError", "nearest"]
+__all__ = ["DataError", "LaunchError", "SettingsError", "TruthError", "WeightsError", "WsolbenchError", "nearest"]
 
 
 class WsolbenchError(Exception):
@@ -26,6 +26,10 @@ class SettingsError(WsolbenchError):
 
 class DataError(WsolbenchError):
     """A data set is missing, incomplete or contradicts its index."""
+
+
+class LaunchError(WsolbenchError):
+    """Runs cannot be started: DVC refuses, or another launch is at work."""
 
 
 class TruthError(WsolbenchError):

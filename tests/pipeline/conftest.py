@@ -95,6 +95,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
         run__baselines=[],
         run__seeds=[0],
         evaluate__gallery=2,
+        evaluate__published_threshold={},
         **{"tracks__shapes-convnet__" + key: value for key, value in SMALL_TRACK.items()},
     )
     return made

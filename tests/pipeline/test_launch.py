@@ -6,70 +6,161 @@ import json
 import os
 import signal
 import subprocess
-import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.pipeline.conftest import Pipeline
-from tests.pipeline.test_pipeline import TRACK, metrics
-from wsolbench import launch
+from tests.pipeline.test_pipeline import TRACK, metrics, wait_until
 from wsolbench.errors import SettingsError
-from wsolbench.settings import Settings, read_settings
+from wsolbench.launch.backends import SlurmBackend, cpu_workers, visible_gpus
+from wsolbench.launch.graph import Unit, units_of
+from wsolbench.settings import RuntimeSettings
+
+STAGES = ["prepare", "train-a", "evaluate-a", "train-b", "evaluate-b", "report", "summary"]
+EDGES = [
+    ("prepare", "train-a"),
+    ("prepare", "evaluate-a"),
+    ("prepare", "train-b"),
+    ("prepare", "evaluate-b"),
+    ("train-a", "evaluate-a"),
+    ("train-b", "evaluate-b"),
+    *((f"evaluate-{run}", report) for run in "ab" for report in ("report", "summary")),
+]
+
+
+def test_a_run_is_one_unit_after_what_it_shares_and_before_the_reports() -> None:
+    reports = frozenset({"train-a", "train-b"})
+    assert units_of(STAGES, EDGES, STAGES) == [
+        Unit(("prepare",)),
+        Unit(("train-a", "evaluate-a"), frozenset({"prepare"})),
+        Unit(("train-b", "evaluate-b"), frozenset({"prepare"})),
+        Unit(("report",), reports, is_report=True),
+        Unit(("summary",), reports, is_report=True),
+    ]
+
+
+def test_what_depends_on_a_stale_stage_is_stale() -> None:
+    units = units_of(STAGES, EDGES, ["train-b"])
+    assert [unit.stages for unit in units] == [("train-b", "evaluate-b"), ("report",), ("summary",)]
+    assert next(unit.stages for unit in units_of(STAGES, EDGES, ["evaluate-a"])) == ("evaluate-a",)
+    assert units_of(STAGES, EDGES, ["summary"]) == [Unit(("summary",), is_report=True)]
+
+
+def test_gpus_are_those_that_this_process_may_see(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-5f")
+    assert visible_gpus() == ["3", "GPU-5f"]
+    for nothing in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", nothing)
+        assert visible_gpus() == []
+
+
+def test_a_cpu_has_room_for_its_cores_by_threads_and_for_one_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    assert [cpu_workers(threads) for threads in (1, 3, 16)] == [8, 2, 1]
 
 
 @pytest.fixture
-def settings() -> Settings:
-    return read_settings(Path("params.yaml"))
+def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands by which submitit tells that Slurm is here; none is called."""
+    for command in ("srun", "sbatch"):
+        (tmp_path / command).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / command).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
 
-def test_stages_of_a_run_stay_together_and_in_order() -> None:
-    changed = ["evaluate@t-adl-0", "train@t-cam-0", "baseline@t-bound-0", "report@t", "summary", "train@t-old-0"]
-    changed += ["evaluate_cell@half-0", "train_cell@half-0"]
-    assert launch.stale_runs(changed, ["t-cam-0", "t-adl-0", "t-bound-0", "t-spg-0", "half-0"]) == {
-        "half-0": ["train_cell@half-0", "evaluate_cell@half-0"],
-        "t-cam-0": ["train@t-cam-0", "evaluate@t-cam-0"],
-        "t-adl-0": ["evaluate@t-adl-0"],
-        "t-bound-0": ["baseline@t-bound-0"],
-    }
+@pytest.mark.usefixtures("sbatch")
+def test_slurm_jobs_get_the_cpus_of_a_run_one_gpu_and_the_given_options(tmp_path: Path) -> None:
+    options = {"partition": "gpu", "time": "90", "mem_gb": "8"}
+    backend = SlurmBackend(tmp_path, 2, RuntimeSettings(threads=3, workers=2), options)
+    given = backend._executor._executor.parameters
+    assert given["cpus_per_task"] == 5
+    assert given["gpus_per_node"] == 1
+    assert given["partition"] == "gpu"
+    assert given["time"] == 90
+    assert given["mem"] == "8GB"
+    assert (backend.has_room(1), backend.has_room(2)) == (True, False)
 
 
-def test_one_worker_per_gpu_or_as_many_as_the_cpu_has_room_for(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
-    assert launch.worker_devices(settings, None) == ["3", "5"]
-    assert launch.worker_devices(settings, 1) == ["3"]
-    with pytest.raises(SettingsError, match="3 workers were asked for, and there are 2 GPUs"):
-        launch.worker_devices(settings, 3)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    two_threads = settings.model_copy(update={"runtime": settings.runtime.model_copy(update={"threads": 3})})
-    assert launch.worker_devices(two_threads, None) == [None, None]
-    assert launch.worker_devices(two_threads, 5) == [None] * 5
+@pytest.mark.usefixtures("sbatch")
+def test_an_unknown_slurm_option_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="partitoin"):
+        SlurmBackend(tmp_path, None, RuntimeSettings(), {"partitoin": "gpu"})
 
 
-def start(pipeline: Pipeline, *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        ["wsolbench", "launch", *arguments],
-        cwd=pipeline.root,
-        env=pipeline.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+class Launch:
+    """A launch in the background, ended with its test."""
+
+    def __init__(self, pipeline: Pipeline, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            ["wsolbench", "launch", *arguments],
+            cwd=pipeline.root,
+            env=pipeline.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def end(self, number: int | None = None) -> tuple[int, str]:
+        """Send a signal and return exit status and messages."""
+        if number is not None:
+            self.process.send_signal(number)
+        messages = self.process.communicate(timeout=120)[1]
+        return self.process.returncode, messages
+
+
+@pytest.fixture
+def start(pipeline: Pipeline) -> Iterator[Callable[..., Launch]]:
+    started: list[Launch] = []
+
+    def start_one(*arguments: str) -> Launch:
+        started.append(Launch(pipeline, *arguments))
+        return started[-1]
+
+    yield start_one
+    for one in started:
+        if one.process.poll() is None:
+            one.end(signal.SIGTERM)
+
+
+def touch_method(pipeline: Pipeline, name: str) -> None:
+    method = pipeline.root / "methods" / f"{name}.py"
+    method.write_text(method.read_text() + "\n# changed\n")
+
+
+def trainers(pipeline: Pipeline) -> list[int]:
+    """Processes that train in this copy of the repository."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            here = (folder / "cwd").resolve() == pipeline.root.resolve()
+        except OSError:
+            continue
+        if here and b"train" in words:
+            found.append(int(folder.name))
+    return found
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @pytest.mark.slow
 def test_everything_is_done_once_and_dvc_finds_it_done(pipeline: Pipeline) -> None:
     pipeline.edit_params(run__seeds=[0, 1], run__baselines=["mask_supervised"])
     done = pipeline.run("wsolbench", "launch", "--workers", "3")
-    assert "Running stage 'summary'" in done.stdout
     assert pipeline.repro() == []
-    lock = (pipeline.root / "dvc.lock").read_text()
-    for name in ("cam", "adl"):
-        assert metrics(pipeline, name)["status"] == "ok"
-        assert lock.count(f"train@{TRACK}-{name}-") == 2
-    assert "up to date" in pipeline.run("wsolbench", "launch").stderr
+    logs = list((pipeline.root / "results" / "logs" / "launch").iterdir())
+    ran = [line for log in logs for line in log.read_text().splitlines() if line.startswith("Running stage")]
+    locked = YAML(typ="safe").load((pipeline.root / "dvc.lock").read_text())["stages"]
+    assert sorted(ran) == sorted(f"Running stage '{stage}':" for stage in locked)
+    assert {f"train@{TRACK}-{name}-{seed}" for name in ("cam", "adl") for seed in (0, 1)} < set(locked)
+    assert f"{len(logs)} of {len(logs)} done" in done.stderr
+    assert metrics(pipeline, "cam")["status"] == "ok"
+    assert "up to date" in pipeline.run("wsolbench", "launch").stdout
 
 
 @pytest.mark.slow
@@ -77,36 +168,66 @@ def test_a_run_that_fails_is_named_and_the_others_are_finished(pipeline: Pipelin
     method = pipeline.root / "methods" / "adl.py"
     source = method.read_text()
     method.write_text(source.replace("    def __init__(", "    broken = 1 / 0\n\n    def __init__(", 1))
-    for path in (pipeline.root / "results" / "metrics" / TRACK).glob("*-cam-0.json"):
-        path.unlink()
+    (pipeline.root / f"results/metrics/{TRACK}/{TRACK}-cam-0.json").unlink()
     done = pipeline.run("wsolbench", "launch", "--workers", "2", check=False)
-    assert done.returncode == 1
-    assert f"2 of 3 runs failed: {TRACK}-adl-0, {TRACK}-adl-1; the others are done" in done.stderr
-    assert "ZeroDivisionError" in done.stderr
-    assert metrics(pipeline, "cam")["status"] == "ok"
     method.write_text(source)
+    assert done.returncode == 1
+    for seed in (0, 1):
+        assert f"FAILED train@{TRACK}-adl-{seed}: DVC ended with status" in done.stderr
+    assert "not run: summary" in done.stderr
+    assert metrics(pipeline, "cam")["status"] == "ok"
     assert pipeline.run("wsolbench", "launch").returncode == 0
     assert pipeline.repro() == []
 
 
 @pytest.mark.slow
-def test_stopped_it_leaves_nothing_running_and_goes_on_later(pipeline: Pipeline) -> None:
-    method = pipeline.root / "methods" / "cam.py"
-    method.write_text(method.read_text() + "\n# changed\n")
-    process = start(pipeline, "--workers", "2")
-    states = pipeline.root / ".wsolbench" / "work"
-    deadline = time.monotonic() + 120
-    while not list(states.glob("*-cam-*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
+def test_stopped_it_leaves_nothing_running_and_a_second_launch_is_refused_meanwhile(
+    pipeline: Pipeline, start: Callable[..., Launch]
+) -> None:
+    touch_method(pipeline, "cam")
+    first = start("--workers", "2")
+    wait_until(lambda: len(trainers(pipeline)) == 2, 120)
     second = pipeline.run("wsolbench", "launch", check=False)
     assert second.returncode == 1
-    assert "another launch is going on" in second.stderr
-    process.send_signal(signal.SIGTERM)
-    process.wait(60)
-    assert process.returncode != 0
-    time.sleep(1)
-    left = subprocess.run(["pgrep", "-f", f"wsolbench train {TRACK}-cam"], capture_output=True, text=True, check=False)
-    assert left.stdout == ""
+    assert f"process {first.process.pid} holds" in second.stderr
+    status, messages = first.end(signal.SIGTERM)
+    assert status == 130
+    assert "calling it again goes on" in messages
+    assert trainers(pipeline) == []
     assert pipeline.run("wsolbench", "launch").returncode == 0
     assert pipeline.repro() == []
     json.loads((pipeline.root / f"results/metrics/{TRACK}/{TRACK}-cam-1.json").read_text())
+
+
+@pytest.mark.slow
+def test_a_killed_worker_fails_its_run_only_and_leaves_no_trainer(
+    pipeline: Pipeline, start: Callable[..., Launch]
+) -> None:
+    touch_method(pipeline, "cam")
+    launch = start("--workers", "2")
+    wait_until(lambda: len(trainers(pipeline)) == 2, 120)
+    trainer = trainers(pipeline)[0]
+    key = Path(f"/proc/{trainer}/cmdline").read_bytes().split(b"\0")[-2].decode()
+    os.kill(parent(parent(trainer)), signal.SIGKILL)  # the worker, which waits for DVC, which waits for the trainer
+    wait_until(lambda: not Path(f"/proc/{trainer}").exists(), 60)
+    status, messages = launch.end()
+    assert status == 1
+    assert f"FAILED train@{key}: the worker was killed" in messages
+    assert messages.count("FAILED train@") == 1
+    assert pipeline.run("wsolbench", "launch").returncode == 0
+    assert pipeline.repro() == []
+
+
+@pytest.mark.slow
+def test_after_a_killed_launch_its_workers_stop_and_the_next_launch_waits_for_them(
+    pipeline: Pipeline, start: Callable[..., Launch]
+) -> None:
+    touch_method(pipeline, "cam")
+    launch = start("--workers", "2")
+    wait_until(lambda: len(trainers(pipeline)) == 2, 120)
+    before = set(trainers(pipeline))
+    launch.end(signal.SIGKILL)
+    assert pipeline.run("wsolbench", "launch").returncode == 0
+    assert not before & set(trainers(pipeline))
+    assert pipeline.repro() == []
+    assert not list((pipeline.root / ".wsolbench" / "launch").glob("jobs-*"))
