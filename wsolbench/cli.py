@@ -104,12 +104,28 @@ def train(
     device: Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Overrides runtime.device.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Overrides runtime.threads.")] = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Overrides runtime.workers.")] = None,
+    cfg_options: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Overrides of params.yaml: key.of.params=value, several in a row. DVC sees that the files are "
+            "not those of params.yaml, and makes them anew."
+        ),
+    ] = None,
+    more_options: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved run and stop.")] = False,
 ) -> None:
     """Train a RUN and store its checkpoint and localization maps in results/runs/RUN."""
-    settings = read_settings()
+    if more_options and not cfg_options:
+        raise SettingsError(f"unexpected argument '{more_options[0]}'; overrides follow --cfg-options")
+    settings = read_settings(changes=[*(cfg_options or ()), *(more_options or ())])
     resolved = settings.resolve(run)
     given = {"device": device, "threads": threads, "workers": workers}
     runtime = settings.runtime.model_copy(update={name: value for name, value in given.items() if value is not None})
+    if dry_run:
+        from wsolbench.listing import print_run  # noqa: PLC0415 - imports torch
+
+        print_run(resolved, runtime)
+        return
     from wsolbench.engine.trainer import train as run_train  # noqa: PLC0415 - imports torch, after the settings hold
 
     run_train(resolved, settings.model_copy(update={"runtime": runtime}), Layout())

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from inspect import signature
 
 from rich.console import Console
 from rich.table import Table
+from ruamel.yaml import YAML
 
 from wsolbench import registry
 from wsolbench.backbones.weights import PINNED
-from wsolbench.settings import Settings
+from wsolbench.data.pretrained import placed_arguments
+from wsolbench.settings import Run, RuntimeSettings, Settings
 
-__all__ = ["print_listing"]
+__all__ = ["print_listing", "print_run"]
 
 
 def print_listing(settings: Settings, kind: str | None) -> None:
@@ -20,6 +24,20 @@ def print_listing(settings: Settings, kind: str | None) -> None:
     for name, make in _TABLES.items():
         if kind in {None, name}:
             console.print(make(settings))
+
+
+def print_run(run: Run, runtime: RuntimeSettings) -> None:
+    """Print a resolved run as YAML: every setting, and every constructor argument with its default."""
+    record = run.as_dict()
+    record["track"]["backbone_args"] = placed_arguments(run.track.backbone, run.track.weights) | run.track.backbone_args
+    for component, arguments, given in (
+        (registry.load("backbone", run.track.backbone), record["track"]["backbone_args"], 1),
+        (registry.load("method", run.method), record["method"]["args"], 2),
+    ):
+        parameters = list(signature(component).parameters.values())[given:]
+        unset = {p.name: p.default for p in parameters if p.name not in arguments and p.default is not p.empty}
+        arguments |= {name: list(value) if isinstance(value, tuple) else value for name, value in unset.items()}
+    YAML(typ="safe", pure=True).dump(record | {"runtime": runtime.model_dump()}, sys.stdout)
 
 
 def _methods(settings: Settings) -> Table:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from wsolbench.errors import SettingsError, nearest
 
-__all__ = ["PARAMS_FILE", "StrictModel", "check_known", "validated", "validated_arguments"]
+__all__ = ["PARAMS_FILE", "StrictModel", "check_known", "put", "validated", "validated_arguments"]
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -92,3 +94,25 @@ def validated(model: type[M], data: Any, where: str, file: str = str(PARAMS_FILE
             shown = "" if problem["type"] in {"value_error", "missing"} else f" (found {problem['input']!r})"
             lines.append(f"{file}: {key}: {message}{shown}" if key else f"{file}: {message}{shown}")
         raise SettingsError("\n".join(lines)) from None
+
+
+def put(data: dict[str, Any], change: str) -> None:
+    """Set ``a.b.c=value`` in nested mappings, which need not be there.
+
+    Raises:
+        SettingsError: the change has another form, its value is not YAML, or a parent is no mapping.
+    """
+    name, equals, text = change.partition("=")
+    if not equals or not all(name.split(".")):
+        raise SettingsError(f"'{change}' is not of the form key.of.params=value")
+    try:
+        value = YAML(typ="safe", pure=True).load(text)
+    except YAMLError:
+        raise SettingsError(f"'{change}': '{text}' is not valid YAML") from None
+    *parents, last = name.split(".")
+    for parent in parents:
+        inner = data.get(parent) or {}
+        if not isinstance(inner, dict):
+            raise SettingsError(f"'{change}': {parent} holds no keys")
+        data[parent] = data = dict(inner)  # a copy: aliases of YAML share their mapping
+    data[last] = value

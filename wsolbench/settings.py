@@ -6,7 +6,7 @@ and the nearest valid name, before any work starts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +17,7 @@ from ruamel.yaml.error import YAMLError
 
 from wsolbench import registry
 from wsolbench.errors import SettingsError
-from wsolbench.schema import PARAMS_FILE, StrictModel, check_known, validated, validated_arguments
+from wsolbench.schema import PARAMS_FILE, StrictModel, check_known, put, validated, validated_arguments
 
 __all__ = [
     "PARAMS_FILE",
@@ -63,6 +63,8 @@ class Track(StrictModel):
         warmup_iters: iterations of linear warm-up from 1 % of the rate.
         amp: ``off`` (float32), ``bf16`` or ``fp16`` (CUDA only) autocast.
         channels_last: NHWC memory format.
+        clip_grad_norm: largest norm of the gradient of all parameters together; longer ones are shortened to it.
+        ema: decay per iteration of an exponential moving average of weights and statistics, which then makes the maps.
     """
 
     dataset: str
@@ -85,6 +87,8 @@ class Track(StrictModel):
     warmup_iters: Annotated[int, Field(ge=0)] = 0
     amp: Literal["off", "bf16", "fp16"] = "off"
     channels_last: bool = True
+    clip_grad_norm: Annotated[float, Field(gt=0)] | None = None
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Track:
@@ -171,6 +175,10 @@ class RuntimeSettings(StrictModel):
         threads: CPU threads of the network; bytes are promised for one setting only.
         workers: loader processes; any number gives the same bytes.
         deterministic: what to do about CUDA operations without a deterministic kernel.
+        tf32: whether CUDA may round float32 products to 10 bits of mantissa; faster, where ``amp`` is ``off``.
+        compile: whether the backbone goes through ``torch.compile``: pays in long trainings on a GPU, and costs up to
+            minutes at the start.
+        visualisers: classes of mmengine that losses and rates are written with, to ``.wsolbench/visual/<run>``.
         save_minutes: minutes between two saved states within an epoch; the end of an epoch has its own.
     """
 
@@ -178,6 +186,9 @@ class RuntimeSettings(StrictModel):
     threads: Positive = 2
     workers: Annotated[int, Field(ge=0)] = 0
     deterministic: Literal["strict", "warn", "off"] = "warn"
+    tf32: bool = False
+    compile: bool = False
+    visualisers: list[str] = ["TensorboardVisBackend"]
     save_minutes: Annotated[float, Field(ge=0)] = 10
 
 
@@ -352,8 +363,12 @@ class Run:
         return f"methods.{self.method}.args" if self.cell is None else f"cells.{self.cell.name}-{self.seed}.args"
 
 
-def read_settings(path: Path = PARAMS_FILE) -> Settings:
+def read_settings(path: Path = PARAMS_FILE, changes: Sequence[str] = ()) -> Settings:
     """Read and check ``params.yaml``.
+
+    Args:
+        path: the file.
+        changes: ``a.b.c=value`` each, in YAML, put into the file's data before it is checked.
 
     Raises:
         SettingsError: the file is missing, is not YAML, or has unknown, missing or mistyped keys.
@@ -364,4 +379,6 @@ def read_settings(path: Path = PARAMS_FILE) -> Settings:
         raise SettingsError(f"{path} is not in {Path.cwd()}; run wsolbench from the repository's root") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid YAML: {error}") from None
+    for change in changes:
+        put(data, change)
     return validated(Settings, data, "", str(path))

@@ -102,3 +102,21 @@ def test_doctor_notes_results_that_belong_to_no_run(tmp_path: Path) -> None:
     stale.write_text("{}")
     notes = [finding.subject for finding in findings(tmp_path) if finding.state == "note"]
     assert str(stale.relative_to(tmp_path)) in notes
+
+
+def test_a_dry_run_prints_the_resolved_run_with_overrides_and_defaults() -> None:
+    options = ["--cfg-options", "methods.adl.args.gamma=0.7", "tracks.shapes-convnet.lr=0.5"]
+    done = run("train", "shapes-convnet-adl-1", "--dry-run", *options)
+    assert done.returncode == 0, done.stderr
+    printed = YAML(typ="safe").load(done.stdout)
+    assert printed["method"]["args"]["gamma"] == 0.7
+    assert printed["method"]["args"]["drop_rate"] == 0.75
+    assert printed["track"]["lr"] == 0.5
+    assert printed["track"]["backbone_args"] == {"width": 16}
+    assert printed["seed"] == 1
+
+
+def test_an_override_without_its_option_is_refused() -> None:
+    done = run("train", "shapes-convnet-adl-1", "tracks.shapes-convnet.lr=0.5", "--dry-run")
+    assert done.returncode == 1
+    assert "unexpected argument 'tracks.shapes-convnet.lr=0.5'; overrides follow --cfg-options" in done.stderr

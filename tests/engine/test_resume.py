@@ -83,7 +83,10 @@ def test_killed_while_saving_it_ends_with_the_same_bytes(
 def test_workers_and_memory_format_do_not_matter_to_a_resumed_run(
     layout: Layout, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for changes in ({"channels_last": True, "amp": "bf16"}, {"channels_last": False, "amp": "off"}):
+    for changes in (
+        {"channels_last": True, "amp": "bf16"},
+        {"channels_last": False, "ema": 0.9, "clip_grad_norm": 1.0},
+    ):
         varied = with_track(settings, **changes)
         expected = train_into(layout, varied, ADL)
         killed(monkeypatch, layout, varied, trainer.TrainingModel, "train_step", 4)

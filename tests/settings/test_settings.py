@@ -218,3 +218,30 @@ def test_wrong_arguments_are_named(arguments: dict[str, object], expected: str) 
     with pytest.raises(SettingsError) as caught:
         validated_arguments(_Component, arguments, "methods.m.args", given=1)
     assert expected in str(caught.value)
+
+
+def test_overrides_are_put_in_before_the_check(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(MINIMAL)
+    changed = read_settings(path, ["tracks.small.lr=0.25", "runtime.threads=3", "methods.cam.args={}"])
+    assert changed.tracks["small"].lr == 0.25
+    assert changed.runtime.threads == 3
+    assert read_settings(path).tracks["small"].lr != 0.25
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("tracks.small.lr", "'tracks.small.lr' is not of the form key.of.params=value"),
+        ("tracks..lr=1", "is not of the form"),
+        ("tracks.small.lr=[", "'[' is not valid YAML"),
+        ("tracks.small.lr.x=1", "'tracks.small.lr.x=1': lr holds no keys"),
+        ("tracks.small.lrr=1.0", "unknown key 'lrr'; did you mean 'lr'?"),
+    ],
+)
+def test_wrong_overrides_are_named(tmp_path: Path, change: str, message: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(MINIMAL)
+    with pytest.raises(SettingsError) as caught:
+        read_settings(path, [change])
+    assert message in str(caught.value)

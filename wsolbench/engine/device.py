@@ -24,6 +24,8 @@ def set_up_device(runtime: RuntimeSettings) -> torch.device:
     device = torch.device("cuda" if runtime.device != "cpu" and torch.cuda.is_available() else "cpu")
     if device.type == "cuda":
         _set_up_cuda(runtime.deterministic)
+        torch.set_float32_matmul_precision("high" if runtime.tf32 else "highest")
+        torch.backends.cudnn.allow_tf32 = runtime.tf32
     return device
 
 

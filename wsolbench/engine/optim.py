@@ -43,13 +43,20 @@ def optim_wrapper(method: Method, track: Track, device: torch.device) -> OptimWr
     groups = method.param_groups(recipe)
     _check_groups(method, groups)
     sgd = torch.optim.SGD(
-        groups, lr=track.lr, momentum=track.momentum, weight_decay=track.weight_decay, nesterov=track.nesterov
+        groups,
+        lr=track.lr,
+        momentum=track.momentum,
+        weight_decay=track.weight_decay,
+        nesterov=track.nesterov,
+        fused=device.type == "cuda",
     )
+    clip = None if track.clip_grad_norm is None else {"max_norm": track.clip_grad_norm}
     if track.amp == "fp16":
         if device.type != "cuda":
             raise SettingsError("tracks.*.amp: fp16 needs a CUDA device; use 'bf16' or 'off' on a CPU")
-        return AmpOptimWrapper(optimizer=sgd, dtype="float16")
-    return Bf16OptimWrapper(optimizer=sgd) if track.amp == "bf16" else OptimWrapper(optimizer=sgd)
+        return AmpOptimWrapper(optimizer=sgd, dtype="float16", clip_grad=clip)
+    wrapper = Bf16OptimWrapper if track.amp == "bf16" else OptimWrapper
+    return wrapper(optimizer=sgd, clip_grad=clip)
 
 
 def schedulers(track: Track, iterations_per_epoch: int) -> list[dict[str, Any]]:

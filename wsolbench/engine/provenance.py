@@ -33,7 +33,8 @@ def write_provenance(path: Path, run: dict[str, Any], device: torch.device, seco
         **run,
         "commit": _commit(),
         "versions": {"wsolbench": __version__, "python": platform.python_version()}
-        | {name: version(name) for name in _PACKAGES},
+        | {name: version(name) for name in _PACKAGES}
+        | {"cuda": torch.version.cuda, "cudnn": _cudnn(device)},
         "platform": platform.platform(),
         "device": device_name(device),
         "threads": torch.get_num_threads(),
@@ -44,6 +45,10 @@ def write_provenance(path: Path, run: dict[str, Any], device: torch.device, seco
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     temporary.replace(path)
+
+
+def _cudnn(device: torch.device) -> int | None:
+    return torch.backends.cudnn.version() if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
 
 def _commit() -> str | None:

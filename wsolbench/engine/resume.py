@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from mmengine.hooks import Hook
@@ -19,7 +19,19 @@ from wsolbench.engine.history import History
 from wsolbench.engine.state import StateKeeper
 from wsolbench.errors import WsolbenchError
 
-__all__ = ["InterruptedTrainingError", "SaveState", "StopRequest", "restore", "stop_requests"]
+__all__ = ["InterruptedTrainingError", "SaveState", "Stateful", "StopRequest", "restore", "stop_requests"]
+
+
+class Stateful(Protocol):
+    """Something whose state is saved along."""
+
+    def state_dict(self) -> Any:
+        """Return the state, of tensors and plain values."""
+        ...
+
+    def load_state_dict(self, state: Any) -> Any:
+        """Go on from a saved state."""
+        ...
 
 
 class InterruptedTrainingError(WsolbenchError):
@@ -66,7 +78,8 @@ class SaveState(Hook):  # type: ignore[misc]
 
     Args:
         keeper: writes the states.
-        history: losses so far, part of the state.
+        history: losses so far; a state with one that is not finite is not saved.
+        parts: by name, whatever else has a state to keep.
         stop: looked at after every iteration.
         minutes: between two states within an epoch.
         name: of the run, for messages.
@@ -74,8 +87,16 @@ class SaveState(Hook):  # type: ignore[misc]
 
     priority = "LOWEST"
 
-    def __init__(self, keeper: StateKeeper, history: History, stop: StopRequest, minutes: float, name: str) -> None:
-        self._keeper, self._history, self._stop = keeper, history, stop
+    def __init__(
+        self,
+        keeper: StateKeeper,
+        history: History,
+        parts: Mapping[str, Stateful],
+        stop: StopRequest,
+        minutes: float,
+        name: str,
+    ) -> None:
+        self._keeper, self._history, self._parts, self._stop = keeper, history, parts, stop
         self._seconds, self._name = minutes * 60, name
         self._saved = time.monotonic()
 
@@ -101,6 +122,7 @@ class SaveState(Hook):  # type: ignore[misc]
                 "optimiser": runner.optim_wrapper.state_dict(),
                 "schedules": [schedule.state_dict() for schedule in runner.param_schedulers],
                 "history": self._history.state_dict(),
+                "parts": {name: part.state_dict() for name, part in self._parts.items()},
             },
         )
         self._saved = time.monotonic()
@@ -113,7 +135,7 @@ class SaveState(Hook):  # type: ignore[misc]
             )
 
 
-def restore(runner: Any, history: History, state: Any) -> None:
+def restore(runner: Any, history: History, parts: Mapping[str, Stateful], state: Any) -> None:
     """Put a runner that is about to train where a saved state left off."""
     done, per_epoch = int(state["iteration"]), len(runner.train_dataloader)
     method = runner.model.method
@@ -124,6 +146,8 @@ def restore(runner: Any, history: History, state: Any) -> None:
     for schedule, saved in zip(runner.param_schedulers, state["schedules"], strict=True):
         schedule.load_state_dict(saved)
     history.load_state_dict(state["history"])
+    for name, part in parts.items():
+        part.load_state_dict(state["parts"][name])
     runner.model.iteration = done
     runner.train_dataloader.sampler.skip(done % per_epoch * runner.train_dataloader.batch_size)
     runner.train_loop._iter, runner.train_loop._epoch = done, done // per_epoch  # noqa: SLF001 - it has no setter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import inspect
 import json
 import logging
@@ -28,6 +29,7 @@ from wsolbench.data.pretrained import placed_arguments, read_placed
 from wsolbench.data.seeding import torch_seed
 from wsolbench.dataset import Split, SplitName
 from wsolbench.engine.device import set_up_device
+from wsolbench.engine.ema import MovingAverage
 from wsolbench.engine.history import History, TrainingError
 from wsolbench.engine.model import TrainingModel
 from wsolbench.engine.optim import optim_wrapper, schedulers
@@ -37,6 +39,7 @@ from wsolbench.engine.provenance import device_name, write_provenance
 from wsolbench.engine.resume import SaveState, restore, stop_requests
 from wsolbench.engine.runner import TrainingRunner
 from wsolbench.engine.state import StateKeeper, run_digest
+from wsolbench.engine.visual import Curves
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.layout import Layout
 from wsolbench.method import Method
@@ -159,7 +162,8 @@ def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None
     save_file(tensors, out / "checkpoint.safetensors")
     _write_run(out / "run.yaml", run, method, inputs)
     seconds = {"loading": loaded - start, "training": trained - loaded, "prediction": time.monotonic() - trained}
-    identity = {"key": run.key, "index_digest": inputs.split.digest, "weights": inputs.weights}
+    identity = {"key": run.key, "seed": run.seed, "params_digest": _params_digest(run), "amp": run.track.amp}
+    identity |= {"index_digest": inputs.split.digest, "weights": inputs.weights}
     write_provenance(layout.provenance(run.key), identity, device, seconds)
     _log.info("%s: done; %s", run.key, ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items()))
 
@@ -208,31 +212,76 @@ def fit(
     track, history = run.track, History()
     loader = training_loader(data, track.batch, run.seed, workers=runtime.workers, pin=device.type == "cuda")
     model = TrainingModel(method, run.seed, track.epochs * len(loader), channels_last=track.channels_last).to(device)
-    machine = {"device": str(device), "name": device_name(device), "threads": runtime.threads}
-    digest = run_digest({**defining, **machine}, Path(inspect.getfile(type(method))))
-    keeper = StateKeeper(work / "state", digest)
+    average = None if track.ema is None else MovingAverage(method, track.ema)
+    keeper = StateKeeper(work / "state", _digest(method, runtime, device, defining))
     state = keeper.load()
     if state is not None:
         _log.info("%s: goes on after iteration %d", run.key, state["iteration"])
+    parts = {} if average is None else {"average": average}
     progress = ProgressMeter(run.key, track.epochs * len(data))
-    with stop_requests() as stop:
+    with stop_requests() as stop, compiled(method.backbone, runtime.compile):
+        saving = SaveState(keeper, history, parts, stop, runtime.save_minutes, run.key)
         runner = TrainingRunner(
             model,
             loader,
             optim_wrapper(method, track, device),
             schedulers(track, len(loader)),
-            [history, progress, SaveState(keeper, history, stop, runtime.save_minutes, run.key)],
+            [history, *parts.values(), progress, Curves(history), saving],
             epochs=track.epochs,
             device=device,
             work_dir=work / "mmengine",
             name=run.key,
-            start=None if state is None else lambda runner: restore(runner, history, state),
+            visualisers=runtime.visualisers,
+            visual_dir=work.parent.parent / "visual" / run.key,
+            start=None if state is None else lambda runner: restore(runner, history, parts, state),
         )
         try:
-            runner.train()
+            with explained(run, device):
+                runner.train()
         finally:
             progress.close()
+    if average is not None:
+        average.take_over()
     return history
+
+
+@contextmanager
+def compiled(backbone: Backbone, wanted: bool) -> Iterator[None]:
+    """Send a backbone's forward pass through ``torch.compile`` while the context is open."""
+    if not wanted:
+        yield
+        return
+    backbone.forward_taps = torch.compile(backbone.forward_taps)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del backbone.forward_taps
+
+
+@contextmanager
+def explained(run: Run, device: torch.device) -> Iterator[None]:
+    """Say what to do about memory that runs out."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "not enough memory" not in str(error):
+            raise
+        track = run.track
+        raise TrainingError(
+            f"{run.key}: {device} has not enough memory for method '{run.method}' on backbone '{track.backbone}' with "
+            f"batch {track.batch} at {track.crop} pixels, amp {track.amp}. Lower tracks.{run.track_name}.batch (and "
+            f"the learning rate with it), or set amp: bf16. The last state that was saved is kept. ({error})"
+        ) from None
+
+
+def _digest(method: Method, runtime: RuntimeSettings, device: torch.device, defining: Mapping[str, Any]) -> str:
+    chosen = runtime.model_dump(include={"threads", "deterministic", "tf32", "compile"})
+    machine = {"device": str(device), "name": device_name(device), **chosen}
+    return run_digest({**defining, **machine}, Path(inspect.getfile(type(method))))
+
+
+def _params_digest(run: Run) -> str:
+    return hashlib.sha256(json.dumps(run.as_dict(), sort_keys=True).encode()).hexdigest()
 
 
 def _defining(run: Run, inputs: _Inputs) -> dict[str, Any]:

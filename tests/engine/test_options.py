@@ -1,0 +1,132 @@
+"""Settings of the trainer that are off by default."""
+
+from __future__ import annotations
+
+import copy
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.engine.test_trainer import ADL, CAM, train_into, with_runtime, with_track
+from wsolbench.engine import trainer
+from wsolbench.engine.history import TrainingError
+from wsolbench.layout import Layout
+from wsolbench.settings import Settings
+
+
+def record_steps(monkeypatch: pytest.MonkeyPatch, seen: list[dict[str, torch.Tensor]]) -> None:
+    original = trainer.TrainingModel.train_step
+
+    def recorded(self: Any, *args: Any, **kwargs: Any) -> Any:
+        found = original(self, *args, **kwargs)
+        seen.append(copy.deepcopy(self.method.state_dict()))
+        return found
+
+    monkeypatch.setattr(trainer.TrainingModel, "train_step", recorded)
+
+
+def test_the_moving_average_follows_its_recurrence(
+    layout: Layout, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[dict[str, torch.Tensor]] = []
+    record_steps(monkeypatch, steps)
+    train_into(layout, with_track(tiny_settings, ema=0.8), CAM)
+    found = load_file(layout.run(CAM) / "checkpoint.safetensors")
+    assert len(steps) == 6
+    for name, value in found.items():
+        if value.is_floating_point():
+            expected = steps[0][name].double()
+            for step in steps[1:]:
+                expected = 0.8 * expected + 0.2 * step[name].double()
+            torch.testing.assert_close(value.double(), expected, rtol=1e-4, atol=1e-6)
+            if "running" in name or "weight" in name:
+                assert not torch.equal(value, steps[-1][name])
+
+
+def test_long_gradients_are_shortened(layout: Layout, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[dict[str, torch.Tensor]] = []
+    record_steps(monkeypatch, steps)
+    plain = with_track(tiny_settings, nesterov=False, momentum=0.0, weight_decay=0.0, schedule="step", step_epochs=9)
+    train_into(layout, with_track(plain, clip_grad_norm=0.01), CAM)
+    parameters = [name for name in steps[0] if name.endswith(("weight", "bias"))]
+    for before, after in pairwise(steps):
+        moved = torch.cat([(after[name] - before[name]).flatten() for name in parameters]).norm()
+        assert float(moved) == pytest.approx(0.05 * 0.01, rel=1e-2)  # the rate times the norm
+
+
+def test_compile_changes_the_backbone_only_while_it_trains(
+    layout: Layout, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def compiling(function: Any) -> Any:
+        def compiled(*args: Any) -> Any:
+            calls.append(args)
+            return function(*args)
+
+        return compiled
+
+    expected = train_into(layout, tiny_settings, CAM)
+    monkeypatch.setattr(torch, "compile", compiling)
+    assert train_into(layout, with_runtime(tiny_settings, compile=True), CAM) == expected
+    assert len(calls) == 6
+
+
+def test_memory_that_runs_out_is_explained(
+    layout: Layout, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 99 bytes")
+
+    monkeypatch.setattr(trainer.TrainingModel, "train_step", full)
+    message = rf"{ADL}: cpu has not enough memory for method 'adl' .* batch 8 at 40 pixels, amp off\. Lower tracks"
+    with pytest.raises(TrainingError, match=message):
+        train_into(layout, tiny_settings, ADL)
+
+
+def test_another_error_is_left_as_it_is(
+    layout: Layout, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(trainer.TrainingModel, "train_step", broken)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        train_into(layout, tiny_settings, ADL)
+
+
+def test_tensorboard_has_every_epoch(layout: Layout, tiny_settings: Settings) -> None:
+    train_into(layout, with_runtime(tiny_settings, visualisers=["TensorboardVisBackend"]), CAM)
+    (events,) = (layout.root / ".wsolbench" / "visual" / CAM).rglob("events.*")
+    read = EventAccumulator(str(events)).Reload()
+    losses = read.Scalars("loss_classification")
+    rows = layout.run(CAM).joinpath("history.csv").read_text().splitlines()[1:]
+    assert [event.step for event in losses] == [int(row.split(",")[1]) for row in rows]
+    assert [event.value for event in losses] == pytest.approx([float(row.split(",")[3]) for row in rows], rel=1e-6)
+    assert {"lr", "images_per_second"} <= set(read.Tags()["scalars"])
+
+
+def test_no_visualiser_writes_nothing(layout: Layout, tiny_settings: Settings, tmp_path: Path) -> None:
+    train_into(layout, with_runtime(tiny_settings, visualisers=[]), CAM)
+    assert not list((layout.root / ".wsolbench").rglob("events.*"))
+
+
+@pytest.mark.parametrize("amp", ["off", "bf16"])
+def test_one_step_agrees_between_precisions_and_threads(
+    layout: Layout, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch, amp: str
+) -> None:
+    """The stated tolerance of one step from the same weights: 1e-5 between thread counts, 10 % with bfloat16."""
+    steps: list[dict[str, torch.Tensor]] = []
+    record_steps(monkeypatch, steps)
+    train_into(layout, tiny_settings, CAM)
+    exact, count = steps[0], len(steps)
+    train_into(layout, with_runtime(with_track(tiny_settings, amp=amp), threads=2), CAM)
+    initial = trainer.build_method(tiny_settings.resolve(CAM), 3, None).state_dict()
+    moved = torch.cat([(exact[name] - initial[name]).flatten() for name in initial if name.endswith("weight")])
+    other = torch.cat([(steps[count][name] - initial[name]).flatten() for name in initial if name.endswith("weight")])
+    assert float((moved - other).norm() / moved.norm()) < {"off": 1e-5, "bf16": 0.1}[amp]
