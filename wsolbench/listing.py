@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from inspect import signature
 
+import torch
 from rich.console import Console
 from rich.table import Table
 from ruamel.yaml import YAML
@@ -13,9 +15,10 @@ from ruamel.yaml import YAML
 from wsolbench import registry
 from wsolbench.backbones.weights import PINNED
 from wsolbench.data.pretrained import placed_arguments
+from wsolbench.method import Method
 from wsolbench.settings import Run, RuntimeSettings, Settings
 
-__all__ = ["print_listing", "print_run"]
+__all__ = ["print_listing", "print_run", "supported_pairs", "year_of"]
 
 
 def print_listing(settings: Settings, kind: str | None) -> None:
@@ -41,11 +44,29 @@ def print_run(run: Run, runtime: RuntimeSettings) -> None:
 
 
 def _methods(settings: Settings) -> Table:
-    table = _table("methods", "key", "title", "status", "reference", "in params.yaml")
+    table = _table("methods", "key", "title", "year", "status", "paper", "backbones and data sets", "in params.yaml")
     for name in registry.names("method"):
         method = registry.load("method", name)
-        table.add_row(name, method.title, method.status, method.reference, "yes" if name in settings.methods else "no")
+        facts = [method.title, year_of(method.reference), method.status, method.reference, supported_pairs(method)]
+        table.add_row(name, *facts, "yes" if name in settings.methods else "no")
     return table
+
+
+def year_of(reference: str) -> str:
+    """Return the year that a reference names, empty if it names none; an arXiv number is no year."""
+    found = re.search(r"(?<![\d.])(?:19|20)\d\d(?![\d.])", reference)
+    return found[0] if found else ""
+
+
+def supported_pairs(method: type[Method]) -> str:
+    """Return ``all``, or each reason that the method gives and the pairs that it gives it for."""
+    reasons: dict[str, list[str]] = {}
+    for backbone in registry.names("backbone"):
+        for dataset in registry.names("dataset"):
+            reason = method.unsupported(backbone, registry.load("dataset", dataset).traits)
+            if reason is not None:
+                reasons.setdefault(reason, []).append(f"{backbone} on {dataset}")
+    return "; ".join(f"not {', '.join(pairs)}: {reason}" for reason, pairs in reasons.items()) or "all"
 
 
 def _datasets(settings: Settings) -> Table:
@@ -59,9 +80,16 @@ def _datasets(settings: Settings) -> Table:
 
 def _backbones(settings: Settings) -> Table:
     del settings
-    table = _table("backbones", "key", "pinned weights")
+    table = _table("backbones", "key", "year", "paper", "erase points", "side points", "pinned weights")
     for name in registry.names("backbone"):
-        table.add_row(name, ", ".join(PINNED.get(name, {})) or "none: trained from scratch")
+        component = registry.load("backbone", name)
+        with torch.device("meta"):  # shapes only: nothing is initialised
+            backbone = component()
+        erased = f"{', '.join(backbone.erase_points)} ({backbone.erase_source})"
+        sides = f"{', '.join(backbone.side_points)} ({backbone.side_source})"
+        pinned = ", ".join(PINNED.get(name, {})) or "none: trained from scratch"
+        table.add_row(name, year_of(component.reference), component.reference, erased, sides, pinned)
+    table.caption = "points: published by a paper or its code, of the port of Choe et al., or ours"
     return table
 
 

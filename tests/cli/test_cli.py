@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
+from wsolbench import registry
 from wsolbench.cli import app
 from wsolbench.doctor import findings
+from wsolbench.listing import supported_pairs, year_of
+from wsolbench.method import Method
 
 WSOLBENCH = Path(sys.executable).parent / "wsolbench"
 
@@ -62,6 +67,55 @@ def test_list_shows_status_and_reference_of_methods() -> None:
     assert done.returncode == 0
     assert "reconstruction" in done.stdout
     assert "arXiv 1512.04150" in done.stdout
+
+
+def test_list_methods_says_what_is_ours_and_which_pairs_there_are() -> None:
+    lines = run("list", "methods", COLUMNS="250").stdout.splitlines()
+    (dgdm,) = [line for line in lines if line.startswith("│ dgdm")]
+    assert re.search(r"│ 2020 +│ reconstruction +│ Yin et al., ICPR 2020, arXiv 2003.04719 +│ all +│ yes", dgdm)
+
+
+def test_list_backbones_shows_paper_year_and_who_chose_the_points() -> None:
+    lines = run("list", "backbones", COLUMNS="250").stdout.splitlines()
+    (vgg,) = [line for line in lines if line.startswith("│ vgg16")]
+    assert re.search(
+        r"│ 2015 +│ Simonyan & Zisserman, ICLR 2015, arXiv 1409.1556 +│ pool3, pool4, conv5 \(published\)", vgg
+    )
+    (convnet,) = [line for line in lines if line.startswith("│ convnet")]
+    assert re.search(r"│ +│ ours +│ conv3 \(ours\)", convnet)
+
+
+@pytest.mark.parametrize("kind", ["method", "backbone"])
+def test_every_published_component_names_a_year(kind: str) -> None:
+    for name in registry.names(kind):
+        reference = registry.load(kind, name).reference
+        assert reference == "ours" or 1990 < int(year_of(reference)) < 2100, name
+
+
+@pytest.mark.parametrize(
+    ("reference", "year"),
+    [
+        ("A, CVPR 2016, arXiv 1512.04150", "2016"),
+        ("A, arXiv 1908.10028, ICCV 2019", "2019"),
+        ("A, arXiv 2003.04719", ""),
+        ("ours", ""),
+    ],
+)
+def test_an_arxiv_number_is_no_year(reference: str, year: str) -> None:
+    assert year_of(reference) == year
+
+
+def test_unsupported_pairs_are_listed_with_their_reason() -> None:
+    class Picky(Method):
+        @classmethod
+        def unsupported(cls, backbone_name: str, dataset_traits: Iterable[str]) -> str | None:
+            return "it needs wings" if backbone_name == "convnet" and "masks" in dataset_traits else None
+
+    assert supported_pairs(Method) == "all"
+    masked = [name for name in registry.names("dataset") if "masks" in registry.load("dataset", name).traits]
+    assert masked
+    pairs = ", ".join(f"convnet on {name}" for name in masked)
+    assert supported_pairs(Picky) == f"not {pairs}: it needs wings"
 
 
 def test_list_runs_names_every_training() -> None:

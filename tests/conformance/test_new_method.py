@@ -75,7 +75,7 @@ def test_a_new_method_conforms_at_once_and_so_does_the_walk_through(checkout):
     assert new_in(checkout, "eil").returncode == 0
     (checkout / "methods" / "eil.py").write_text(walk_through())
     assert_conforms(checkout, "eil")
-    for command in (["ruff", "check", "methods"], ["ruff", "format", "--check", "methods"], ["mypy"]):
+    for command in (["ruff", "check", "methods"], ["ruff", "format", "--check", "methods"], ["mypy", "methods"]):
         checked = in_checkout(checkout, "-m", *command)
         assert checked.returncode == 0, checked.stdout
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +49,12 @@ class Backbone(nn.Module):
         pretrained_classifier: the weight file's own classifier on the pooled features, where the network has one and it
             was asked for; a method takes it with :meth:`take_classifier`.
         normalisation: of the input; what the weights were trained with.
+
+    Attributes:
+        reference: paper, venue, year and arXiv number of the network; ``"ours"`` where there is none.
     """
+
+    reference: ClassVar[str]
 
     def __init__(
         self,

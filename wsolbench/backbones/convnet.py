@@ -33,6 +33,8 @@ class ConvNet(Backbone):
         SettingsError: ``width`` is below 1.
     """
 
+    reference = "ours"
+
     def __init__(self, weights: Path | None = None, *, width: int = 16) -> None:
         if weights is not None:
             raise WeightsError(f"convnet has no weights to load ({weights} was given); set the track's weights: null")

@@ -50,6 +50,8 @@ class InceptionV3(Backbone):
         SettingsError: ``neck_dropout`` is out of range.
     """
 
+    reference = "Szegedy et al., CVPR 2016, arXiv 1512.00567"
+
     def __init__(
         self,
         weights: Path | None = None,

@@ -126,6 +126,8 @@ class MobileNetV1(Backbone):
         SettingsError: ``width`` leaves no channels, or a classifier is asked for and there is none.
     """
 
+    reference = "Howard et al., 2017, arXiv 1704.04861"
+
     def __init__(
         self,
         weights: Path | None = None,

@@ -41,6 +41,8 @@ class MobileNetV2(Backbone):
         SettingsError: a classifier is asked for and there is none, or ``width`` is too small.
     """
 
+    reference = "Sandler et al., CVPR 2018, arXiv 1801.04381"
+
     def __init__(
         self,
         weights: Path | None = None,

@@ -36,6 +36,8 @@ class ResNet50(Backbone):
         SettingsError: a classifier is asked for and there is none.
     """
 
+    reference = "He et al., CVPR 2016, arXiv 1512.03385"
+
     def __init__(
         self,
         weights: Path | None = None,

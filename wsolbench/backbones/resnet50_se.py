@@ -35,6 +35,8 @@ class ResNet50SE(Backbone):
         SettingsError: a classifier is asked for and there is none.
     """
 
+    reference = "Hu et al., CVPR 2018, arXiv 1709.01507"
+
     def __init__(
         self,
         weights: Path | None = None,

@@ -35,6 +35,8 @@ class SqueezeNet(Backbone):
         WeightsError: the file's keys or shapes are not the network's.
     """
 
+    reference = "Iandola et al., 2016, arXiv 1602.07360"
+
     def __init__(
         self, weights: Path | None = None, *, output_stride: Literal[8, 16] = 16, dilate: bool = False
     ) -> None:

@@ -42,6 +42,8 @@ class VGG16(Backbone):
         WeightsError: the file's keys or shapes are not the network's.
     """
 
+    reference = "Simonyan & Zisserman, ICLR 2015, arXiv 1409.1556"
+
     def __init__(
         self,
         weights: Path | None = None,
