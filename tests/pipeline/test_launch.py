@@ -231,3 +231,18 @@ def test_after_a_killed_launch_its_workers_stop_and_the_next_launch_waits_for_th
     assert not before & set(trainers(pipeline))
     assert pipeline.repro() == []
     assert not list((pipeline.root / ".wsolbench" / "launch").glob("jobs-*"))
+
+
+@pytest.mark.slow
+def test_a_worker_whose_time_is_up_is_queued_again_and_goes_on(
+    pipeline: Pipeline, start: Callable[..., Launch]
+) -> None:
+    touch_method(pipeline, "cam")
+    launch = start("--workers", "2")
+    wait_until(lambda: len(trainers(pipeline)) == 2, 120)
+    first = trainers(pipeline)
+    os.kill(parent(parent(first[0])), signal.SIGUSR2)  # what Slurm is asked to send before it ends a job
+    status, messages = launch.end()
+    assert status == 0, messages
+    assert not Path(f"/proc/{first[0]}").exists()
+    assert pipeline.repro() == []

@@ -65,7 +65,7 @@ class StageRunner:
         with self._running(output) as process:
             while process.poll() is None:
                 if stop or self._orphaned():
-                    end_group(process.pid, process)
+                    end_group(process.pid)
                     return STOPPED
                 time.sleep(_POLL_S)
             return process.returncode
@@ -108,22 +108,25 @@ class StageRunner:
         return True
 
 
-def end_group(group: int, leader: subprocess.Popen[bytes] | None = None, grace: float = _GRACE_S) -> None:
+def end_group(group: int, grace: float = _GRACE_S) -> None:
     """Interrupt a process group as Ctrl-C would, and kill what is left of it after ``grace`` seconds.
 
     Args:
         group: number of the group.
-        leader: its first process where that is the caller's child, which must be waited for.
         grace: seconds.
     """
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGINT)
         deadline = time.monotonic() + grace
         while time.monotonic() < deadline:
-            if leader is not None:
-                leader.poll()
+            _reap(group, os.WNOHANG)
             os.killpg(group, 0)
             time.sleep(0.05)
         os.killpg(group, signal.SIGKILL)
-    if leader is not None:
-        leader.wait()
+        _reap(group, 0)
+
+
+def _reap(child: int, options: int) -> None:
+    """Take note of a child's end, without which its group does not vanish; nothing if it is not ours."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(child, options)
