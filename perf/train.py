@@ -2,9 +2,10 @@
 
 For each method: images per second of a bare loop (one batch on the device, forward, backward, step, the same
 precision and format) and of the trainer (loading, augmentation, seeding, hooks and progress included), both on the
-track's network with made-up pictures. The bare loop is the floor.
+track's network with made-up pictures. The bare loop is the floor. Its arithmetic is counted by torch, and compared with
+the largest matrix product rate that this device reaches in the same precision.
 
-    python perf/train.py [--track shapes-convnet] [--iterations 30] [--threads 2]
+    python perf/train.py [--track shapes-convnet] [--iterations 30] [--threads 2] [--profile DIRECTORY]
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from wsolbench.backbones.weights import find_weights
 from wsolbench.data.loader import TrainingSet
@@ -31,6 +35,7 @@ from wsolbench.settings import Run, RuntimeSettings, Settings, read_settings
 
 CLASSES = 8
 WARM_UP = 5
+REPEATS = 3
 
 
 def main() -> None:
@@ -39,22 +44,37 @@ def main() -> None:
     parser.add_argument("--track", default="shapes-convnet")
     parser.add_argument("--iterations", type=int, default=30)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--profile", type=Path, help="write a trace of the bare loop of each method, for Perfetto")
     chosen = parser.parse_args()
     settings = read_settings()
     runtime = RuntimeSettings(threads=chosen.threads, deterministic="off")
     device = set_up_device(runtime)
     track = settings.tracks[chosen.track]
     what = f"batch {track.batch}, {track.crop} px, amp {track.amp}, {chosen.threads} threads"
-    print(f"{chosen.track} on {device}, {what}")
-    print(f"{'method':12}{'bare img/s':>12}{'trainer img/s':>15}{'trainer/bare time':>19}{'cost over first':>17}")
+    peak = matmul_rate(device, torch.float32 if track.amp == "off" else torch.bfloat16)
+    print(f"{chosen.track} on {device}, {what}; matrix products reach {peak / 1e9:.0f} GFLOP/s")
+    columns = ("bare img/s", "trainer img/s", "trainer/bare time", "cost over first", "GFLOP/img", "share of peak")
+    print(f"{'method':12}" + "".join(f"{column:>19}" for column in columns))
     first = 0.0
     for name in settings.run.methods:
         run = settings.resolve(f"{chosen.track}-{name}-0")
-        bare = bare_seconds(prepared_method(run, settings), run, device, chosen.iterations)
-        whole = trainer_seconds(prepared_method(run, settings), run, runtime, device, chosen.iterations)
+        flops = step_flops(prepared_method(run, settings), run, device)
+        bare, whole = float("inf"), float("inf")
+        for _ in range(REPEATS):  # in turn, because a shared machine changes its speed
+            bare = min(bare, bare_seconds(prepared_method(run, settings), run, device, chosen.iterations))
+            whole = min(whole, trainer_seconds(prepared_method(run, settings), run, runtime, device, chosen.iterations))
         first = first or bare
-        rates = f"{track.batch / bare:12.0f}{track.batch / whole:15.0f}"
-        print(f"{name:12}{rates}{whole / bare:19.3f}{bare / first:17.2f}", flush=True)
+        numbers = (
+            f"{track.batch / bare:.0f}",
+            f"{track.batch / whole:.0f}",
+            f"{whole / bare:.3f}",
+            f"{bare / first:.2f}",
+            f"{flops / track.batch / 1e9:.3f}",
+            f"{flops / bare / peak:.1%}",
+        )
+        print(f"{name:12}" + "".join(f"{number:>19}" for number in numbers), flush=True)
+        if chosen.profile is not None:
+            write_profile(prepared_method(run, settings), run, device, chosen.profile / f"{run.key}.json")
 
 
 def prepared_method(run: Run, settings: Settings) -> Method:
@@ -62,11 +82,14 @@ def prepared_method(run: Run, settings: Settings) -> Method:
     if run.track.weights is None:
         return build_method(run, CLASSES, None)
     root = Path(settings.weights.root) if settings.weights.root else None
-    return build_method(run, CLASSES, find_weights(pinned_weights(run.track.backbone, run.track.weights), root))
+    found = find_weights(pinned_weights(run.track.backbone, run.track.weights), root)
+    if found is None:  # speed does not depend on the values
+        run = replace(run, track=run.track.model_copy(update={"weights": None}))
+    return build_method(run, CLASSES, found)
 
 
-def bare_seconds(method: Method, run: Run, device: torch.device, iterations: int) -> float:
-    """Return seconds per iteration of a loop that does nothing but train."""
+def bare_step(method: Method, run: Run, device: torch.device) -> Callable[[], None]:
+    """Return a function that does nothing but one training step, on data that is already there."""
     track = run.track
     layout = torch.channels_last if track.channels_last else torch.contiguous_format
     method = method.to(device, memory_format=layout).train()  # type: ignore[call-overload]
@@ -75,33 +98,82 @@ def bare_seconds(method: Method, run: Run, device: torch.device, iterations: int
     images = torch.randint(0, 256, (track.batch, 3, track.crop, track.crop), dtype=torch.uint8, device=device)
     inputs = method.backbone.normalise(images).contiguous(memory_format=layout)
     labels = torch.arange(track.batch, device=device) % CLASSES
-    start = 0.0
-    for step in range(WARM_UP + iterations):
-        if step == WARM_UP:
-            start = now(device)
+
+    def step() -> None:
         with wrapper.optim_context(model):
             loss = torch.stack(list(method.losses(inputs, labels, 0.5).values())).sum()
         wrapper.update_params(loss)
+
+    return step
+
+
+def bare_seconds(method: Method, run: Run, device: torch.device, iterations: int) -> float:
+    """Return seconds per iteration of a loop that does nothing but train."""
+    step = bare_step(method, run, device)
+    for _ in range(WARM_UP):
+        step()
+    start = now(device)
+    for _ in range(iterations):
+        step()
     return (now(device) - start) / iterations
 
 
+def step_flops(method: Method, run: Run, device: torch.device) -> int:
+    """Return floating-point operations of convolutions and matrix products in one step, forward and backward."""
+    step = bare_step(method, run, device)
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return int(counter.get_total_flops())
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype, side: int = 2048) -> float:
+    """Return the operations per second of a large matrix product: what the device can do at best."""
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(WARM_UP):
+        start = now(device)
+        torch.mm(a, b)
+        best = min(best, now(device) - start)
+    return 2 * side**3 / best
+
+
+def write_profile(method: Method, run: Run, device: torch.device, path: Path) -> None:
+    """Write a trace of some steps of the bare loop, and print what takes most of the time."""
+    step = bare_step(method, run, device)
+    for _ in range(WARM_UP):
+        step()
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    activities += [torch.profiler.ProfilerActivity.CUDA] if device.type == "cuda" else []
+    with torch.profiler.profile(activities=activities) as profile:
+        for _ in range(WARM_UP):
+            step()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    profile.export_chrome_trace(str(path))
+    key = "self_cuda_time_total" if device.type == "cuda" else "self_cpu_time_total"
+    print(profile.key_averages().table(sort_by=key, row_limit=8, max_name_column_width=40))
+
+
 def trainer_seconds(method: Method, run: Run, runtime: RuntimeSettings, device: torch.device, iterations: int) -> float:
-    """Return seconds per iteration of the real trainer, the first epoch left out as warm-up."""
+    """Return seconds per iteration of the real trainer, the first iterations left out as warm-up."""
     track = run.track
-    count = track.batch * iterations
+    count = track.batch * (WARM_UP + iterations)
     random = np.random.default_rng(0)
     pictures = random.integers(0, 256, (count, track.resize, track.resize, 3), dtype=np.uint8)
     items = [Item(f"{k}", f"{k}.png", k % CLASSES, 1, 1, "train") for k in range(count)]
-    split = Split("train", items, [str(k) for k in range(CLASSES)], "")
-    seconds = []
-    for epochs in (1, 2):
-        recipe = track.model_copy(update={"epochs": epochs, "warmup_iters": 0})
-        timed = replace(run, track=recipe)
-        with tempfile.TemporaryDirectory() as work:
-            start = now(device)
-            fit(method, TrainingSet(split, pictures, track.crop, 0), timed, runtime, device, Path(work), {})
-            seconds.append(now(device) - start)
-    return (seconds[1] - seconds[0]) / iterations
+    data = TrainingSet(Split("train", items, [str(k) for k in range(CLASSES)], ""), pictures, track.crop, 0)
+    timed = replace(run, track=track.model_copy(update={"epochs": 1, "warmup_iters": 0}))
+    starts: list[float] = []
+    losses = method.losses
+
+    def noted(*arguments: Any) -> dict[str, torch.Tensor]:
+        if len(starts) <= WARM_UP:
+            starts.append(now(device))
+        return losses(*arguments)
+
+    method.losses = noted  # type: ignore[assignment,method-assign]
+    with tempfile.TemporaryDirectory() as work:
+        fit(method, data, timed, runtime, device, Path(work) / "work" / "perf", {})
+        return (now(device) - starts[WARM_UP]) / iterations
 
 
 def now(device: torch.device) -> float:
