@@ -1,0 +1,140 @@
+"""Paired tests against textbook values and independent computations."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import comb
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chi2
+
+from wsolbench.significance import bootstrap_difference, critical_difference, friedman, holm, mcnemar, mean_ranks
+
+
+def hits(seeds: int, images: int, rate: float, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).random((seeds, images)) < rate
+
+
+def test_holm_on_the_textbook_example() -> None:
+    # 0.01 * 4, 0.02 * 3, 0.03 * 2, 0.04 * 1, each at least the one before.
+    assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=8))
+def test_holm_by_its_definition(p_values: list[float]) -> None:
+    adjusted = holm(p_values)
+    for index, p in enumerate(p_values):
+        smaller = [other for other in p_values if other <= p]
+        expected = max(min(1.0, (len(p_values) - sum(q < other for q in p_values)) * other) for other in smaller)
+        assert adjusted[index] >= p
+        assert adjusted[index] == pytest.approx(expected) or p_values.count(p) > 1 or len(set(p_values)) < len(p_values)
+
+
+@given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 5))
+def test_mcnemar_is_the_exact_sign_test(only_first: int, only_second: int, both: int) -> None:
+    first = np.array([True] * only_first + [False] * only_second + [True] * both, bool)
+    second = np.array([False] * only_first + [True] * only_second + [True] * both, bool)
+    total, extreme = only_first + only_second, min(only_first, only_second)
+    tail = sum(Fraction(comb(total, k), 2**total) for k in range(extreme + 1))
+    assert mcnemar(first, second) == pytest.approx(float(min(2 * tail, Fraction(1))), abs=1e-12)
+
+
+def test_bootstrap_agrees_with_one_that_draws_one_by_one() -> None:
+    first, second = hits(3, 40, 0.6, 0), hits(4, 40, 0.4, 1)
+    found = bootstrap_difference(first, second, resamples=20_000)
+    random = np.random.default_rng(5)
+    slow = []
+    for _ in range(4000):
+        images = random.integers(40, size=40)
+        one = np.mean([first[random.integers(3)][images].mean() for _ in range(3)])
+        other = np.mean([second[random.integers(4)][images].mean() for _ in range(4)])
+        slow.append((one - other) * 100)
+    assert found is not None
+    assert found.points == pytest.approx((first.mean() - second.mean()) * 100)
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(slow, [0.025, 0.975])), abs=1.0)
+    assert found.seeds == (3, 4)
+
+
+def test_bootstrap_sees_the_spread_of_the_seeds_that_pooling_hides() -> None:
+    # Every image is right or wrong by the seed alone: 1000 images are no more than three trials.
+    first = np.repeat([[True], [True], [False]], 1000, axis=1)
+    second = np.repeat([[True], [False], [False]], 1000, axis=1)
+    found = bootstrap_difference(first, second)
+    assert found is not None
+    assert found.low < -30
+    assert found.high > 60
+    assert found.p_value > 0.2
+
+
+def test_bootstrap_pairs_the_images() -> None:
+    # The second is the first, but for one image in ten: the images' own spread cancels.
+    first = np.repeat(hits(1, 500, 0.5, 3), 3, axis=0)
+    second = first.copy()
+    second[:, ::10] = False
+    found = bootstrap_difference(first, second)
+    assert found is not None
+    assert 0 < found.low < found.points < found.high < 10
+    assert found.p_value < 0.001
+
+
+def test_bootstrap_is_the_same_each_time_and_mirrored_when_swapped() -> None:
+    first, second = hits(3, 30, 0.6, 0), hits(3, 30, 0.5, 1)
+    assert bootstrap_difference(first, second) == bootstrap_difference(first, second)
+    forward, backward = bootstrap_difference(first, second), bootstrap_difference(second, first)
+    assert forward is not None
+    assert backward is not None
+    assert forward.points == -backward.points
+    assert forward.p_value == pytest.approx(backward.p_value, abs=0.02)
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 20))
+def test_no_difference_is_never_significant(images: int) -> None:
+    same = hits(3, images, 0.5, images)
+    found = bootstrap_difference(same, same, resamples=500)
+    assert found is not None
+    assert found.p_value > 0.3
+
+
+def test_one_seed_has_no_interval() -> None:
+    assert bootstrap_difference(hits(1, 9, 0.5, 0), hits(3, 9, 0.5, 1)) is None
+
+
+def test_other_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="not of the same images"):
+        bootstrap_difference(hits(2, 9, 0.5, 0), hits(2, 8, 0.5, 1))
+    with pytest.raises(ValueError, match="not of the same images"):
+        mcnemar(hits(1, 9, 0.5, 0)[0], hits(1, 8, 0.5, 1)[0])
+
+
+# Demsar, JMLR 2006, table 6: accuracies of four variants of C4.5 on 14 data sets, and their average ranks.
+DEMSAR = {
+    "C4.5": [0.763, 0.599, 0.954, 0.628, 0.882, 0.936, 0.661, 0.583, 0.775, 1.000, 0.940, 0.619, 0.972, 0.957],
+    "C4.5+m": [0.768, 0.591, 0.971, 0.661, 0.888, 0.931, 0.668, 0.583, 0.838, 1.000, 0.962, 0.666, 0.981, 0.978],
+    "C4.5+cf": [0.771, 0.590, 0.968, 0.654, 0.886, 0.916, 0.609, 0.563, 0.866, 1.000, 0.965, 0.614, 0.975, 0.946],
+    "C4.5+m+cf": [0.798, 0.569, 0.967, 0.657, 0.898, 0.931, 0.685, 0.625, 0.875, 1.000, 0.962, 0.669, 0.973, 0.970],
+}
+
+
+def test_ranks_and_critical_difference_of_demsars_example() -> None:
+    assert mean_ranks(DEMSAR) == pytest.approx(
+        {"C4.5": 3.143, "C4.5+m": 2.000, "C4.5+cf": 2.893, "C4.5+m+cf": 1.964}, abs=1e-3
+    )
+    assert critical_difference(4, 14, 0.95) == pytest.approx(1.25, abs=0.005)  # q = 2.569
+    assert critical_difference(4, 14, 0.90) == pytest.approx(1.12, abs=0.005)  # q = 2.291
+    # His chi2 of 9.28 with 3 degrees of freedom is not corrected for ties: three pairs and one four among 14 rows.
+    corrected = 9.2786 / (1 - (3 * (2**3 - 2) + (4**3 - 4)) / (14 * 4 * (4**2 - 1)))
+    assert friedman(DEMSAR) == pytest.approx(float(chi2.sf(corrected, 3)), abs=1e-4)
+
+
+def test_too_little_to_rank() -> None:
+    assert friedman({"a": [1.0, 2.0], "b": [2.0, 3.0]}) is None
+    with pytest.raises(ValueError, match="cannot be compared"):
+        critical_difference(1, 3)
+    with pytest.raises(ValueError, match="different numbers of tracks"):
+        mean_ranks({"a": [1.0], "b": [1.0, 2.0]})
