@@ -61,6 +61,7 @@ class Repository:
         content = metrics_file(key, track, method, seed, level) | changes
         _put(layout.metrics(track, key), json.dumps(content).encode())
         if content["status"] == "ok":
+            _per_image(layout.per_image(track, key), content["gt_known"]["val"])
             _curve(layout.curves(track, key), content["threshold"]["oracle"], content["gt_known"]["oracle"])
             if self.gallery:
                 _strip(layout.thumbnails(track, key), self.gallery, key)
@@ -108,6 +109,14 @@ def _curve(path: Path, best: float, top: float) -> None:
     columns = ("box_acc_iou30", "box_acc_iou50", "box_acc_iou70", "multi_box_acc_iou50", "val_box_acc_iou50")
     frame = pd.DataFrame({"threshold": threshold, **dict.fromkeys(columns, accuracy)})
     _put(path, frame.to_csv(index=False).encode())
+
+
+def _per_image(path: Path, hits: float | None) -> None:
+    """400 images, the first ``hits`` percent of which are localized."""
+    overlap = np.where(np.arange(400) < 4 * (hits or 0), 0.75, 0.25)
+    frame = pd.DataFrame({"id": [f"image {k}" for k in range(400)], "iou_val": overlap})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_parquet(path, index=False)
 
 
 def _strip(path: Path, images: int, key: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wsolbench.report.outputs import ImageKind, picture_path, summary_path, table_path, write_all
+from wsolbench.report.paired import paired_section
 from wsolbench.report.results import TrackResults, missing_metrics, read_track
 from wsolbench.report.summary import TrackPage, summary_csv, summary_markdown
 from wsolbench.report.tables import csv_table, markdown_table
@@ -26,7 +27,7 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
     Args:
         settings: name the runs.
         track: key of ``tracks``.
-        root: the repository, below which ``results/metrics``, ``curves`` and ``thumbnails`` are read.
+        root: the repository, below which ``results/metrics``, ``per_image``, ``curves`` and ``thumbnails`` are read.
 
     Returns:
         The files that were written: ``results/tables/<track>.csv`` and ``.md``, ``results/plots/<track>/methods`` and
@@ -40,7 +41,7 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
     pictures = _pictures(settings, results, root)
     files = {
         table_path(root, track, "csv"): csv_table(results).encode(),
-        table_path(root, track, "md"): markdown_table(results).encode(),
+        table_path(root, track, "md"): markdown_table(results, paired_section(results, root)).encode(),
         **{picture_path(root, track, name): content for name, content in pictures.items()},
     }
     write_all(files)

@@ -42,19 +42,25 @@ def csv_table(results: TrackResults) -> str:
     return table_frame(results).to_csv(index=False, lineterminator="\n")
 
 
-def markdown_table(results: TrackResults) -> str:
-    """Return the track's page: a table per protocol, differences, skipped runs, and what the columns mean."""
+def markdown_table(results: TrackResults, paired: str = "") -> str:
+    """Return the track's page: a table per protocol, differences, skipped runs, and what the columns mean.
+
+    Args:
+        results: of the track.
+        paired: section on tests between methods.
+    """
     sections = [
         f"# {escaped(results.track)}\n\n{track_facts(results)}",
         "## Threshold fixed in advance or chosen on `val`\n\n" + score_table(results, WITHOUT_ORACLE),
         "## Threshold chosen on the test split itself (oracle)\n\n"
         "Upper bounds: no user of a method could choose these thresholds.\n\n" + score_table(results, ORACLE),
         differences_table(results),
+        paired,
         skipped_list(results),
         _meanings(results),
     ]
     if not results.measured:
-        sections[1:4] = []
+        sections[1:5] = []
     return "\n".join(section for section in sections if section)
 
 

@@ -1,0 +1,74 @@
+"""Tests between methods in a track's page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+
+from tests.report.conftest import Repository
+from wsolbench.errors import DataError
+from wsolbench.layout import Layout
+from wsolbench.report.build import write_report
+from wsolbench.report.paired import paired_section, read_hits
+from wsolbench.report.results import read_track
+
+
+def section(repository: Repository) -> str:
+    return paired_section(read_track(repository.settings, "toy", repository.root), repository.root)
+
+
+def test_every_pair_is_tested_and_what_is_significant_is_bold(full: Repository) -> None:
+    found = section(full)
+    (line,) = [line for line in found.splitlines() if line.startswith("| Alpha - Beta")]
+    assert "| **-7.5** |" in line  # (45 + 46 + 47) / 3 - (52.5 + 53.5 + 54.5) / 3
+    assert line.count("< 0.001") >= 3
+    assert "Ceiling" not in found  # a bound is no method
+    write_report(full.settings, "toy", full.root)
+    assert found in (full.root / "results" / "tables" / "toy.md").read_text()
+
+
+def test_equal_methods_are_not_bold(repository: Callable[..., Repository]) -> None:
+    toy = repository(methods=["alpha", "beta"])
+    for seed in toy.seeds:
+        for method in toy.methods:
+            toy.write(method, seed, 50.0 + seed)
+    found = section(toy)
+    assert "| +0.0 |" in found
+    assert "**+0.0**" not in found
+
+
+def test_methods_of_different_recipes_are_not_compared(repository: Callable[..., Repository]) -> None:
+    toy = repository(methods=["alpha", "beta"])
+    for seed in toy.seeds:
+        toy.write("alpha", seed, 50.0)
+        toy.write("beta", seed, 60.0, recipe="searched")
+    assert section(toy) == ""
+
+
+def test_one_seed_is_not_tested(repository: Callable[..., Repository]) -> None:
+    toy = repository(methods=["alpha", "beta"], seeds=[0])
+    for method in toy.methods:
+        toy.write(method, 0, 50.0)
+    assert "no test is made" in section(toy)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1"])
+def test_a_damaged_file_is_named(full: Repository, content: bytes) -> None:
+    path = Layout(full.root).per_image("toy", "toy-beta-1")
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"toy-beta-1\.parquet is damaged.*wsolbench evaluate toy-beta-1"):
+        section(full)
+    path.unlink()
+    with pytest.raises(DataError, match=r"toy-beta-1\.parquet is missing"):
+        section(full)
+
+
+def test_other_images_are_named(full: Repository) -> None:
+    path = Layout(full.root).per_image("toy", "toy-alpha-2")
+    frame = pd.read_parquet(path)
+    frame.iloc[::-1].to_parquet(path)
+    results = read_track(full.settings, "toy", full.root)
+    with pytest.raises(DataError, match=r"toy-alpha-2\.parquet is of other images than toy-alpha-0"):
+        read_hits(results, results.rows[0], full.root)
