@@ -73,6 +73,8 @@ def new_method(
 
     path = write_method(name, read_settings(), Path())
     typer.echo(f"{path} is written, and {name}: {{}} stands under methods in params.yaml. Next:")
+    if name not in read_settings().run.methods:
+        typer.echo(f"  add {name} to run.methods in params.yaml")
     typer.echo(f"  python -m pytest tests/conformance -k {name}   # passes now; keep it so\n  make benchmark")
 
 

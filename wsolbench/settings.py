@@ -159,9 +159,9 @@ class RunSettings(StrictModel):
     methods: list[str]
     baselines: list[str] = []
     seeds: list[Annotated[int, Field(ge=0)]]
-    cells: list[str] = []
+    cells: dict[str, Cell] = {}
 
-    @field_validator("methods", "cells", mode="before")
+    @field_validator("methods", mode="before")
     @classmethod
     def _keys_of_a_mapping(cls, value: Any) -> Any:
         return list(value) if isinstance(value, Mapping) else value  # `*all_methods`, as DVC reads it
@@ -255,8 +255,10 @@ class Settings(StrictModel):
     def _cells_fit(self) -> Settings:
         for key, cell in self.cells.items():
             self._check_cell(key, cell)
-        for key in self.run.cells:
+        for key, cell in self.run.cells.items():
             check_known("run.cells", key, self.cells)
+            if cell != self.cells[key]:  # DVC reads this one, and everything else the other
+                raise ValueError(f"run.cells: '{key}' is not what stands under cells; write an alias of that")
             if self.cells[key].track not in self.run.tracks:
                 raise ValueError(
                     f"run.cells: '{key}' is on track '{self.cells[key].track}', which is not in run.tracks; add the "

@@ -40,16 +40,20 @@ class Repository:
             methods={},
             datasets={},
             tracks=dict.fromkeys(self.tracks, TRACK),
-            cells={name: Cell(track="toy", method="alpha", title="less") for name in self.cells},
+            cells=self._cells,
             run=RunSettings(
                 tracks=self.tracks,
                 methods=self.methods,
                 baselines=self.baselines,
                 seeds=self.seeds,
-                cells=self.cells,
+                cells=self._cells,
             ),
             evaluate=EvaluateSettings(gallery=self.gallery),
         )
+
+    @property
+    def _cells(self) -> dict[str, Cell]:
+        return {name: Cell(track="toy", method="alpha", title="less") for name in self.cells}
 
     def metrics(self, method: str, seed: int = 0, track: str = "toy") -> Path:
         return Layout(self.root).metrics(track, f"{track}-{method}-{seed}")

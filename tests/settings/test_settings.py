@@ -71,7 +71,7 @@ def with_cells(cells: str = CELLS, run: str = "  cells: *all_cells\n") -> str:
 
 def test_a_cell_is_its_methods_run_with_changes_of_its_own(tmp_path: Path) -> None:
     settings = settings_from(tmp_path, with_cells())
-    assert settings.run.cells == ["low-0", "low-4"]
+    assert list(settings.run.cells) == ["low-0", "low-4"]
     run = settings.resolve("small-low-4")
     assert (run.key, run.track_name, run.method, run.seed) == ("small-low-4", "small", "adl", 4)
     assert run.on_track.args == {"gamma": 0.1, "drop_rate": 0.5}
@@ -91,8 +91,8 @@ def test_a_cell_changes_nothing_for_its_method_and_may_say_whose_choice_it_is(tm
 
 
 def test_no_cells_is_an_empty_mapping(tmp_path: Path) -> None:
-    assert settings_from(tmp_path, with_cells("\ncells: &all_cells {}\n")).run.cells == []
-    assert settings_from(tmp_path, with_cells(run="  cells: {}\n")).run.cells == []
+    assert settings_from(tmp_path, with_cells("\ncells: &all_cells {}\n")).run.cells == {}
+    assert settings_from(tmp_path, with_cells(run="  cells: {}\n")).run.cells == {}
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,20 @@ def test_no_cells_is_an_empty_mapping(tmp_path: Path) -> None:
 def test_a_wrong_cell_is_named(tmp_path: Path, old: str, new: str, expected: str) -> None:
     with pytest.raises(SettingsError) as caught:
         settings_from(tmp_path, with_cells(CELLS.replace(old, new)))
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        ("  cells: {low-0: {track: small, method: cam, title: low only}}\n", "'low-0' is not what stands under cells"),
+        ("  cells: {lov-0: *low}\n", "run.cells: unknown name 'lov-0'; did you mean 'low-0'?"),
+        ("  cells: [low-0]\n", "run.cells: Input should be a valid dictionary"),
+    ],
+)
+def test_what_runs_is_what_stands_under_cells(tmp_path: Path, run: str, expected: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings_from(tmp_path, with_cells(run=run))
     assert expected in str(caught.value)
 
 
