@@ -71,9 +71,9 @@ def new_method(
     """Write methods/NAME.py, a commented method that works, and its line in params.yaml."""
     from wsolbench.scaffold import new_method as write_method  # noqa: PLC0415
 
-    path = write_method(name, read_settings(), Path())
-    typer.echo(f"{path} is written, and {name}: {{}} stands under methods in params.yaml. Next:")
-    if name not in read_settings().run.methods:
+    written = write_method(name, read_settings(), Path())
+    typer.echo(f"{written.path} is written, and {name}: {{}} stands under methods in params.yaml. Next:")
+    if not written.runs:
         typer.echo(f"  add {name} to run.methods in params.yaml")
     typer.echo(f"  python -m pytest tests/conformance -k {name}   # passes now; keep it so\n  make benchmark")
 

@@ -6,6 +6,7 @@ import datetime as dt
 import keyword
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -19,13 +20,26 @@ from wsolbench.errors import SettingsError
 from wsolbench.schema import PARAMS_FILE
 from wsolbench.settings import Settings
 
-__all__ = ["new_method"]
+__all__ = ["NewMethod", "new_method"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TEMPLATE = "templates/method.py.template"
 
 
-def new_method(name: str, settings: Settings, root: Path) -> Path:
+@dataclass(frozen=True)
+class NewMethod:
+    """What was written.
+
+    Attributes:
+        path: file of the method.
+        runs: whether ``run.methods`` holds it, as it does where it is an alias of ``methods``.
+    """
+
+    path: Path
+    runs: bool
+
+
+def new_method(name: str, settings: Settings, root: Path) -> NewMethod:
     """Write ``methods/<name>.py``, a commented method that works, and ``<name>: {}`` under ``methods`` in params.yaml.
 
     Comments and layout of ``params.yaml`` stay as they are. Nothing is written unless both files can be.
@@ -34,9 +48,6 @@ def new_method(name: str, settings: Settings, root: Path) -> Path:
         name: of the method; its key, and the stem of its file.
         settings: of the repository.
         root: the repository.
-
-    Returns:
-        The new file of the method.
 
     Raises:
         SettingsError: the name is not that of a Python module in snake_case or is taken, or ``params.yaml`` is not
@@ -52,13 +63,13 @@ def new_method(name: str, settings: Settings, root: Path) -> Path:
     changed = _with_method(params.read_text(encoding="utf-8"), name)
     _write(path, source)
     _write(params, changed)
-    return path
+    return NewMethod(path, name in YAML(typ="safe", pure=True).load(changed).get("run", {}).get("methods", ()))
 
 
 def _check_name(name: str, settings: Settings, path: Path) -> None:
     if not _NAME.fullmatch(name) or keyword.iskeyword(name) or name.endswith("_"):
         raise SettingsError(
-            f"'{name}' cannot name a method; use small letters, digits and single words, as in my_method"
+            f"'{name}' cannot name a method; use small letters, digits and underscores, as in my_method"
         )
     taken = {
         "a method": {*registry.names("method"), *settings.methods},

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 from ruamel.yaml import YAML
+from typer.testing import CliRunner
 
 from tests.conformance.building import CLASSES, batch, small_backbone
+from wsolbench.cli import app
 from wsolbench.errors import SettingsError
 from wsolbench.method import OptimRecipe
 from wsolbench.scaffold import new_method
@@ -170,6 +172,18 @@ def test_the_committed_params_stay_valid(small_repository):
     assert changed["methods"].pop("mine") == {}
     assert changed == YAML(typ="safe").load(Path("params.yaml")) | {"run": changed["run"]}
     assert list(changed["run"]["methods"]) == [*read_settings(Path("params.yaml")).run.methods]
+
+
+@pytest.mark.parametrize(("chosen", "runs"), [("*all_methods", True), ("[cam]", False)])
+def test_the_command_says_where_the_new_method_would_not_run(small_repository, monkeypatch, chosen, runs):
+    params = small_repository / "params.yaml"
+    text = params.read_text()
+    assert "  methods: *all_methods" in text
+    params.write_text(text.replace("  methods: *all_methods", f"  methods: {chosen}"))
+    monkeypatch.chdir(small_repository)
+    done = CliRunner().invoke(app, ["new", "method", "mine"])
+    assert done.exit_code == 0
+    assert ("add mine to run.methods" in done.output) is not runs
 
 
 @pytest.fixture
