@@ -114,6 +114,10 @@ def train(
         ),
     ] = None,
     more_options: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+    launcher: Annotated[
+        Literal["none", "pytorch", "slurm"],
+        typer.Option(help="What started this process as one of several: pytorch is torchrun, slurm is srun."),
+    ] = "none",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved run and stop.")] = False,
 ) -> None:
     """Train a RUN and store its checkpoint and localization maps in results/runs/RUN."""
@@ -130,7 +134,7 @@ def train(
         return
     from wsolbench.engine.trainer import train as run_train  # noqa: PLC0415 - imports torch, after the settings hold
 
-    run_train(resolved, settings.model_copy(update={"runtime": runtime}), Layout())
+    run_train(resolved, settings.model_copy(update={"runtime": runtime}), Layout(), launcher)
 
 
 @app.command()

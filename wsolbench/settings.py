@@ -64,6 +64,7 @@ class Track(StrictModel):
         amp: ``off`` (float32), ``bf16`` or ``fp16`` (CUDA only) autocast.
         channels_last: NHWC memory format.
         clip_grad_norm: largest norm of the gradient of all parameters together; longer ones are shortened to it.
+        sync_bn: on several devices, take the statistics of batch normalisation over all of them; on one, nothing.
         ema: decay per iteration of an exponential moving average of weights and statistics, which then makes the maps.
     """
 
@@ -88,6 +89,7 @@ class Track(StrictModel):
     amp: Literal["off", "bf16", "fp16"] = "off"
     channels_last: bool = True
     clip_grad_norm: Annotated[float, Field(gt=0)] | None = None
+    sync_bn: bool = False
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     @model_validator(mode="after")

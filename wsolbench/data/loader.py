@@ -6,10 +6,11 @@ the same order, and the number of workers changes nothing.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,11 +21,13 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from wsolbench.data.images import load_resized, read_image, resize
 from wsolbench.data.seeding import generator, image_key
 from wsolbench.dataset import Split
+from wsolbench.errors import SettingsError
 
 __all__ = [
     "Batch",
     "EpochOrder",
     "Pictures",
+    "RankBatches",
     "SizedDataset",
     "TrainingSet",
     "augment",
@@ -109,6 +112,38 @@ class EpochOrder(Sampler[tuple[int, int]]):
         return self._size
 
 
+class RankBatches(Sampler[list[tuple[int, int]]]):
+    """One process's share of every batch: each ``processes``-th image from the ``rank``-th on.
+
+    Args:
+        sampler: the order of images, the same in all processes.
+        batch_size: images of a batch, over all processes.
+        rank: number of this process, from 0.
+        processes: how many there are.
+
+    Raises:
+        SettingsError: the last batch of an epoch is too small to be shared.
+    """
+
+    def __init__(self, sampler: EpochOrder, batch_size: int, rank: int, processes: int) -> None:
+        self.sampler, self.batch_size = sampler, batch_size
+        self._rank, self._processes = rank, processes
+        last = len(sampler) % batch_size or batch_size
+        if last < processes:
+            raise SettingsError(
+                f"tracks.*.batch: of {len(sampler)} images in batches of {batch_size}, {last} remain for {processes} "
+                "processes; choose another batch or fewer processes"
+            )
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        places = list(self.sampler)
+        for start in range(0, len(places), self.batch_size):
+            yield places[start : start + self.batch_size][self._rank :: self._processes]
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.sampler) / self.batch_size)
+
+
 class TrainingSet(SizedDataset):
     """Augmented training images: random crop and horizontal flip of the resized picture.
 
@@ -134,19 +169,19 @@ class TrainingSet(SizedDataset):
         return picture, torch.tensor(self._labels[position]), torch.tensor(position)
 
 
-def training_loader(dataset: SizedDataset, batch: int, seed: int, *, workers: int, pin: bool) -> DataLoader[Batch]:
+def training_loader(
+    dataset: SizedDataset, batch: int, seed: int, *, workers: int, pin: bool, rank: int = 0, processes: int = 1
+) -> DataLoader[Batch]:
     """Return the loader of a training: uint8 images ``(B, 3, crop, crop)``, targets ``(B, ...)``, positions ``(B,)``.
 
-    The last batch of an epoch may be smaller; no image is left out.
+    The last batch of an epoch may be smaller; no image is left out. Several processes share each batch, see
+    :class:`RankBatches`.
     """
-    return DataLoader(
-        dataset,
-        batch_size=batch,
-        sampler=EpochOrder(len(dataset), seed),
-        num_workers=workers,
-        pin_memory=pin,
-        persistent_workers=workers > 0,
-    )
+    order = EpochOrder(len(dataset), seed)
+    share: dict[str, Any] = {"sampler": order, "batch_size": batch}
+    if processes > 1:
+        share = {"batch_sampler": RankBatches(order, batch, rank, processes)}
+    return DataLoader(dataset, num_workers=workers, pin_memory=pin, persistent_workers=workers > 0, **share)
 
 
 def evaluation_batches(split: Split, image_root: Path, side: int, batch: int, *, threads: int) -> Iterator[Batch]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from wsolbench.data.seeding import torch_seed
+from wsolbench.engine.processes import batch_means
 from wsolbench.method import Method
 
 __all__ = ["TrainingModel"]
@@ -39,6 +42,15 @@ class TrainingModel(BaseModel):  # type: ignore[misc]
         self.losses: dict[str, Tensor] = {}
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self._format)
+        self._call: Callable[..., dict[str, Tensor]] = self.forward
+        self._shared = False
+
+    def distribute(self) -> None:
+        """From now on, average gradients over the processes that share every batch."""
+        # Buffers are not broadcast: statistics are each process's own unless the recipe has them synchronised.
+        wrapped = DistributedDataParallel(self, broadcast_buffers=False, find_unused_parameters=True)
+        # Not the module itself, which would make this one its own child.
+        self._shared, self._call = True, wrapped.__call__
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """Do one optimiser step on ``(images uint8, labels, positions)``.
@@ -47,9 +59,14 @@ class TrainingModel(BaseModel):  # type: ignore[misc]
             Nothing to log: reading a loss would wait for the device. Hooks read :attr:`losses` when they need it.
         """
         torch.manual_seed(torch_seed("iteration", self.seed, self.iteration))
-        losses = self.forward(*data[:2], wrapper=optim_wrapper)
-        optim_wrapper.update_params(torch.stack(list(losses.values())).sum())
+        losses = self._call(*data[:2], wrapper=optim_wrapper)
+        total = torch.stack(list(losses.values())).sum()
         self.losses = {name: loss.detach() for name, loss in losses.items()}
+        if self._shared:
+            means, factor = batch_means(list(losses.values()), len(data[1]))
+            total = total * factor.to(total.dtype)
+            self.losses = dict(zip(losses, means, strict=True))
+        optim_wrapper.update_params(total)
         self.iteration += 1
         return {}
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dist import get_dist_info
+from numpy.typing import NDArray
 
 from wsolbench.data.loader import evaluation_batches
 from wsolbench.dataset import Split
+from wsolbench.engine.processes import gathered
 from wsolbench.errors import DataError
 from wsolbench.method import Method
 from wsolbench.scoremaps import StoredMaps
@@ -24,14 +29,37 @@ def predict_split(
     """Store the true label's raw map and the five best classes of every image of a split.
 
     Images are resized straight to ``(crop, crop)``; the network runs in evaluation mode and float32 whatever the
-    training's precision, so that maps do not inherit rounding of the optimiser's making.
+    training's precision, so that maps do not inherit rounding of the optimiser's making. Several processes share the
+    images, each of which is seen by one of them.
 
     Returns:
-        Maps in index order; for an empty split (a data set without ``val``), arrays of length 0.
+        Maps in index order, at process 0 (elsewhere those of the process's own images); for an empty split (a data
+        set without ``val``), arrays of length 0.
 
     Raises:
         DataError: a map is not finite; the image is named.
     """
+    rank, processes = get_dist_info()
+    own = replace(split, items=split.items[rank::processes])
+    parts = gathered(_predict(method, own, image_root, crop, batch, device, threads))
+    return parts[0] if len(parts) == 1 else _interleaved([part for part in parts if len(part.ids)] or parts[:1])
+
+
+def _interleaved(parts: list[StoredMaps]) -> StoredMaps:
+    """Put back in order what ``items[rank::processes]`` took apart."""
+    joined = StoredMaps(*(np.concatenate(arrays) for arrays in zip(*map(_fields, parts), strict=True)))
+    places = [rank + step * len(parts) for rank, part in enumerate(parts) for step in range(len(part.ids))]
+    order = np.argsort(places)
+    return StoredMaps(*(array[order] for array in _fields(joined)))
+
+
+def _fields(stored: StoredMaps) -> list[NDArray[Any]]:
+    return [getattr(stored, field.name) for field in fields(stored)]
+
+
+def _predict(
+    method: Method, split: Split, image_root: Path, crop: int, batch: int, device: torch.device, threads: int
+) -> StoredMaps:
     method.eval()
     maps, logits = [], []
     with torch.set_grad_enabled(method.needs_grad):

@@ -37,12 +37,14 @@ class ProgressMeter(Hook):  # type: ignore[misc]
         if runner.iter:
             loader = runner.train_dataloader
             epochs, batches = divmod(runner.iter, len(loader))
-            seen = epochs * len(loader.dataset) + batches * loader.batch_size
+            seen = epochs * len(loader.dataset) + batches * loader.batch_sampler.batch_size
             self._meter.advance(seen, f"resumed after iteration {runner.iter}")
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Count the batch."""
-        self._pending += len(data_batch[1])
+        loader = runner.train_dataloader
+        full, before = loader.batch_sampler.batch_size, runner.iter % len(loader)
+        self._pending += min(full, len(loader.dataset) - before * full)
         if (runner.iter + 1) % self._every and runner.iter + 1 < runner.max_iters:
             return
         terms = ", ".join(f"{name} {float(value):.3f}" for name, value in runner.model.losses.items())

@@ -16,6 +16,7 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor
 
 from wsolbench.engine.history import History
+from wsolbench.engine.processes import agreed
 from wsolbench.engine.state import StateKeeper
 from wsolbench.errors import WsolbenchError
 
@@ -99,13 +100,15 @@ class SaveState(Hook):  # type: ignore[misc]
         self._keeper, self._history, self._parts, self._stop = keeper, history, parts, stop
         self._seconds, self._name = minutes * 60, name
         self._saved = time.monotonic()
+        self._asked: int | None = None  # by a signal to any of the processes
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Save within an epoch, if it is time or if a stop is asked for."""
         done = runner.iter + 1
+        self._asked = agreed(self._stop.number)
         if done % len(runner.train_dataloader) == 0:
             return  # the end of the epoch has its own state
-        if self._stop.number is not None or time.monotonic() - self._saved >= self._seconds:
+        if self._asked is not None or time.monotonic() - self._saved >= self._seconds:
             self._history.checked_means(runner)
             self._save(runner, done)
 
@@ -114,24 +117,25 @@ class SaveState(Hook):  # type: ignore[misc]
         self._save(runner, runner.iter)
 
     def _save(self, runner: Any, done: int) -> None:
-        self._keeper.save(
-            done,
-            {
-                "iteration": done,
-                "method": runner.model.method.state_dict(),
-                "optimiser": runner.optim_wrapper.state_dict(),
-                "schedules": [schedule.state_dict() for schedule in runner.param_schedulers],
-                "history": self._history.state_dict(),
-                "parts": {name: part.state_dict() for name, part in self._parts.items()},
-            },
-        )
+        if runner.rank == 0:
+            self._keeper.save(
+                done,
+                {
+                    "iteration": done,
+                    "method": runner.model.method.state_dict(),
+                    "optimiser": runner.optim_wrapper.state_dict(),
+                    "schedules": [schedule.state_dict() for schedule in runner.param_schedulers],
+                    "history": self._history.state_dict(),
+                    "parts": {name: part.state_dict() for name, part in self._parts.items()},
+                },
+            )
         self._saved = time.monotonic()
-        if self._stop.number is not None:
-            what = signal.Signals(self._stop.number).name
+        if self._asked is not None:
+            what = signal.Signals(self._asked).name
             raise InterruptedTrainingError(
                 f"{self._name}: stopped by {what} after iteration {done} of {runner.max_iters}; its state is saved, "
                 "and the same command goes on from there",
-                self._stop.number,
+                self._asked,
             )
 
 
@@ -149,7 +153,8 @@ def restore(runner: Any, history: History, parts: Mapping[str, Stateful], state:
     for name, part in parts.items():
         part.load_state_dict(state["parts"][name])
     runner.model.iteration = done
-    runner.train_dataloader.sampler.skip(done % per_epoch * runner.train_dataloader.batch_size)
+    batches = runner.train_dataloader.batch_sampler
+    batches.sampler.skip(done % per_epoch * batches.batch_size)
     runner.train_loop._iter, runner.train_loop._epoch = done, done // per_epoch  # noqa: SLF001 - it has no setter
 
 

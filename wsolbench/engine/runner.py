@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.dist import is_distributed
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
@@ -69,6 +70,8 @@ class TrainingRunner(Runner):  # type: ignore[misc]
             train_cfg={"by_epoch": True, "max_epochs": epochs},
             optim_wrapper=wrapper,
             param_scheduler=schedules,
+            # The group of processes is there already; this tells mmengine to use it.
+            launcher="pytorch" if is_distributed() else "none",
             default_hooks={"timer": None, "logger": None, "checkpoint": None},
             custom_hooks=hooks,
             env_cfg={"mp_cfg": {"mp_start_method": "fork"}},
@@ -88,6 +91,8 @@ class TrainingRunner(Runner):  # type: ignore[misc]
         """Move the model to the device of the settings instead of the one mmengine would pick."""
         del model_wrapper_cfg
         model.to(self._device)
+        if self.distributed:
+            model.distribute()
         return model
 
     def load_or_resume(self) -> None:

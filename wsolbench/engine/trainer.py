@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import torch
+from mmengine.dist import get_dist_info
+from mmengine.hooks import Hook
 from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
@@ -34,6 +36,7 @@ from wsolbench.engine.history import History, TrainingError
 from wsolbench.engine.model import TrainingModel
 from wsolbench.engine.optim import optim_wrapper, schedulers
 from wsolbench.engine.prediction import predict_split
+from wsolbench.engine.processes import Launcher, joined, synchronised_statistics
 from wsolbench.engine.progress import ProgressMeter
 from wsolbench.engine.provenance import device_name, write_provenance
 from wsolbench.engine.resume import SaveState, restore, stop_requests
@@ -64,31 +67,41 @@ class _Inputs:
     weights_file: Path | None
 
 
-def train(run: Run, settings: Settings, layout: Layout) -> None:
+def train(run: Run, settings: Settings, layout: Layout, launcher: Launcher = "none") -> None:
     """Train a run, predict its maps and put its files in place, all at once.
 
     Writes ``checkpoint.safetensors``, ``maps.npz``, ``history.csv`` and ``run.yaml`` to the run's directory (only
     ``skipped.json`` where the method declares the pair unsupported), the log, and the provenance. Until the last
-    moment everything lies in a scratch directory, so that a killed training leaves no half-written result.
+    moment everything lies in a scratch directory, so that a killed training leaves no half-written result. Of several
+    processes that a launcher started, the first one writes.
 
     Raises:
-        SettingsError: wrong arguments of the method, backbone or data set.
+        SettingsError: wrong arguments of the method, backbone or data set, or of the launcher.
         DataError: the data set is not prepared, or changed since.
         TrainingError: the loss is not finite, or another process trains the same run.
         InterruptedTrainingError: SIGINT or SIGTERM came while training; calling it again goes on.
     """
+    method_class = registry.load("method", run.method)
+    dataset_class = registry.load("dataset", run.track.dataset)
+    reason = method_class.unsupported(run.track.backbone, dataset_class.traits)
+    with joined(launcher, settings.runtime) as (rank, _):
+        if rank == 0:
+            _train_and_write(run, settings, layout, reason)
+        elif reason is None:
+            _log.setLevel(logging.WARNING)  # the first process says it all
+            _train_into(layout.work(run.key) / "out", run, settings, layout)
+
+
+def _train_and_write(run: Run, settings: Settings, layout: Layout, reason: str | None) -> None:
     with exclusive(layout.work(run.key)) as work, log_file(layout.log(run.key)):
         out = work / "out"
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir()
-        method_class = registry.load("method", run.method)
-        dataset_class = registry.load("dataset", run.track.dataset)
-        reason = method_class.unsupported(run.track.backbone, dataset_class.traits)
         if reason is None:
             _train_into(out, run, settings, layout)
         else:
             record = {**run.as_dict(), "reason": reason}
-            record["method"] |= method_class.describe()
+            record["method"] |= registry.load("method", run.method).describe()
             (out / "skipped.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
             _log.info("%s: skipped: %s", run.key, reason)
         _move_into_place(out, layout.run(run.key))
@@ -156,6 +169,9 @@ def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None
         )
         for name in EVALUATED
     }
+    rank, processes = get_dist_info()
+    if rank:
+        return
     write_maps(out / MAPS_FILE, stored)
     (out / "history.csv").write_text(history.as_csv(), encoding="utf-8")
     tensors = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
@@ -163,7 +179,7 @@ def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None
     _write_run(out / "run.yaml", run, method, inputs)
     seconds = {"loading": loaded - start, "training": trained - loaded, "prediction": time.monotonic() - trained}
     identity = {"key": run.key, "seed": run.seed, "params_digest": _params_digest(run), "amp": run.track.amp}
-    identity |= {"index_digest": inputs.split.digest, "weights": inputs.weights}
+    identity |= {"index_digest": inputs.split.digest, "weights": inputs.weights, "processes": processes}
     write_provenance(layout.provenance(run.key), identity, device, seconds)
     _log.info("%s: done; %s", run.key, ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items()))
 
@@ -210,7 +226,13 @@ def fit(
         InterruptedTrainingError: SIGINT or SIGTERM came; the state is saved.
     """
     track, history = run.track, History()
-    loader = training_loader(data, track.batch, run.seed, workers=runtime.workers, pin=device.type == "cuda")
+    rank, processes = get_dist_info()
+    pin = device.type == "cuda"
+    loader = training_loader(
+        data, track.batch, run.seed, workers=runtime.workers, pin=pin, rank=rank, processes=processes
+    )
+    if track.sync_bn:
+        synchronised_statistics(method, device)
     model = TrainingModel(method, run.seed, track.epochs * len(loader), channels_last=track.channels_last).to(device)
     average = None if track.ema is None else MovingAverage(method, track.ema)
     keeper = StateKeeper(work / "state", _digest(method, runtime, device, defining))
@@ -219,6 +241,7 @@ def fit(
         _log.info("%s: goes on after iteration %d", run.key, state["iteration"])
     parts = {} if average is None else {"average": average}
     progress = ProgressMeter(run.key, track.epochs * len(data))
+    shown: list[Hook] = [] if rank else [progress, Curves(history)]
     with stop_requests() as stop, compiled(method.backbone, runtime.compile):
         saving = SaveState(keeper, history, parts, stop, runtime.save_minutes, run.key)
         runner = TrainingRunner(
@@ -226,7 +249,7 @@ def fit(
             loader,
             optim_wrapper(method, track, device),
             schedulers(track, len(loader)),
-            [history, *parts.values(), progress, Curves(history), saving],
+            [history, *parts.values(), *shown, saving],
             epochs=track.epochs,
             device=device,
             work_dir=work / "mmengine",
@@ -276,7 +299,7 @@ def explained(run: Run, device: torch.device) -> Iterator[None]:
 
 def _digest(method: Method, runtime: RuntimeSettings, device: torch.device, defining: Mapping[str, Any]) -> str:
     chosen = runtime.model_dump(include={"threads", "deterministic", "tf32", "compile"})
-    machine = {"device": str(device), "name": device_name(device), **chosen}
+    machine = {"device": str(device), "name": device_name(device), "processes": get_dist_info()[1], **chosen}
     return run_digest({**defining, **machine}, Path(inspect.getfile(type(method))))
 
 

@@ -1,0 +1,69 @@
+"""A process of a training, started by torchrun or alone: trains, and keeps the gradients of every step."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import get_dist_info
+from mmengine.optim import OptimWrapper
+from safetensors.torch import save_file
+from torch import nn
+
+from wsolbench.engine import trainer
+from wsolbench.layers import drop_layer, spatial_drop
+from wsolbench.layout import Layout
+from wsolbench.settings import Settings
+
+
+class FrozenStatistics(trainer.TrainingModel):
+    """Batch normalisation with the statistics that it began with."""
+
+    def train(self, mode: bool = True) -> FrozenStatistics:
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+
+def main(settings_file: str, root: str, key: str, launcher: str) -> None:
+    kept: dict[str, torch.Tensor] = {}
+    tosses: list[torch.Tensor] = []
+    steps = itertools.count()
+    step, toss = OptimWrapper.step, drop_layer.coin
+
+    def kept_step(self: OptimWrapper, **arguments: Any) -> None:
+        number = next(steps)
+        gradients = [p.grad for group in self.param_groups for p in group["params"]]
+        kept.update({f"{number}.{place}": gradient.contiguous().clone() for place, gradient in enumerate(gradients)})
+        step(self, **arguments)
+
+    def kept_toss(probability: float, device: torch.device) -> torch.Tensor:
+        tosses.append(toss(probability, device))
+        return tosses[-1]
+
+    OptimWrapper.step = kept_step
+    spatial_drop.coin = kept_toss
+    trainer.TrainingModel = FrozenStatistics
+    rank: list[int] = []
+    predict = trainer.predict_split
+
+    def noted(*arguments: Any, **named: Any) -> Any:
+        rank.append(get_dist_info()[0])
+        return predict(*arguments, **named)
+
+    trainer.predict_split = noted
+    settings = Settings.model_validate_json(Path(settings_file).read_text())
+    trainer.train(settings.resolve(key), settings, Layout(Path(root)), launcher)
+    if tosses:
+        kept["tosses"] = torch.stack(tosses)
+    save_file(kept, Path(root) / f"kept-{rank[0]}.safetensors")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(*sys.argv[1:])

@@ -1,0 +1,140 @@
+"""Two processes that share every batch do what one does alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tests.engine.conftest import TRACK
+from tests.engine.test_trainer import ADL, CAM, with_runtime, with_track
+from wsolbench.data.index import read_split
+from wsolbench.data.loader import EpochOrder, RankBatches
+from wsolbench.engine.processes import joined
+from wsolbench.errors import SettingsError
+from wsolbench.layout import Layout
+from wsolbench.scoremaps import read_maps
+from wsolbench.settings import RuntimeSettings, Settings
+
+SCRIPT = Path(__file__).with_name("one_of_two.py")
+# float32 sums in another order, along ten steps; a wrong weight of the odd batches would be off by a tenth and more
+TOLERANCE = {"rtol": 1e-3, "atol": 1e-5}
+
+
+def test_shares_of_a_batch_are_the_batch() -> None:
+    order = EpochOrder(22, seed=3)
+    shares = [list(RankBatches(order, 5, rank, 2)) for rank in (0, 1)]
+    whole = list(order)
+    assert [len(share) for share in shares[0]] == [3, 3, 3, 3, 1]
+    assert [len(share) for share in shares[1]] == [2, 2, 2, 2, 1]
+    for number, (first, second) in enumerate(zip(*shares, strict=True)):
+        assert sorted(first + second) == sorted(whole[5 * number : 5 * number + 5])
+    assert len(RankBatches(order, 5, 0, 2)) == 5
+
+
+def test_a_last_batch_too_small_to_share_is_an_error_that_says_so() -> None:
+    with pytest.raises(SettingsError, match="of 22 images in batches of 7, 1 remain for 2 processes"):
+        RankBatches(EpochOrder(22, seed=0), 7, 0, 2)
+
+
+def test_a_process_that_no_launcher_started_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    with (
+        pytest.raises(SettingsError, match="was not started by it"),
+        joined("pytorch", RuntimeSettings(device="cpu")),
+    ):
+        pass
+
+
+def started(layout: Layout, settings: Settings, key: str, processes: int) -> subprocess.Popen[str]:
+    file = layout.root / "settings.json"
+    file.write_text(settings.model_dump_json())
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    launcher = "pytorch" if processes > 1 else "none"
+    return subprocess.Popen(
+        [sys.executable, *(torchrun if processes > 1 else []), SCRIPT, file, layout.root, key, launcher],
+        env=os.environ | {"PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def trained(layout: Layout, settings: Settings, key: str, processes: int) -> dict[str, Tensor]:
+    """Train and return what the first process kept."""
+    process = started(layout, settings, key, processes)
+    output = process.communicate(timeout=180)[0]
+    assert process.returncode == 0, output
+    return load_file(layout.root / "kept-0.safetensors")
+
+
+def beside(layout: Layout, tmp_path: Path) -> Layout:
+    other = Layout(tmp_path / "other")
+    other.root.mkdir()
+    (other.root / "data").symlink_to(layout.root / "data")
+    return other
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_gradients_weights_and_maps_of_one(
+    layout: Layout, tiny_settings: Settings, tmp_path: Path
+) -> None:
+    settings = with_track(tiny_settings, batch=5)  # shares of 3 and 2, and of 1 and 1 at the end of an epoch
+    other = beside(layout, tmp_path)
+    alone = trained(layout, settings, CAM, 1)
+    shared = trained(other, settings, CAM, 2)
+    assert alone.keys() == shared.keys()
+    assert max(int(name.split(".")[0]) for name in alone) == 9  # two epochs of five steps
+    for name, gradient in alone.items():
+        torch.testing.assert_close(shared[name], gradient, **TOLERANCE, msg=lambda text, name=name: f"{name}: {text}")
+    second = load_file(other.root / "kept-1.safetensors")
+    assert all(torch.equal(second[name], gradient) for name, gradient in shared.items())
+    weights = [load_file(place.run(CAM) / "checkpoint.safetensors") for place in (layout, other)]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, **TOLERANCE)
+    losses = [place.run(CAM).joinpath("history.csv").read_text().splitlines() for place in (layout, other)]
+    for one, two in zip(*(rows[1:] for rows in losses), strict=True):
+        assert [float(value) for value in two.split(",")] == pytest.approx([float(v) for v in one.split(",")], rel=1e-4)
+    for name in ("val", "test"):
+        maps = [read_maps(place.run(CAM) / "maps.npz", name) for place in (layout, other)]
+        expected = [item.id for item in read_split(layout.prepared(TRACK), name).items]
+        assert maps[1].ids.tolist() == expected  # every image once, in order
+        torch.testing.assert_close(torch.from_numpy(maps[1].maps), torch.from_numpy(maps[0].maps), rtol=1e-2, atol=1e-3)
+    assert json.loads(other.provenance(CAM).read_text())["processes"] == 2
+
+
+@pytest.mark.slow
+def test_processes_toss_the_same_coins(layout: Layout, tiny_settings: Settings) -> None:
+    tosses = trained(layout, with_track(tiny_settings, batch=5), ADL, 2)["tosses"]
+    assert torch.equal(load_file(layout.root / "kept-1.safetensors")["tosses"], tosses)
+    assert 0 < tosses.sum() < len(tosses)
+
+
+@pytest.mark.slow
+def test_stopped_while_two_train_it_goes_on_with_the_same_bytes(
+    layout: Layout, tiny_settings: Settings, tmp_path: Path
+) -> None:
+    settings = with_runtime(with_track(tiny_settings, batch=5, epochs=20, lr=1e-4), save_minutes=1e-9)
+    other = beside(layout, tmp_path)
+    trained(other, settings, CAM, 2)
+    process = started(layout, settings, CAM, 2)
+    deadline = time.monotonic() + 120
+    while not list((layout.work(CAM) / "state").rglob("*.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)  # torchrun hands it to both
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode != 0
+    assert "its state is saved" in output
+    trained(layout, settings, CAM, 2)
+    for name in ("checkpoint.safetensors", "maps.npz", "history.csv"):
+        assert (layout.run(CAM) / name).read_bytes() == (other.run(CAM) / name).read_bytes()

@@ -1,0 +1,115 @@
+"""One training on several devices: who takes part, and what they tell one another.
+
+Every process computes its share of the same batch, so that a run on N devices has the recipe's batch, learning rate and
+order of images; nothing is scaled. All processes seed torch alike, so that draws for a whole batch, such as a coin that
+decides whether it is erased, are the same everywhere (as long as no draw for single images comes before them in the
+last, unevenly shared batch of an epoch).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, TypeVar
+
+import torch
+from mmengine.dist import get_dist_info, init_dist
+from torch import Tensor, distributed, nn
+
+from wsolbench.errors import SettingsError
+from wsolbench.settings import RuntimeSettings
+
+__all__ = ["Launcher", "agreed", "batch_means", "gathered", "joined", "synchronised_statistics"]
+
+Launcher = Literal["none", "pytorch", "slurm"]
+T = TypeVar("T")
+
+
+@contextmanager
+def joined(launcher: Launcher, runtime: RuntimeSettings) -> Iterator[tuple[int, int]]:
+    """Take part in a group of processes while the context is open: NCCL on CUDA devices, gloo on CPUs.
+
+    Args:
+        launcher: what started the processes, as mmengine has it: ``pytorch`` is torchrun; ``none`` is one process.
+        runtime: on which device.
+
+    Yields:
+        This process's number from 0, and how many there are.
+
+    Raises:
+        SettingsError: the launcher did not start this process, or cannot work without CUDA.
+    """
+    if launcher == "none":
+        yield 0, 1
+        return
+    try:
+        if runtime.device != "cpu" and torch.cuda.is_available():
+            init_dist(launcher, backend="nccl")
+        elif launcher == "pytorch":
+            distributed.init_process_group("gloo")  # mmengine's own would set a CUDA device
+        else:
+            raise SettingsError(f"--launcher {launcher} needs CUDA devices; on CPUs use torchrun and 'pytorch'")
+    except (KeyError, ValueError) as error:
+        raise SettingsError(f"--launcher {launcher}: this process was not started by it ({error})") from error
+    yield get_dist_info()
+    distributed.destroy_process_group()  # not after an error, when it would wait for the others
+
+
+def batch_means(losses: Sequence[Tensor], images: int) -> tuple[Tensor, Tensor]:
+    """Return mean losses over all processes' shares of a batch, and the factor that makes gradients theirs.
+
+    Averaging gradients over processes counts every process alike; multiplied by ``images * processes / all images``,
+    the sum of losses counts every image alike.
+
+    Args:
+        losses: scalar means over this process's share.
+        images: size of the share.
+
+    Returns:
+        ``(L,)`` float64 means, detached; a scalar float64 factor.
+    """
+    share = torch.stack([loss.detach().double() for loss in losses])
+    total = torch.cat([share * images, share.new_full((1,), images)])
+    distributed.all_reduce(total)
+    return total[:-1] / total[-1], images * distributed.get_world_size() / total[-1]
+
+
+def agreed(number: int | None) -> int | None:
+    """Return the largest number that any process has, the same for all; None if none has one."""
+    if get_dist_info()[1] == 1:
+        return number
+    largest = torch.tensor(number or 0)
+    distributed.all_reduce(largest, distributed.ReduceOp.MAX, group=_cpu_group())
+    return int(largest) or None
+
+
+def gathered(item: T) -> list[T]:
+    """Return the items of all processes in their order, at process 0; elsewhere only one's own."""
+    rank, count = get_dist_info()
+    if count == 1:
+        return [item]
+    items: list[T] | None = [item] * count if rank == 0 else None
+    distributed.gather_object(item, items, group=_cpu_group())
+    return [item] if items is None else items
+
+
+def synchronised_statistics(method: nn.Module, device: torch.device) -> None:
+    """Let batch normalisation take its statistics over all processes' shares; for one process there is nothing to do.
+
+    Raises:
+        SettingsError: several processes on CPUs, for which torch has no such layer.
+    """
+    if get_dist_info()[1] == 1:
+        return
+    if device.type != "cuda":
+        raise SettingsError("tracks.*.sync_bn: torch has it for CUDA devices only; set it to false")
+    from timm.layers.norm_act import convert_sync_batchnorm  # noqa: PLC0415 - slow; it knows fused activations
+
+    convert_sync_batchnorm(method)  # type: ignore[no-untyped-call]
+
+
+@functools.cache
+def _cpu_group() -> Any:
+    """What is told on the CPU makes no process wait for its device."""
+    return distributed.new_group(backend="gloo")
