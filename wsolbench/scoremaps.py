@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from wsolbench.errors import DataError
 
-__all__ = ["MAPS_FILE", "StoredMaps", "read_maps", "upsample_and_normalise", "write_maps"]
+__all__ = ["MAPS_FILE", "StoredBoxes", "StoredMaps", "read_maps", "upsample_and_normalise", "write_maps"]
 
 MAPS_FILE = "maps.npz"
 _FIELDS = ("ids", "labels", "maps", "top5", "top5_logits")
@@ -41,6 +41,26 @@ class StoredMaps:
     maps: NDArray[np.float32]
     top5: NDArray[np.int64]
     top5_logits: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class StoredBoxes:
+    """One box per image of a split, in index order, from something that has no maps and no classes.
+
+    Attributes:
+        ids: ``(N,)`` str image ids.
+        labels: ``(N,)`` int64 true class.
+        boxes: ``(N, 4)`` float64 half-open ``x0, y0, x1, y1`` in pixels of the stored image.
+    """
+
+    ids: NDArray[np.str_]
+    labels: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+
+    @property
+    def top5(self) -> NDArray[np.int64]:
+        """No guesses at the class, ``(N, 0)``."""
+        return np.zeros((len(self.ids), 0), np.int64)
 
 
 def write_maps(path: Path, splits: Mapping[str, StoredMaps]) -> None:

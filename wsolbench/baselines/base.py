@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from wsolbench.dataset import Split
-from wsolbench.scoremaps import StoredMaps
+from wsolbench.scoremaps import StoredBoxes, StoredMaps
 from wsolbench.settings import Run, RuntimeSettings
 
 __all__ = ["Baseline", "BaselineInputs"]
@@ -52,5 +52,5 @@ class Baseline(ABC):
     reference: ClassVar[str]
 
     @abstractmethod
-    def maps(self, inputs: BaselineInputs) -> Mapping[str, StoredMaps]:
-        """Return maps of ``val`` (of those images that may choose the threshold) and of all of ``test``."""
+    def predictions(self, inputs: BaselineInputs) -> Mapping[str, StoredMaps | StoredBoxes]:
+        """Return maps or boxes of ``val`` (of those images that may choose the threshold) and of all of ``test``."""

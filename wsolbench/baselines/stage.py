@@ -44,7 +44,7 @@ def run_baseline(settings: Settings, key: str, layout: Layout, jobs: int | None)
             runtime=settings.runtime,
             work=work,
         )
-        stored = component().maps(inputs)
+        stored = component().predictions(inputs)
         used = {name: _of_maps(split, set(stored[name].ids.tolist())) for name, split in splits.items()}
         record = _record(run, component, weights)
         evaluation = evaluate_maps(record, stored, used, image_root, settings.evaluate, None, jobs)

@@ -14,7 +14,7 @@ import numpy as np
 
 __all__ = ["Purpose", "generator", "image_key", "torch_seed"]
 
-Purpose = Literal["order", "augmentation", "initialisation", "iteration", "batch_transform", "bound"]
+Purpose = Literal["order", "augmentation", "initialisation", "iteration", "batch_transform", "bound", "baseline"]
 _PURPOSES: dict[Purpose, int] = {
     "order": 0,
     "augmentation": 1,
@@ -22,6 +22,7 @@ _PURPOSES: dict[Purpose, int] = {
     "iteration": 3,
     "batch_transform": 4,
     "bound": 5,
+    "baseline": 6,
 }
 
 

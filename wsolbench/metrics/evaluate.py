@@ -31,7 +31,7 @@ from wsolbench.metrics.choe2020 import threshold_grid
 from wsolbench.metrics.pxap import curve
 from wsolbench.metrics.scoring import SplitScores, Thresholds, score_split
 from wsolbench.metrics.strip import draw_strip
-from wsolbench.scoremaps import MAPS_FILE, StoredMaps, read_maps
+from wsolbench.scoremaps import MAPS_FILE, StoredBoxes, StoredMaps, read_maps
 from wsolbench.settings import EvaluateSettings, Settings
 
 __all__ = ["Evaluation", "evaluate_key", "evaluate_maps", "write_evaluation"]
@@ -97,18 +97,18 @@ def evaluate_key(settings: Settings, key: str, layout: Layout, jobs: int | None)
 
 def evaluate_maps(
     record: Mapping[str, Any],
-    stored: Mapping[str, StoredMaps],
+    stored: Mapping[str, StoredMaps | StoredBoxes],
     splits: Mapping[str, Split],
     image_root: Path,
     settings: EvaluateSettings,
     published: float | None,
     jobs: int | None,
 ) -> Evaluation:
-    """Compute all results of a run from its maps.
+    """Compute all results of a run from its maps or boxes.
 
     Args:
         record: contents of ``run.yaml``.
-        stored: maps of ``val`` and ``test``, in the order of ``splits``.
+        stored: maps of ``val`` and ``test``, in the order of ``splits``; or boxes, whose threshold is null.
         splits: the same splits with truth; ``val`` may be empty, and what needs it is then null.
         image_root: folder that image and mask paths are relative to.
         settings: thresholds and gallery.
@@ -151,7 +151,7 @@ def write_evaluation(evaluation: Evaluation, layout: Layout, track: str, key: st
 
 
 def _numbers(
-    stored: Mapping[str, StoredMaps],
+    stored: Mapping[str, StoredMaps | StoredBoxes],
     test: SplitScores,
     val: SplitScores | None,
     thresholds: Thresholds,
@@ -161,6 +161,7 @@ def _numbers(
     at = {name: localization(test.single[:, place], classes) for name, place in places.items()}
     names = ("fixed", "val", "oracle", "published")
     oracle = at["oracle"].gt_known
+    has_maps = isinstance(stored["test"], StoredMaps)
     multi = _on_grid(test.multi, thresholds)
     chosen = None
     if val is not None:
@@ -172,12 +173,12 @@ def _numbers(
             "top1": None if classes is None else float(classes[0].mean() * 100),
             "top5": None if classes is None else float(classes[1].mean() * 100),
         },
-        "threshold": {n: float(thresholds.all[places[n]]) if n in places else None for n in names},
+        "threshold": {n: float(thresholds.all[places[n]]) if n in places and has_maps else None for n in names},
         "gt_known": {n: at[n].gt_known if n in at else None for n in names},
         "top1_loc": {n: at[n].top1 if n in at else None for n in names},
         "top5_loc": {n: at[n].top5 if n in at else None for n in names},
         "max_box_acc": oracle,
-        "regret": oracle - at["val"].gt_known if "val" in at else None,
+        "regret": oracle - at["val"].gt_known if "val" in at and has_maps else None,
         "max_box_acc_v2": max_box_acc_v2(multi),
         "max_box_acc_v2_val": max_box_acc_v2(multi, chosen) if chosen else _nothing(),
         "px_ap": None if test.pixels is None else curve(*test.pixels).px_ap,
@@ -188,7 +189,7 @@ def _nothing() -> dict[str, None]:
     return dict.fromkeys((*(f"iou{iou}" for iou in IOUS), "mean"))
 
 
-def _per_image(stored: StoredMaps, test: SplitScores, places: Mapping[str, int]) -> pd.DataFrame:
+def _per_image(stored: StoredMaps | StoredBoxes, test: SplitScores, places: Mapping[str, int]) -> pd.DataFrame:
     classes = classified(stored.top5, stored.labels)
     columns: dict[str, Any] = {
         "id": stored.ids,

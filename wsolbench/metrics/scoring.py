@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from wsolbench.data.masks import read_mask
 from wsolbench.dataset import Item, Split, Truth
 from wsolbench.errors import DataError
-from wsolbench.metrics.choe2020 import SIDE, best_ious, candidates, scaled_boxes
+from wsolbench.metrics.choe2020 import SIDE, best_ious, box_ious, candidates, scaled_boxes
 from wsolbench.metrics.pxap import code_masks, histograms
 from wsolbench.progress import track
-from wsolbench.scoremaps import StoredMaps, upsample_and_normalise
+from wsolbench.scoremaps import StoredBoxes, StoredMaps, upsample_and_normalise
 
 __all__ = ["SplitScores", "Thresholds", "score_split"]
 
@@ -72,12 +72,17 @@ class _ImageScores:
 
 
 def score_split(
-    stored: StoredMaps, split: Split, image_root: Path, thresholds: Thresholds, box_at: int, jobs: int
+    stored: StoredMaps | StoredBoxes,
+    split: Split,
+    image_root: Path,
+    thresholds: Thresholds,
+    box_at: int,
+    jobs: int,
 ) -> SplitScores:
-    """Score every map of a split against its truth.
+    """Score every map, or box, of a split against its truth.
 
     Args:
-        stored: maps, one per image of ``split``, in its order.
+        stored: maps or boxes, one per image of ``split``, in its order. A box is the same at every threshold.
         split: with truth; if all its images have masks, pixels are counted too.
         image_root: folder that mask paths are relative to.
         thresholds: where to cut.
@@ -87,6 +92,8 @@ def score_split(
     Raises:
         DataError: a map cannot be scored; the image is named.
     """
+    if isinstance(stored, StoredBoxes):
+        return _score_boxes(stored, split, len(thresholds.all))
     tasks = [(raw, item, split.truth(item.id)) for raw, item in zip(stored.maps, split.items, strict=True)]
     masked = all(truth.mask is not None for _, _, truth in tasks)
     parallel = Parallel(n_jobs=jobs if len(tasks) >= _PARALLEL_FROM else 1, return_as="generator")
@@ -108,15 +115,29 @@ def _score(
         found = candidates(score_map, thresholds.all)
     except DataError as error:
         raise DataError(f"image '{item.id}': {error}") from None
-    if len(truth.boxes) == 0:
-        raise DataError(f"image '{item.id}' has a mask but no box, which box metrics need; give the data set one")
-    single, multi = best_ious(found, scaled_boxes(truth.boxes, item.width, item.height))
+    single, multi = best_ious(found, _true_boxes(item, truth))
     pixels = None
     if mask_root is not None and truth.mask is not None:
         ignored = read_mask(mask_root / truth.ignore) if truth.ignore else None
         coded = code_masks([read_mask(mask_root / truth.mask)], ignored)
         pixels = histograms(score_map, coded, thresholds.grid)
     return _ImageScores(single, multi, found.single[found.level[box_at]], pixels)
+
+
+def _score_boxes(stored: StoredBoxes, split: Split, thresholds: int) -> SplitScores:
+    overlaps, boxes = [], []
+    for box, item in zip(stored.boxes, split.items, strict=True):
+        predicted = np.minimum(scaled_boxes(box[None], item.width, item.height), SIDE - 1)
+        overlaps.append(box_ious(predicted, _true_boxes(item, split.truth(item.id))).max())
+        boxes.append(predicted[0])
+    everywhere = np.broadcast_to(np.array(overlaps)[:, None], (len(overlaps), thresholds))
+    return SplitScores(everywhere, everywhere, np.stack(boxes), None)
+
+
+def _true_boxes(item: Item, truth: Truth) -> NDArray[np.int64]:
+    if len(truth.boxes) == 0:
+        raise DataError(f"image '{item.id}' has a mask but no box, which box metrics need; give the data set one")
+    return scaled_boxes(truth.boxes, item.width, item.height)
 
 
 def _summed(

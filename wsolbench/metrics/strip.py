@@ -17,7 +17,7 @@ from wsolbench.data.images import read_image, resize
 from wsolbench.dataset import Item, Split
 from wsolbench.metrics.choe2020 import SIDE
 from wsolbench.palette import PREDICTED_RGB, TRUE_RGB
-from wsolbench.scoremaps import StoredMaps, upsample_and_normalise
+from wsolbench.scoremaps import StoredBoxes, StoredMaps, upsample_and_normalise
 
 __all__ = ["TILE", "chosen_images", "draw_strip"]
 
@@ -31,7 +31,7 @@ _LINE = 2  # pixels
 @dataclass(frozen=True)
 class _Tile:
     item: Item
-    raw: NDArray[np.float32]
+    raw: NDArray[np.float32] | None
     predicted: NDArray[np.int64]
     true: NDArray[np.float64]
 
@@ -42,11 +42,13 @@ def chosen_images(items: Sequence[Item], count: int) -> list[int]:
     return order[:count]
 
 
-def draw_strip(stored: StoredMaps, split: Split, boxes: NDArray[np.int64], image_root: Path, count: int) -> bytes:
+def draw_strip(
+    stored: StoredMaps | StoredBoxes, split: Split, boxes: NDArray[np.int64], image_root: Path, count: int
+) -> bytes:
     """Draw the strip of a run as PNG; equal input gives equal bytes.
 
     Args:
-        stored: maps of ``split``, in its order.
+        stored: maps of ``split``, in its order; boxes are drawn on the photograph alone.
         split: with truth.
         boxes: ``(N, 4)`` predicted boxes on the 224x224 grid.
         image_root: folder of the photographs.
@@ -58,7 +60,8 @@ def draw_strip(stored: StoredMaps, split: Split, boxes: NDArray[np.int64], image
     tiles = []
     for k in chosen_images(split.items, count):
         item = split.items[k]
-        tiles.append(_draw(_Tile(item, stored.maps[k], boxes[k], split.truth(item.id).boxes), image_root))
+        raw = stored.maps[k] if isinstance(stored, StoredMaps) else None
+        tiles.append(_draw(_Tile(item, raw, boxes[k], split.truth(item.id).boxes), image_root))
     strip = np.concatenate(tiles or [np.zeros((TILE, TILE, 3), np.uint8)], axis=1)
     stream = io.BytesIO()
     Image.fromarray(strip).save(stream, "PNG", optimize=True)
@@ -66,10 +69,12 @@ def draw_strip(stored: StoredMaps, split: Split, boxes: NDArray[np.int64], image
 
 
 def _draw(tile: _Tile, image_root: Path) -> NDArray[np.uint8]:
-    photograph = resize(read_image(image_root / tile.item.path, tile.item), (TILE, TILE))
-    heat = (upsample_and_normalise(tile.raw, TILE, TILE) * 255).astype(np.uint8)
-    coloured = cv2.applyColorMap(heat, cv2.COLORMAP_VIRIDIS)[..., ::-1]
-    picture = Image.fromarray((photograph * (1 - _BLEND) + coloured * _BLEND).astype(np.uint8))
+    shown = resize(read_image(image_root / tile.item.path, tile.item), (TILE, TILE))
+    if tile.raw is not None:
+        heat = (upsample_and_normalise(tile.raw, TILE, TILE) * 255).astype(np.uint8)
+        coloured = cv2.applyColorMap(heat, cv2.COLORMAP_VIRIDIS)[..., ::-1]
+        shown = (shown * (1 - _BLEND) + coloured * _BLEND).astype(np.uint8)
+    picture = Image.fromarray(shown)
     canvas = ImageDraw.Draw(picture)
     size = np.array([tile.item.width, tile.item.height] * 2)
     for box in tile.true:

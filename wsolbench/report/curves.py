@@ -55,13 +55,14 @@ def curve_figure(results: TrackResults, curves: Curves) -> Figure:
 
     The line is the mean over seeds, the band one sample standard deviation (none for a single seed); the other rows
     stand in grey behind it. The dotted line is the fixed threshold; each seed's val and oracle thresholds are marked on
-    its own curve.
+    its own curve. Rows of boxes, which have no threshold, are left out.
     """
-    rows = [row for _, block in blocks_of(results.measured) for row in block]
+    drawn = (row for _, block in blocks_of(results.measured) for row in block)
+    rows = [row for row in drawn if row.runs[0].threshold.fixed is not None]  # a box has no threshold
     lines = {row: _joined(row, curves) for row in rows}
     means = {row: line.groupby("threshold")["box_acc_iou50"].mean() for row, line in lines.items()}
-    across = min(_PANELS_ACROSS, len(rows))
-    down = -(-len(rows) // across)
+    across = max(min(_PANELS_ACROSS, len(rows)), 1)
+    down = max(-(-len(rows) // across), 1)
     figure = Figure(figsize=(PAGE_WIDTH, 1.75 * down + 1.1))
     axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
     for axis, row in zip(axes.flat, rows, strict=False):
