@@ -162,7 +162,7 @@ def _track(settings: Settings, name: str, root: Path) -> Iterator[Finding]:
         folder = Path(settings.weights.root) if settings.weights.root else None
         pinned = pinned_weights(track.backbone, track.weights)
         local = find_weights(pinned, folder)
-        return f"{track.weights}, checked: {local}" if local else f"{track.weights}: not at hand; from {pinned.url}"
+        return f"{track.weights}, checked: {local}" if local else f"{track.weights}: will be fetched from {pinned.url}"
 
     yield _checked(f"track {name}, data set {track.dataset}", data)
     yield _checked(f"track {name}, backbone", backbone)

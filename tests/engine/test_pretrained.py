@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
@@ -14,9 +15,10 @@ import torch
 from torchvision.models import mobilenet_v2
 
 from wsolbench.backbones.weights import PINNED, PinnedWeights
+from wsolbench.data import pretrained
 from wsolbench.data.pretrained import RECORD_FILE, place_weights, read_placed
 from wsolbench.engine.trainer import build_backbone, build_method
-from wsolbench.errors import SettingsError, WeightsError
+from wsolbench.errors import DataError, SettingsError, WeightsError
 from wsolbench.settings import Run, Settings
 
 BACKBONE, NAME = "mobilenet_v2", "tiny"
@@ -52,6 +54,30 @@ def run_of(tiny_settings: Settings) -> Callable[..., Run]:
         return Settings.model_validate(data).resolve(f"tiny-{method}-0")
 
     return run
+
+
+def test_a_file_that_is_not_at_hand_is_fetched_from_its_address(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = dataclasses.replace(PINNED[BACKBONE][NAME], url="https://example.org/tiny.pth")
+    monkeypatch.setitem(PINNED[BACKBONE], NAME, entry)
+    placed = tmp_path / "placed"
+
+    def fetched(url: str, target: Path, *, size: int | None, sha256: str | None) -> None:
+        assert (url, sha256) == (entry.url, entry.sha256)
+        target.write_bytes((root / "tiny.pth").read_bytes())
+
+    monkeypatch.setattr(pretrained, "fetch", fetched)
+    place_weights(BACKBONE, NAME, None, placed)
+    assert read_placed(placed, BACKBONE, NAME)[1] == placed / "tiny.pth"
+
+    def unreachable(*args: object, **kwargs: object) -> None:
+        raise DataError("tiny.pth could not be fetched: no connection")
+
+    monkeypatch.setattr(pretrained, "fetch", unreachable)
+    with pytest.raises(WeightsError, match=r"no connection\nWithout a network, put tiny\.pth into a directory"):
+        place_weights(BACKBONE, NAME, None, placed)
+    assert read_placed(placed, BACKBONE, NAME)[1] == placed / "tiny.pth"  # what was there is still there
 
 
 def test_the_whole_digest_is_recorded_where_only_its_beginning_is_published(placed: Path) -> None:

@@ -165,7 +165,7 @@ def find_weights(pinned: PinnedWeights, root: Path | None) -> Path | None:
         root: ``weights.root`` of ``params.yaml``.
 
     Returns:
-        Path of a file whose size and sha256 are the pinned ones; None if it is in neither directory but has an address.
+        Path of a file whose size and sha256 are the pinned ones; None if it is in neither directory but can be fetched.
 
     Raises:
         WeightsError: it is in neither directory and has no address, or the first file found is not the pinned one.

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from wsolbench.backbones.weights import PINNED, WEIGHTS_VARIABLE, PinnedWeights, check_weights, find_weights
-from wsolbench.errors import SettingsError, WeightsError, nearest
+from wsolbench.data.download import fetch
+from wsolbench.errors import DataError, SettingsError, WeightsError, nearest
 
 __all__ = ["RECORD_FILE", "pinned_weights", "place_weights", "placed_arguments", "read_placed"]
 
@@ -31,6 +32,8 @@ def pinned_weights(backbone: str, name: str) -> PinnedWeights:
 def place_weights(backbone: str, name: str | None, root: Path | None, directory: Path) -> None:
     """Put the pinned weight file of a backbone into ``directory``, checked, beside a record of what it is.
 
+    A local copy is preferred; without one the file is fetched from its official address.
+
     Args:
         backbone: stem of the backbone's file.
         name: key in its table of weights; None writes a record that says so, and no file.
@@ -38,21 +41,21 @@ def place_weights(backbone: str, name: str | None, root: Path | None, directory:
         directory: output of the stage; replaced as a whole.
 
     Raises:
-        WeightsError: the file is missing or is not the pinned one.
+        WeightsError: the file is missing and cannot be fetched, or is not the pinned one.
     """
     temporary = directory.with_name(directory.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    pinned = None if name is None else pinned_weights(backbone, name)
+    temporary.mkdir(parents=True, exist_ok=True)
+    for left in temporary.iterdir():
+        if pinned is None or left.name != f"{pinned.file}.part":  # an interrupted download is gone on with
+            left.unlink()
     record: dict[str, Any] = {"backbone": backbone, "weights": None}
-    if name is not None:
-        pinned = pinned_weights(backbone, name)
+    if pinned is not None:
         local = find_weights(pinned, root)
         if local is None:
-            raise WeightsError(
-                f"{pinned.file} (weights '{name}' of {backbone}) is not at hand. Fetch it from {pinned.url}, put it "
-                f"into a directory and name that in the variable {WEIGHTS_VARIABLE} or in weights.root of params.yaml"
-            )
-        shutil.copyfile(local, temporary / pinned.file)
+            _fetch(pinned, temporary / pinned.file)
+        else:
+            shutil.copyfile(local, temporary / pinned.file)
         found = check_weights(temporary / pinned.file, pinned)
         record["weights"] = asdict(pinned) | {"sha256": found, "pinned_sha256": pinned.sha256}
     (temporary / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -98,3 +101,13 @@ def _recorded_digest(path: Path) -> str:
         return str(json.loads(path.read_text(encoding="utf-8"))["weights"]["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         raise WeightsError(f"{path} is missing or damaged; run `dvc repro -f weights@{path.parent.name}`") from None
+
+
+def _fetch(pinned: PinnedWeights, target: Path) -> None:
+    try:
+        fetch(pinned.url, target, size=pinned.bytes, sha256=pinned.sha256 or None)
+    except DataError as error:
+        raise WeightsError(
+            f"{error}\nWithout a network, put {pinned.file} into a directory and name that in the variable "
+            f"{WEIGHTS_VARIABLE} or in weights.root of params.yaml."
+        ) from None

@@ -1,0 +1,133 @@
+"""Fetch a file, resuming after a break, and take it only if it is the right one. Imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import requests
+
+from wsolbench.errors import DataError
+from wsolbench.progress import meter
+
+__all__ = ["fetch"]
+
+_CHUNK = 2**16  # bytes; at most as much is lost when a connection breaks
+_MEBIBYTE = 2**20
+_TIMEOUT = (10, 60)  # seconds to connect, and between two pieces
+_ATTEMPTS = 4
+_PAUSE = 1.0  # seconds, doubled with every attempt
+
+
+class _Incomplete(Exception):  # noqa: N818 - a state, not an error that anybody sees
+    """The connection ended before the file did."""
+
+
+def fetch(
+    urls: str | Sequence[str],
+    target: Path,
+    *,
+    size: int | None = None,
+    sha256: str | None = None,
+    md5: str | None = None,
+) -> None:
+    """Download a file to ``target``, which appears only when it is whole and verified.
+
+    What was received is kept beside it as ``<name>.part``; a later call goes on from there where the server allows it.
+
+    Args:
+        urls: address, or several of the same file, tried in order.
+        target: where to put it; a file that is there and has the right digest is left alone.
+        size: bytes.
+        sha256: hex digest, or its first digits.
+        md5: hex digest.
+
+    Raises:
+        DataError: no address gave the file, or what it gave has another size or digest; both values are named.
+    """
+    if target.is_file() and (size or sha256 or md5):
+        if _problem(target, size, sha256, md5) is None:
+            return
+        target.unlink()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    problems = []
+    for url in [urls] if isinstance(urls, str) else urls:
+        try:
+            _receive(url, part, target.name)
+        except (requests.RequestException, _Incomplete, OSError) as error:
+            problems.append(f"{url}: {_reason(error)}")
+            continue
+        problem = _problem(part, size, sha256, md5)
+        if problem is None:
+            part.replace(target)
+            return
+        part.unlink()
+        problems.append(f"{url}: {problem}")
+    listed = "\n".join(f"  {problem}" for problem in problems)
+    raise DataError(f"{target.name} could not be fetched:\n{listed}")
+
+
+def _receive(url: str, part: Path, name: str) -> None:
+    for attempt in range(_ATTEMPTS):
+        try:
+            _receive_once(url, part, name)
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, _Incomplete):
+            if attempt == _ATTEMPTS - 1:
+                raise
+            time.sleep(_PAUSE * 2**attempt)
+        else:
+            return
+
+
+def _receive_once(url: str, part: Path, name: str) -> None:
+    have = part.stat().st_size if part.is_file() else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+        if response.status_code == requests.codes.requested_range_not_satisfiable:
+            return  # everything is there; the digest decides
+        response.raise_for_status()
+        resumed = response.status_code == requests.codes.partial_content
+        start = have if resumed else 0
+        length = response.headers.get("Content-Length")
+        total = None if length is None else start + int(length)
+        _write(response.iter_content(_CHUNK), part, start, total, name)
+    found = part.stat().st_size
+    if total is not None and found < total:
+        raise _Incomplete(f"the connection ended after {found} of {total} bytes")
+
+
+def _write(pieces: Iterator[bytes], part: Path, start: int, total: int | None, name: str) -> None:
+    with part.open("r+b" if start else "wb") as stream, meter(name, (total or 0) // _MEBIBYTE, "MiB") as progress:
+        stream.seek(start)
+        stream.truncate()
+        progress.advance(start // _MEBIBYTE)
+        done = start
+        for piece in pieces:
+            stream.write(piece)
+            before, done = done, done + len(piece)
+            progress.advance(done // _MEBIBYTE - before // _MEBIBYTE)
+
+
+def _problem(path: Path, size: int | None, sha256: str | None, md5: str | None) -> str | None:
+    """Return what is wrong with a file, with what was found and what was expected, or None."""
+    found = path.stat().st_size
+    if size is not None and found != size:
+        return f"has {found} bytes, expected are {size}"
+    for name, wanted in (("sha256", sha256), ("md5", md5)):
+        if wanted:
+            with path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, name).hexdigest()
+            if not digest.startswith(wanted.lower()):
+                return f"{name} is {digest}, expected is {wanted}"
+    return None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"the server answers {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return str(error)
