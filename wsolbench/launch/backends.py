@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import signal
 from collections.abc import Iterator, Mapping
@@ -104,6 +105,7 @@ class SlurmBackend:
 
     def __init__(self, folder: Path, limit: int | None, runtime: RuntimeSettings, options: Mapping[str, str]) -> None:
         self._limit = limit
+        logging.getLogger("submitit").propagate = False  # it prints its warnings itself
         given: dict[str, object] = {
             "cpus_per_task": runtime.threads + runtime.workers,
             "gpus_per_node": 0 if runtime.device == "cpu" else 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from wsolbench.launch.worker import StageRunner
 __all__ = ["Outcome", "Pool"]
 
 _POLL_S = 0.2
+_STOP_S = 90.0  # after which jobs that were told to stop are no longer waited for
 _TAIL_LINES = 3
 
 
@@ -64,12 +66,15 @@ class Pool:
 
     def run(self, units: Sequence[Unit]) -> None:
         """Run units; SIGINT, SIGTERM and SIGHUP stop those that run and leave out the rest."""
-        waiting = list(units)
+        waiting, given_up = list(units), math.inf
         with _stop_requests() as stop, _shown() as progress:
             task = progress.add_task("launch", total=len(units), note="")
             while waiting or self._running:
+                if self._outcome.stopped and time.monotonic() > given_up:
+                    progress.console.print(f"{len(self._running)} jobs did not say that they have stopped")
+                    break
                 if stop and not self._outcome.stopped:
-                    self._outcome.stopped = True
+                    self._outcome.stopped, given_up = True, time.monotonic() + _STOP_S
                     progress.console.print("stopping: runs save their state and end")
                     waiting = []
                     for entry in self._running:
