@@ -30,7 +30,7 @@ class FrozenStatistics(trainer.TrainingModel):
         return self
 
 
-def main(settings_file: str, root: str, key: str, launcher: str) -> None:
+def main(settings_file: str, root: str, key: str, launcher: str, statistics: str) -> None:
     kept: dict[str, torch.Tensor] = {}
     tosses: list[torch.Tensor] = []
     steps = itertools.count()
@@ -48,7 +48,8 @@ def main(settings_file: str, root: str, key: str, launcher: str) -> None:
 
     OptimWrapper.step = kept_step
     spatial_drop.coin = kept_toss
-    trainer.TrainingModel = FrozenStatistics
+    if statistics == "frozen":
+        trainer.TrainingModel = FrozenStatistics
     rank: list[int] = []
     predict = trainer.predict_split
 

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -19,7 +20,9 @@ from tests.engine.conftest import TRACK
 from tests.engine.test_trainer import ADL, CAM, with_runtime, with_track
 from wsolbench.data.index import read_split
 from wsolbench.data.loader import EpochOrder, RankBatches
+from wsolbench.engine.prediction import predict_split
 from wsolbench.engine.processes import joined
+from wsolbench.engine.trainer import build_method
 from wsolbench.errors import SettingsError
 from wsolbench.layout import Layout
 from wsolbench.scoremaps import read_maps
@@ -56,13 +59,15 @@ def test_a_process_that_no_launcher_started_is_told_so(monkeypatch: pytest.Monke
         pass
 
 
-def started(layout: Layout, settings: Settings, key: str, processes: int) -> subprocess.Popen[str]:
+def started(
+    layout: Layout, settings: Settings, key: str, processes: int, statistics: str = "frozen"
+) -> subprocess.Popen[str]:
     file = layout.root / "settings.json"
     file.write_text(settings.model_dump_json())
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     launcher = "pytorch" if processes > 1 else "none"
     return subprocess.Popen(
-        [sys.executable, *(torchrun if processes > 1 else []), SCRIPT, file, layout.root, key, launcher],
+        [sys.executable, *(torchrun if processes > 1 else []), SCRIPT, file, layout.root, key, launcher, statistics],
         env=os.environ | {"PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -70,9 +75,11 @@ def started(layout: Layout, settings: Settings, key: str, processes: int) -> sub
     )
 
 
-def trained(layout: Layout, settings: Settings, key: str, processes: int) -> dict[str, Tensor]:
+def trained(
+    layout: Layout, settings: Settings, key: str, processes: int, statistics: str = "frozen"
+) -> dict[str, Tensor]:
     """Train and return what the first process kept."""
-    process = started(layout, settings, key, processes)
+    process = started(layout, settings, key, processes, statistics)
     output = process.communicate(timeout=180)[0]
     assert process.returncode == 0, output
     return load_file(layout.root / "kept-0.safetensors")
@@ -114,10 +121,21 @@ def test_two_processes_have_the_gradients_weights_and_maps_of_one(
 
 
 @pytest.mark.slow
-def test_processes_toss_the_same_coins(layout: Layout, tiny_settings: Settings) -> None:
-    tosses = trained(layout, with_track(tiny_settings, batch=5), ADL, 2)["tosses"]
+def test_processes_toss_the_same_coins_and_predict_with_the_same_statistics(
+    layout: Layout, tiny_settings: Settings
+) -> None:
+    settings = with_track(tiny_settings, batch=5)
+    tosses = trained(layout, settings, ADL, 2, "own")["tosses"]
     assert torch.equal(load_file(layout.root / "kept-1.safetensors")["tosses"], tosses)
     assert 0 < tosses.sum() < len(tosses)
+    split = read_split(layout.prepared(TRACK), "test")
+    method = build_method(settings.resolve(ADL), split.num_classes, None)
+    method.load_state_dict(load_file(layout.run(ADL) / "checkpoint.safetensors"))
+    stored = read_maps(layout.run(ADL) / "maps.npz", "test")
+    again = predict_split(
+        method, split, layout.prepared(TRACK), crop=40, batch=8, device=torch.device("cpu"), threads=1
+    )
+    np.testing.assert_allclose(stored.maps, again.maps, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -47,8 +47,7 @@ class TrainingModel(BaseModel):  # type: ignore[misc]
 
     def distribute(self) -> None:
         """From now on, average gradients over the processes that share every batch."""
-        # Buffers are not broadcast: statistics are each process's own unless the recipe has them synchronised.
-        wrapped = DistributedDataParallel(self, broadcast_buffers=False, find_unused_parameters=True)
+        wrapped = DistributedDataParallel(self, find_unused_parameters=True)
         # Not the module itself, which would make this one its own child.
         self._shared, self._call = True, wrapped.__call__
 

@@ -20,7 +20,7 @@ from torch import Tensor, distributed, nn
 from wsolbench.errors import SettingsError
 from wsolbench.settings import RuntimeSettings
 
-__all__ = ["Launcher", "agreed", "batch_means", "gathered", "joined", "synchronised_statistics"]
+__all__ = ["Launcher", "agreed", "batch_means", "gathered", "joined", "share_buffers", "synchronised_statistics"]
 
 Launcher = Literal["none", "pytorch", "slurm"]
 T = TypeVar("T")
@@ -92,6 +92,13 @@ def gathered(item: T) -> list[T]:
     items: list[T] | None = [item] * count if rank == 0 else None
     distributed.gather_object(item, items, group=_cpu_group())
     return [item] if items is None else items
+
+
+def share_buffers(method: nn.Module) -> None:
+    """Give all processes the first one's running statistics, which its checkpoint holds, before they predict."""
+    if get_dist_info()[1] > 1:
+        for buffer in method.buffers():
+            distributed.broadcast(buffer, 0)
 
 
 def synchronised_statistics(method: nn.Module, device: torch.device) -> None:

@@ -36,7 +36,7 @@ from wsolbench.engine.history import History, TrainingError
 from wsolbench.engine.model import TrainingModel
 from wsolbench.engine.optim import optim_wrapper, schedulers
 from wsolbench.engine.prediction import predict_split
-from wsolbench.engine.processes import Launcher, joined, synchronised_statistics
+from wsolbench.engine.processes import Launcher, joined, share_buffers, synchronised_statistics
 from wsolbench.engine.progress import ProgressMeter
 from wsolbench.engine.provenance import device_name, write_provenance
 from wsolbench.engine.resume import SaveState, restore, stop_requests
@@ -265,6 +265,7 @@ def fit(
             progress.close()
     if average is not None:
         average.take_over()
+    share_buffers(method)
     return history
 
 
