@@ -25,7 +25,6 @@ __all__ = ["INDEX_FILE", "TRUTH_FILE", "boxes_outside", "file_sha256", "read_spl
 
 INDEX_FILE = "index.parquet"
 TRUTH_FILE = "truth.parquet"
-_NEEDED: tuple[SplitName, ...] = ("train", "test")  # a data set may do without `val`, then no threshold is chosen on it
 _BOX_SLACK = 1.0  # pixels that a box may reach over the border: annotators' rounding
 
 
@@ -148,9 +147,9 @@ def _check(contents: Contents) -> None:
             raise DataError(f"image '{item.id}': label {item.label} is not one of {len(contents.class_names)} classes")
         if item.split != "train":
             _check_truth(item, contents.truth.get(item.id))
-    for split in _NEEDED:
-        if not any(item.split == split for item in contents.items):
-            raise DataError(f"split '{split}' is empty; a data set needs images to train on and to test on")
+    # Without `val`, no threshold is chosen on it; without `train`, a pretrained classifier is evaluated as it is.
+    if not any(item.split == "test" for item in contents.items):
+        raise DataError("split 'test' is empty; a data set needs images to test on")
 
 
 def _check_truth(item: Item, truth: Truth | None) -> None:

@@ -1,0 +1,160 @@
+"""ILSVRC in its official layout: real images where they are at hand, and made-up ones for what can go wrong."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wsolbench import registry
+from wsolbench.data.choe_metadata import read_metadata
+from wsolbench.data.index import read_split, write_index
+from wsolbench.dataset import WsolDataset
+from wsolbench.errors import DataError, SettingsError
+
+SYNSETS = {"n01": "first, one", "n02": "second"}
+
+
+def dataset(root: Path | None, **arguments: str) -> WsolDataset:
+    made: WsolDataset = registry.load("dataset", "ilsvrc")(root=None if root is None else str(root), **arguments)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WSOLBENCH_ILSVRC_ROOT", raising=False)
+
+
+@pytest.fixture
+def made_up(tmp_path: Path) -> Path:
+    base = tmp_path / "root"
+    images = base / "ILSVRC" / "Data" / "CLS-LOC"
+    for k, name in enumerate(
+        ["train/n01/a.JPEG", "train/n01/b.JPEG", "train/n02/c.JPEG", "val/v1.JPEG", "val/v2.JPEG"]
+    ):
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30), (40 * k, 90, 90)).save(images / name)
+    (base / "LOC_synset_mapping.txt").write_text("".join(f"{key} {value}\n" for key, value in SYNSETS.items()))
+    (base / "LOC_val_solution.csv").write_text(
+        "ImageId,PredictionString\nv1,n02 0 0 39 29 n02 5 6 7 8 \nv2,n01 10 10 19 19 \n"
+    )
+    return base
+
+
+def test_splits_labels_and_boxes(made_up: Path, tmp_path: Path) -> None:
+    found = dataset(made_up)
+    write_index(tmp_path / "index", found.contents(tmp_path), found.image_root(tmp_path))
+    train, test = read_split(tmp_path / "index", "train"), read_split(tmp_path / "index", "test")
+    assert [(item.id, item.label) for item in train.items] == [
+        ("train/n01/a.JPEG", 0), ("train/n01/b.JPEG", 0), ("train/n02/c.JPEG", 1),
+    ]  # fmt: skip
+    assert [(item.id, item.label, item.width, item.height) for item in test.items] == [
+        ("val/v1.JPEG", 1, 40, 30), ("val/v2.JPEG", 0, 40, 30),
+    ]  # fmt: skip
+    assert test.truth("val/v1.JPEG").boxes.tolist() == [[0, 0, 40, 30], [5, 6, 8, 9]]  # inclusive ends, made half-open
+    assert list(test.class_names) == ["n01", "n02"]
+
+
+def test_evaluation_only_needs_no_training_images(made_up: Path, tmp_path: Path) -> None:
+    shutil.rmtree(made_up / "ILSVRC" / "Data" / "CLS-LOC" / "train")
+    with pytest.raises(DataError, match=r"train is missing; set datasets\.ilsvrc\.train: none to evaluate only"):
+        dataset(made_up).contents(tmp_path)
+    found = dataset(made_up, train="none")
+    write_index(tmp_path / "index", found.contents(tmp_path), found.image_root(tmp_path))
+    assert len(read_split(tmp_path / "index", "train")) == 0
+    assert len(read_split(tmp_path / "index", "test")) == 2
+
+
+def test_the_proxy_set_and_imagenetv2(made_up: Path, tmp_path: Path) -> None:
+    metadata = tmp_path / "metadata"
+    (metadata / "train").mkdir(parents=True)
+    (metadata / "train" / "image_ids_proxy.txt").write_text("train/n02/c.JPEG\n")
+    (metadata / "val").mkdir()
+    (metadata / "val" / "image_ids.txt").write_text("val2/0/x.jpeg\n")
+    (metadata / "val" / "class_labels.txt").write_text("val2/0/x.jpeg,0\n")
+    (metadata / "val" / "image_sizes.txt").write_text("val2/0/x.jpeg,20,10\n")
+    (metadata / "val" / "localization.txt").write_text("val2/0/x.jpeg,1,2,18,9\n")
+    (tmp_path / "v2" / "0").mkdir(parents=True)
+    Image.new("RGB", (20, 10)).save(tmp_path / "v2" / "0" / "x.jpeg")
+    found = dataset(made_up, train="proxy", val="imagenetv2", imagenetv2=str(tmp_path / "v2"), metadata=str(metadata))
+    write_index(tmp_path / "index", found.contents(tmp_path), found.image_root(tmp_path))
+    assert [item.id for item in read_split(tmp_path / "index", "train").items] == ["train/n02/c.JPEG"]
+    val = read_split(tmp_path / "index", "val")
+    assert val.truth("val2/0/x.jpeg").boxes.tolist() == [[1, 2, 19, 10]]
+    assert (found.image_root(tmp_path) / val.items[0].path).resolve() == tmp_path / "v2" / "0" / "x.jpeg"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("v1,n02 0 0 39", r"csv:2: expected an image id and groups"),
+        ("v1,n02 0 0 x 29", r"csv:2: image 'v1' has a box that is not four numbers"),
+        ("v1,n09 0 0 39 29", r"image 'v1': synset 'n09' is not in LOC_synset_mapping"),
+        ("v1,", r"csv:2: expected"),
+        ("v9,n01 0 0 39 29", r"v9\.JPEG: the image file is missing"),
+    ],
+)
+def test_a_wrong_line_is_named(made_up: Path, tmp_path: Path, line: str, message: str) -> None:
+    (made_up / "LOC_val_solution.csv").write_text(f"ImageId,PredictionString\n{line}\n")
+    with pytest.raises(DataError, match=message):
+        dataset(made_up).contents(tmp_path)
+
+
+def test_what_is_missing_is_said_with_what_to_do(made_up: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"not configured.*image-net\.org.*datasets\.ilsvrc\.root"):
+        dataset(None).contents(tmp_path)
+    with pytest.raises(DataError, match="does not hold a directory"):
+        dataset(tmp_path).contents(tmp_path)
+    with pytest.raises(SettingsError, match="imagenetv2 needs"):
+        dataset(made_up, val="imagenetv2")
+    with pytest.raises(SettingsError, match="proxy needs"):
+        dataset(made_up, train="proxy")
+    for file in (made_up / "ILSVRC" / "Data" / "CLS-LOC" / "train" / "n02").iterdir():
+        file.unlink()
+    with pytest.raises(DataError, match=r"n02 has no \.JPEG files"):
+        dataset(made_up).contents(tmp_path)
+
+
+def test_real_images_have_the_boxes_of_both_official_lists(test_data: Path, tmp_path: Path) -> None:
+    root = test_data / "data" / "ilsvrc-mini"
+    contents = dataset(root, train="none").contents(tmp_path)
+    assert len(contents.items) == 1300
+    assert len({item.label for item in contents.items}) == 725
+    assert sum(len(truth.boxes) for truth in contents.truth.values()) == 1943
+    listed = read_metadata(root / "metadata" / "ILSVRC" / "test")
+    assert listed.keys() == contents.truth.keys()
+    for item in contents.items:
+        entry = listed[item.id]
+        assert (entry.label, entry.width, entry.height) == (item.label, item.width, item.height)
+        assert np.array_equal(entry.boxes + np.array([0, 0, 1, 1]), contents.truth[item.id].boxes)
+
+
+@pytest.mark.parametrize(
+    ("split", "images", "boxes", "several"), [("val", 10_000, 18_532, None), ("test", 50_000, 80_477, 11_715)]
+)
+def test_counts_of_the_full_size_split_files(
+    test_data: Path, split: str, images: int, boxes: int, several: int | None
+) -> None:
+    entries = read_metadata(test_data / "data" / "split_files" / "metadata" / "ILSVRC" / split)
+    counts = [len(entry.boxes) for entry in entries.values()]
+    assert len(entries) == images
+    assert sum(counts) == boxes
+    assert min(counts) >= 1
+    assert several is None or sum(count > 1 for count in counts) == several
+    assert {entry.label for entry in entries.values()} == set(range(1000))
+
+
+def test_lists_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    (tmp_path / "image_ids.txt").write_text("a,b.jpg\n")
+    (tmp_path / "class_labels.txt").write_text("a,b.jpg,3\n")
+    (tmp_path / "image_sizes.txt").write_text("a,b.jpg,20,10\n")
+    assert read_metadata(tmp_path)["a,b.jpg"].label == 3  # a comma in a name
+    (tmp_path / "image_sizes.txt").write_text("other,20,10\n")
+    with pytest.raises(DataError, match=r"image_sizes\.txt: image 'a,b\.jpg' of image_ids\.txt is missing"):
+        read_metadata(tmp_path)
+    (tmp_path / "class_labels.txt").write_text("a,b.jpg,three\n")
+    with pytest.raises(DataError, match=r"class_labels\.txt:1: expected an image id and 1 whole numbers"):
+        read_metadata(tmp_path)
