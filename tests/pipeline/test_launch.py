@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ruamel.yaml import YAML
@@ -15,8 +16,9 @@ from ruamel.yaml import YAML
 from tests.pipeline.conftest import Pipeline
 from tests.pipeline.test_pipeline import TRACK, metrics, wait_until
 from wsolbench.errors import SettingsError
-from wsolbench.launch.backends import SlurmBackend, cpu_workers, visible_gpus
+from wsolbench.launch.backends import LocalBackend, SlurmBackend, cpu_workers, visible_gpus
 from wsolbench.launch.graph import Unit, units_of
+from wsolbench.launch.worker import StageRunner
 from wsolbench.settings import RuntimeSettings
 
 STAGES = ["prepare", "train-a", "evaluate-a", "train-b", "evaluate-b", "report", "summary"]
@@ -60,6 +62,32 @@ def test_gpus_are_those_that_this_process_may_see(monkeypatch: pytest.MonkeyPatc
 def test_a_cpu_has_room_for_its_cores_by_threads_and_for_one_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     assert [cpu_workers(threads) for threads in (1, 3, 16)] == [8, 2, 1]
+
+
+class Recorded:
+    """Stands for submitit's executor: keeps what it is given, and runs nothing."""
+
+    def __init__(self) -> None:
+        self.runners: list[StageRunner] = []
+
+    def submit(self, runner: StageRunner) -> SimpleNamespace:
+        self.runners.append(runner)
+        return SimpleNamespace(job_id=str(len(self.runners)))
+
+
+def test_each_local_job_has_a_gpu_and_a_share_of_the_cores_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    backend, executor = LocalBackend(tmp_path, 2, ["3", "GPU-5f"]), Recorded()
+    backend._executor = executor
+    runner = StageRunner(("train",), tmp_path, tmp_path / "log", tmp_path / "group", tmp_path / "lock", None)
+    first = backend.submit(runner)
+    backend.submit(runner)
+    backend.clean_up(first, runner)
+    backend.submit(runner)
+    assert [each.environment["CUDA_VISIBLE_DEVICES"] for each in executor.runners] == ["3", "GPU-5f", "3"]
+    assert {each.environment["LOKY_MAX_CPU_COUNT"] for each in executor.runners} == {"4"}
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ class LocalBackend:
         self._executor = submitit.AutoExecutor(folder, cluster="local")
         self._executor.update_parameters(timeout_min=_NO_LIMIT_MIN, gpus_per_node=0, stderr_to_stdout=True)
         self._workers = workers
+        self._cores = cpu_workers(workers)
         self._gpus = gpus
         self._free = list(range(workers))
         self._slots: dict[str, int] = {}
@@ -70,7 +71,8 @@ class LocalBackend:
         slot = self._free.pop(0)
         gpu = self._gpus[slot] if self._gpus else ""
         # submitit hides all GPUs from local jobs; the stages see this one again.
-        placed = replace(runner, environment={**runner.environment, "CUDA_VISIBLE_DEVICES": gpu})
+        shares = {"CUDA_VISIBLE_DEVICES": gpu, "LOKY_MAX_CPU_COUNT": str(self._cores)}  # the latter is joblib's
+        placed = replace(runner, environment=runner.environment | shares)
         with _interrupts_blocked():
             job: submitit.Job[int] = self._executor.submit(placed)
         self._slots[job.job_id] = slot

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 from ruamel.yaml import YAML
@@ -118,7 +118,7 @@ def evaluate_maps(
     Raises:
         DataError: a map, a mask or a photograph cannot be used; the message names the image or the file.
     """
-    jobs = jobs or os.cpu_count() or 1
+    jobs = jobs or int(joblib.cpu_count())
     extra = (settings.fixed_threshold, *(() if published is None else (published,)))
     thresholds = Thresholds(threshold_grid(settings.threshold_step), extra)
     val = None
