@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.data.choe_metadata import read_metadata
 from wsolbench.data.images import ImageFacts, inspect_images
 from wsolbench.data.index import boxes_outside
 from wsolbench.dataset import Contents, Item, SplitName, Truth, WsolDataset
@@ -52,17 +53,23 @@ class Cub(WsolDataset):
     ``holdout`` takes from it: per class those whose id has the lowest sha256, a choice that needs no list and no seed.
     The image id is the path in ``images.txt``; boxes ``x y width height`` become ``x, y, x + width, y + height``.
 
+    With ``cubv2``, ``val`` are the 1000 images that J. Choe et al. (CVPR 2020, arXiv 2001.07437) collected, under their
+    ids (``001.Black_footed_Albatross/30107316117.jpg``), with boxes as they wrote them.
+
     Source: C. Wah et al., The Caltech-UCSD Birds-200-2011 Dataset, CNS-TR-2011-001.
 
     Args:
         root: directory that holds ``CUB_200_2011``, relative to the working directory or absolute; the environment
             variable ``WSOLBENCH_CUB_ROOT`` takes precedence.
-        val: ``holdout`` takes ``val`` out of the training images; ``none`` trains on all of them and leaves ``val``
-            empty: then no threshold can be chosen on it.
+        val: ``holdout`` takes ``val`` out of the training images; ``cubv2`` trains on all of them and reads ``val``
+            from elsewhere; ``none`` trains on all of them and leaves ``val`` empty: then no threshold can be chosen
+            on it.
         holdout_per_class: images of each class that ``holdout`` takes, 1 or more.
+        cubv2: directory of CUBV2's class folders; for ``val: cubv2``.
+        metadata: directory that holds Choe et al.'s ``val`` metadata of CUB; for ``val: cubv2``.
 
     Raises:
-        SettingsError: ``holdout_per_class`` is below 1.
+        SettingsError: ``holdout_per_class`` is below 1, or ``cubv2`` lacks a directory.
     """
 
     title = "CUB-200-2011"
@@ -70,13 +77,22 @@ class Cub(WsolDataset):
     traits: ClassVar[frozenset[str]] = frozenset({"boxes"})
 
     def __init__(
-        self, root: str | None = None, val: Literal["holdout", "none"] = "holdout", holdout_per_class: int = 5
+        self,
+        root: str | None = None,
+        val: Literal["holdout", "cubv2", "none"] = "holdout",
+        holdout_per_class: int = 5,
+        cubv2: str | None = None,
+        metadata: str | None = None,
     ) -> None:
         if holdout_per_class < 1:
             raise SettingsError(
                 f"datasets.cub.holdout_per_class: {holdout_per_class} would leave 'val' empty; "
                 "give 1 or more, or set datasets.cub.val to none to train on all images without a 'val' split"
             )
+        if val == "cubv2" and (cubv2 is None or metadata is None):
+            raise SettingsError("datasets.cub.val: cubv2 needs datasets.cub.cubv2 and datasets.cub.metadata")
+        self._cubv2 = None if cubv2 is None else Path(cubv2).expanduser().resolve()
+        self._metadata = None if metadata is None else Path(metadata).expanduser()
         self._root = root
         self._val = val
         self._holdout = holdout_per_class
@@ -100,6 +116,9 @@ class Cub(WsolDataset):
             )
             if split != "train":
                 truth[record.path] = Truth(_checked_box(base, record, fact))
+        if self._val == "cubv2" and self._cubv2 is not None and self._metadata is not None:
+            new_items, new_truth = _read_cubv2(self._cubv2, self._metadata / "val", base / "images", class_names)
+            items, truth = items + new_items, truth | new_truth
         return Contents(class_names, items, truth)
 
     def image_root(self, directory: Path) -> Path:
@@ -121,7 +140,7 @@ class Cub(WsolDataset):
         return where / _FOLDER
 
     def _val_paths(self, class_names: list[str], records: list[_Record]) -> set[str]:
-        if self._val == "none":
+        if self._val != "holdout":
             return set()
         by_class: dict[int, list[str]] = {label: [] for label in range(len(class_names))}
         for record in records:
@@ -136,6 +155,34 @@ class Cub(WsolDataset):
                 )
             chosen.update(sorted(paths, key=_sha256)[: self._holdout])
         return chosen
+
+
+def _read_cubv2(
+    folder: Path, metadata: Path, image_root: Path, class_names: list[str]
+) -> tuple[list[Item], dict[str, Truth]]:
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder}, named in datasets.cub.cubv2, is no directory; unpack CUBV2.tar, to which "
+            "github.com/clovaai/wsolevaluation links, or set datasets.cub.val to holdout"
+        )
+    entries = list(read_metadata(metadata).values())
+    root = image_root.resolve()
+    paths = [Path(os.path.relpath(folder / entry.id, root)).as_posix() for entry in entries]
+    items, truth = [], {}
+    for entry, path, fact in zip(entries, paths, inspect_images(root, paths), strict=True):
+        if [entry.id.split("/")[0]] != class_names[entry.label : entry.label + 1]:
+            raise DataError(
+                f"{metadata / 'class_labels.txt'}: label {entry.label} of '{entry.id}' is not the class that its "
+                f"folder has in classes.txt; take all {len(class_names)} classes, in the official order"
+            )
+        if (fact.width, fact.height) != (entry.width, entry.height):
+            raise DataError(
+                f"{folder / entry.id} is {fact.width}x{fact.height} pixels, {metadata / 'image_sizes.txt'} says "
+                f"{entry.width}x{entry.height}: its boxes would not fit; restore the original file"
+            )
+        items.append(Item(entry.id, path, entry.label, fact.width, fact.height, "val", sha256=fact.sha256))
+        truth[entry.id] = Truth(entry.boxes)
+    return items, truth
 
 
 def _sha256(text: str) -> str:

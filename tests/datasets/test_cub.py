@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.datasets.conftest import edit_line
+from wsolbench.data.choe_metadata import read_metadata
 from wsolbench.data.index import TRUTH_FILE, read_split, write_index
 from wsolbench.dataset import Contents
 from wsolbench.datasets.cub import ROOT_VARIABLE, Cub
@@ -136,3 +138,71 @@ def test_real_photographs_are_read_as_the_official_lists_say(test_data: Path) ->
     assert Counter(item.label for item in contents.items if item.split == "val") == dict.fromkeys(range(20), 5)
     assert splits(whole.contents(Path("unused"))) == {"train": 600, "test": 588}
     assert all(np.isfinite(truth.boxes).all() for truth in contents.truth.values())
+
+
+@pytest.fixture
+def cubv2(tmp_path: Path) -> dict[str, str]:
+    """Return the settings of a CUBV2 of one 20x10 image per class, elsewhere than the birds."""
+    names = ("001.Auk/77.jpg", "002.Wren/88.jpg")
+    for name in names:
+        (tmp_path / "v2" / name).parent.mkdir(parents=True)
+        Image.new("RGB", (20, 10)).save(tmp_path / "v2" / name)
+    metadata = tmp_path / "lists" / "val"
+    metadata.mkdir(parents=True)
+    (metadata / "image_ids.txt").write_text("".join(f"{name}\n" for name in names))
+    (metadata / "class_labels.txt").write_text("".join(f"{name},{label}\n" for label, name in enumerate(names)))
+    (metadata / "image_sizes.txt").write_text("".join(f"{name},20,10\n" for name in names))
+    (metadata / "localization.txt").write_text("".join(f"{name},1,2,19,9\n" for name in names))
+    return {"val": "cubv2", "cubv2": str(tmp_path / "v2"), "metadata": str(tmp_path / "lists")}
+
+
+def test_cubv2_is_val_and_all_training_images_are_trained_on(
+    cub_root: Path, cubv2: dict[str, str], tmp_path: Path
+) -> None:
+    contents = read(cub_root, **cubv2)
+    assert splits(contents) == {"train": 8, "val": 2, "test": 4}
+    wren = next(item for item in contents.items if item.id == "002.Wren/88.jpg")
+    assert (wren.label, wren.width, wren.height, wren.split) == (1, 20, 10, "val")
+    assert contents.truth[wren.id].boxes.tolist() == [[1, 2, 19, 9]]
+    root = Cub(root=str(cub_root)).image_root(tmp_path)
+    assert (root / wren.path).samefile(tmp_path / "v2" / wren.id)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        (
+            "class_labels.txt",
+            "001.Auk/77.jpg,1\n002.Wren/88.jpg,1\n",
+            r"label 1 of '001\.Auk/77\.jpg' is not",
+        ),
+        (
+            "class_labels.txt",
+            "001.Auk/77.jpg,0\n002.Wren/88.jpg,2\n",
+            r"label 2 of '002\.Wren/88\.jpg' is not",
+        ),
+        ("image_sizes.txt", "001.Auk/77.jpg,20,10\n002.Wren/88.jpg,40,20\n", r"88\.jpg is 20x10 pixels, .* says 40x20"),
+    ],
+)
+def test_cubv2_that_does_not_fit_its_lists_is_refused(
+    cub_root: Path, cubv2: dict[str, str], file: str, text: str, message: str
+) -> None:
+    (Path(cubv2["metadata"]) / "val" / file).write_text(text)
+    with pytest.raises(DataError, match=message):
+        read(cub_root, **cubv2)
+
+
+def test_cubv2_needs_both_its_directories(cub_root: Path, cubv2: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=r"cubv2 needs datasets\.cub\.cubv2"):
+        Cub(root=str(cub_root), val="cubv2", cubv2=cubv2["cubv2"])
+    with pytest.raises(DataError, match=r"unpack CUBV2\.tar"):
+        read(cub_root, **{**cubv2, "cubv2": cubv2["cubv2"] + "-missing"})
+
+
+def test_full_size_lists_of_cubv2_have_a_thousand_images_five_of_nearly_every_class(test_data: Path) -> None:
+    entries = read_metadata(test_data / "data" / "split_files" / "metadata" / "CUB" / "val").values()
+    per_class = Counter(entry.label for entry in entries)
+    assert (len(entries), set(per_class)) == (1000, set(range(200)))
+    assert Counter(per_class.values()) == {5: 197, 6: 2, 3: 1}  # the paper says 5; these are the published files
+    assert {len(entry.boxes) for entry in entries} == {1}
+    assert all(int(entry.id[:3]) == entry.label + 1 for entry in entries)
