@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help benchmark test test-slow lint perf check-results doctor lock clean
+.PHONY: help benchmark test test-slow lint perf check-results readme doctor lock clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,9 @@ perf: $(READY)  ## measure the harness itself
 
 check-results: $(READY)  ## fail if the committed results do not belong to the committed code and params
 	python .ci/check_results.py
+
+readme: $(READY)  ## put the present results into README.md
+	wsolbench readme
 
 doctor: $(READY)  ## check the environment, data, weights and params.yaml
 	wsolbench doctor

@@ -212,6 +212,14 @@ def launch(
 
 
 @app.command()
+def readme() -> None:
+    """Put the present results into the tables of README.md."""
+    from wsolbench.report.readme import write_readme  # noqa: PLC0415
+
+    typer.echo("README.md has changed" if write_readme(read_settings(), Path()) else "README.md is up to date")
+
+
+@app.command()
 def doctor() -> None:
     """Check the environment, data roots, weights and params.yaml, and say what to do about what is wrong."""
     from wsolbench.doctor import run_checks  # noqa: PLC0415 - imports torch

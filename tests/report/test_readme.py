@@ -1,0 +1,41 @@
+"""The README's table is that of the results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.report.conftest import Repository
+from wsolbench.errors import DataError, SettingsError
+from wsolbench.report.readme import refreshed, write_readme
+from wsolbench.settings import read_settings
+
+BLOCK = "before\n<!-- results of toy -->\nold\n<!-- end -->\nafter\n"
+
+
+def test_a_block_is_replaced_and_the_rest_left_alone(full: Repository) -> None:
+    (full.root / "README.md").write_text(BLOCK)
+    assert write_readme(full.settings, full.root)
+    found = (full.root / "README.md").read_text()
+    assert found.startswith("before\n<!-- results of toy -->\n\n| method |")
+    assert found.endswith("|\n\n<!-- end -->\nafter\n")
+    assert "| Alpha | common | 3 | 97.5 ± 0.0 | 38.0 ± 1.0 | 45.0 ± 1.0 | 46.0 ± 1.0 | 51.0 ± 1.0 |" in found
+    assert "\nold\n" not in found
+    assert not write_readme(full.settings, full.root)
+
+
+def test_wrong_blocks_are_named(full: Repository) -> None:
+    with pytest.raises(DataError, match=r"README\.md cannot be read"):
+        write_readme(full.settings, full.root)
+    (full.root / "README.md").write_text("nothing")
+    with pytest.raises(DataError, match="has no block"):
+        write_readme(full.settings, full.root)
+    with pytest.raises(SettingsError, match="nosuch"):
+        refreshed(BLOCK.replace("toy", "nosuch"), full.settings, full.root)
+
+
+def test_the_readme_of_this_repository_shows_its_results() -> None:
+    text = Path("README.md").read_text(encoding="utf-8")
+    assert "<!-- results of shapes-convnet -->" in text
+    assert refreshed(text, read_settings(), Path()) == text, "run `make readme`"
