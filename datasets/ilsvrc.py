@@ -25,7 +25,6 @@ _IMAGES = Path("ILSVRC", "Data", "CLS-LOC")
 _SYNSETS = "LOC_synset_mapping.txt"
 _SOLUTION = "LOC_val_solution.csv"
 _BOX = 4
-_INCLUSIVE = np.array([0.0, 0, 1, 1])  # from an inclusive end to a half-open one
 _HOW_TO = (
     "ILSVRC-2012 may not be passed on: get an account at image-net.org (or join the ImageNet Object Localization "
     f"Challenge on kaggle.com), download and unpack it so that {_IMAGES}/train/<synset>/*.JPEG, {_IMAGES}/val/*.JPEG, "
@@ -50,7 +49,8 @@ class Ilsvrc(WsolDataset):
     ``val`` are images of ImageNetV2 with boxes of Choe et al.; both have to be at hand. Ids are paths below
     ``ILSVRC/Data/CLS-LOC`` (``val/ILSVRC2012_val_00000001.JPEG``), those of ImageNetV2 as Choe et al. spell them
     (``val2/0/0.jpeg``). Labels follow the order of ``LOC_synset_mapping.txt``, which is that of all pretrained
-    classifiers. Boxes have inclusive ends in the annotation; here they end one pixel later.
+    classifiers. Boxes are taken as
+    they are written, as Choe et al. take them.
 
     Source: Russakovsky et al., IJCV 2015, arXiv 1409.0575; Recht et al., ICML 2019, arXiv 1902.10811 (ImageNetV2).
 
@@ -148,7 +148,7 @@ class Ilsvrc(WsolDataset):
             return
         for entry in read_metadata(self._metadata / "val").values():
             path = self._v2.resolve() / Path(entry.id).relative_to("val2")
-            yield _Picture(entry.id, path, entry.label, "val", entry.boxes + _INCLUSIVE)
+            yield _Picture(entry.id, path, entry.label, "val", entry.boxes)
 
 
 def _read_synsets(path: Path) -> dict[str, int]:
@@ -173,7 +173,7 @@ def _test(base: Path, synsets: dict[str, int]) -> Iterator[_Picture]:
             raise DataError(f"{path}:{number}: image '{name}' has a box that is not four numbers") from None
         label = _label(fields[0], synsets, name)
         image = f"val/{name}.JPEG"
-        yield _Picture(image, base / _IMAGES / image, label, "test", boxes + _INCLUSIVE)
+        yield _Picture(image, base / _IMAGES / image, label, "test", boxes)
 
 
 def _label(synset: str, synsets: dict[str, int], image: str) -> int:

@@ -54,7 +54,7 @@ def test_splits_labels_and_boxes(made_up: Path, tmp_path: Path) -> None:
     assert [(item.id, item.label, item.width, item.height) for item in test.items] == [
         ("val/v1.JPEG", 1, 40, 30), ("val/v2.JPEG", 0, 40, 30),
     ]  # fmt: skip
-    assert test.truth("val/v1.JPEG").boxes.tolist() == [[0, 0, 40, 30], [5, 6, 8, 9]]  # inclusive ends, made half-open
+    assert test.truth("val/v1.JPEG").boxes.tolist() == [[0, 0, 39, 29], [5, 6, 7, 8]]
     assert list(test.class_names) == ["n01", "n02"]
 
 
@@ -83,7 +83,7 @@ def test_the_proxy_set_and_imagenetv2(made_up: Path, tmp_path: Path) -> None:
     write_index(tmp_path / "index", found.contents(tmp_path), found.image_root(tmp_path))
     assert [item.id for item in read_split(tmp_path / "index", "train").items] == ["train/n02/c.JPEG"]
     val = read_split(tmp_path / "index", "val")
-    assert val.truth("val2/0/x.jpeg").boxes.tolist() == [[1, 2, 19, 10]]
+    assert val.truth("val2/0/x.jpeg").boxes.tolist() == [[1, 2, 18, 9]]
     assert (found.image_root(tmp_path) / val.items[0].path).resolve() == tmp_path / "v2" / "0" / "x.jpeg"
 
 
@@ -129,7 +129,7 @@ def test_real_images_have_the_boxes_of_both_official_lists(test_data: Path, tmp_
     for item in contents.items:
         entry = listed[item.id]
         assert (entry.label, entry.width, entry.height) == (item.label, item.width, item.height)
-        assert np.array_equal(entry.boxes + np.array([0, 0, 1, 1]), contents.truth[item.id].boxes)
+        assert np.array_equal(entry.boxes, contents.truth[item.id].boxes)
 
 
 @pytest.mark.parametrize(
