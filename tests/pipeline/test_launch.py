@@ -172,8 +172,9 @@ def trainers(pipeline: Pipeline) -> list[int]:
     return found
 
 
-def parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+def worker_of(trainer: int) -> int:
+    """The worker that waits for the DVC, leader of its session, that waits, maybe through a shell, for a trainer."""
+    return int(Path(f"/proc/{os.getsid(trainer)}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @pytest.mark.slow
@@ -236,7 +237,7 @@ def test_a_killed_worker_fails_its_run_only_and_leaves_no_trainer(
     wait_until(lambda: len(trainers(pipeline)) == 2, 120)
     trainer = trainers(pipeline)[0]
     key = Path(f"/proc/{trainer}/cmdline").read_bytes().split(b"\0")[-2].decode()
-    os.kill(parent(parent(trainer)), signal.SIGKILL)  # the worker, which waits for DVC, which waits for the trainer
+    os.kill(worker_of(trainer), signal.SIGKILL)
     wait_until(lambda: not Path(f"/proc/{trainer}").exists(), 60)
     status, messages = launch.end()
     assert status == 1
@@ -269,7 +270,7 @@ def test_a_worker_whose_time_is_up_is_queued_again_and_goes_on(
     launch = start("--workers", "2")
     wait_until(lambda: len(trainers(pipeline)) == 2, 120)
     first = trainers(pipeline)
-    os.kill(parent(parent(first[0])), signal.SIGUSR2)  # what Slurm is asked to send before it ends a job
+    os.kill(worker_of(first[0]), signal.SIGUSR2)  # what Slurm is asked to send before it ends a job
     status, messages = launch.end()
     assert status == 0, messages
     assert not Path(f"/proc/{first[0]}").exists()
