@@ -159,7 +159,7 @@ class Shapes(WsolDataset):
             if item.split != "train":
                 path = f"masks/{item.id}.png"
                 _write_png(directory / path, mask)
-                truth[item.id] = Truth(_bounding_box(mask), path)
+                truth[item.id] = Truth(_bounding_box(mask), (path,))
         return Contents([f"hue_{label}" for label in range(self._num_classes)], items, truth)
 
     def image_root(self, directory: Path) -> Path:

@@ -54,13 +54,13 @@ class Truth:
     Attributes:
         boxes: ``(n, 4)`` float64 ``x0, y0, x1, y1`` in pixels of the stored image, half-open: a box that
             covers the whole image is ``0, 0, width, height``.
-        mask: PNG below the image root (or, for generated sets, below the prepared directory); object where
-            the grey value is above 0. None where the data set has boxes only.
+        masks: one PNG per object, below the image root (or, for generated sets, below the prepared directory);
+            object where the grey value is above 0. Empty where the data set has boxes only.
         ignore: PNG of pixels that count for neither side, or None.
     """
 
     boxes: NDArray[np.float64]
-    mask: str | None = None
+    masks: tuple[str, ...] = ()
     ignore: str | None = None
 
 

@@ -22,7 +22,10 @@ def contents(tmp_path: Path) -> Contents:
     items = [Item(split, f"{split}.png", label, 10, 8, split) for label, split in enumerate(SPLITS)]
     for item in items:
         (tmp_path / item.path).write_bytes(item.id.encode())
-    truth = {"val": Truth(BOX, "val_mask.png", "val_ignore.png"), "test": Truth(np.concatenate([BOX, BOX + 0.25]))}
+    truth = {
+        "val": Truth(BOX, ("val_mask.png", "other.png"), "val_ignore.png"),
+        "test": Truth(np.concatenate([BOX, BOX + 0.25])),
+    }
     return Contents(["auk", "wren", "owl"], items, truth)
 
 
@@ -39,7 +42,7 @@ def test_what_is_written_is_read_back(contents: Contents, tmp_path: Path) -> Non
         assert (found.digest, list(found.class_names)) == (digest, ["auk", "wren", "owl"])
     assert np.array_equal(read_split(tmp_path, "test").truth("test").boxes, contents.truth["test"].boxes)
     val = read_split(tmp_path, "val").truth("val")
-    assert (val.mask, val.ignore) == ("val_mask.png", "val_ignore.png")
+    assert (val.masks, val.ignore) == (("val_mask.png", "other.png"), "val_ignore.png")
 
 
 def test_truth_of_train_raises(contents: Contents, tmp_path: Path) -> None:

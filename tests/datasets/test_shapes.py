@@ -70,7 +70,7 @@ def test_the_written_mask_is_the_object_and_the_box_is_the_masks(tmp_path: Path)
     contents = draw(tmp_path)
     for index in range(FEW["test"]):
         truth = contents.truth[f"test/{index:05d}"]
-        with Image.open(tmp_path / truth.mask) as image:
+        with Image.open(tmp_path / truth.masks[0]) as image:
             mask = np.asarray(image.convert("L")) > 0
         assert np.array_equal(mask, Shapes().scene("test", index).mask)
         rows, columns = np.nonzero(mask)

@@ -119,7 +119,7 @@ class MadeUpRun:
                 mask = mask_file(prepared, name, picture) if split == "test" and k < self.masks else None
                 boxes = np.array([picture.true]) * [*self.size, *self.size] / SIDE
                 boxless = split == "test" and k < self.boxless
-                truth[name] = Truth(boxes[: not boxless], mask)
+                truth[name] = Truth(boxes[: not boxless], () if mask is None else (mask,))
         return Contents([f"class {k}" for k in range(6)], items, truth)
 
     def _photograph(self, prepared: Path, name: str) -> str:

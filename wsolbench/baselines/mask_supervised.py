@@ -136,15 +136,18 @@ def _divide(val: Split) -> tuple[Split, Split]:
 
 def _resized_mask(item: Item, inputs: BaselineInputs) -> NDArray[np.uint8]:
     truth = inputs.val.truth(item.id)
-    if truth.mask is not None:
-        mask = read_mask(inputs.image_root / truth.mask)
-    else:
-        mask = np.zeros((item.height, item.width), bool)
+    masks = [read_mask(inputs.image_root / path) for path in truth.masks]
+    if not masks:
+        filled = np.zeros((item.height, item.width), bool)
         for x0, y0, x1, y1 in np.rint(truth.boxes).astype(int):
-            mask[max(y0, 0) : y1, max(x0, 0) : x1] = True
+            filled[max(y0, 0) : y1, max(x0, 0) : x1] = True
+        masks = [filled]
     side = inputs.run.track.resize
-    rgb = np.repeat(mask[..., None].astype(np.uint8), 3, axis=2) * 255
-    return (resize(rgb, (side, side))[..., 0] > 127).astype(np.uint8)
+    resized = np.zeros((side, side), bool)
+    for mask in masks:  # an image's masks may differ in size
+        grey = np.repeat(mask[..., None].astype(np.uint8), 3, axis=2) * 255
+        resized |= resize(grey, (side, side))[..., 0] > 127
+    return resized.astype(np.uint8)
 
 
 def _as_many_images(run: Run, ratio: float) -> Run:

@@ -106,7 +106,7 @@ def read_split(directory: Path, split: SplitName, *, with_truth: bool = True) ->
         if _meta(truth_table)["digest"] != meta["digest"]:
             raise DataError(f"{directory}: {TRUTH_FILE} and {INDEX_FILE} come from different runs of prepare")
         truth = {
-            row["id"]: Truth(np.asarray(row["boxes"], np.float64).reshape(-1, 4), row["mask"], row["ignore"])
+            row["id"]: Truth(np.asarray(row["boxes"], np.float64).reshape(-1, 4), tuple(row["masks"]), row["ignore"])
             for row in truth_table.to_pylist()
             if row["split"] == split
         }
@@ -129,7 +129,7 @@ _TRUTH_SCHEMA = pa.schema(
         ("id", pa.string()),
         ("split", pa.string()),
         ("boxes", pa.list_(pa.float64())),
-        ("mask", pa.string()),
+        ("masks", pa.list_(pa.string())),
         ("ignore", pa.string()),
     ]
 )
@@ -153,7 +153,7 @@ def _check(contents: Contents) -> None:
 
 
 def _check_truth(item: Item, truth: Truth | None) -> None:
-    if truth is None or (len(truth.boxes) == 0 and truth.mask is None):
+    if truth is None or (len(truth.boxes) == 0 and not truth.masks):
         raise DataError(f"image '{item.id}' of split '{item.split}' has neither box nor mask")
     bad = boxes_outside(truth.boxes, item.width, item.height)
     if bad.any():
@@ -171,7 +171,7 @@ def _truth_rows(items: Iterable[Item], truth: Mapping[str, Truth]) -> list[dict[
             found = truth[item.id]
             boxes = found.boxes.reshape(-1).astype(float).tolist()
             rows.append(
-                {"id": item.id, "split": item.split, "boxes": boxes, "mask": found.mask, "ignore": found.ignore}
+                {"id": item.id, "split": item.split, "boxes": boxes, "masks": list(found.masks), "ignore": found.ignore}
             )
     return rows
 

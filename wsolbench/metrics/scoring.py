@@ -95,7 +95,7 @@ def score_split(
     if isinstance(stored, StoredBoxes):
         return _score_boxes(stored, split, len(thresholds.all))
     tasks = [(raw, item, split.truth(item.id)) for raw, item in zip(stored.maps, split.items, strict=True)]
-    masked = all(truth.mask is not None for _, _, truth in tasks)
+    masked = all(truth.masks for _, _, truth in tasks)
     parallel = Parallel(n_jobs=jobs if len(tasks) >= _PARALLEL_FROM else 1, return_as="generator")
     calls = (delayed(_score)(*task, image_root if masked else None, thresholds, box_at) for task in tasks)
     scores = list(track(parallel(calls), f"scoring {split.name}", len(tasks), "images"))
@@ -117,9 +117,9 @@ def _score(
         raise DataError(f"image '{item.id}': {error}") from None
     single, multi = best_ious(found, _true_boxes(item, truth))
     pixels = None
-    if mask_root is not None and truth.mask is not None:
+    if mask_root is not None and truth.masks:
         ignored = read_mask(mask_root / truth.ignore) if truth.ignore else None
-        coded = code_masks([read_mask(mask_root / truth.mask)], ignored)
+        coded = code_masks([read_mask(mask_root / mask) for mask in truth.masks], ignored)
         pixels = histograms(score_map, coded, thresholds.grid)
     return _ImageScores(single, multi, found.single[found.level[box_at]], pixels)
 
