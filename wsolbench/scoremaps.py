@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 
 from wsolbench.errors import DataError
 
-__all__ = ["MAPS_FILE", "StoredBoxes", "StoredMaps", "read_maps", "upsample_and_normalise", "write_maps"]
+__all__ = [
+    "MAPS_FILE",
+    "NORMALISATIONS",
+    "StoredBoxes",
+    "StoredMaps",
+    "normalise",
+    "read_maps",
+    "upsample",
+    "upsample_and_normalise",
+    "write_maps",
+]
 
 MAPS_FILE = "maps.npz"
 _FIELDS = ("ids", "labels", "maps", "top5", "top5_logits")
@@ -111,12 +121,17 @@ def _check_shapes(stored: StoredMaps, path: Path, split: str) -> None:
             )
 
 
+NORMALISATIONS = ("min_max", "max", "percentile", "ivr")
+"""Ways to bring a map to [0, 1]; see :func:`normalise`."""
+
+_PAS_PERCENTILE = 99.5
+
+
 def upsample_and_normalise(raw: NDArray[np.floating], height: int, width: int) -> NDArray[np.float64]:
     """Bring a raw map to the size of an image and to [0, 1]: the one rule for all methods.
 
-    Bicubic interpolation (OpenCV's, float64), then min-max over the upsampled map, so that cubic overshoot is part of
-    the range, as in the evaluator of Choe et al. (CVPR 2020). A constant map, and one that holds a NaN, says nothing
-    about where the object is and becomes all zero, likewise.
+    :func:`upsample`, then min-max over the upsampled map, so that cubic overshoot is part of the range, as in the
+    evaluator of Choe et al. (CVPR 2020).
 
     Args:
         raw: ``(h, w)`` float, any range.
@@ -129,9 +144,53 @@ def upsample_and_normalise(raw: NDArray[np.floating], height: int, width: int) -
     Raises:
         DataError: the map has an infinite value, which no normalisation can bring to [0, 1].
     """
+    return normalise(upsample(raw, height, width))
+
+
+def upsample(raw: NDArray[np.floating], height: int, width: int) -> NDArray[np.float64]:
+    """Resize a raw map to ``(height, width)`` float64 by bicubic interpolation (OpenCV's, in float64).
+
+    Raises:
+        DataError: the map has an infinite value.
+    """
     if np.isinf(raw).any():
         raise DataError("the map has an infinite value")
     upsampled = cv2.resize(raw.astype(np.float64), (width, height), interpolation=cv2.INTER_CUBIC)
-    shifted: NDArray[np.float64] = upsampled - upsampled.min()
+    return np.asarray(upsampled, np.float64)
+
+
+def normalise(
+    upsampled: NDArray[np.float64], how: str = "min_max", *, ivr_percentile: float = 35
+) -> NDArray[np.float64]:
+    """Bring a map to [0, 1].
+
+    ``min_max`` takes the minimum to 0 and the maximum to 1 (Choe et al., CVPR 2020). ``max`` divides by the maximum and
+    clips at 0. ``percentile`` divides by the 99.5th percentile of the positive scores and clips to [0, 1] (PaS; Bae et
+    al., Rethinking Class Activation Mapping, ECCV 2020). ``ivr`` subtracts a percentile, clips at 0 and
+    divides by the maximum (Kim et al., Normalization Matters in Weakly Supervised Object Localization, ICCV 2021).
+    Percentiles interpolate linearly. A map that is constant, or holds a NaN, says nothing about where the
+    object is and becomes all zero, and so does one without a positive score where only those count.
+
+    Args:
+        upsampled: ``(H, W)`` float64.
+        how: one of :data:`NORMALISATIONS`.
+        ivr_percentile: the percentile that ``ivr`` subtracts, 0 to 100.
+
+    Returns:
+        ``(H, W)`` float64 in [0, 1].
+    """
+    lowest = upsampled.min()
+    if not lowest < upsampled.max():  # also catches NaN
+        return np.zeros(upsampled.shape)
+    if how == "max":
+        shifted = np.maximum(upsampled, 0)
+    elif how == "ivr":
+        shifted = np.maximum(upsampled - np.percentile(upsampled, ivr_percentile), 0)
+    elif how == "percentile":
+        positive = upsampled[upsampled > 0]
+        high = np.percentile(positive, _PAS_PERCENTILE) if positive.size else 1.0
+        return np.clip(upsampled / high, 0, 1)
+    else:
+        shifted = upsampled - lowest
     highest = shifted.max()
-    return shifted / highest if highest > 0 else np.zeros((height, width))
+    return shifted / highest if highest > 0 else np.zeros(upsampled.shape)

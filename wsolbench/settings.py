@@ -198,17 +198,19 @@ class EvaluateSettings(StrictModel):
     """How maps become numbers.
 
     Attributes:
-        protocol: box protocol of the headline numbers.
         threshold_step: distance of the thresholds of a sweep over [0, 1).
         fixed_threshold: the threshold that is the same for all methods.
         published_threshold: thresholds that a source states, by method and track.
+        normalisations: what maps are also scored under, next to min-max.
+        ivr_percentile: percentile of the scores that the normalisation ``ivr`` subtracts.
         gallery: number of test images in the gallery.
     """
 
-    protocol: Literal["choe2020"] = "choe2020"
     threshold_step: Annotated[float, Field(gt=0, lt=1)] = 0.001
     fixed_threshold: Fraction = 0.2
     published_threshold: dict[str, dict[str, Fraction]] = {}
+    normalisations: list[Literal["max", "percentile", "ivr"]] = ["max", "percentile", "ivr"]
+    ivr_percentile: Annotated[float, Field(ge=0, lt=100)] = 35
     gallery: Annotated[int, Field(ge=0)] = 8
 
 

@@ -17,7 +17,8 @@ from wsolbench.data.index import read_split
 from wsolbench.dataset import Item, Split
 from wsolbench.layout import Layout
 from wsolbench.metrics.choe2020 import threshold_grid
-from wsolbench.metrics.scoring import Thresholds, score_split
+from wsolbench.metrics.image_scores import Rules, Thresholds
+from wsolbench.metrics.scoring import score_split
 from wsolbench.scoremaps import StoredBoxes, StoredMaps, upsample_and_normalise
 from wsolbench.settings import Settings
 
@@ -86,13 +87,16 @@ def test_a_box_scores_its_overlap_at_every_threshold() -> None:
     stored = StoredBoxes(
         np.array(["0", "1"]), np.zeros(2, np.int64), np.array([[0.0, 0, 224, 224], [100, 100, 150, 150]])
     )
-    thresholds = Thresholds(threshold_grid(0.1), (0.2,))
-    found = score_split(stored, Split("test", split.items, split.class_names, "", truth), Path(), thresholds, 0, 1)
+    rules = Rules(Thresholds(threshold_grid(0.1), (0.2,)), ("max",))
+    found = score_split(stored, Split("test", split.items, split.class_names, "", truth), Path(), rules, 1)
     # On the grid, a predicted box that reaches the border ends at 223, a true one at 224, and both ends count.
-    assert found.single.shape == found.multi.shape == (2, 11)
-    np.testing.assert_allclose(found.single, [[113 * 224 / (224**2 + 113)] * 11, [1.0] * 11])
-    assert found.boxes.tolist() == [[0, 0, 223, 223], [100, 100, 150, 150]]
-    assert found.pixels is None
+    for threshold in range(11):
+        overlaps = [found.boxes[protocol].overlaps.column(threshold) for protocol in ("choe2020", "pixel")]
+        np.testing.assert_allclose(overlaps, [[113 * 224 / (224**2 + 113), 1], [0.5, 1]])
+        assert found.drawn.column(threshold).tolist() == [[0, 0, 223, 223], [100, 100, 150, 150]]
+    assert found.boxes["choe2020"].single[:, 0].tolist() == [2, 2, 1]  # 0.504 at IoU 0.3, 0.5, 0.7
+    assert found.masks is None
+    assert not found.normalised  # a box is not normalised
 
 
 @pytest.mark.parametrize("name", COSTLESS)

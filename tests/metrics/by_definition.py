@@ -17,7 +17,7 @@ def boxes_by_definition(score_map: np.ndarray, threshold: float) -> tuple[list[i
         return [0, 0, 0, 0], [[0, 0, 0, 0]]
     components = [labels == k + 1 for k in range(count)]  # in raster order of their first pixels
     boxes = [_box(*_extent(component), foreground.shape) for component in components]
-    areas = [_polygon_area(ndimage.binary_fill_holes(component)) for component in components]
+    areas = [polygon_area(ndimage.binary_fill_holes(component)) for component in components]
     largest = max(range(count), key=lambda k: (areas[k], k))  # of equals, the last in raster order
     holes = [box for component in components for box in _hole_boxes(component)]
     return boxes[largest], sorted(boxes + holes)
@@ -29,7 +29,7 @@ def overlap_by_definition(a: list[int], b: list[int]) -> float:
     return len(first & second) / len(first | second)
 
 
-def _polygon_area(filled: np.ndarray) -> float:
+def polygon_area(filled: np.ndarray) -> float:
     """Area of the outline through pixel centres: of each 2x2 block all of it, half of it, or nothing lies inside."""
     padded = np.pad(filled.astype(int), 1)
     inside = padded[:-1, :-1] + padded[:-1, 1:] + padded[1:, :-1] + padded[1:, 1:]

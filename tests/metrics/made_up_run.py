@@ -65,7 +65,7 @@ class MadeUpRun:
     """Prepared data, stored maps and ``run.yaml`` below one root.
 
     ``size`` is the width and height of the photographs; true boxes are stretched along. ``masks`` is the number of
-    test images that have one, ``boxless`` that of test images without a box.
+    test images that have one, ``boxless`` that of test images without a box; with ``val_masks``, so have those of val.
     """
 
     root: Path
@@ -73,6 +73,7 @@ class MadeUpRun:
     test: Sequence[Picture] = TEST
     masks: int = 0
     boxless: int = 0
+    val_masks: bool = False
     size: tuple[int, int] = (SIDE, SIDE)
 
     @property
@@ -116,9 +117,10 @@ class MadeUpRun:
             for k, picture in enumerate(pictures):
                 name = f"{split}{k}"
                 items.append(Item(name, self._photograph(prepared, name), 0, *self.size, split))
-                mask = mask_file(prepared, name, picture) if split == "test" and k < self.masks else None
+                masked = k < self.masks if split == "test" else self.val_masks
+                mask = mask_file(prepared, name, picture) if masked else None
                 boxes = np.array([picture.true]) * [*self.size, *self.size] / SIDE
-                boxless = split == "test" and k < self.boxless
+                boxless = masked and k < self.boxless
                 truth[name] = Truth(boxes[: not boxless], () if mask is None else (mask,))
         return Contents([f"class {k}" for k in range(6)], items, truth)
 

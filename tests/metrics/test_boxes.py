@@ -42,11 +42,11 @@ def blob(*slices: tuple[int, int, int, int], shape: tuple[int, int] = (20, 30)) 
 
 def single(score_map: np.ndarray, threshold: float = 0.5) -> list[int]:
     found = candidates(score_map, np.array([threshold]))
-    return found.single[found.level[0]].tolist()
+    return found.single[found.cut[0]].tolist()
 
 
 def multi(score_map: np.ndarray, threshold: float = 0.5) -> list[list[int]]:
-    return sorted(candidates(score_map, np.array([threshold])).multi.tolist())
+    return sorted(candidates(score_map, np.array([threshold])).boxes_at(0).tolist())
 
 
 @settings(max_examples=300, deadline=None)
@@ -59,9 +59,8 @@ def test_shapes_of_any_topology_match_the_definition(score_map: np.ndarray) -> N
 @given(score_maps)
 def test_every_threshold_matches_the_definition(score_map: np.ndarray) -> None:
     found = candidates(score_map, THRESHOLDS)
-    for threshold, level in zip(THRESHOLDS, found.level, strict=True):
-        mine = found.multi[found.start[level] : found.start[level + 1]]
-        ours = found.single[level].tolist(), sorted(mine.tolist())
+    for k, threshold in enumerate(THRESHOLDS):
+        ours = found.single[found.cut[k]].tolist(), sorted(found.boxes_at(k).tolist())
         assert ours == boxes_by_definition(score_map, threshold)
 
 
@@ -71,7 +70,7 @@ def test_a_threshold_gives_the_same_box_alone_as_among_others(score_map: np.ndar
     grid = threshold_grid(0.05)
     together = candidates(score_map, grid)
     for k, threshold in enumerate(grid):
-        assert single(score_map, threshold) == together.single[together.level[k]].tolist()
+        assert single(score_map, threshold) == together.single[together.cut[k]].tolist()
 
 
 @settings(deadline=None)
@@ -92,7 +91,7 @@ def test_a_box_stays_within_the_map() -> None:
 def test_without_foreground_there_is_one_box_at_the_origin() -> None:
     found = candidates(np.zeros((5, 6)), threshold_grid(0.25))
     assert found.counts.tolist() == [1, 1, 1, 1]
-    assert found.single[found.level].tolist() == [[0, 0, 0, 0]] * 4
+    assert found.single[found.cut].tolist() == [[0, 0, 0, 0]] * 4
 
 
 def test_scores_below_one_grey_level_are_no_foreground() -> None:

@@ -14,13 +14,32 @@ import pytest
 from PIL import Image
 
 from tests.metrics.by_definition import px_ap_by_definition
-from tests.metrics.made_up_run import KEY, OBJECT, OUTPUTS, TEST, TRACK, MadeUpRun, Picture, record, rectangle, settings
+from tests.metrics.made_up_run import (
+    KEY,
+    OBJECT,
+    OUTPUTS,
+    SIDE,
+    TEST,
+    TRACK,
+    MadeUpRun,
+    Picture,
+    record,
+    rectangle,
+    settings,
+)
 from wsolbench.dataset import Item
 from wsolbench.errors import DataError
 from wsolbench.metrics.choe2020 import threshold_grid
 from wsolbench.metrics.evaluate import evaluate_key
 from wsolbench.metrics.strip import TILE, chosen_images
 from wsolbench.palette import PREDICTED_RGB, TRUE_RGB
+
+HALO_IOUS = [1, 10201 / 40401, 1, 0, 10201 / 48841]
+CORE_IOUS = [121 / 10201, 1, 1, 0, 6161 / 10201]
+HALO_MISSES = {"multi_instance": 0, "part": 0, "more": 40, "background": 20, "other": 0}
+SAME = {"gt_known": {"fixed": 40, "val": 40, "oracle": 60}, "max_box_acc": 60, "px_ap": None}
+SAME["max_box_acc_v2"] = pytest.approx(220 / 3)
+approx = pytest.approx
 
 
 @pytest.fixture
@@ -35,6 +54,8 @@ def evaluate(run: MadeUpRun, jobs: int = 1, **evaluate: object) -> MadeUpRun:
 
 def test_all_numbers_of_a_run(run: MadeUpRun) -> None:
     found = evaluate(run, published_threshold={"cam": {TRACK: 0.5}}).metrics()
+    halo, core = 100 * sum(HALO_IOUS) / 5, pytest.approx(100 * sum(CORE_IOUS) / 5)
+    no_masks = {"fixed": None, "val": None, "oracle": None}
     # On test the halo is right for 2 of 5 images, the core for 3; on val the halo for 2 of 2, the core for 1.
     assert found == {
         "status": "ok", "key": KEY, "track": TRACK, "dataset": "shapes", "backbone": "convnet", "method": "cam",
@@ -47,12 +68,45 @@ def test_all_numbers_of_a_run(run: MadeUpRun) -> None:
         "gt_known": {"fixed": 40, "val": 40, "oracle": 60, "published": 60},
         "top1_loc": {"fixed": 40, "val": 40, "oracle": 20, "published": 20},
         "top5_loc": {"fixed": 40, "val": 40, "oracle": 40, "published": 40},
+        "mean_iou": {"fixed": halo, "val": halo, "oracle": core, "published": core},
         "max_box_acc": 60,
         "regret": 20,
+        "peak_width": 50.1,  # 0.499 .. 0.999
         # With all contours, one more image is always right; at IoU 0.7 the last is not.
-        "max_box_acc_v2": {"iou30": 80, "iou50": 80, "iou70": 60, "mean": pytest.approx(220 / 3)},
+        "max_box_acc_v2": {"iou30": 80, "iou50": 80, "iou70": 60, "mean": approx(220 / 3)},
         "max_box_acc_v2_val": {"iou30": 60, "iou50": 60, "iou70": 60, "mean": 60},
         "px_ap": None,
+        "px_ap_per_class": None,
+        "p_iou": no_masks, "p_iou_pooled": no_masks, "p_iou_threshold": no_masks,
+        # 20 x 20 of 224 x 224 pixels is small, 100 x 100 medium.
+        "by_size": {
+            "small": {"images": 1, "gt_known": {"fixed": 0, "val": 0, "oracle": 0}},
+            "medium": {"images": 4, "gt_known": {"fixed": 50, "val": 50, "oracle": 75}},
+            "large": {"images": 0, "gt_known": no_masks},
+        },
+        "misses": {"fixed": HALO_MISSES, "val": HALO_MISSES, "oracle": HALO_MISSES | {"more": 0, "part": 20}},
+        "pixel": {
+            # A score of 0.5 reaches the threshold 0.5; at 0 all pixels are foreground.
+            "threshold": {"fixed": 0.2, "val": 0.25, "oracle": 0.75, "published": 0.5},
+            "gt_known": {"fixed": 40, "val": 40, "oracle": 60, "published": 40},
+            "top1_loc": {"fixed": 40, "val": 40, "oracle": 20, "published": 40},
+            "top5_loc": {"fixed": 40, "val": 40, "oracle": 40, "published": 40},
+            "mean_iou": dict.fromkeys(("fixed", "val", "published"), approx((1 + 1 / 4 + 1 + 10000 / 48400) * 20))
+            | {"oracle": approx((0.01 + 1 + 1 + 0.6) * 20)},
+            "max_box_acc": 60,
+            "regret": 20,
+            "peak_width": 49.9,
+            "max_box_acc_v2": {"iou30": 80, "iou50": 80, "iou70": 60, "mean": approx(220 / 3)},
+            "max_box_acc_v2_val": {"iou30": 60, "iou50": 60, "iou70": 60, "mean": 60},
+        },
+        # The maps are min-max and positive as they are. A halo that covers most of an image vanishes under IVR.
+        "normalisation": {
+            "max": SAME, "percentile": SAME,
+            "ivr": {
+                "gt_known": {"fixed": 80, "val": 80, "oracle": 80},
+                "max_box_acc": 80, "max_box_acc_v2": approx((100 + 100 + 80) / 3), "px_ap": None,
+            },
+        },
     }  # fmt: skip
 
 
@@ -60,17 +114,21 @@ def test_every_image_has_a_row_with_its_overlaps_and_its_box_at_the_val_threshol
     core_is_right = (Picture(halo=(0, 0, 200, 200), core=OBJECT),)
     run = evaluate(MadeUpRun(tmp_path, val=core_is_right).write())
     rows = pd.read_parquet(run.layout.per_image(TRACK, KEY))
-    halo = [1, 10201 / 40401, 1, 0, 10201 / 48841]
-    core = [121 / 10201, 1, 1, 0, 6161 / 10201]
     expected = pd.DataFrame(
         {
             "id": [f"test{k}" for k in range(5)],
             "label": 0,
             "predicted": [0, 1, 0, 0, 1],
             "in_top5": [True, True, True, True, False],
-            "iou_fixed": halo,
-            "iou_val": core,
-            "iou_oracle": core,
+            "iou_fixed": HALO_IOUS,
+            "iou_val": CORE_IOUS,
+            "iou_oracle": CORE_IOUS,
+            "iou_pixel_fixed": [1, 1 / 4, 1, 0, 10000 / 48400],
+            "iou_pixel_val": [0.01, 1, 1, 0, 0.6],
+            "iou_pixel_oracle": [0.01, 1, 1, 0, 0.6],
+            "area": [10000 / SIDE**2] * 3 + [400 / SIDE**2, 10000 / SIDE**2],
+            "size": ["medium"] * 3 + ["small", "medium"],
+            "miss": ["part", "", "", "background", ""],
             "x0": [60, 50, 50, 100, 50],
             "y0": [60, 50, 50, 100, 50],
             "x1": [70, 150, 150, 200, 150],
@@ -89,7 +147,8 @@ def test_the_curves_have_a_hundred_thresholds(run: MadeUpRun) -> None:
         "multi_box_acc_iou30": (60, 80), "multi_box_acc_iou50": (60, 80), "multi_box_acc_iou70": (60, 60),
         "val_box_acc_iou50": (100, 50),
     }  # fmt: skip
-    assert list(curves) == list(expected)
+    assert list(curves) == [*expected, "pixel_box_acc_iou50", "p_iou"]
+    assert curves["pixel_box_acc_iou50"].tolist() == [0] + [40] * 50 + [60] * 49
     for name, (halo, core) in expected.items():
         assert curves[name].tolist() == [halo] * 50 + [core] * 50
 
@@ -106,7 +165,38 @@ def test_px_ap_where_all_test_images_have_masks(tmp_path: Path) -> None:
     masks = np.stack([rectangle(picture.true) for picture in TEST]) > 0
     # Scores are 0, 0.5 and 1, so that a coarse grid serves as well as the fine one.
     expected = px_ap_by_definition(scores, masks, np.ones_like(masks), threshold_grid(0.1))
-    assert found["px_ap"] == pytest.approx(expected, abs=1e-9)
+    assert found["px_ap"] == found["px_ap_per_class"] == pytest.approx(expected, abs=1e-9)  # of the one class
+
+
+def test_overlap_with_masks_at_the_fixed_and_the_best_threshold(tmp_path: Path) -> None:
+    run = evaluate(MadeUpRun(tmp_path, masks=len(TEST)).write())
+    found = run.metrics()
+    halo = [1, 1 / 4, 1, 400 / 10400, 10000 / 48400]
+    core = [0.01, 1, 1, 400 / 10400, 0.6]
+    assert found["p_iou"] == {"fixed": approx(sum(halo) * 20), "val": None, "oracle": approx(sum(core) * 20)}
+    assert found["p_iou_threshold"] == {"fixed": 0.2, "val": None, "oracle": 0.75}
+    shared, either = 4 * 10000 + 400, 10000 + 40000 + 10000 + 10400 + 48400
+    assert found["p_iou_pooled"]["fixed"] == approx(100 * shared / either)
+    rows = pd.read_parquet(run.layout.per_image(TRACK, KEY))
+    assert rows["mask_iou_fixed"].tolist() == halo
+    assert rows["mask_iou_oracle"].tolist() == core
+    assert pd.read_csv(run.layout.curves(TRACK, KEY))["p_iou"].iloc[20] == approx(sum(halo) * 20)
+    masked_on_val = evaluate(MadeUpRun(tmp_path / "both", masks=len(TEST), val_masks=True).write()).metrics()
+    assert masked_on_val["p_iou_threshold"]["val"] == 0.25  # 0.001 .. 0.5 is best on val
+
+
+def test_a_data_set_of_masks_has_no_box_numbers_and_chooses_by_overlap(tmp_path: Path) -> None:
+    run = evaluate(MadeUpRun(tmp_path, masks=len(TEST), boxless=len(TEST), val_masks=True).write())
+    found = run.metrics()
+    assert found["threshold"] == {"fixed": 0.2, "val": 0.25, "oracle": 0.75, "published": None}
+    assert found["max_box_acc"] is found["pixel"]["max_box_acc"] is found["regret"] is None
+    assert set(found["gt_known"].values()) == set(found["max_box_acc_v2"].values()) == {None}
+    assert found["p_iou"]["val"] == found["p_iou"]["fixed"] is not None
+    assert found["px_ap"] is not None
+    assert found["by_size"]["medium"]["images"] == 4
+    rows = pd.read_parquet(run.layout.per_image(TRACK, KEY))
+    assert rows["iou_val"].isna().all()
+    assert rows["mask_iou_val"].notna().all()
 
 
 def test_px_ap_is_null_where_a_test_image_has_no_mask(tmp_path: Path) -> None:
@@ -231,7 +321,7 @@ def test_a_damaged_record_of_the_run_is_named(run: MadeUpRun, name: str, content
 
 def test_an_image_without_a_box_is_named(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, masks=len(TEST), boxless=1).write()
-    with pytest.raises(DataError, match="image 'test0' has a mask but no box"):
+    with pytest.raises(DataError, match="image 'test0' has no box, and other images of its split have one"):
         evaluate(run)
 
 

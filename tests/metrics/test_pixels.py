@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -25,6 +25,7 @@ def px_ap(score_map: np.ndarray, coded: np.ndarray) -> float:
     return curve(*histograms(score_map, coded, GRID)).px_ap
 
 
+@settings(deadline=None)  # the first call compiles
 @given(arrays(np.float64, (6, 6), elements=SCORES), arrays(np.uint8, (6, 6), elements=st.sampled_from([0, 1, IGNORED])))
 def test_px_ap_matches_the_definition(score_map: np.ndarray, coded: np.ndarray) -> None:
     assume((coded == 1).any())
@@ -32,6 +33,7 @@ def test_px_ap_matches_the_definition(score_map: np.ndarray, coded: np.ndarray) 
     assert px_ap(score_map, coded) == pytest.approx(expected, abs=1e-9)
 
 
+@settings(deadline=None)  # the first call compiles
 @given(arrays(np.float64, (6, 6), elements=SCORES), arrays(np.uint8, (6, 6), elements=st.sampled_from([0, 1, IGNORED])))
 def test_every_pixel_that_is_not_ignored_is_counted_once(score_map: np.ndarray, coded: np.ndarray) -> None:
     foreground, background = histograms(score_map, coded, GRID)

@@ -44,7 +44,7 @@ def test_thresholds(extracted: Extracted) -> None:
 def test_the_box_of_the_largest_contour(extracted: Extracted) -> None:
     expected = extracted.expected("box_single")["boxes"]
     for k, found in extracted.found.items():
-        np.testing.assert_array_equal(found.single[found.level], expected[k], err_msg=f"map {k}")
+        np.testing.assert_array_equal(found.single[found.cut], expected[k], err_msg=f"map {k}")
 
 
 def test_the_number_of_contours(extracted: Extracted) -> None:
@@ -132,12 +132,12 @@ def test_boxes_of_maps_of_other_sizes(vectors: Vectors) -> None:
         if key == "kinds":
             continue
         ours = candidates(score_map, expected["thresholds"])
-        np.testing.assert_array_equal(ours.single[ours.level], expected[f"{key}_single"], err_msg=f"map {key}")
+        np.testing.assert_array_equal(ours.single[ours.cut], expected[f"{key}_single"], err_msg=f"map {key}")
         lengths, runs = expected[f"{key}_multi_len"], expected[f"{key}_multi_run"]
         listed = np.split(expected[f"{key}_multi_boxes"], np.cumsum(lengths)[:-1])
         for run, boxes in enumerate(listed):
-            for level in np.unique(ours.level[runs == run]):
-                np.testing.assert_array_equal(sorted_boxes(ours, level), boxes, err_msg=f"map {key}, run {run}")
+            for threshold in np.flatnonzero(runs == run):
+                np.testing.assert_array_equal(sorted_boxes(ours, threshold), boxes, err_msg=f"map {key}, run {run}")
 
 
 def test_upsampled_and_normalised_maps(vectors: Vectors) -> None:
@@ -168,13 +168,13 @@ def test_the_part_is_of_the_whole_set(test_data: Path) -> None:
 
 
 def digest_of_all_boxes(found: Candidates) -> str:
-    digests = [
-        hashlib.sha256(sorted_boxes(found, level).astype("<i2").tobytes()).hexdigest()
-        for level in range(len(found.single))
-    ]
-    return hashlib.sha256("".join(digests[level] for level in found.level).encode()).hexdigest()
+    digests = {
+        int(cut): hashlib.sha256(sorted_boxes(found, threshold).astype("<i2").tobytes()).hexdigest()
+        for cut, threshold in zip(*np.unique(found.cut, return_index=True), strict=True)
+    }
+    return hashlib.sha256("".join(digests[int(cut)] for cut in found.cut).encode()).hexdigest()
 
 
-def sorted_boxes(found: Candidates, level: int) -> np.ndarray:
-    boxes = found.multi[found.start[level] : found.start[level + 1]]
+def sorted_boxes(found: Candidates, threshold: int) -> np.ndarray:
+    boxes = found.boxes_at(threshold)
     return boxes[np.lexsort(boxes.T[::-1])]

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from wsolbench.errors import DataError
-from wsolbench.scoremaps import StoredMaps, read_maps, upsample_and_normalise, write_maps
+from wsolbench.scoremaps import (
+    NORMALISATIONS,
+    StoredMaps,
+    normalise,
+    read_maps,
+    upsample_and_normalise,
+    write_maps,
+)
 
 
 def stored(images: int = 3, classes: int = 2) -> StoredMaps:
@@ -67,6 +74,28 @@ def test_a_single_nan_makes_the_whole_map_say_nothing() -> None:
     raw = np.random.default_rng(0).random((7, 7))
     raw[0, 0] = np.nan
     np.testing.assert_array_equal(upsample_and_normalise(raw, 28, 28), np.zeros((28, 28)))
+
+
+def test_normalisations_by_hand() -> None:
+    upsampled = np.array([[-2.0, 0, 1, 2], [3, 4, 6, 8]])
+    np.testing.assert_array_equal(normalise(upsampled, "min_max"), (upsampled + 2) / 10)
+    np.testing.assert_array_equal(normalise(upsampled, "max"), np.maximum(upsampled, 0) / 8)
+    high = 6 + 2 * (0.995 * 5 - 4)  # between the last two of six positive scores
+    np.testing.assert_allclose(normalise(upsampled, "percentile"), np.clip(upsampled / high, 0, 1))
+    low = 1 + (0.35 * 7 - 2)  # between the third and fourth of eight
+    np.testing.assert_allclose(normalise(upsampled, "ivr"), np.maximum(upsampled - low, 0) / (8 - low))
+    np.testing.assert_allclose(normalise(upsampled, "ivr", ivr_percentile=0), (upsampled + 2) / 10)
+
+
+@pytest.mark.parametrize("how", NORMALISATIONS)
+@pytest.mark.parametrize("upsampled", [np.full((3, 3), 4.0), np.array([[0.0, np.nan]])])
+def test_no_normalisation_makes_something_of_nothing(how: str, upsampled: np.ndarray) -> None:
+    assert not normalise(upsampled, how).any()
+
+
+@pytest.mark.parametrize("how", ["max", "percentile"])
+def test_where_only_positive_scores_count_a_negative_map_becomes_zero(how: str) -> None:
+    assert not normalise(np.array([[-3.0, -1, -2]]), how).any()
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf])

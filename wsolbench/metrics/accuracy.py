@@ -12,7 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["IOUS", "Localization", "box_accuracy", "choose_threshold", "classified", "localization", "max_box_acc_v2"]
+__all__ = [
+    "IOUS",
+    "Localization",
+    "box_accuracy",
+    "choose_threshold",
+    "classified",
+    "localization",
+    "max_box_acc_v2",
+    "percent",
+    "v2",
+]
 
 IOUS = (30, 50, 70)
 """Overlaps in percent that MaxBoxAccV2 averages over."""
@@ -31,8 +41,13 @@ def box_accuracy(overlaps: Floats, iou: int) -> Floats:
     Returns:
         ``(n,)`` percent of images.
     """
-    correct: Floats = (overlaps >= iou / 100).sum(0) * 100.0
-    return correct / len(overlaps)
+    return percent((overlaps >= iou / 100).sum(0), len(overlaps))
+
+
+def percent(hits: NDArray[np.int64], images: int) -> Floats:
+    """Turn counts of images into percent of ``images``."""
+    shares: Floats = hits * 100.0 / images
+    return shares
 
 
 def choose_threshold(accuracies: Floats) -> int:
@@ -59,10 +74,14 @@ def max_box_acc_v2(overlaps: Floats, chosen: Mapping[int, int] | None = None) ->
     Returns:
         ``iou30``, ``iou50``, ``iou70`` and ``mean``.
     """
+    return v2({iou: box_accuracy(overlaps, iou) for iou in IOUS}, chosen)
+
+
+def v2(accuracies: Mapping[int, Floats], chosen: Mapping[int, int] | None = None) -> dict[str, float]:
+    """MaxBoxAccV2 from BoxAcc over the thresholds, ``(n,)`` percent for each IoU; see :func:`max_box_acc_v2`."""
     found = {}
     for iou in IOUS:
-        accuracies = box_accuracy(overlaps, iou)
-        found[f"iou{iou}"] = float(accuracies.max() if chosen is None else accuracies[chosen[iou]])
+        found[f"iou{iou}"] = float(accuracies[iou].max() if chosen is None else accuracies[iou][chosen[iou]])
     return {**found, "mean": sum(found.values()) / len(found)}
 
 

@@ -10,18 +10,27 @@ foreground is the box ``0, 0, 0, 0``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.errors import DataError
+from wsolbench.metrics.candidates import Boxes, Candidates, best_over_thresholds
+from wsolbench.metrics.compiled import compiled
+from wsolbench.metrics.component_tree import (
+    FIRST_CUT,
+    LAST_CUT,
+    X0,
+    X1,
+    Y0,
+    Y1,
+    Nodes,
+    components,
+    holes,
+    largest_per_cut,
+)
 
 __all__ = [
     "SIDE",
-    "Candidates",
     "best_ious",
     "box_ious",
     "candidates",
@@ -33,34 +42,7 @@ __all__ = [
 SIDE = 224
 """Side in pixels of the grid on which the protocol scores."""
 
-Boxes = NDArray[np.int64]
 Floats = NDArray[np.float64]
-_Rectangle = Sequence[int]
-"""``x, y, width, height`` in pixels."""
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Predicted boxes of one map at all thresholds.
-
-    Only the distinct binary images are stored, at most 255 of them, as *levels*.
-
-    Attributes:
-        level: ``(n,)`` int64, the level of each threshold.
-        single: ``(L, 4)`` int64, the box of the contour with the largest polygon area, per level.
-        multi: ``(K, 4)`` int64, the boxes of all contours, holes included, level after level.
-        start: ``(L + 1,)`` int64, where a level's boxes begin in ``multi``.
-    """
-
-    level: NDArray[np.int64]
-    single: Boxes
-    multi: Boxes
-    start: NDArray[np.int64]
-
-    @property
-    def counts(self) -> NDArray[np.int64]:
-        """Number of contours at each threshold, ``(n,)``; 1 where there is no foreground."""
-        return np.diff(self.start)[self.level]
 
 
 def threshold_grid(step: float) -> Floats:
@@ -91,20 +73,18 @@ def candidates(score_map: Floats, thresholds: Floats) -> Candidates:
         DataError: see :func:`check_score_map`.
     """
     check_score_map(score_map)
-    grey = (score_map * 255).astype(np.uint8)
-    cuts = (thresholds * float(grey.max())).astype(np.int64)
-    # Cuts between two grey levels that occur give the same binary image.
-    reached = np.searchsorted(np.unique(grey), cuts, side="right")
-    _, first, level = np.unique(reached, return_index=True, return_inverse=True)
-    rectangles: list[_Rectangle] = []
-    largest, start = [], [0]
-    for cut in cuts[first].tolist():  # a Python integer leaves the comparison in 8 bits
-        found, best = _contours(grey > cut)
-        largest.append(start[-1] + best)
-        rectangles += found
-        start.append(len(rectangles))
-    multi = _ends_clipped(rectangles, *grey.shape)
-    return Candidates(level.astype(np.int64), multi[largest], multi, np.array(start))
+    grey = (score_map * 255).astype(np.int16)
+    levels = int(grey.max())
+    cuts = (thresholds * float(levels)).astype(np.int64)
+    if levels == 0:
+        nothing = np.zeros((1, 4), np.int64)
+        return Candidates(cuts, nothing, nothing, np.zeros((1, 2), np.int32))
+    around, filled = holes(grey, levels)
+    outlines = components(filled, levels, area="polygon")
+    # Without holes the outlines are all components; else components lie in holes, too.
+    pieces = components(grey, levels) if len(around) else outlines
+    largest, _ = _boxes(outlines[largest_per_cut(outlines, levels)], around[:0], *grey.shape)
+    return Candidates(cuts, largest, *_boxes(pieces, around, *grey.shape))
 
 
 def scaled_boxes(boxes: Floats, width: int, height: int) -> Boxes:
@@ -149,24 +129,44 @@ def best_ious(found: Candidates, truth: Boxes) -> tuple[Floats, Floats]:
     Returns:
         For the single contour and for all contours, ``(n,)`` float64 in [0, 1] each.
     """
-    single = box_ious(found.single, truth).max(1)
-    multi = np.maximum.reduceat(box_ious(found.multi, truth).max(1), found.start[:-1])
-    return single[found.level], multi[found.level]
+    return best_over_thresholds(found, _best_overlaps(found.single, truth), _best_overlaps(found.multi, truth))
 
 
-def _contours(foreground: NDArray[np.bool_]) -> tuple[list[_Rectangle], int]:
-    """Return the rectangles of all contours, and which contour has the largest area: the first of equals."""
-    contours, _ = cv2.findContours(foreground.view(np.uint8), cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
-    if not contours:
-        return [(0, 0, 0, 0)], 0
-    areas = [cv2.contourArea(contour) for contour in contours]
-    return [cv2.boundingRect(contour) for contour in contours], areas.index(max(areas))
+@compiled
+def _best_overlaps(boxes: Boxes, truth: Boxes) -> Floats:
+    """As ``box_ious(boxes, truth).max(1)``, without the matrix."""
+    best = np.zeros(len(boxes))
+    for row in range(len(boxes)):
+        x0, y0, x1, y1 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
+        area = (x1 - x0 + 1) * (y1 - y0 + 1)
+        for other in range(len(truth)):
+            tx0, ty0, tx1, ty1 = truth[other, 0], truth[other, 1], truth[other, 2], truth[other, 3]
+            wide, high = min(x1, tx1) - max(x0, tx0) + 1, min(y1, ty1) - max(y0, ty0) + 1
+            if wide > 0 and high > 0:
+                shared = wide * high
+                best[row] = max(best[row], shared / (area + (tx1 - tx0 + 1) * (ty1 - ty0 + 1) - shared))
+    return best
 
 
-def _ends_clipped(rectangles: list[_Rectangle], height: int, width: int) -> Boxes:
-    boxes = np.array(rectangles, np.int64)
-    boxes[:, 2:] = np.minimum(boxes[:, :2] + boxes[:, 2:], [width - 1, height - 1])
-    return boxes
+@compiled
+def _boxes(pieces: Nodes, around: Nodes, height: int, width: int) -> tuple[Boxes, NDArray[np.int32]]:
+    """From first and last pixels of components and holes to the protocol's boxes, and when each of them is there.
+
+    A contour runs through a component's own pixels, around a hole through the pixels about it; a box ends one pixel
+    further, but within the map.
+    """
+    boxes = np.empty((len(pieces) + len(around), 4), np.int64)
+    alive = np.empty((len(boxes), 2), np.int32)
+    for row in range(len(boxes)):
+        grown = 0 if row < len(pieces) else 1
+        node = around[row - len(pieces)] if grown else pieces[row]
+        boxes[row, 0] = node[X0] - grown
+        boxes[row, 1] = node[Y0] - grown
+        boxes[row, 2] = min(node[X1] + grown + 1, width - 1)
+        boxes[row, 3] = min(node[Y1] + grown + 1, height - 1)
+        alive[row, 0] = node[FIRST_CUT]
+        alive[row, 1] = node[LAST_CUT]
+    return boxes, alive
 
 
 def _areas(boxes: Boxes) -> NDArray[np.int64]:

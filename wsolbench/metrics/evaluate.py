@@ -19,29 +19,16 @@ from wsolbench.data.prepare import build_dataset
 from wsolbench.dataset import Split
 from wsolbench.errors import DataError
 from wsolbench.layout import Layout
-from wsolbench.metrics.accuracy import (
-    IOUS,
-    box_accuracy,
-    choose_threshold,
-    classified,
-    localization,
-    max_box_acc_v2,
-)
 from wsolbench.metrics.choe2020 import threshold_grid
-from wsolbench.metrics.pxap import curve
-from wsolbench.metrics.scoring import SplitScores, Thresholds, score_split
+from wsolbench.metrics.image_scores import CHOE2020, Rules, Thresholds
+from wsolbench.metrics.numbers import CURVES, Scored, curves, no_images, numbers, per_image
+from wsolbench.metrics.scoring import score_split
 from wsolbench.metrics.strip import draw_strip
 from wsolbench.scoremaps import MAPS_FILE, StoredBoxes, StoredMaps, read_maps
 from wsolbench.settings import EvaluateSettings, Settings
 
 __all__ = ["Evaluation", "evaluate_key", "evaluate_maps", "write_evaluation"]
 
-_CURVE_STEP = 0.01  # distance of the thresholds in a stored curve
-_SWEEPS = {
-    f"{prefix}box_acc_iou{iou}": (contours, iou)
-    for prefix, contours in (("", "single"), ("multi_", "multi"))
-    for iou in IOUS
-}  # column of a curve: which boxes of SplitScores, at which overlap
 _RUN_FILE = "run.yaml"
 _SKIPPED_FILE = "skipped.json"
 
@@ -120,24 +107,33 @@ def evaluate_maps(
     """
     jobs = jobs or int(joblib.cpu_count())
     extra = (settings.fixed_threshold, *(() if published is None else (published,)))
-    thresholds = Thresholds(threshold_grid(settings.threshold_step), extra)
+    rules = Rules(
+        Thresholds(threshold_grid(settings.threshold_step), extra),
+        tuple(settings.normalisations),
+        settings.ivr_percentile,
+    )
     val = None
     if len(splits["val"]):
-        val = score_split(stored["val"], splits["val"], image_root, thresholds, 0, jobs)
-    places = {"fixed": thresholds.position(settings.fixed_threshold)}
-    if published is not None:
-        places["published"] = thresholds.position(published)
-    if val is not None:
-        places["val"] = choose_threshold(box_accuracy(_on_grid(val.single, thresholds), 50))
-    box_at = places.get("val", places["fixed"])
-    test = score_split(stored["test"], splits["test"], image_root, thresholds, box_at, jobs)
-    places["oracle"] = choose_threshold(box_accuracy(_on_grid(test.single, thresholds), 50))
-    metrics = _head(record) | _numbers(stored, test, val, thresholds, places)
+        val = score_split(stored["val"], splits["val"], image_root, rules, jobs)
+    test = score_split(stored["test"], splits["test"], image_root, rules, jobs)
+    scored = Scored(
+        test=test,
+        val=val,
+        split=splits["test"],
+        labels=stored["test"].labels,
+        top5=stored["test"].top5,
+        thresholds=rules.thresholds,
+        fixed=settings.fixed_threshold,
+        published=published,
+        swept=isinstance(stored["test"], StoredMaps),
+    )
+    rows = per_image(scored, stored["test"].ids)
+    boxes = rows[["x0", "y0", "x1", "y1"]].to_numpy()
     return Evaluation(
-        metrics,
-        _per_image(stored["test"], test, places),
-        _curves(test, val, thresholds),
-        draw_strip(stored["test"], splits["test"], test.boxes, image_root, settings.gallery),
+        _head(record) | numbers(scored),
+        rows,
+        curves(scored),
+        draw_strip(stored["test"], splits["test"], boxes, image_root, settings.gallery),
     )
 
 
@@ -148,73 +144,6 @@ def write_evaluation(evaluation: Evaluation, layout: Layout, track: str, key: st
     _write(layout.per_image(track, key), evaluation.per_image.to_parquet(index=False))
     _write(layout.curves(track, key), evaluation.curves.to_csv(index=False, lineterminator="\n").encode())
     _write(layout.thumbnails(track, key), evaluation.strip)
-
-
-def _numbers(
-    stored: Mapping[str, StoredMaps | StoredBoxes],
-    test: SplitScores,
-    val: SplitScores | None,
-    thresholds: Thresholds,
-    places: Mapping[str, int],
-) -> dict[str, Any]:
-    classes = classified(stored["test"].top5, stored["test"].labels)
-    at = {name: localization(test.single[:, place], classes) for name, place in places.items()}
-    names = ("fixed", "val", "oracle", "published")
-    oracle = at["oracle"].gt_known
-    has_maps = isinstance(stored["test"], StoredMaps)
-    multi = _on_grid(test.multi, thresholds)
-    chosen = None
-    if val is not None:
-        val_multi = _on_grid(val.multi, thresholds)
-        chosen = {iou: choose_threshold(box_accuracy(val_multi, iou)) for iou in IOUS}
-    return {
-        "images": {"val": len(stored["val"].ids), "test": len(stored["test"].ids)},
-        "cls": {
-            "top1": None if classes is None else float(classes[0].mean() * 100),
-            "top5": None if classes is None else float(classes[1].mean() * 100),
-        },
-        "threshold": {n: float(thresholds.all[places[n]]) if n in places and has_maps else None for n in names},
-        "gt_known": {n: at[n].gt_known if n in at else None for n in names},
-        "top1_loc": {n: at[n].top1 if n in at else None for n in names},
-        "top5_loc": {n: at[n].top5 if n in at else None for n in names},
-        "max_box_acc": oracle,
-        "regret": oracle - at["val"].gt_known if "val" in at and has_maps else None,
-        "max_box_acc_v2": max_box_acc_v2(multi),
-        "max_box_acc_v2_val": max_box_acc_v2(multi, chosen) if chosen else _nothing(),
-        "px_ap": None if test.pixels is None else curve(*test.pixels).px_ap,
-    }
-
-
-def _nothing() -> dict[str, None]:
-    return dict.fromkeys((*(f"iou{iou}" for iou in IOUS), "mean"))
-
-
-def _per_image(stored: StoredMaps | StoredBoxes, test: SplitScores, places: Mapping[str, int]) -> pd.DataFrame:
-    classes = classified(stored.top5, stored.labels)
-    columns: dict[str, Any] = {
-        "id": stored.ids,
-        "label": stored.labels,
-        "predicted": stored.top5[:, 0] if classes else pd.array([pd.NA] * len(stored.ids), dtype="Int64"),
-        "in_top5": classes[1] if classes else pd.array([pd.NA] * len(stored.ids), dtype="boolean"),
-    }
-    for name in ("fixed", "val", "oracle"):
-        missing = np.full(len(stored.ids), np.nan)
-        columns[f"iou_{name}"] = test.single[:, places[name]] if name in places else missing
-    return pd.DataFrame(columns | {name: test.boxes[:, k] for k, name in enumerate(("x0", "y0", "x1", "y1"))})
-
-
-def _curves(test: SplitScores, val: SplitScores | None, thresholds: Thresholds) -> pd.DataFrame:
-    every = max(round(_CURVE_STEP / (thresholds.grid[1] - thresholds.grid[0])), 1)
-    columns: dict[str, Any] = {"threshold": thresholds.grid}
-    for name, (contours, iou) in _SWEEPS.items():
-        columns[name] = box_accuracy(_on_grid(getattr(test, contours), thresholds), iou)
-    missing = np.full(len(thresholds.grid), np.nan)
-    columns["val_box_acc_iou50"] = missing if val is None else box_accuracy(_on_grid(val.single, thresholds), 50)
-    return pd.DataFrame(columns).iloc[::every]
-
-
-def _on_grid(overlaps: np.ndarray[Any, np.dtype[np.float64]], thresholds: Thresholds) -> Any:
-    return overlaps[:, : len(thresholds.grid)]
 
 
 def _head(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -231,7 +160,7 @@ def _head(record: Mapping[str, Any]) -> dict[str, Any]:
         "recipe": method["recipe"],
         "seed": record["seed"],
         "weights": record.get("weights"),
-        "protocol": "choe2020",
+        "protocol": CHOE2020,
         **({"cell": cell["name"]} if cell else {}),
     }
 
@@ -239,13 +168,12 @@ def _head(record: Mapping[str, Any]) -> dict[str, Any]:
 def _skipped(record: Mapping[str, Any]) -> Evaluation:
     floats, integers = np.zeros((0, 0), np.float32), np.zeros((0, 0), np.int64)
     empty = StoredMaps(np.zeros(0, np.str_), np.zeros(0, np.int64), floats[None, :0], integers, floats)
-    nobody = SplitScores(*(np.zeros((0, 1)),) * 2, np.zeros((0, 4), np.int64), None)
     split = Split("test", [], [], "")
     return Evaluation(
         _head(record) | {"reason": record["reason"]},
-        _per_image(empty, nobody, {}),
-        pd.DataFrame(columns=["threshold", *_SWEEPS, "val_box_acc_iou50"]),
-        draw_strip(empty, split, nobody.boxes, Path(), 0),
+        no_images(),
+        pd.DataFrame(columns=["threshold", *CURVES]),
+        draw_strip(empty, split, np.zeros((0, 4), np.int64), Path(), 0),
     )
 
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from wsolbench.errors import DataError
 from wsolbench.metrics.choe2020 import SIDE
+from wsolbench.metrics.compiled import compiled
 
-__all__ = ["IGNORED", "PixelCurve", "code_masks", "curve", "histograms", "resize_nearest"]
+__all__ = ["IGNORED", "PixelCurve", "code_masks", "curve", "histograms", "overlaps_over_thresholds", "resize_nearest"]
 
 IGNORED = 255
 """Code of a pixel that counts for neither side; 1 is foreground and 0 background."""
@@ -78,12 +79,49 @@ def histograms(score_map: Floats, coded: NDArray[np.uint8], thresholds: Floats) 
         ``[1, 2)`` and an empty one, so that a score of 1 has a bin of its own.
     """
     edges = np.concatenate([thresholds, [1.0, 2.0, 3.0]])
-    bins = np.searchsorted(edges, score_map.ravel(), side="right") - 1
-    codes = coded.ravel()
-    size = len(edges) - 1
-    foreground = np.bincount(bins[codes == 1], minlength=size)
-    background = np.bincount(bins[codes == 0], minlength=size)
+    foreground, background = _counted(np.ascontiguousarray(score_map), coded, edges)
     return foreground, background
+
+
+@compiled
+def _counted(score_map: Floats, coded: NDArray[np.uint8], edges: Floats) -> tuple[Counts, Counts]:
+    foreground = np.zeros(len(edges) - 1, np.int64)
+    background = np.zeros(len(edges) - 1, np.int64)
+    thresholds = len(edges) - 3
+    height, width = score_map.shape
+    for y in range(height):
+        for x in range(width):
+            score = score_map[y, x]
+            place = min(int(score * thresholds), thresholds)  # about right for evenly spaced ones
+            while place >= 0 and edges[place] > score:
+                place -= 1
+            if place < 0:
+                continue
+            while edges[place + 1] <= score:
+                place += 1
+            if coded[y, x] == 1:
+                foreground[place] += 1
+            elif coded[y, x] == 0:
+                background[place] += 1
+    return foreground, background
+
+
+def overlaps_over_thresholds(score_map: Floats, coded: NDArray[np.uint8], thresholds: Floats) -> tuple[Counts, Counts]:
+    """Count the pixels that reach a threshold and are in the mask, and those that do or are.
+
+    Args:
+        score_map: ``(224, 224)`` float64 in [0, 1].
+        coded: ``(224, 224)`` uint8 of :func:`code_masks`; ignored pixels count for neither.
+        thresholds: ``(n,)`` float64 in [0, 1), in any order.
+
+    Returns:
+        Intersection and union of the pixels {score >= threshold} with the mask, ``(n,)`` int64 each.
+    """
+    levels, place = np.unique(thresholds, return_inverse=True)
+    edges = np.concatenate([levels, [1.0, 2.0, 3.0]])
+    foreground, background = _counted(np.ascontiguousarray(score_map), coded, edges)
+    hits, others = foreground[::-1].cumsum()[::-1], background[::-1].cumsum()[::-1]
+    return hits[place], (others + (coded == 1).sum())[place]
 
 
 def curve(foreground: Counts, background: Counts) -> PixelCurve:
