@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import ClassVar
 
-from wsolbench.data.choe_metadata import read_list, read_metadata
+from wsolbench.data.choe_metadata import Entry, read_list, read_metadata
 from wsolbench.data.images import inspect_images, summarised
 from wsolbench.dataset import Contents, Item, SplitName, Truth, WsolDataset
 from wsolbench.errors import DataError
@@ -19,7 +19,8 @@ _EXAMINED: tuple[SplitName, ...] = ("val", "test")
 _HOW_TO = (
     "Put the images below <root>/images and, for each of train, val and test, the files image_ids.txt (a path below "
     "images), class_labels.txt (id,label), image_sizes.txt (id,width,height) and localization.txt (id,x0,y0,x1,y1, one "
-    "line per box) into <root>/metadata/<split>; train needs the first two only. Then set datasets.image_folder.root "
+    "line per box; or id,mask,ignore, one line per object, mask files below images, the ignore file optional) into "
+    "<root>/metadata/<split>; train needs the first two only. Then set datasets.image_folder.root "
     f"in params.yaml or the environment variable {ROOT_VARIABLE}."
 )
 
@@ -29,7 +30,8 @@ class ImageFolder(WsolDataset):
 
     ``<root>/images`` holds the images and ``<root>/metadata/{train,val,test}`` the lists. Without the directory
     ``train`` the set is for evaluation only; without ``val`` no threshold can be chosen on it. Boxes
-    ``x0, y0, x1, y1`` are half-open and taken as written. Classes are named by the lines of
+    ``x0, y0, x1, y1`` are half-open and taken as written. Masks are PNGs below ``images``, object where the grey value is
+    above 0; sizes may be left out where there are masks only. Classes are named by the lines of
     ``<root>/class_names.txt`` or, without it, by their numbers.
 
     Source of the format: J. Choe et al., CVPR 2020, arXiv 2001.07437, and its public code.
@@ -41,7 +43,7 @@ class ImageFolder(WsolDataset):
 
     title = "Own images"
     reference = "the user's own; the terms are those of the images"
-    traits: ClassVar[frozenset[str]] = frozenset({"boxes"})
+    traits: ClassVar[frozenset[str]] = frozenset({"boxes", "masks"})
 
     def __init__(self, root: str | None = None) -> None:
         self._root = root
@@ -51,7 +53,7 @@ class ImageFolder(WsolDataset):
 
         Raises:
             DataError: a file is missing or malformed, files contradict each other, an image is missing, damaged or of
-                another size than stated, or an image of ``val`` or ``test`` has no box.
+                another size than stated, or an image of ``val`` or ``test`` has neither box nor mask, or a mask is missing.
         """
         base = self._base()
         labels = _train_labels(base / "metadata" / "train")
@@ -64,9 +66,9 @@ class ImageFolder(WsolDataset):
             entries = read_metadata(metadata)
             found = _items(base, {name: entry.label for name, entry in entries.items()}, split)
             differing = [
-                f"{item.id}: {item.width}x{item.height} pixels, not {entries[item.id].width}x{entries[item.id].height}"
-                for item in found
-                if (item.width, item.height) != (entries[item.id].width, entries[item.id].height)
+                f"{item.id}: {item.width}x{item.height} pixels, not {entry.width}x{entry.height}"
+                for item, entry in zip(found, entries.values(), strict=True)
+                if entry.width and (item.width, item.height) != (entry.width, entry.height)
             ]
             if differing:
                 raise DataError(
@@ -74,7 +76,8 @@ class ImageFolder(WsolDataset):
                     f"their boxes may not fit; correct images or metadata:\n{summarised(differing)}"
                 )
             items += found
-            truth |= {name: Truth(entry.boxes) for name, entry in entries.items()}
+            truth |= {name: Truth(entry.boxes, entry.masks, entry.ignore) for name, entry in entries.items()}
+            _check_masks(base / "images", entries)
         return Contents(_class_names(base / "class_names.txt", items), items, truth)
 
     def image_root(self, directory: Path) -> Path:
@@ -94,6 +97,13 @@ class ImageFolder(WsolDataset):
             if not (base / name).is_dir():
                 raise DataError(f"{base} does not hold a directory {name}. {_HOW_TO}")
         return base
+
+
+def _check_masks(images: Path, entries: dict[str, Entry]) -> None:
+    wanted = {mask for entry in entries.values() for mask in (*entry.masks, *([entry.ignore] if entry.ignore else ()))}
+    missing = sorted(mask for mask in wanted if not (images / mask).is_file())
+    if missing:
+        raise DataError(f"{images}: {len(missing)} masks of localization.txt are missing:\n{summarised(missing)}")
 
 
 def _train_labels(directory: Path) -> dict[str, int]:

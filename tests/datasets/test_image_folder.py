@@ -108,3 +108,17 @@ def test_real_images_and_lists_are_read_as_they_are(root: Path, test_data: Path,
     lines = (mini / "metadata" / "ILSVRC" / "test" / "localization.txt").read_text().split()
     boxes = [[name, *box] for name, truth in contents.truth.items() for box in truth.boxes.astype(int).tolist()]
     assert sorted(",".join(map(str, box)) for box in boxes) == sorted(lines)
+
+
+def test_masks_need_no_sizes_and_no_ignore_files(root: Path) -> None:
+    metadata = root / "metadata" / "test"
+    (metadata / "image_sizes.txt").unlink()
+    names = IMAGES["test"]
+    for name in names:
+        Image.new("L", (40, 30), 255).save(root / "images" / f"{name}.mask.png")
+    (metadata / "localization.txt").write_text("".join(f"{name},{name}.mask.png\n" for name in names))
+    truth = read(root).truth["dog/5.png"]
+    assert (truth.masks, truth.ignore, len(truth.boxes)) == (("dog/5.png.mask.png",), None, 0)
+    (root / "images" / "dog/5.png.mask.png").unlink()
+    with pytest.raises(DataError, match=r"1 masks of localization\.txt are missing:\n.*dog/5\.png\.mask\.png"):
+        read(root)

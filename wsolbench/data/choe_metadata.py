@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,12 @@ class Entry:
     Attributes:
         id: image id: a path.
         label: class, from 0.
-        width: pixels, as stated.
-        height: pixels, as stated.
+        width: pixels, as stated; 0 where there are masks and ``image_sizes.txt`` is empty or missing, as
+            OpenImages30k's is.
+        height: pixels, as stated, or 0.
         boxes: ``(n, 4)`` float64 ``x0, y0, x1, y1`` as written; none where the split has masks.
+        masks: mask files as written, one per object; none where the split has boxes.
+        ignore: mask file of what counts for neither side, or None.
     """
 
     id: str
@@ -32,6 +36,8 @@ class Entry:
     width: int
     height: int
     boxes: NDArray[np.float64]
+    masks: tuple[str, ...] = ()
+    ignore: str | None = None
 
 
 def read_list(path: Path) -> list[str]:
@@ -50,40 +56,77 @@ def read_list(path: Path) -> list[str]:
 def read_metadata(directory: Path) -> dict[str, Entry]:
     """Read ``image_ids.txt``, ``class_labels.txt``, ``image_sizes.txt`` and, where it is there, ``localization.txt``.
 
+    A line of ``localization.txt`` is ``id,x0,y0,x1,y1`` for a box or ``id,mask,ignore`` for a mask; the ignore file may
+    be left out.
+
     Returns:
         Entries by image id, in the order of ``image_ids.txt``.
 
     Raises:
-        DataError: a file is missing, a line is malformed, or the files are not about the same images; the message names
-            file and line, or image.
+        DataError: a file is missing, a line is malformed or says again what an earlier one says, or the files are not
+            about the same images; the message names file and line, or image.
     """
     ids = read_list(directory / "image_ids.txt")
-    labels = {name: values[0] for name, values in _numbers(directory / "class_labels.txt", 1)}
-    sizes = dict(_numbers(directory / "image_sizes.txt", 2))
-    boxes: dict[str, list[list[int]]] = {name: [] for name in ids}
-    localization = directory / "localization.txt"
-    if localization.is_file() and localization.stat().st_size:
-        first = read_list(localization)[0]
-        for name, values in _numbers(localization, _BOX) if first.count(",") == _BOX else ():
-            if name not in boxes:
-                raise DataError(f"{localization}: image '{name}' is not in {directory / 'image_ids.txt'}")
-            boxes[name].append(values)
+    if len(set(ids)) < len(ids):
+        twice = next(name for name, count in Counter(ids).items() if count > 1)
+        raise DataError(f"{directory / 'image_ids.txt'}: image '{twice}' occurs twice")
+    labels = _table(directory / "class_labels.txt", 1, ids)
+    located = _located(directory / "localization.txt", ids)
+    stated = directory / "image_sizes.txt"
+    unknown = not any(each.boxes for each in located.values()) and not (stated.is_file() and read_list(stated))
+    sizes = {name: [0, 0] for name in ids} if unknown else _table(stated, 2, ids)
+    entries = {}
     for name in ids:
-        for file, table in (("class_labels.txt", labels), ("image_sizes.txt", sizes)):
-            if name not in table:
-                raise DataError(f"{directory / file}: image '{name}' of image_ids.txt is missing")
-    found = {}
-    for name in ids:
-        width, height = sizes[name]
-        found[name] = Entry(name, labels[name], width, height, np.array(boxes[name], np.float64).reshape(-1, _BOX))
+        (width, height), (boxes, masks, ignore) = sizes[name], located[name].as_truth()
+        entries[name] = Entry(name, labels[name][0], width, height, boxes, masks, ignore)
+    return entries
+
+
+@dataclass
+class _Located:
+    boxes: list[list[int]] = field(default_factory=list)
+    masks: list[str] = field(default_factory=list)
+    ignore: str | None = None
+
+    def as_truth(self) -> tuple[NDArray[np.float64], tuple[str, ...], str | None]:
+        return np.array(self.boxes, np.float64).reshape(-1, _BOX), tuple(self.masks), self.ignore
+
+
+def _located(path: Path, ids: list[str]) -> dict[str, _Located]:
+    found = {name: _Located() for name in ids}
+    for number, line in enumerate(read_list(path) if path.is_file() else [], start=1):
+        name, *values = line.rsplit(",", _BOX)
+        boxed = len(values) == _BOX and all(map(_is_whole, values))
+        if not boxed:
+            name, *values = line.split(",")
+        if name not in found:
+            raise DataError(f"{path}:{number}: image '{name}' is not in {path.with_name('image_ids.txt')}")
+        if boxed:
+            found[name].boxes.append([int(value) for value in values])
+            continue
+        if not 1 <= len(values) <= 2 or not values[0]:
+            raise DataError(f"{path}:{number}: expected id,x0,y0,x1,y1 or id,mask,ignore, found '{line}'")
+        if values[0] in found[name].masks:
+            raise DataError(f"{path}:{number}: mask '{values[0]}' of image '{name}' occurs twice")
+        found[name].masks.append(values[0])
+        found[name].ignore = found[name].ignore or (values[1] if len(values) > 1 else "") or None
     return found
 
 
-def _numbers(path: Path, count: int) -> list[tuple[str, list[int]]]:
-    rows = []
+def _table(path: Path, count: int, ids: list[str]) -> dict[str, list[int]]:
+    rows: dict[str, list[int]] = {}
     for number, line in enumerate(read_list(path), start=1):
         name, *values = line.rsplit(",", count)
-        if len(values) != count or not all(value.strip().lstrip("-").isdecimal() for value in values):
+        if len(values) != count or not all(map(_is_whole, values)):
             raise DataError(f"{path}:{number}: expected an image id and {count} whole numbers, found '{line}'")
-        rows.append((name, [int(value) for value in values]))
+        if name in rows:
+            raise DataError(f"{path}:{number}: image '{name}' has a line already; remove one of them")
+        rows[name] = [int(value) for value in values]
+    for name in ids:
+        if name not in rows:
+            raise DataError(f"{path}: image '{name}' of image_ids.txt is missing")
     return rows
+
+
+def _is_whole(text: str) -> bool:
+    return text.strip().lstrip("-").isdecimal()

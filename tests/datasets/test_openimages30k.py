@@ -1,0 +1,124 @@
+"""OpenImages30k in its layout: real images where they are at hand, and made-up ones for what can go wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wsolbench import registry
+from wsolbench.data.choe_metadata import read_metadata
+from wsolbench.data.index import read_split, write_index
+from wsolbench.data.masks import read_mask
+from wsolbench.dataset import Split, WsolDataset
+from wsolbench.errors import DataError
+
+
+def dataset(root: Path | None, **arguments: str) -> WsolDataset:
+    made: WsolDataset = registry.load("dataset", "openimages30k")(root=None if root is None else str(root), **arguments)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WSOLBENCH_OPENIMAGES30K_ROOT", raising=False)
+
+
+@pytest.fixture
+def made_up(tmp_path: Path) -> Path:
+    base = tmp_path / "root"
+    for split, names in {"train": ["a/1", "b/2"], "val": ["a/3"], "test": ["a/4", "b/5"]}.items():
+        lists: dict[str, list[str]] = {"image_ids": [], "class_labels": [], "localization": []}
+        for name in names:
+            path = f"{split}/{name}.jpg"
+            lists["image_ids"].append(path)
+            lists["class_labels"].append(f"{path},{'ab'.index(name[0])}")
+            file = base / "OpenImages" / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40, 30), (90, 20, 200)).save(file)
+            for k in range(2 if split != "train" else 0):
+                mask = f"{path[:-4]}_m{k}.png"
+                Image.new("L", (20, 15), 255).save(base / "OpenImages" / mask)
+                lists["localization"].append(f"{path},{mask}" + (f",{path[:-4]}_ignore.png" if k == 0 else ","))
+            if split != "train":
+                Image.new("L", (40, 30)).save(base / "OpenImages" / f"{path[:-4]}_ignore.png")
+        folder = base / "metadata" / "OpenImages" / split
+        folder.mkdir(parents=True)
+        for name, lines in lists.items():
+            (folder / f"{name}.txt").write_text("\n".join(lines))
+        (folder / "image_sizes.txt").write_text("")
+    return base
+
+
+def prepared(found: WsolDataset, tmp_path: Path, name: str = "test") -> Split:
+    write_index(tmp_path / "index", found.contents(tmp_path), found.image_root(tmp_path))
+    return read_split(tmp_path / "index", name)  # type: ignore[arg-type]
+
+
+def test_splits_labels_masks_and_sizes(made_up: Path, tmp_path: Path) -> None:
+    test = prepared(dataset(made_up), tmp_path)
+    assert [(item.id, item.label, item.width, item.height) for item in test.items] == [
+        ("test/a/4.jpg", 0, 40, 30), ("test/b/5.jpg", 1, 40, 30),
+    ]  # fmt: skip
+    truth = test.truth("test/b/5.jpg")
+    assert (truth.masks, truth.ignore) == (("test/b/5_m0.png", "test/b/5_m1.png"), "test/b/5_ignore.png")
+    assert truth.boxes.shape == (0, 4)
+    assert list(test.class_names) == ["a", "b"]
+    assert [len(read_split(tmp_path / "index", name)) for name in ("train", "val")] == [2, 1]
+
+
+def test_evaluation_only(made_up: Path, tmp_path: Path) -> None:
+    prepared(dataset(made_up, train="none", val="none"), tmp_path)
+    assert [len(read_split(tmp_path / "index", name)) for name in ("train", "val", "test")] == [0, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "message"),
+    [
+        ("localization.txt", "test/a/4.jpg,test/a/4_m0.png", r"no mask for 1 images:\n.*test/b/5\.jpg"),
+        ("localization.txt", "test/a/9.jpg,test/a/4_m0.png", r"localization\.txt:1: image 'test/a/9\.jpg' is not in"),
+        ("localization.txt", "test/a/4.jpg", r"localization\.txt:1: expected id,x0,y0,x1,y1 or id,mask,ignore"),
+        ("class_labels.txt", "test/a/4.jpg,0\ntest/a/4.jpg,1", r"class_labels\.txt:2: image .* has a line already"),
+        ("class_labels.txt", "test/a/4.jpg,0\ntest/b/5.jpg,0", r"label 0 belongs to folder a, not b"),
+        ("image_ids.txt", "test/a/4.jpg\ntest/a/4.jpg", r"image_ids\.txt: image 'test/a/4\.jpg' occurs twice"),
+    ],
+)
+def test_a_wrong_list_is_named(made_up: Path, tmp_path: Path, file: str, line: str, message: str) -> None:
+    (made_up / "metadata" / "OpenImages" / "test" / file).write_text(line)
+    with pytest.raises(DataError, match=message):
+        dataset(made_up).contents(tmp_path)
+
+
+def test_what_is_missing_is_said_with_what_to_do(made_up: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"not configured.*datasets\.openimages30k\.root"):
+        dataset(None).contents(tmp_path)
+    with pytest.raises(DataError, match="does not hold a directory OpenImages"):
+        dataset(tmp_path).contents(tmp_path)
+    (made_up / "OpenImages" / "test" / "b" / "5_ignore.png").unlink()
+    with pytest.raises(DataError, match=r"1 masks are missing.*\n.*5_ignore\.png of image test/b/5\.jpg"):
+        dataset(made_up).contents(tmp_path)
+
+
+def test_real_images(test_data: Path, tmp_path: Path) -> None:
+    found = dataset(test_data / "data" / "openimages-mini", train="none", val="none")
+    test = prepared(found, tmp_path)
+    root = found.image_root(tmp_path)
+    assert len(test.class_names) == 3
+    for item in test.items:
+        truth = test.truth(item.id)
+        merged = np.any([read_mask(root / mask) for mask in truth.masks], axis=0)
+        assert merged.any()
+
+
+@pytest.mark.parametrize(
+    ("split", "images", "masks", "most"), [("val", 2500, 3854, 25), ("test", 5000, 7632, 62), ("train", 29819, 0, 0)]
+)
+def test_the_full_lists_have_the_published_numbers(
+    test_data: Path, split: str, images: int, masks: int, most: int
+) -> None:
+    entries = read_metadata(test_data / "data" / "split_files" / "metadata" / "OpenImages" / split).values()
+    counts = [len(entry.masks) for entry in entries]
+    assert (len(counts), sum(counts), max(counts)) == (images, masks, most)
+    assert len({entry.label for entry in entries}) == 100
