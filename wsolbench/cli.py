@@ -24,10 +24,10 @@ app = typer.Typer(
     help=(
         "A reproducible benchmark of weakly supervised object localization.\n\n"
         "`make benchmark` (`wsolbench launch`, which runs several at once, or `dvc repro -k`) runs all stages that are "
-        "out of date, in order: prepare, weights, train, evaluate, baseline, report, summary. Each stage is also a "
-        "command below, for one track or one run. "
-        "A track (`shapes-convnet`) is a data set with a backbone and a recipe; a run (`shapes-convnet-cam-0`) is a "
-        "track with a method and a seed. All choices stand in params.yaml."
+        "out of date, in order: prepare, weights, train, evaluate, baseline, photographs, report, summary. "
+        "Each stage is also a command below, for one track or one run. A track (`shapes-convnet`) is a "
+        "data set with a backbone and a recipe; a run (`shapes-convnet-cam-0`) is a track with a method "
+        "and a seed. All choices stand in params.yaml."
     ),
     no_args_is_help=True,
     add_completion=False,
@@ -139,7 +139,7 @@ def train(
 
 @app.command()
 def evaluate(run: RunKey, jobs: Jobs = None) -> None:
-    """Turn the stored maps of a RUN into metrics, curves, per-image results and gallery pictures."""
+    """Turn the stored maps of a RUN into metrics, curves, per-image results and small maps for the gallery."""
     from wsolbench.metrics.evaluate import evaluate_key  # noqa: PLC0415
 
     evaluate_key(read_settings(), run, Layout(), jobs)
@@ -154,8 +154,18 @@ def baseline(run: RunKey, jobs: Jobs = None) -> None:
 
 
 @app.command()
+def photographs(track: TrackName) -> None:
+    """Write small copies of the images of a TRACK that the gallery may show."""
+    from wsolbench.gallery.stage import write_photographs  # noqa: PLC0415
+
+    settings = read_settings()
+    _known_track(settings, track)
+    write_photographs(settings, track, Layout())
+
+
+@app.command()
 def report(track: TrackName) -> None:
-    """Write the table, plots and gallery of a TRACK from its git-tracked results."""
+    """Write the tables and plots of a TRACK from its git-tracked results."""
     from wsolbench.report.build import write_report  # noqa: PLC0415
 
     settings = read_settings()

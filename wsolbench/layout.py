@@ -55,5 +55,10 @@ class Layout:
         return self.root / "results" / "curves" / track / f"{key}.csv"
 
     def thumbnails(self, track: str, key: str) -> Path:
-        """Strip of gallery images."""
-        return self.root / "results" / "thumbnails" / track / f"{key}.png"
+        """Small maps of the gallery's candidate images."""
+        return self.root / "results" / "thumbnails" / track / f"{key}.npz"
+
+    def photographs(self, track: str) -> tuple[Path, Path]:
+        """Sheet of the gallery's candidate images, and what is true of them."""
+        folder = self.root / "results" / "thumbnails" / track
+        return folder / "photographs.jpg", folder / "photographs.json"

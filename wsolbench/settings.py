@@ -203,7 +203,7 @@ class EvaluateSettings(StrictModel):
         published_threshold: thresholds that a source states, by method and track.
         normalisations: what maps are also scored under, next to min-max.
         ivr_percentile: percentile of the scores that the normalisation ``ivr`` subtracts.
-        gallery: number of test images in the gallery.
+        gallery: number of test images whose maps and photographs are kept small, for the report to choose from.
     """
 
     threshold_step: Annotated[float, Field(gt=0, lt=1)] = 0.001
@@ -211,7 +211,17 @@ class EvaluateSettings(StrictModel):
     published_threshold: dict[str, dict[str, Fraction]] = {}
     normalisations: list[Literal["max", "percentile", "ivr"]] = ["max", "percentile", "ivr"]
     ivr_percentile: Annotated[float, Field(ge=0, lt=100)] = 35
-    gallery: Annotated[int, Field(ge=0)] = 8
+    gallery: Annotated[int, Field(ge=0)] = 100
+
+
+class ReportSettings(StrictModel):
+    """What reports show.
+
+    Attributes:
+        gallery: images in each section of the gallery: chosen, worst, most disagreeing.
+    """
+
+    gallery: Annotated[int, Field(ge=0)] = 6
 
 
 class WeightsSettings(StrictModel):
@@ -230,6 +240,7 @@ class Settings(StrictModel):
     run: RunSettings
     runtime: RuntimeSettings = RuntimeSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    report: ReportSettings = ReportSettings()
     weights: WeightsSettings = WeightsSettings()
 
     @model_validator(mode="after")

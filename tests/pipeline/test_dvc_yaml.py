@@ -14,6 +14,7 @@ STAGES = YAML(typ="safe").load(Path("dvc.yaml").read_text())["stages"]
 HARMLESS = {
     "train": {"wsolbench.scoremaps"},  # writes arrays as they are; normalisation belongs to evaluate
     "weights": {"wsolbench.data.index", "wsolbench.dataset"},  # only to hash a file
+    "photographs": {"wsolbench.data.prepare"},  # likewise
     "evaluate": {"wsolbench.data.prepare"},  # only to find the images, whose digests the index holds
     "summary": {"wsolbench.palette"},  # draws nothing
 }
@@ -56,13 +57,14 @@ def covered(module: str, dependencies: list[str]) -> bool:
         ("train", "wsolbench.engine.trainer"),
         ("evaluate", "wsolbench.metrics.evaluate"),
         ("baseline", "wsolbench.baselines.stage"),
+        ("photographs", "wsolbench.gallery.stage"),
         ("report", "wsolbench.report.build"),
         ("summary", "wsolbench.report.build"),
     ],
 )
 def test_a_stage_depends_on_all_code_that_it_runs(stage: str, entry: str) -> None:
     dependencies = [dep for dep in STAGES[stage]["deps"] if dep.startswith("wsolbench")]
-    packages = {"wsolbench", "wsolbench.data", "wsolbench.backbones"}  # docstrings only
+    packages = {"wsolbench", "wsolbench.data", "wsolbench.backbones", "wsolbench.gallery"}  # docstrings only
     needed = imported(entry) - NOWHERE - HARMLESS.get(stage, set()) - packages
     assert {module for module in needed if not covered(module, dependencies)} == set()
 

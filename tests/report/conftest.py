@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
+from wsolbench.gallery.photographs import TILE, Photograph, encode_caption, encode_sheet
+from wsolbench.gallery.thumbnails import candidates, encode_thumbnails
 from wsolbench.layout import Layout
+from wsolbench.scoremaps import StoredMaps
 from wsolbench.settings import Cell, EvaluateSettings, RunSettings, Settings, Track
 
 TRACK = Track(
@@ -59,7 +61,7 @@ class Repository:
         return Layout(self.root).metrics(track, f"{track}-{method}-{seed}")
 
     def write(self, method: str, /, seed: int, level: float, track: str = "toy", **changes: Any) -> None:
-        """Write metrics, curve and strip of a run whose accuracies lie around ``level`` percent."""
+        """Write metrics, curve, images and maps of a run whose accuracies lie around ``level`` percent."""
         key = f"{track}-{method}-{seed}"
         layout = Layout(self.root)
         content = metrics_file(key, track, method, seed, level) | changes
@@ -67,8 +69,8 @@ class Repository:
         if content["status"] == "ok":
             _per_image(layout.per_image(track, key), content["gt_known"]["val"])
             _curve(layout.curves(track, key), content["threshold"]["oracle"], content["gt_known"]["oracle"])
-            if self.gallery:
-                _strip(layout.thumbnails(track, key), self.gallery, key)
+            _thumbnails(layout.thumbnails(track, key), self.gallery, key)
+            _photographs(layout.photographs(track), self.gallery)
 
     def skip(self, method: str, seed: int, reason: str, track: str = "toy", **changes: Any) -> None:
         """Write the metrics file of a run that its method refused."""
@@ -123,11 +125,22 @@ def _per_image(path: Path, hits: float | None) -> None:
     frame.to_parquet(path, index=False)
 
 
-def _strip(path: Path, images: int, key: str) -> None:
+def _thumbnails(path: Path, images: int, key: str) -> None:
     seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big")
-    blocks = np.random.default_rng(seed).integers(60, 200, (4, 4 * images, 3), dtype=np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(blocks.repeat(28, axis=0).repeat(28, axis=1)).save(path)
+    maps = np.random.default_rng(seed).normal(size=(400, 5, 5)).astype(np.float32)
+    ids = np.array([f"image {k}" for k in range(400)])
+    nothing = np.zeros((400, 0))
+    stored = StoredMaps(ids, np.zeros(400, np.int64), maps, nothing.astype(np.int64), nothing)
+    _put(path, encode_thumbnails(stored, images))
+
+
+def _photographs(paths: tuple[Path, Path], images: int) -> None:
+    """Grey photographs, the brighter the higher the image's number; each with one true box."""
+    chosen = candidates([f"image {k}" for k in range(400)], images)
+    facts = [Photograph(f"image {k}", 1, "class one", [(0.25, 0.25, 0.75, 0.75)]) for k in chosen]
+    tiles = [np.full((TILE, TILE, 3), k // 2, np.uint8) for k in chosen]
+    for path, content in zip(paths, (encode_sheet(tiles), encode_caption(facts)), strict=True):
+        _put(path, content)
 
 
 def _put(path: Path, content: bytes) -> None:

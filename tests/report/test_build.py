@@ -1,19 +1,15 @@
-import io
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from wsolbench.errors import DataError
 from wsolbench.layout import Layout
 from wsolbench.report.build import write_report
-from wsolbench.report.gallery import gallery_picture
-from wsolbench.report.results import read_track
 
-PICTURES = {"methods.svg", "methods.png", "threshold_curves.svg", "threshold_curves.png", "gallery.png"}
+PICTURES = {"methods.svg", "methods.png", "threshold_curves.svg", "threshold_curves.png"}
 ANOTHER_PROCESS = """
 import sys
 from pathlib import Path
@@ -53,28 +49,13 @@ def test_a_report_is_tables_and_pictures_the_same_each_time(full):
     assert not re.search(rb"<dc:date>|Matplotlib v|Software", b"".join(before.values()))
 
 
-def test_the_gallery_stacks_the_first_seeds_strips_in_the_tables_order(full):
-    results = read_track(full.settings, "toy", full.root)
-    page = Image.open(io.BytesIO(gallery_picture(results, full.root)))
-    top, left = 58, 190
-    for index, method in enumerate(("alpha", "beta", "ceiling")):
-        strip = Image.open(Layout(full.root).thumbnails("toy", f"toy-{method}-0"))
-        corner = (left, top + index * (strip.height + 4))
-        box = (*corner, corner[0] + strip.width, corner[1] + strip.height)
-        assert page.crop(box).tobytes() == strip.tobytes()
-
-
-def test_one_run_with_an_awkward_name_is_drawn_and_an_old_gallery_removed(repository):
-    toy = repository(seeds=[4], gallery=0)
+def test_one_run_with_an_awkward_name_is_drawn(repository):
+    toy = repository(seeds=[4])
     title = (
         r"A rather long name with $\frac{1}{2}$ <b>& more than three lines of text that nobody needs to read in full"
     )
     toy.write("alpha", 4, 50, title=title, top1_loc=dict.fromkeys(("fixed", "val", "oracle", "published")))
-    stale = toy.root / "results" / "plots" / "toy" / "gallery.png"
-    stale.parent.mkdir(parents=True)
-    stale.write_text("old")
-    assert {path.name for path in write_report(toy.settings, "toy", toy.root)} >= PICTURES - {"gallery.png"}
-    assert not stale.exists()
+    assert {path.name for path in write_report(toy.settings, "toy", toy.root)} >= PICTURES
 
 
 @pytest.mark.parametrize(
@@ -83,9 +64,7 @@ def test_one_run_with_an_awkward_name_is_drawn_and_an_old_gallery_removed(reposi
         ("curves", b""),
         ("curves", b"threshold,other\n0.1,2\n"),
         ("curves", b"threshold,box_acc_iou50\n0.1,\n"),
-        ("thumbnails", b"\x89PNG\r\n\x1a\nbroken"),
         ("curves", None),
-        ("thumbnails", None),
     ],
 )
 def test_a_missing_or_damaged_input_is_named_and_old_files_stay(full, kind, content):
@@ -98,12 +77,6 @@ def test_a_missing_or_damaged_input_is_named_and_old_files_stay(full, kind, cont
     with pytest.raises(DataError, match=f"{path.name} {problem}.*run `wsolbench evaluate toy-beta-0`"):
         write_report(full.settings, "toy", full.root)
     assert generated(full.root) == {"results/tables/toy.md": b"old"}
-
-
-def test_strips_of_different_sizes_are_refused(full):
-    Image.new("RGB", (112, 112)).save(Layout(full.root).thumbnails("toy", "toy-beta-0"))
-    with pytest.raises(DataError, match=r"toy-beta-0.png has \(112, 112\) pixels"):
-        write_report(full.settings, "toy", full.root)
 
 
 def test_a_track_whose_every_run_was_skipped_has_a_table_and_no_pictures(repository):

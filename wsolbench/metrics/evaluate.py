@@ -18,12 +18,12 @@ from wsolbench.data.index import read_split
 from wsolbench.data.prepare import build_dataset
 from wsolbench.dataset import Split
 from wsolbench.errors import DataError
+from wsolbench.gallery.thumbnails import encode_thumbnails
 from wsolbench.layout import Layout
 from wsolbench.metrics.choe2020 import threshold_grid
 from wsolbench.metrics.image_scores import CHOE2020, Rules, Thresholds
 from wsolbench.metrics.numbers import CURVES, Scored, curves, no_images, numbers, per_image
 from wsolbench.metrics.scoring import score_split
-from wsolbench.metrics.strip import draw_strip
 from wsolbench.scoremaps import MAPS_FILE, StoredBoxes, StoredMaps, read_maps
 from wsolbench.settings import EvaluateSettings, Settings
 
@@ -41,13 +41,13 @@ class Evaluation:
         metrics: what goes to ``results/metrics``; deterministic values only.
         per_image: one row per test image.
         curves: accuracies over thresholds, percent.
-        strip: gallery picture, PNG.
+        thumbnails: maps of the gallery's candidate images, ``.npz``.
     """
 
     metrics: dict[str, Any]
     per_image: pd.DataFrame
     curves: pd.DataFrame
-    strip: bytes
+    thumbnails: bytes
 
 
 def evaluate_key(settings: Settings, key: str, layout: Layout, jobs: int | None) -> None:
@@ -97,7 +97,7 @@ def evaluate_maps(
         record: contents of ``run.yaml``.
         stored: maps of ``val`` and ``test``, in the order of ``splits``; or boxes, whose threshold is null.
         splits: the same splits with truth; ``val`` may be empty, and what needs it is then null.
-        image_root: folder that image and mask paths are relative to.
+        image_root: folder that mask paths are relative to.
         settings: thresholds and gallery.
         published: threshold that a source states for this method and track, or None.
         jobs: parallel processes; None takes one per core.
@@ -128,12 +128,11 @@ def evaluate_maps(
         swept=isinstance(stored["test"], StoredMaps),
     )
     rows = per_image(scored, stored["test"].ids)
-    boxes = rows[["x0", "y0", "x1", "y1"]].to_numpy()
     return Evaluation(
         _head(record) | numbers(scored),
         rows,
         curves(scored),
-        draw_strip(stored["test"], splits["test"], boxes, image_root, settings.gallery),
+        encode_thumbnails(stored["test"], settings.gallery),
     )
 
 
@@ -143,7 +142,7 @@ def write_evaluation(evaluation: Evaluation, layout: Layout, track: str, key: st
     _write(layout.metrics(track, key), metrics.encode())
     _write(layout.per_image(track, key), evaluation.per_image.to_parquet(index=False))
     _write(layout.curves(track, key), evaluation.curves.to_csv(index=False, lineterminator="\n").encode())
-    _write(layout.thumbnails(track, key), evaluation.strip)
+    _write(layout.thumbnails(track, key), evaluation.thumbnails)
 
 
 def _head(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,12 +167,11 @@ def _head(record: Mapping[str, Any]) -> dict[str, Any]:
 def _skipped(record: Mapping[str, Any]) -> Evaluation:
     floats, integers = np.zeros((0, 0), np.float32), np.zeros((0, 0), np.int64)
     empty = StoredMaps(np.zeros(0, np.str_), np.zeros(0, np.int64), floats[None, :0], integers, floats)
-    split = Split("test", [], [], "")
     return Evaluation(
         _head(record) | {"reason": record["reason"]},
         no_images(),
         pd.DataFrame(columns=["threshold", *CURVES]),
-        draw_strip(empty, split, np.zeros((0, 4), np.int64), Path(), 0),
+        encode_thumbnails(empty, 0),
     )
 
 

@@ -1,4 +1,4 @@
-"""From git-tracked results to tables, plots, gallery and summary."""
+"""From git-tracked results to tables, plots and summary."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from wsolbench.settings import Settings
 
 __all__ = ["write_report", "write_summary"]
 
-_BARS, _CURVES, _GALLERY = "methods", "threshold_curves", "gallery.png"
+_BARS, _CURVES = "methods", "threshold_curves"
 _KINDS: tuple[ImageKind, ...] = ("svg", "png")
-_ALL_PICTURES = (*(f"{stem}.{kind}" for stem in (_BARS, _CURVES) for kind in _KINDS), _GALLERY)
+_ALL_PICTURES = tuple(f"{stem}.{kind}" for stem in (_BARS, _CURVES) for kind in _KINDS)
 
 
 def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]:
     """Write the tables and pictures of a track; equal results give equal bytes.
 
-    Nothing is written unless everything could be read and drawn. A picture that there is nothing to show in (every run
-    was skipped, ``evaluate.gallery`` is 0) is not drawn, and removed if it was left by an earlier report.
+    Nothing is written unless everything could be read and drawn. Where every run was skipped, no picture is
+    drawn, and those that an earlier report left are removed.
 
     Args:
         settings: name the runs.
         track: key of ``tracks``.
-        root: the repository, below which ``results/metrics``, ``per_image``, ``curves`` and ``thumbnails`` are read.
+        root: the repository, below which ``results/metrics``, ``per_image`` and ``curves`` are read.
 
     Returns:
         The files that were written: ``results/tables/<track>.csv`` and ``.md``, ``results/plots/<track>/methods`` and
-        ``threshold_curves`` as ``.svg`` and ``.png``, and ``results/plots/<track>/gallery.png``.
+        ``threshold_curves`` as ``.svg`` and ``.png``.
 
     Raises:
         SettingsError: the track does not exist, or ``run`` names no run of it.
         DataError: a result is missing or damaged; the message names the file and how to make it anew.
     """
     results = read_track(settings, track, root)
-    pictures = _pictures(settings, results, root)
+    pictures = _pictures(results, root)
     files = {
         table_path(root, track, "csv"): csv_table(results).encode(),
         table_path(root, track, "md"): markdown_table(results, paired_section(results, root)).encode(),
@@ -79,28 +79,26 @@ def write_summary(settings: Settings, root: Path) -> tuple[Path, ...]:
 def _page(settings: Settings, track: str, root: Path) -> TrackPage:
     missing = missing_metrics(settings, track, root)
     results = None if missing else read_track(settings, track, root)
-    return TrackPage(track, results, missing, _picture_names(settings, results) if results else {})
+    return TrackPage(track, results, missing, _picture_names(results) if results else {})
 
 
-def _picture_names(settings: Settings, results: TrackResults) -> dict[str, str]:
+def _picture_names(results: TrackResults) -> dict[str, str]:
     """Return what there is to look at for a track, by what it shows."""
     if not results.measured:
         return {}
-    gallery = {"gallery": _GALLERY} if settings.evaluate.gallery else {}
-    return {"methods": f"{_BARS}.svg", "threshold curves": f"{_CURVES}.svg", **gallery}
+    return {"methods": f"{_BARS}.svg", "threshold curves": f"{_CURVES}.svg"}
 
 
-def _pictures(settings: Settings, results: TrackResults, root: Path) -> dict[str, bytes]:
+def _pictures(results: TrackResults, root: Path) -> dict[str, bytes]:
     if not results.measured:
         return {}
     # Matplotlib and seaborn take seconds to import, which the summary does not need.
     from wsolbench.report.bars import bar_figure  # noqa: PLC0415
     from wsolbench.report.curves import curve_figure, read_curves  # noqa: PLC0415
-    from wsolbench.report.gallery import gallery_picture  # noqa: PLC0415
     from wsolbench.report.style import encoded, figure_style  # noqa: PLC0415
 
     curves = read_curves(results, root)
-    pictures = {_GALLERY: gallery_picture(results, root)} if settings.evaluate.gallery else {}
+    pictures: dict[str, bytes] = {}
     with figure_style():
         for stem, figure in ((_BARS, bar_figure(results)), (_CURVES, curve_figure(results, curves))):
             pictures |= {f"{stem}.{kind}": encoded(figure, kind) for kind in _KINDS}

@@ -1,0 +1,98 @@
+"""The photographs of a track's candidate images on one sheet, with what is true of them."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import Field, TypeAdapter, ValidationError
+
+from wsolbench.errors import DataError
+from wsolbench.layout import Layout
+
+__all__ = ["TILE", "Photograph", "encode_caption", "encode_sheet", "read_photographs"]
+
+TILE = 112
+"""Side in pixels of a photograph; its aspect is not kept, as in evaluation."""
+
+_COLUMNS = 10
+_QUALITY = 80
+
+Share = Annotated[float, Field(allow_inf_nan=False)]
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """What is true of a candidate image.
+
+    Attributes:
+        id: of the image.
+        label: true class.
+        class_name: its name.
+        boxes: true boxes ``x0, y0, x1, y1`` as shares of width and height, half-open; none where truth has masks only.
+    """
+
+    id: str
+    label: int
+    class_name: str
+    boxes: list[tuple[Share, Share, Share, Share]]
+
+
+_CAPTION: TypeAdapter[list[Photograph]] = TypeAdapter(list[Photograph])
+
+
+def encode_sheet(tiles: Sequence[NDArray[np.uint8]]) -> bytes:
+    """Return photographs of ``(TILE, TILE, 3)`` uint8 as one JPEG file, ten to a row; a black one if there is none."""
+    rows = max(math.ceil(len(tiles) / _COLUMNS), 1)
+    sheet = np.zeros((rows * TILE, min(max(len(tiles), 1), _COLUMNS) * TILE, 3), np.uint8)
+    for position, tile in enumerate(tiles):
+        top, left = _corner(position)
+        sheet[top : top + TILE, left : left + TILE] = tile
+    stream = io.BytesIO()
+    Image.fromarray(sheet).save(stream, "JPEG", quality=_QUALITY, optimize=True)
+    return stream.getvalue()
+
+
+def encode_caption(photographs: Sequence[Photograph]) -> bytes:
+    """Return what is true of the photographs as JSON, in their order."""
+    return _CAPTION.dump_json(list(photographs)) + b"\n"
+
+
+def read_photographs(root: Path, track: str) -> tuple[list[Photograph], NDArray[np.uint8]]:
+    """Read the sheet of a track and what is true of it.
+
+    Returns:
+        The photographs' facts, and ``(N, TILE, TILE, 3)`` uint8 pixels.
+
+    Raises:
+        DataError: one of the two files is missing or damaged, or they do not fit each other; the message names it.
+    """
+    sheet, caption = Layout(root).photographs(track)
+    remedy = f"run `wsolbench photographs {track}`, or `make benchmark`"
+    try:
+        facts = _CAPTION.validate_json(caption.read_bytes(), strict=True)
+        with Image.open(sheet) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    except FileNotFoundError as error:
+        raise DataError(f"{error.filename} is missing; {remedy}") from None
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]["msg"]
+        raise DataError(f"{caption} is damaged ({problem}); delete it and {remedy}") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{sheet} is damaged ({error}); delete it and {remedy}") from None
+    corners = [_corner(position) for position in range(len(facts))]
+    if any(top + TILE > pixels.shape[0] or left + TILE > pixels.shape[1] for top, left in corners):
+        raise DataError(f"{sheet} has fewer photographs than {caption.name} names; {remedy}")
+    tiles = [pixels[top : top + TILE, left : left + TILE] for top, left in corners]
+    return facts, np.array(tiles, np.uint8).reshape(-1, TILE, TILE, 3)
+
+
+def _corner(position: int) -> tuple[int, int]:
+    return position // _COLUMNS * TILE, position % _COLUMNS * TILE
