@@ -30,8 +30,8 @@ class ImageFolder(WsolDataset):
 
     ``<root>/images`` holds the images and ``<root>/metadata/{train,val,test}`` the lists. Without the directory
     ``train`` the set is for evaluation only; without ``val`` no threshold can be chosen on it. Boxes
-    ``x0, y0, x1, y1`` are half-open and taken as written. Masks are PNGs below ``images``, object where the grey value is
-    above 0; sizes may be left out where there are masks only. Classes are named by the lines of
+    ``x0, y0, x1, y1`` are half-open and taken as written. Masks are PNGs below ``images``, object where the grey value
+    is above 0; sizes may be left out where there are masks only. Classes are named by the lines of
     ``<root>/class_names.txt`` or, without it, by their numbers.
 
     Source of the format: J. Choe et al., CVPR 2020, arXiv 2001.07437, and its public code.
@@ -53,7 +53,8 @@ class ImageFolder(WsolDataset):
 
         Raises:
             DataError: a file is missing or malformed, files contradict each other, an image is missing, damaged or of
-                another size than stated, or an image of ``val`` or ``test`` has neither box nor mask, or a mask is missing.
+                another size than stated, an image of ``val`` or ``test`` has neither box nor mask, or a mask is
+                missing.
         """
         base = self._base()
         labels = _train_labels(base / "metadata" / "train")

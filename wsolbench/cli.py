@@ -146,6 +146,59 @@ def evaluate(run: RunKey, jobs: Jobs = None) -> None:
 
 
 @app.command()
+def score(
+    maps: Annotated[
+        Path, typer.Option(help="Directory of maps, .npy or .npz, one per image: IMAGE_ID.npy, of any size and type.")
+    ],
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set in params.yaml; a track with it must be prepared.")
+    ] = None,
+    metadata: Annotated[
+        Path | None, typer.Option(help="Instead of --dataset: directory of the split's lists in Choe et al.'s format.")
+    ] = None,
+    masks: Annotated[Path, typer.Option(help="With --metadata: folder that its mask paths are relative to.")] = Path(),
+    split: Annotated[Literal["val", "test"], typer.Option(help="The split to report.")] = "test",
+    val_maps: Annotated[
+        Path | None, typer.Option(help="Maps of the val split; thresholds are then chosen on it, too.")
+    ] = None,
+    val_metadata: Annotated[
+        Path | None, typer.Option(help="With --metadata and --val-maps: lists of the val split.")
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Text file of `id,class[,class ...]`, best first, for Top-1 and Top-5.")
+    ] = None,
+    as_they_are: Annotated[
+        bool, typer.Option("--as-they-are", help="Maps are 224x224 in [0, 1]: neither resize nor normalise them.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Where metrics.json and tables go.")] = Path("scores"),
+    jobs: Jobs = None,
+) -> None:
+    """Score the localization maps of any method against the truth of a split, and print and write all numbers."""
+    from wsolbench.score.command import Truths, run_score  # noqa: PLC0415
+
+    truths = Truths(dataset, metadata, masks, val_metadata)
+    settings = read_settings() if dataset or Path("params.yaml").is_file() else None
+    found = run_score(settings, truths, split, maps, val_maps, predictions, out, jobs, as_they_are=as_they_are)
+    typer.echo(found)
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Photographs, and directories of photographs.")],
+    run: Annotated[str, typer.Option(help="`<track>-<method>-<seed>` of a trained run.")],
+    out: Annotated[Path, typer.Option(help="Where maps, boxes and pictures go.")] = Path("predictions"),
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=0.999, help="By default the one that the run's val split chose.")
+    ] = None,
+) -> None:
+    """Write class, localization map, box and picture of anybody's photographs, by a trained run."""
+    from wsolbench.predict import predict as run_predict  # noqa: PLC0415 - imports torch
+
+    count = run_predict(read_settings(), run, images, out, Layout(), threshold)
+    typer.echo(f"{count} images: {out}/predictions.csv, {out}/maps and {out}/pictures")
+
+
+@app.command()
 def baseline(run: RunKey, jobs: Jobs = None) -> None:
     """Fit and evaluate a baseline; RUN is `<track>-<baseline>-<seed>`."""
     from wsolbench.baselines.stage import run_baseline  # noqa: PLC0415 - imports torch

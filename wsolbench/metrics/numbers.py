@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from wsolbench.metrics.pxap import curve
 from wsolbench.metrics.rows import Rows
 from wsolbench.metrics.scoring import PixelScores, SplitScores
 
-__all__ = ["CURVES", "Scored", "curves", "no_images", "numbers", "per_image"]
+__all__ = ["CURVES", "Scored", "by_class", "curves", "no_images", "numbers", "per_image"]
 
 Floats = NDArray[np.float64]
 
@@ -147,6 +147,35 @@ def per_image(scored: Scored, stored_ids: NDArray[np.str_]) -> pd.DataFrame:
     return pd.DataFrame(
         columns | {"miss": kinds} | {name: boxes[:, k] for k, name in enumerate(("x0", "y0", "x1", "y1"))}
     )
+
+
+def by_class(rows: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:
+    """Return images, accuracy and overlap of each class that occurs.
+
+    Args:
+        rows: of :func:`per_image`.
+        class_names: by label.
+
+    Returns:
+        ``class``, ``name``, ``images``, ``top1``, and per protocol and threshold ``gt_known_*``, ``mean_iou_*`` and,
+        with masks, ``mean_mask_iou_*``; percent, NaN where there is nothing to measure.
+    """
+    right = _share(rows["predicted"] == rows["label"], rows["predicted"])
+    shares = pd.DataFrame({"class": rows["label"], "top1": right})
+    for name in rows.columns[rows.columns.str.match("iou_|mask_iou_")]:
+        if name.startswith("iou_"):
+            shares[name.replace("iou", "gt_known", 1)] = _share(rows[name] >= 0.5, rows[name])
+        shares[f"mean_{name}"] = rows[name]
+    groups = shares.groupby("class", sort=True)
+    found = (groups.mean() * 100).reset_index()
+    found.insert(1, "name", [class_names[label] for label in found["class"]])
+    found.insert(2, "images", groups.size().to_numpy())
+    return found
+
+
+def _share(flags: pd.Series, where: pd.Series) -> pd.Series:
+    """Return flags as 0 and 1, NaN where there is nothing to judge."""
+    return flags.astype("boolean").fillna(value=False).astype(float).where(where.notna())
 
 
 def curves(scored: Scored) -> pd.DataFrame:

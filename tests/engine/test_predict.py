@@ -1,0 +1,129 @@
+"""Photographs of anybody's, by a trained run."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.engine.conftest import TRACK
+from wsolbench.data.index import read_split
+from wsolbench.engine.trained import load_trained, read_record, run_of_record
+from wsolbench.engine.trainer import train
+from wsolbench.errors import DataError
+from wsolbench.layout import Layout
+from wsolbench.predict import find_images, predict
+from wsolbench.scoremaps import read_maps
+from wsolbench.settings import Settings
+
+KEY = f"{TRACK}-adl-0"
+
+
+@pytest.fixture
+def trained(layout: Layout, tiny_settings: Settings) -> Layout:
+    train(tiny_settings.resolve(KEY), tiny_settings, layout)
+    return layout
+
+
+def test_the_maps_of_the_first_class_are_those_that_training_stored(
+    trained: Layout, tiny_settings: Settings, tmp_path: Path
+) -> None:
+    split = read_split(trained.prepared(TRACK), "test")
+    stored = read_maps(trained.run(KEY) / "maps.npz", "test")
+    photographs = tmp_path / "photographs"
+    for item in split.items:
+        target = photographs / f"{item.id}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((trained.prepared(TRACK) / item.path).read_bytes())
+    out = tmp_path / "out"
+    assert predict(tiny_settings, KEY, [photographs], out, trained, 0.5) == len(split)
+    with (out / "predictions.csv").open() as stream:
+        rows = {row["id"]: row for row in csv.DictReader(stream)}
+    listed = dict(line.split(",", 1) for line in (out / "classes.txt").read_text().splitlines())
+    right = 0
+    for k, item in enumerate(split.items):
+        row = rows[f"{item.id}.png"]
+        assert int(row["class"]) == stored.top5[k, 0]
+        assert row["name"] == split.class_names[stored.top5[k, 0]]
+        assert listed[f"{item.id}.png"] == ",".join(map(str, stored.top5[k]))
+        x0, y0, x1, y1 = (int(row[name]) for name in ("x0", "y0", "x1", "y1"))
+        assert 0 <= x0 < x1 <= item.width
+        assert 0 <= y0 < y1 <= item.height
+        with Image.open(out / "pictures" / f"{item.id}.png.jpg") as picture:
+            assert picture.size == (item.width, item.height)
+        if stored.top5[k, 0] == item.label:
+            right += 1
+            np.testing.assert_allclose(np.load(out / "maps" / f"{item.id}.png.npy"), stored.maps[k], atol=1e-5)
+    assert right
+
+
+def test_the_threshold_is_the_one_that_val_chose(trained: Layout, tiny_settings: Settings, tmp_path: Path) -> None:
+    photograph = tmp_path / "one.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 40, 3), np.uint8)).save(photograph)
+
+    def boxes() -> str:
+        predict(tiny_settings, KEY, [photograph], tmp_path / "out", trained, None)
+        return (tmp_path / "out" / "predictions.csv").read_text()
+
+    fixed = boxes()
+    metrics = trained.metrics(TRACK, KEY)
+    metrics.parent.mkdir(parents=True)
+    metrics.write_text(json.dumps({"pixel": {"threshold": {"val": 0.99}}}))
+    assert boxes() != fixed
+    metrics.write_text(json.dumps({"pixel": {"threshold": {"val": None}}}))
+    assert boxes() == fixed
+
+
+def test_a_run_is_read_back_as_it_was_trained(trained: Layout, tiny_settings: Settings) -> None:
+    assert run_of_record(read_record(trained, KEY)) == tiny_settings.resolve(KEY)
+
+
+@pytest.mark.parametrize("name", ["run.yaml", "checkpoint.safetensors"])
+def test_what_is_missing_or_damaged_is_named(trained: Layout, name: str) -> None:
+    def load() -> None:
+        load_trained(read_record(trained, KEY), trained, torch.device("cpu"))
+
+    path = trained.run(KEY) / name
+    content = path.read_bytes()
+    path.write_bytes(b"{")
+    with pytest.raises(DataError, match=f"{name} is damaged"):
+        load()
+    path.unlink()
+    with pytest.raises(DataError, match=rf"{name} is missing.*dvc pull"):
+        load()
+    path.write_bytes(content)
+    load()
+
+
+def test_a_checkpoint_of_another_method_is_refused(trained: Layout) -> None:
+    record = read_record(trained, KEY)
+    record["class_names"] = ["only", "two"]
+    with pytest.raises(DataError, match=r"checkpoint\.safetensors does not fit method 'adl' as it is now"):
+        load_trained(record, trained, torch.device("cpu"))
+
+
+def test_images_are_found_in_files_and_folders_each_once(tmp_path: Path) -> None:
+    for name in ("a/b/1.JPG", "a/2.png", "a/notes.txt", "c/3.jpeg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert find_images([tmp_path / "a"]) == (tmp_path / "a", ["2.png", "b/1.JPG"])
+    assert find_images([tmp_path / "a" / "b"]) == (tmp_path / "a" / "b", ["1.JPG"])
+    both = find_images([tmp_path / "a", tmp_path / "c" / "3.jpeg", tmp_path / "a" / "2.png"])
+    assert both == (tmp_path, ["a/2.png", "a/b/1.JPG", "c/3.jpeg"])
+    with pytest.raises(DataError, match="does not exist"):
+        find_images([tmp_path / "nowhere"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no images"):
+        find_images([tmp_path / "empty"])
+
+
+def test_a_file_that_is_no_image_is_named(trained: Layout, tiny_settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"broken\.png"):
+        predict(tiny_settings, KEY, [tmp_path / "broken.png"], tmp_path / "out", trained, None)
+    assert not (tmp_path / "out" / "predictions.csv").exists()

@@ -1,0 +1,248 @@
+"""Anybody's maps: the same numbers as a run's own, and clear errors for whatever does not fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.metrics.made_up_run import KEY, SIDE, TEST, TRACK, VAL, MadeUpRun, Picture, settings
+from wsolbench.data.index import read_split
+from wsolbench.dataset import Split
+from wsolbench.errors import DataError, SettingsError
+from wsolbench.metrics.evaluate import evaluate_key
+from wsolbench.score import MapsOf, find_maps, read_predictions, score, score_table, split_of_metadata, write_scores
+from wsolbench.score.command import Truths, run_score
+from wsolbench.settings import EvaluateSettings
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> MadeUpRun:
+    return MadeUpRun(tmp_path, masks=len(TEST)).write()
+
+
+def split_of(run: MadeUpRun, name: str = "test") -> Split:
+    return read_split(run.layout.prepared(TRACK), name)  # type: ignore[arg-type]
+
+
+def write(folder: Path, name: str, array: np.ndarray) -> Path:
+    path = folder / f"{name}.npy"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, array)
+    return path
+
+
+def write_maps(folder: Path, split: str, pictures: tuple[Picture, ...]) -> Path:
+    for k, picture in enumerate(pictures):
+        write(folder, f"{split}{k}", picture.raw)
+    return folder
+
+
+@pytest.fixture
+def maps(tmp_path: Path) -> Path:
+    return write_maps(tmp_path / "maps", "test", TEST)
+
+
+def asked(run: MadeUpRun, maps: Path) -> MapsOf:
+    return MapsOf(maps, split_of(run), run.layout.prepared(TRACK))
+
+
+def test_the_numbers_are_those_of_a_run_with_the_same_maps(run: MadeUpRun, maps: Path, tmp_path: Path) -> None:
+    evaluate_key(settings(), KEY, run.layout, 1)
+    val = MapsOf(write_maps(tmp_path / "val", "val", VAL), split_of(run, "val"))
+    guesses = {f"test{k}": picture.guesses for k, picture in enumerate(TEST)}
+    found = score(asked(run, maps), val=val, predictions=guesses, jobs=1)
+    expected = run.metrics()
+    assert found.numbers == {name: expected[name] for name in found.numbers}
+    rows = pd.read_parquet(run.layout.per_image(TRACK, KEY))
+    pd.testing.assert_frame_equal(found.per_image, rows)
+    pd.testing.assert_frame_equal(found.curves.reset_index(drop=True), pd.read_csv(run.layout.curves(TRACK, KEY)))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.uint8])
+def test_type_and_scale_do_not_matter(run: MadeUpRun, tmp_path: Path, dtype: type) -> None:
+    for k, picture in enumerate(TEST):
+        write(tmp_path / "maps", f"test{k}", (picture.raw * 200).astype(dtype))
+    found = score(asked(run, tmp_path / "maps"), jobs=1).numbers
+    assert (found["max_box_acc"], found["gt_known"]["fixed"]) == (60, 40)
+
+
+def test_a_map_may_have_any_size(run: MadeUpRun, maps: Path) -> None:
+    write(maps, "test2", np.pad(np.ones((2, 3), np.float32), 2))
+    assert score(asked(run, maps), jobs=1).numbers["max_box_acc"] == 60
+
+
+def test_maps_are_scored_as_they_are_only_if_asked(run: MadeUpRun, maps: Path) -> None:
+    write(maps, "test1", TEST[1].raw * 0.5 + 0.25)  # min-max brings it to 0 .. 1; as it is, nothing is below 0.25
+    assert score(asked(run, maps), jobs=1).numbers["gt_known"]["fixed"] == 40
+    as_it_is = score(asked(run, maps), jobs=1, as_they_are=True).per_image
+    assert as_it_is["iou_fixed"].tolist()[1] < 0.25
+    write(maps, "test1", np.ones((7, 7)))
+    with pytest.raises(DataError, match=r"test1\.npy \(image 'test1'\): to be scored as it is, a map must be 224x224"):
+        score(asked(run, maps), jobs=1, as_they_are=True)
+
+
+def test_names_are_those_of_the_reference_harness_or_of_its_readme(tmp_path: Path) -> None:
+    split = listed(tmp_path, ["a/b.jpg", "a/c.d.jpg"], ["0,0,9,9", "0,0,9,9"])
+    folder = tmp_path / "maps"
+    write(folder, "a/b.jpg", np.eye(3))
+    np.savez(folder / "a" / "c.d.npz", np.eye(4))
+    assert [file.path.name for file in find_maps(folder, split)] == ["b.jpg.npy", "c.d.npz"]
+    write(folder, "a/b", np.eye(3))
+    with pytest.raises(DataError, match=r"1 images have more than one map.*a/b\.jpg\.npy and a/b\.npy"):
+        find_maps(folder, split)
+
+
+def test_missing_and_extra_maps_are_named(run: MadeUpRun, maps: Path) -> None:
+    write(maps, "test9", np.eye(3))
+    with pytest.raises(DataError, match=r"1 files are of no image of split 'test': test9\.npy"):
+        score(asked(run, maps), jobs=1)
+    (maps / "test3.npy").unlink()
+    with pytest.raises(DataError, match=r"1 of 5 images of split 'test' have no map.*'test3\.npy'"):
+        score(asked(run, maps), jobs=1)
+    with pytest.raises(DataError, match="is not a directory of maps"):
+        score(asked(run, maps / "nowhere"), jobs=1)
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def objects(path: Path) -> None:
+    np.save(path, np.array([{}], object), allow_pickle=True)
+
+
+def two_arrays(path: Path) -> None:
+    with path.open("wb") as stream:
+        np.savez(stream, np.eye(3), np.eye(3))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (truncated, "cannot be read"),
+        (objects, "cannot be read"),
+        (two_arrays, "holds 2 arrays"),
+        (lambda path: path.write_bytes(b""), "cannot be read"),
+        (lambda path: np.save(path, np.full((4, 4), np.nan)), "holds a NaN or an infinite value"),
+        (lambda path: np.save(path, np.array([[0, -np.inf]])), "holds a NaN or an infinite value"),
+        (lambda path: np.save(path, np.zeros((1, 4, 4))), r"must be two-dimensional .* not of shape \(1, 4, 4\)"),
+        (lambda path: np.save(path, np.zeros((0, 4))), "must be two-dimensional"),
+        (lambda path: np.save(path, np.eye(3, dtype=complex)), "must hold real numbers, not complex128"),
+        (lambda path: np.save(path, np.array([["a"]])), "must hold real numbers"),
+    ],
+)
+def test_what_is_no_map_is_named(run: MadeUpRun, maps: Path, spoil: Callable[[Path], object], message: str) -> None:
+    spoil(maps / "test3.npy")
+    with pytest.raises(DataError, match=rf"test3\.npy \(image 'test3'\).*{message}"):
+        score(asked(run, maps), jobs=1)
+
+
+def listed(folder: Path, names: list[str], located: list[str], size: str = "448,224") -> Split:
+    lists = {
+        "image_ids": names,
+        "class_labels": [f"{name},{k}" for k, name in enumerate(names)],
+        "image_sizes": [f"{name},{size}" for name in names],
+        "localization": [f"{name},{line}" for name, line in zip(names, located, strict=True)],
+    }
+    (folder / "lists").mkdir(exist_ok=True)
+    for file, lines in lists.items():
+        (folder / "lists" / f"{file}.txt").write_text("\n".join(lines))
+    return split_of_metadata(folder / "lists", "test")
+
+
+def test_lists_in_the_format_of_choe_et_al_are_enough(tmp_path: Path) -> None:
+    split = listed(tmp_path, ["x.jpg", "y.jpg"], ["100,50,300,150", "0,0,448,224"])
+    for name in ("x.jpg", "y.jpg"):
+        write(tmp_path / "maps", name, TEST[2].raw)
+    found = score(MapsOf(tmp_path / "maps", split), jobs=1)
+    assert found.per_image["iou_fixed"].tolist() == [1, 101**2 / 225**2]
+    assert found.by_class[["class", "images", "gt_known_fixed"]].to_numpy().tolist() == [[0, 1, 100], [1, 1, 0]]
+    assert found.numbers["images"] == {"val": 0, "test": 2}
+
+
+def test_an_image_of_a_list_without_box_and_mask_is_named(tmp_path: Path) -> None:
+    listed(tmp_path, ["x.jpg"], ["0,0,9,9"])
+    (tmp_path / "lists" / "localization.txt").write_text("")
+    with pytest.raises(DataError, match=r"image 'x\.jpg' has neither box nor mask"):
+        split_of_metadata(tmp_path / "lists", "test")
+
+
+def test_predictions_are_read_and_checked(run: MadeUpRun, maps: Path, tmp_path: Path) -> None:
+    path = tmp_path / "classes.txt"
+    path.write_text("".join(f"test{k},0,3\n" for k in range(5)))
+    found = score(asked(run, maps), predictions=read_predictions(path), jobs=1).numbers
+    assert found["cls"] == {"top1": 100, "top5": 100}
+    assert found["top1_loc"]["fixed"] == found["gt_known"]["fixed"] == 40
+    for text, message in (
+        ("test0,0\n", "4 images have none"),
+        ("".join(f"test{k},0\n" for k in range(6)), "1 are of no image"),
+        ("".join(f"test{k},0{',1' * (k == 2)}\n" for k in range(5)), "equally many classes"),
+        ("test0,cat\n", r"classes\.txt:1: expected an image id and classes"),
+        ("test0,1\ntest0,2\n", r"classes\.txt:2: image 'test0' has a line already"),
+    ):
+        path.write_text(text)
+        with pytest.raises(DataError, match=message):
+            score(asked(run, maps), predictions=read_predictions(path), jobs=1)
+
+
+def test_results_are_written_whole_and_shown(run: MadeUpRun, maps: Path, tmp_path: Path) -> None:
+    found = score(asked(run, maps), settings=EvaluateSettings(fixed_threshold=0.6), jobs=1)
+    write_scores(found, {"maps": "mine"}, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "by_class.csv", "curves.csv", "metrics.json", "per_image.parquet",
+    ]  # fmt: skip
+    stored = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert stored == {"maps": "mine", **found.numbers}
+    table = score_table(found.numbers)
+    assert "| GT-known Loc (choe2020)" in table
+    rows = {
+        line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in table.splitlines()[2:]
+    }
+    assert rows["GT-known Loc (choe2020)"] == ["60.0", "-", "60.0"]
+    assert "Top-1 Loc (choe2020)" not in rows  # nothing was classified
+
+
+def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
+    def call(truths: Truths, val_maps: Path | None = None) -> str:
+        return run_score(settings(), truths, "test", tmp_path, val_maps, None, tmp_path, 1, as_they_are=False)
+
+    for truths, val_maps, message in (
+        (Truths(None, None, Path(), None), None, "either --dataset or --metadata"),
+        (Truths("shapes", tmp_path, Path(), None), None, "either --dataset or --metadata"),
+        (Truths(None, tmp_path, Path(), None), tmp_path, "needs --val-metadata"),
+        (Truths("shapes", None, Path(), tmp_path), tmp_path, "--val-metadata goes with"),
+        (Truths("shaeps", None, Path(), None), None, "did you mean 'shapes'"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            call(truths, val_maps)
+
+
+def test_a_data_set_that_is_not_prepared_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=f"run `wsolbench prepare {TRACK}` first"):
+        run_score(
+            settings(),
+            Truths("shapes", None, Path(), None),
+            "test",
+            tmp_path,
+            None,
+            None,
+            tmp_path,
+            1,
+            as_they_are=False,
+        )
+
+
+def test_masks_alone_are_scored_by_pixels(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, masks=len(TEST), boxless=len(TEST), val_masks=True).write()
+    found = score(asked(run, write_maps(tmp_path / "maps", "test", TEST)), jobs=1)
+    table = score_table(found.numbers)
+    assert "pIoU" in table
+    assert "GT-known" not in table
+    assert found.by_class["mean_mask_iou_fixed"].tolist() == [pytest.approx(found.numbers["p_iou"]["fixed"])]
+    assert SIDE == 224
