@@ -24,7 +24,7 @@ app = typer.Typer(
     help=(
         "A reproducible benchmark of weakly supervised object localization.\n\n"
         "`make benchmark` (`wsolbench launch`, which runs several at once, or `dvc repro -k`) runs all stages that are "
-        "out of date, in order: prepare, weights, train, evaluate, baseline, photographs, report, summary. "
+        "out of date, in order: prepare, weights, train, evaluate, baseline, photographs, report, summary, page. "
         "Each stage is also a command below, for one track or one run. A track (`shapes-convnet`) is a "
         "data set with a backbone and a recipe; a run (`shapes-convnet-cam-0`) is a track with a method "
         "and a seed. All choices stand in params.yaml."
@@ -232,6 +232,14 @@ def summary() -> None:
     from wsolbench.report.build import write_summary  # noqa: PLC0415
 
     write_summary(read_settings(), Path())
+
+
+@app.command()
+def page() -> None:
+    """Write results/report.html: tables, plots and gallery of all tracks of `run` in one file."""
+    from wsolbench.report.page import write_page  # noqa: PLC0415
+
+    write_page(read_settings(), Path())
 
 
 @app.command()

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from tests.metrics.made_up_run import TEST, TRACK, MadeUpRun, settings
+from wsolbench.data.index import read_split
 from wsolbench.errors import DataError
 from wsolbench.gallery.photographs import TILE, read_photographs
 from wsolbench.gallery.stage import write_photographs
@@ -22,12 +23,15 @@ def track(tmp_path: Path) -> Layout:
 
 
 def test_photographs_of_the_candidates_come_with_their_boxes_as_shares(track: Layout) -> None:
-    facts, tiles = read_photographs(track.root, TRACK)
+    caption, tiles = read_photographs(track.root, TRACK)
+    facts = caption.photographs
+    assert caption.class_names == [f"class {k}" for k in range(6)]
+    assert caption.data_digest == read_split(track.prepared(TRACK), "test").digest
     ids = [f"test{k}" for k in range(len(TEST))]
     assert [each.id for each in facts] == [ids[k] for k in candidates(ids, 4)]
     for each in facts:
         box = np.array(TEST[int(each.id[-1])].true) / 224
-        assert (each.label, each.class_name) == (0, "class 0")
+        assert each.label == 0
         assert each.boxes == ([] if each.id == "test0" else [pytest.approx(box, abs=1e-4)])
     assert tiles.shape == (4, TILE, TILE, 3)
     assert np.abs(tiles.astype(int) - 90).max() <= 1  # the photographs are grey
@@ -58,8 +62,8 @@ def test_each_tile_is_the_photograph_at_its_place_on_the_sheet(tmp_path: Path) -
 def test_no_candidates_are_no_photographs(tmp_path: Path) -> None:
     layout = MadeUpRun(tmp_path).write().layout
     write_photographs(settings(gallery=0), TRACK, layout)
-    facts, tiles = read_photographs(tmp_path, TRACK)
-    assert (facts, len(tiles)) == ([], 0)
+    caption, tiles = read_photographs(tmp_path, TRACK)
+    assert (caption.photographs, len(tiles)) == ([], 0)
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -68,6 +72,13 @@ def test_a_missing_or_damaged_file_is_named(track: Layout, which: int, content: 
     path = track.photographs(TRACK)[which]
     path.unlink() if content is None else path.write_bytes(content)
     with pytest.raises(DataError, match=rf"{path.name} is (missing|damaged).*run `wsolbench photographs {TRACK}`"):
+        read_photographs(track.root, TRACK)
+
+
+def test_a_label_without_a_name_is_refused(track: Layout) -> None:
+    path = track.photographs(TRACK)[1]
+    path.write_text(path.read_text().replace('"label":0', '"label":6'))
+    with pytest.raises(DataError, match=r"photographs\.json is damaged \(a label without a class name\)"):
         read_photographs(track.root, TRACK)
 
 

@@ -25,6 +25,7 @@ from tests.metrics.made_up_run import (
     rectangle,
     settings,
 )
+from wsolbench.data.index import read_split
 from wsolbench.dataset import Item
 from wsolbench.errors import DataError
 from wsolbench.gallery.thumbnails import candidates, read_thumbnails
@@ -57,6 +58,7 @@ def test_all_numbers_of_a_run(run: MadeUpRun) -> None:
     assert found == {
         "status": "ok", "key": KEY, "track": TRACK, "dataset": "shapes", "backbone": "convnet", "method": "cam",
         "title": "CAM", "method_status": "published", "recipe": "common", "seed": 0, "weights": None,
+        "data_digest": read_split(run.layout.prepared(TRACK), "test").digest,
         "protocol": "choe2020",
         "images": {"val": 2, "test": 5},
         "cls": {"top1": 60, "top5": 80},

@@ -60,6 +60,7 @@ def covered(module: str, dependencies: list[str]) -> bool:
         ("photographs", "wsolbench.gallery.stage"),
         ("report", "wsolbench.report.build"),
         ("summary", "wsolbench.report.build"),
+        ("page", "wsolbench.report.page"),
     ],
 )
 def test_a_stage_depends_on_all_code_that_it_runs(stage: str, entry: str) -> None:

@@ -16,7 +16,7 @@ from tests.pipeline.conftest import Pipeline
 pytestmark = pytest.mark.slow
 
 TRACK = "shapes-convnet"
-REPORTS = [f"report@{TRACK}", "summary"]
+REPORTS = [f"report@{TRACK}", "summary", "page"]
 
 
 def stages_of(method: str) -> list[str]:
@@ -47,6 +47,7 @@ def test_one_command_goes_from_nothing_to_tables_and_plots(finished: Pipeline) -
     plots = {path.name for path in (finished.root / "results" / "plots" / TRACK).iterdir()}
     assert {name for name in plots if name.endswith(".svg")}
     assert (finished.root / "results" / "summary.md").is_file()
+    assert "CAM" in (finished.root / "results" / "report.html").read_text(encoding="utf-8")
 
 
 def test_nothing_runs_twice(finished: Pipeline) -> None:

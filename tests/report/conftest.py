@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wsolbench.gallery.photographs import TILE, Photograph, encode_caption, encode_sheet
+from wsolbench.gallery.photographs import TILE, Caption, Photograph, encode_caption, encode_sheet
 from wsolbench.gallery.thumbnails import candidates, encode_thumbnails
 from wsolbench.layout import Layout
 from wsolbench.scoremaps import StoredMaps
@@ -86,7 +86,8 @@ def metrics_file(key: str, track: str, method: str, seed: int, level: float) -> 
     return {
         "status": "ok", "key": key, "track": track, "dataset": "pictures", "backbone": "net", "method": method,
         "title": method.title(), "method_status": "published", "recipe": "common", "seed": seed, "weights": None,
-        "protocol": "choe2020", "images": {"val": 240, "test": 400}, "cls": {"top1": 97.5, "top5": 100.0},
+        "data_digest": "digest of the index", "protocol": "choe2020",
+        "images": {"val": 240, "test": 400}, "cls": {"top1": 97.5, "top5": 100.0},
         "threshold": {"fixed": 0.2, "val": 0.30 + 0.01 * seed, "oracle": 0.36, "published": None},
         "gt_known": at, "top1_loc": {name: value and value - 2 for name, value in at.items()}, "top5_loc": at,
         "max_box_acc": level, "regret": 1.0, "max_box_acc_v2": per_iou, "max_box_acc_v2_val": per_iou,
@@ -120,7 +121,9 @@ def _curve(path: Path, best: float, top: float) -> None:
 def _per_image(path: Path, hits: float | None) -> None:
     """400 images, the first ``hits`` percent of which are localized."""
     overlap = np.where(np.arange(400) < 4 * (hits or 0), 0.75, 0.25)
-    frame = pd.DataFrame({"id": [f"image {k}" for k in range(400)], "iou_val": overlap})
+    columns = {"id": [f"image {k}" for k in range(400)], "predicted": np.arange(400) % 2, "iou_val": overlap}
+    box = {"x0": 56, "y0": 28, "x1": 112, "y1": 224}
+    frame = pd.DataFrame(columns | {"iou_fixed": overlap} | box)
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.to_parquet(path, index=False)
 
@@ -137,9 +140,10 @@ def _thumbnails(path: Path, images: int, key: str) -> None:
 def _photographs(paths: tuple[Path, Path], images: int) -> None:
     """Grey photographs, the brighter the higher the image's number; each with one true box."""
     chosen = candidates([f"image {k}" for k in range(400)], images)
-    facts = [Photograph(f"image {k}", 1, "class one", [(0.25, 0.25, 0.75, 0.75)]) for k in chosen]
+    facts = [Photograph(f"image {k}", 1, [(0.25, 0.25, 0.75, 0.75)]) for k in chosen]
+    caption = Caption("digest of the index", ["class zero", "class one"], facts)
     tiles = [np.full((TILE, TILE, 3), k // 2, np.uint8) for k in chosen]
-    for path, content in zip(paths, (encode_sheet(tiles), encode_caption(facts)), strict=True):
+    for path, content in zip(paths, (encode_sheet(tiles), encode_caption(caption)), strict=True):
         _put(path, content)
 
 

@@ -17,7 +17,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from wsolbench.errors import DataError
 from wsolbench.layout import Layout
 
-__all__ = ["TILE", "Photograph", "encode_caption", "encode_sheet", "read_photographs"]
+__all__ = ["TILE", "Caption", "Photograph", "encode_caption", "encode_sheet", "read_photographs"]
 
 TILE = 112
 """Side in pixels of a photograph; its aspect is not kept, as in evaluation."""
@@ -35,17 +35,30 @@ class Photograph:
     Attributes:
         id: of the image.
         label: true class.
-        class_name: its name.
         boxes: true boxes ``x0, y0, x1, y1`` as shares of width and height, half-open; none where truth has masks only.
     """
 
     id: str
     label: int
-    class_name: str
     boxes: list[tuple[Share, Share, Share, Share]]
 
 
-_CAPTION: TypeAdapter[list[Photograph]] = TypeAdapter(list[Photograph])
+@dataclass(frozen=True)
+class Caption:
+    """What is true of a sheet.
+
+    Attributes:
+        data_digest: of the index that the images are from.
+        class_names: of the data set, by label.
+        photographs: in the order of the tiles.
+    """
+
+    data_digest: str
+    class_names: list[str]
+    photographs: list[Photograph]
+
+
+_CAPTION = TypeAdapter(Caption)
 
 
 def encode_sheet(tiles: Sequence[NDArray[np.uint8]]) -> bytes:
@@ -60,16 +73,16 @@ def encode_sheet(tiles: Sequence[NDArray[np.uint8]]) -> bytes:
     return stream.getvalue()
 
 
-def encode_caption(photographs: Sequence[Photograph]) -> bytes:
-    """Return what is true of the photographs as JSON, in their order."""
-    return _CAPTION.dump_json(list(photographs)) + b"\n"
+def encode_caption(caption: Caption) -> bytes:
+    """Return what is true of a sheet as JSON."""
+    return _CAPTION.dump_json(caption) + b"\n"
 
 
-def read_photographs(root: Path, track: str) -> tuple[list[Photograph], NDArray[np.uint8]]:
+def read_photographs(root: Path, track: str) -> tuple[Caption, NDArray[np.uint8]]:
     """Read the sheet of a track and what is true of it.
 
     Returns:
-        The photographs' facts, and ``(N, TILE, TILE, 3)`` uint8 pixels.
+        What is true, and the ``(N, TILE, TILE, 3)`` uint8 photographs.
 
     Raises:
         DataError: one of the two files is missing or damaged, or they do not fit each other; the message names it.
@@ -77,7 +90,7 @@ def read_photographs(root: Path, track: str) -> tuple[list[Photograph], NDArray[
     sheet, caption = Layout(root).photographs(track)
     remedy = f"run `wsolbench photographs {track}`, or `make benchmark`"
     try:
-        facts = _CAPTION.validate_json(caption.read_bytes(), strict=True)
+        found = _CAPTION.validate_json(caption.read_bytes(), strict=True)
         with Image.open(sheet) as image:
             pixels = np.asarray(image.convert("RGB"))
     except FileNotFoundError as error:
@@ -87,11 +100,13 @@ def read_photographs(root: Path, track: str) -> tuple[list[Photograph], NDArray[
         raise DataError(f"{caption} is damaged ({problem}); delete it and {remedy}") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{sheet} is damaged ({error}); delete it and {remedy}") from None
-    corners = [_corner(position) for position in range(len(facts))]
+    if any(not 0 <= each.label < len(found.class_names) for each in found.photographs):
+        raise DataError(f"{caption} is damaged (a label without a class name); delete it and {remedy}")
+    corners = [_corner(position) for position in range(len(found.photographs))]
     if any(top + TILE > pixels.shape[0] or left + TILE > pixels.shape[1] for top, left in corners):
         raise DataError(f"{sheet} has fewer photographs than {caption.name} names; {remedy}")
     tiles = [pixels[top : top + TILE, left : left + TILE] for top, left in corners]
-    return facts, np.array(tiles, np.uint8).reshape(-1, TILE, TILE, 3)
+    return found, np.array(tiles, np.uint8).reshape(-1, TILE, TILE, 3)
 
 
 def _corner(position: int) -> tuple[int, int]:

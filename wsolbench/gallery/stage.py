@@ -8,7 +8,7 @@ from wsolbench.data.images import read_image, resize
 from wsolbench.data.index import read_split
 from wsolbench.data.prepare import build_dataset
 from wsolbench.dataset import Item, Split
-from wsolbench.gallery.photographs import TILE, Photograph, encode_caption, encode_sheet
+from wsolbench.gallery.photographs import TILE, Caption, Photograph, encode_caption, encode_sheet
 from wsolbench.gallery.thumbnails import candidates
 from wsolbench.layout import Layout
 from wsolbench.settings import Settings
@@ -27,7 +27,8 @@ def write_photographs(settings: Settings, track: str, layout: Layout) -> None:
     split = read_split(prepared, "test")
     chosen = [split.items[k] for k in candidates([item.id for item in split.items], settings.evaluate.gallery)]
     tiles = [resize(read_image(image_root / item.path, item), (TILE, TILE)) for item in chosen]
-    contents = (encode_sheet(tiles), encode_caption([_facts(item, split) for item in chosen]))
+    caption = Caption(split.digest, list(split.class_names), [_facts(item, split) for item in chosen])
+    contents = (encode_sheet(tiles), encode_caption(caption))
     for path, content in zip(layout.photographs(track), contents, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + ".tmp")
@@ -38,4 +39,4 @@ def write_photographs(settings: Settings, track: str, layout: Layout) -> None:
 def _facts(item: Item, split: Split) -> Photograph:
     size = np.array([item.width, item.height] * 2, np.float64)
     boxes = [(x0, y0, x1, y1) for x0, y0, x1, y1 in np.round(split.truth(item.id).boxes / size, 4).tolist()]
-    return Photograph(item.id, item.label, split.class_names[item.label], boxes)
+    return Photograph(item.id, item.label, boxes)

@@ -129,7 +129,7 @@ def evaluate_maps(
     )
     rows = per_image(scored, stored["test"].ids)
     return Evaluation(
-        _head(record) | numbers(scored),
+        _head(record) | {"data_digest": splits["test"].digest} | numbers(scored),
         rows,
         curves(scored),
         encode_thumbnails(stored["test"], settings.gallery),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["ImageKind", "picture_path", "summary_path", "table_path", "write_all"]
+__all__ = ["ImageKind", "page_path", "picture_path", "summary_path", "table_path", "write_all"]
 
 ImageKind = Literal["svg", "png"]
 
@@ -24,6 +24,11 @@ def picture_path(root: Path, track: str, name: str) -> Path:
 def summary_path(root: Path, suffix: str) -> Path:
     """Return the summary over tracks: ``csv`` or ``md``."""
     return root / "results" / f"summary.{suffix}"
+
+
+def page_path(root: Path) -> Path:
+    """Return the page over all tracks."""
+    return root / "results" / "report.html"
 
 
 def write_all(files: Mapping[Path, bytes]) -> None:

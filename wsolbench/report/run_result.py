@@ -89,6 +89,7 @@ class RunResult:
         dataset: name of the data set.
         backbone: name of the backbone.
         method: name of the method or baseline.
+        data_digest: sha256 of the index of the data set; None in files of versions that did not store it.
         cell: name of the entry of ``cells``, without the seed; None for runs of the product.
         title: its name for people.
         method_status: ``published``, or what else the title has to say about it.
@@ -133,6 +134,7 @@ class RunResult:
     max_box_acc_v2_val: PerIou
     px_ap: Percent | None
     cell: str | None = None
+    data_digest: str | None = None
 
 
 @dataclass(frozen=True)

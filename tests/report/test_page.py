@@ -1,0 +1,147 @@
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+from PIL import Image
+
+from wsolbench.errors import DataError
+from wsolbench.report.page import write_page
+
+HOSTILE = """<script>alert(1)</script>"><img src=x onerror='alert(2)'>{{ 7 * 7 }}&amp;"""
+VOID = {"meta", "br", "img", "input", "link", "hr"}
+
+
+class Page(HTMLParser):
+    """Elements, their attributes and text; fails where tags are not properly nested."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.elements, self.words = [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def named(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def text(self):
+        return " ".join("".join(self.words).split())
+
+
+@pytest.fixture
+def written(full):
+    picture = full.root / "results" / "plots" / "toy" / "methods.png"
+    picture.parent.mkdir(parents=True)
+    Image.new("RGB", (40, 20), (1, 2, 3)).save(picture)
+    return write_page(full.settings, full.root)
+
+
+def test_the_page_is_the_same_each_time_and_leaves_nothing_else(full, written):
+    before = written.read_bytes()
+    write_page(full.settings, full.root)
+    assert written.read_bytes() == before
+    assert [path.name for path in written.parent.glob("report*")] == ["report.html"]
+
+
+def test_every_number_of_the_table_stands_on_the_page_and_can_be_sorted_by(written):
+    page = Page(written.read_text(encoding="utf-8"))
+    assert "46.0 ± 1.0" in page.text
+    assert "53.5 ± 1.0" in page.text
+    assert {"46.0", "53.5", "91.0"} <= {each.get("data-value") for each in page.named("td")}
+    assert "<dt>Data digest</dt><dd>digest of the index</dd>" in written.read_text(encoding="utf-8")
+
+
+def test_nothing_is_loaded_from_elsewhere(written):
+    page = Page(written.read_text(encoding="utf-8"))
+    sources = [each["src"] for each in page.named("img")] + [each["href"] for each in page.named("image")]
+    assert sources
+    assert all(source.startswith("data:image/webp;base64,") for source in sources)
+    assert not page.named("link")
+    assert all("src" not in each for each in page.named("script"))
+    assert not re.search(r"url\(|@import|https?:", written.read_text(encoding="utf-8"))
+
+
+def test_the_pages_policy_allows_its_own_script_alone(written):
+    text = written.read_text(encoding="utf-8")
+    script = re.search(r"<script>(.*)</script>", text, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = next(each["content"] for each in Page(text).named("meta") if "http-equiv" in each)
+    assert f"script-src 'sha256-{digest}';" in policy
+    assert policy.startswith("default-src 'none'; img-src data:;")
+
+
+def test_links_lead_to_files_of_the_results_and_anchors_exist(full, written):
+    page = Page(written.read_text(encoding="utf-8"))
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    links = [each["href"] for each in page.named("a") + page.named("use")]
+    assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
+    files = {link for link in links if not link.startswith("#")}
+    assert {f"metrics/toy/toy-alpha-{seed}.json" for seed in full.seeds} <= files
+    assert "provenance/toy-beta-2.json" in files
+    assert "tables/toy.md" in files
+
+
+def test_pictures_have_alternative_texts_tables_captions_and_headings_no_gaps(written):
+    page = Page(written.read_text(encoding="utf-8"))
+    assert all(each["alt"] for each in page.named("img"))
+    assert all(each.get("aria-label") for each in page.named("svg"))
+    assert len(page.named("caption")) == len(page.named("table")) == 4
+    assert all(each.get("scope") for each in page.named("th"))
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert len(page.named("html")) == 1
+    assert page.named("html")[0]["lang"] == "en"
+
+
+def test_names_that_users_supplied_are_text_and_nothing_else(repository):
+    toy = repository(methods=["alpha"], seeds=[0])
+    toy.write("alpha", 0, 50, title=HOSTILE, recipe=HOSTILE, dataset=HOSTILE, backbone=HOSTILE, protocol=HOSTILE)
+    toy.methods.append("beta")
+    toy.skip("beta", 0, HOSTILE, title=HOSTILE)
+    page = Page(write_page(toy.settings, toy.root).read_text(encoding="utf-8"))
+    assert len(page.named("script")) == 1
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    assert page.named("img") == []
+    assert " ".join(HOSTILE.split()) in page.text
+
+
+def test_a_track_without_results_says_what_is_missing(repository):
+    toy = repository(tracks=["toy", "absent"], seeds=[0])
+    toy.write("alpha", 0, 50)
+    page = Page(write_page(toy.settings, toy.root).read_text(encoding="utf-8"))
+    assert "1 of 2 tracks" in page.text
+    assert "results/metrics/absent/absent-alpha-0.json is missing; run" in page.text
+    assert str(toy.root) not in page.text
+
+
+def test_a_track_whose_every_run_was_skipped_has_reasons_and_no_table(repository):
+    toy = repository(seeds=[0])
+    toy.skip("alpha", 0, "needs masks")
+    page = Page(write_page(toy.settings, toy.root).read_text(encoding="utf-8"))
+    assert "alpha (seeds 0): needs masks" in page.text
+    assert "every run was skipped" in page.text
+
+
+def test_a_damaged_plot_is_named(full, written):
+    (full.root / "results" / "plots" / "toy" / "methods.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    with pytest.raises(DataError, match=r"methods\.png cannot be read .*run `wsolbench report toy`"):
+        write_page(full.settings, full.root)

@@ -1,0 +1,197 @@
+"""Which images the gallery shows, and what every method made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from wsolbench.errors import DataError
+from wsolbench.gallery.photographs import read_photographs
+from wsolbench.gallery.thumbnails import Thumbnails, read_thumbnails
+from wsolbench.layout import Layout
+from wsolbench.report.pictures import heat_picture, photograph_picture
+from wsolbench.report.results import Row, TrackResults, remedy
+from wsolbench.report.run_result import RunResult
+from wsolbench.report.tables import blocks_of
+
+__all__ = ["Picture", "Section", "Shot", "gallery_sections"]
+
+Box = tuple[float, float, float, float]
+
+_SIDE = 224  # the grid of the boxes in per-image tables
+_OVERLAPS = ("iou_val", "iou_fixed", "mask_iou_val", "mask_iou_fixed")  # the first that is defined
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What one row's first seed made of an image.
+
+    Attributes:
+        title: name of the row.
+        seed: of the run.
+        heat: the map as a data URI; None for a run without maps.
+        box: prediction, shares of width and height; None if it is empty.
+        overlap: of prediction and truth, 0 to 1; None where it is not defined.
+        predicted: name of the most probable class, None for a run that does not classify.
+        correct: whether that is the true one.
+    """
+
+    title: str
+    seed: int
+    heat: str | None
+    box: Box | None
+    overlap: float | None
+    predicted: str | None
+    correct: bool
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image under every row.
+
+    Attributes:
+        id: of the image.
+        class_name: true class.
+        photograph: data URI.
+        boxes: true boxes, shares of width and height.
+        shots: a row each, in the order of the tables.
+    """
+
+    id: str
+    class_name: str
+    photograph: str
+    boxes: list[Box]
+    shots: list[Shot]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Pictures chosen by one rule; ``rule`` is a sentence."""
+
+    title: str
+    rule: str
+    pictures: list[Picture]
+
+
+@dataclass(frozen=True)
+class _Run:
+    row: Row
+    run: RunResult
+    boxes: NDArray[np.float64]  # of the candidates, as all that follows
+    predicted: list[int | None]
+    overlaps: NDArray[np.float64]
+    thumbnails: Thumbnails
+
+
+def gallery_sections(results: TrackResults, root: Path, count: int) -> list[Section]:
+    """Return the chosen images, the worst, and those that methods disagree on most, without empty sections.
+
+    Only candidates are looked at (``evaluate.gallery``). Worst is the lowest overlap of prediction and truth, averaged
+    over all runs of methods; disagreement is the range of the methods' overlaps, each averaged over its seeds. Ties
+    keep the candidates' order. Without methods, all rows count as such.
+
+    Args:
+        results: of the track.
+        root: the repository.
+        count: images per section.
+
+    Raises:
+        DataError: an input is missing, damaged, or not of these images; the message names it.
+    """
+    if not results.measured or not count:
+        return []
+    caption, tiles = read_photographs(root, results.track)
+    ids = [each.id for each in caption.photographs]
+    rows = [row for _, block in blocks_of(results.measured) for row in block]
+    _check_digest(results, caption.data_digest, root)
+    runs = [_read(row, run, ids, results.track, root) for row in rows for run in row.runs]
+    shown = [next(each for each in runs if each.row is row) for row in rows]
+
+    def picture(position: int) -> Picture:
+        facts = caption.photographs[position]
+        shots = [_shot(each, position, facts.label, caption.class_names) for each in shown]
+        name = caption.class_names[facts.label]
+        return Picture(facts.id, name, photograph_picture(tiles[position]), list(facts.boxes), shots)
+
+    return [
+        Section(title, rule, [picture(position) for position in order[:count]])
+        for title, rule, order in _orders(_by_method(runs), len(ids))
+        if order
+    ]
+
+
+def _orders(by_method: NDArray[np.float64], candidates: int) -> list[tuple[str, str, list[int]]]:
+    """Return a title, a rule and the candidates in the rule's order, for each rule that can be followed."""
+    found = [("Chosen by lot", "Lowest sha256 of the id, whatever the methods made of it.", list(range(candidates)))]
+    of = f"of {candidates} candidates chosen by lot"
+    if candidates and np.isfinite(by_method).all():
+        worst = np.argsort(by_method.mean(0), kind="stable").tolist()
+        found.append(("Worst", f"Lowest overlap of prediction and truth, mean over methods and seeds, {of}.", worst))
+        if len(by_method) > 1:
+            most = np.argsort(-np.ptp(by_method, axis=0), kind="stable").tolist()
+            found.append(("Most disagreeing", f"Largest range of the methods' overlaps, mean over seeds, {of}.", most))
+    return found
+
+
+def _by_method(runs: Sequence[_Run]) -> NDArray[np.float64]:
+    """Return ``(methods, candidates)`` overlaps, mean over seeds."""
+    methods = [each for each in runs if each.row.kind == "method"] or runs
+    rows = list(dict.fromkeys(each.row for each in methods))
+    return np.array([np.mean([each.overlaps for each in methods if each.row is row], axis=0) for row in rows])
+
+
+def _read(row: Row, run: RunResult, ids: Sequence[str], track: str, root: Path) -> _Run:
+    layout, again = Layout(root), remedy(row.kind, run.key)
+    path = layout.per_image(track, run.key)
+    try:
+        images = pd.read_parquet(path).set_index("id")
+        images = images.loc[list(ids)]
+        boxes = images[["x0", "y0", "x1", "y1"]].to_numpy(np.float64)
+        predicted = [None if pd.isna(each) else int(each) for each in images["predicted"].tolist()]
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; {again}") from None
+    except KeyError as error:
+        raise DataError(f"{path} lacks images or columns of the gallery ({error}); {again}") from None
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise DataError(f"{path} is damaged ({error}); delete it and {again}") from None
+    thumbnails = read_thumbnails(layout.thumbnails(track, run.key), again)
+    if len(thumbnails.ids) and thumbnails.ids.tolist() != list(ids):
+        raise DataError(f"{layout.thumbnails(track, run.key)} is of other images than the photographs; {again}")
+    return _Run(row, run, boxes, predicted, _overlaps(images), thumbnails)
+
+
+def _overlaps(images: pd.DataFrame) -> NDArray[np.float64]:
+    for name in _OVERLAPS:
+        if name in images and images[name].notna().all():
+            return images[name].to_numpy(np.float64)
+    return np.full(len(images), np.nan)
+
+
+def _shot(found: _Run, position: int, label: int, class_names: Sequence[str]) -> Shot:
+    x0, y0, x1, y1 = (found.boxes[position] / _SIDE).tolist()
+    overlap, predicted = float(found.overlaps[position]), found.predicted[position]
+    return Shot(
+        title=found.row.title,
+        seed=found.run.seed,
+        heat=heat_picture(found.thumbnails.maps[position]) if len(found.thumbnails.ids) else None,
+        box=(x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None,
+        overlap=None if np.isnan(overlap) else overlap,
+        predicted=None if predicted is None else class_names[predicted],
+        correct=predicted == label,
+    )
+
+
+def _check_digest(results: TrackResults, digest: str, root: Path) -> None:
+    for run in results.runs:
+        if run.data_digest not in {None, digest}:
+            path = Layout(root).metrics(results.track, run.key)
+            raise DataError(
+                f"{path} was measured on other data ({run.data_digest}) than the photographs of the gallery show "
+                f"({digest}); run `make benchmark`"
+            )

@@ -1,0 +1,214 @@
+"""``results/report.html``: everything on one page that needs no other file, no network and no script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from wsolbench.palette import PREDICTED_RGB, TRUE_RGB
+from wsolbench.report.columns import COLUMNS, HEADLINE, ORACLE, WITHOUT_ORACLE, Column, summarised
+from wsolbench.report.gallery import Section, gallery_sections
+from wsolbench.report.markdown import measured
+from wsolbench.report.outputs import page_path, write_all
+from wsolbench.report.pictures import plot_picture
+from wsolbench.report.results import Row, TrackResults, missing_metrics, read_track
+from wsolbench.report.run_result import RunResult
+from wsolbench.report.tables import blocks_of
+from wsolbench.settings import Settings
+
+__all__ = ["page_html", "write_page"]
+
+_FILES = Path(__file__).parent / "html"
+
+
+@dataclass(frozen=True)
+class _Cell:
+    text: str
+    value: float | None  # to sort by
+
+
+@dataclass(frozen=True)
+class _Line:
+    title: str
+    recipe: str
+    seeds: int
+    cells: list[_Cell]
+
+
+@dataclass(frozen=True)
+class _Table:
+    caption: str
+    columns: list[Column]
+    blocks: list[tuple[str, list[_Line]]]
+
+
+@dataclass(frozen=True)
+class _Plot:
+    title: str
+    uri: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class _Run:
+    title: str
+    run: RunResult
+    metrics: str  # links, relative to the page
+    provenance: str
+
+
+@dataclass(frozen=True)
+class _Track:
+    """What the page shows of a track; all but the first two is empty where results are missing."""
+
+    name: str
+    missing: Sequence[str]
+    facts: list[tuple[str, str]]
+    tables: list[_Table]
+    plots: list[_Plot]
+    gallery: list[Section]
+    runs: list[_Run]
+    skipped: list[tuple[str, str, str]]
+    link: str
+
+
+def write_page(settings: Settings, root: Path) -> Path:
+    """Write ``results/report.html`` over all tracks of ``run.tracks``; equal results give equal bytes.
+
+    Returns:
+        The file.
+
+    Raises:
+        SettingsError: ``run`` names no run.
+        DataError: a result, a picture or a small map is missing or damaged; the message names the file.
+    """
+    path = page_path(root)
+    write_all({path: page_html(settings, root).encode()})
+    return path
+
+
+def page_html(settings: Settings, root: Path) -> str:
+    """Return the page; see :func:`write_page`.
+
+    Every value is escaped, and the page's own policy forbids all scripts but ours and everything from elsewhere.
+    """
+    tracks = [_track(settings, name, root) for name in dict.fromkeys(settings.run.tracks)]
+    script = (_FILES / "script.js").read_text(encoding="utf-8")
+    used = {each.name for track in tracks for table in track.tables for each in table.columns}
+    environment = Environment(
+        loader=FileSystemLoader(_FILES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("report.html.jinja").render(
+        tracks=tracks,
+        complete=sum(not track.missing for track in tracks),
+        meanings=[each for each in COLUMNS if each.name in used],
+        true_colour=_css(TRUE_RGB),
+        predicted_colour=_css(PREDICTED_RGB),
+        style=Markup((_FILES / "style.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own file
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _track(settings: Settings, name: str, root: Path) -> _Track:
+    missing = missing_metrics(settings, name, root)
+    if missing:
+        return _Track(name, missing, [], [], [], [], [], [], quote(name))
+    results = read_track(settings, name, root)
+    tables = [
+        _table(results, "Headline numbers", HEADLINE),
+        _table(results, "Threshold fixed in advance or chosen on val", WITHOUT_ORACLE),
+        _table(results, "Threshold chosen on the test split itself (oracle): upper bounds", ORACLE),
+    ]
+    return _Track(
+        name=name,
+        missing=(),
+        facts=_facts(results),
+        tables=tables if results.measured else [],
+        plots=_plots(name, root),
+        gallery=gallery_sections(results, root, settings.report.gallery),
+        runs=[_run(row, run) for row in results.measured for run in row.runs],
+        skipped=[entry for row in results.rows for entry in _skipped(row)],
+        link=quote(name),
+    )
+
+
+def _table(results: TrackResults, caption: str, columns: Iterable[Column]) -> _Table:
+    shown = [each for each in columns if any(summarised(row, each) for row in results.measured)]
+    blocks = [(heading, [_line(row, shown) for row in rows]) for heading, rows in blocks_of(results.measured)]
+    return _Table(f"{results.track}: {caption}", shown, blocks)
+
+
+def _line(row: Row, columns: Iterable[Column]) -> _Line:
+    summaries = [(each, summarised(row, each)) for each in columns]
+    cells = [_Cell(measured(summary, each), summary.mean if summary else None) for each, summary in summaries]
+    return _Line(row.title, row.recipe, len(row.runs), cells)
+
+
+def _facts(results: TrackResults) -> list[tuple[str, str]]:
+    seeds = ", ".join(map(str, results.seeds))
+    if not results.runs:
+        return [("Seeds asked for", seeds), ("Results", "every run was skipped")]
+    run = results.runs[0]
+    spread = "mean ± sample standard deviation over the seeds" if len(results.seeds) > 1 else "one seed, so no spread"
+    return [
+        ("Data set", run.dataset),
+        ("Data digest", _by_row(results, lambda each: each.data_digest or "not stored")),
+        ("Backbone", run.backbone),
+        ("Weights", _by_row(results, _weights)),
+        ("Test images", str(run.images.test)),
+        ("Images with truth that chose the val thresholds", _by_row(results, lambda each: str(each.images.val))),
+        ("Box protocol", run.protocol),
+        ("Seeds", f"{seeds}: {spread}"),
+    ]
+
+
+def _by_row(results: TrackResults, fact: Callable[[RunResult], str]) -> str:
+    """Return a fact about the runs; where they differ, with the rows that each value holds for."""
+    titles: dict[str, dict[str, None]] = {}
+    for row in results.measured:
+        for run in row.runs:
+            titles.setdefault(fact(run), {})[row.title] = None
+    if len(titles) == 1:
+        return next(iter(titles))
+    return "; ".join(f"{value} for {', '.join(rows)}" for value, rows in titles.items())
+
+
+def _weights(run: RunResult) -> str:
+    if run.weights is None:
+        return "none (random initialisation)"
+    return f"{run.weights.name} (sha256 {run.weights.sha256})"
+
+
+def _plots(track: str, root: Path) -> list[_Plot]:
+    """Return the track's plots in the order of their names."""
+    found = sorted((root / "results" / "plots" / track).glob("*.png"))
+    return [_Plot(path.stem.replace("_", " ").capitalize(), *plot_picture(path)) for path in found]
+
+
+def _run(row: Row, run: RunResult) -> _Run:
+    key = quote(run.key)
+    return _Run(row.title, run, f"metrics/{quote(run.track)}/{key}.json", f"provenance/{key}.json")
+
+
+def _skipped(row: Row) -> list[tuple[str, str, str]]:
+    groups = groupby(row.skipped, key=lambda run: run.reason)
+    return [(row.title, ", ".join(run.key.rpartition("-")[2] for run in runs), reason) for reason, runs in groups]
+
+
+def _css(colour: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)

@@ -1,0 +1,51 @@
+"""Pictures as data URIs, so that a page needs no other file; equal pixels give equal text."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from wsolbench.errors import DataError
+from wsolbench.scoremaps import upsample_and_normalise
+
+__all__ = ["heat_picture", "photograph_picture", "plot_picture"]
+
+_HEAT_SIDE = 56  # enough for a smooth map under a photograph of 112
+_HEAT_QUALITY = 60
+_PHOTOGRAPH_QUALITY = 80
+
+
+def heat_picture(small: NDArray[np.uint8]) -> str:
+    """Return an ``(h, w)`` map in viridis, upsampled and normalised by the rule of the evaluation."""
+    heat = (upsample_and_normalise(small.astype(np.float64), _HEAT_SIDE, _HEAT_SIDE) * 255).astype(np.uint8)
+    return _uri(Image.fromarray(cv2.applyColorMap(heat, cv2.COLORMAP_VIRIDIS)[..., ::-1]), quality=_HEAT_QUALITY)
+
+
+def photograph_picture(pixels: NDArray[np.uint8]) -> str:
+    """Return an ``(H, W, 3)`` photograph."""
+    return _uri(Image.fromarray(pixels), quality=_PHOTOGRAPH_QUALITY)
+
+
+def plot_picture(path: Path) -> tuple[str, int, int]:
+    """Return a plot's PNG file without loss in fewer bytes, and its width and height in pixels.
+
+    Raises:
+        DataError: it cannot be read; the message names it.
+    """
+    try:
+        with Image.open(path) as image:
+            return _uri(image.convert("RGB"), lossless=True), *image.size
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:  # Pillow calls a broken PNG a SyntaxError
+        raise DataError(f"{path} cannot be read ({error}); run `wsolbench report {path.parent.name}`") from None
+
+
+def _uri(image: Image.Image, **how: float) -> str:
+    stream = io.BytesIO()
+    image.save(stream, "WEBP", method=6, **how)
+    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
