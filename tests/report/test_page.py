@@ -1,5 +1,6 @@
 import base64
 import hashlib
+import json
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from wsolbench.errors import DataError
+from wsolbench.layout import Layout
 from wsolbench.report.page import write_page
 
 HOSTILE = """<script>alert(1)</script>"><img src=x onerror='alert(2)'>{{ 7 * 7 }}&amp;"""
@@ -117,6 +119,9 @@ def test_names_that_users_supplied_are_text_and_nothing_else(repository):
     toy.write("alpha", 0, 50, title=HOSTILE, recipe=HOSTILE, dataset=HOSTILE, backbone=HOSTILE, protocol=HOSTILE)
     toy.methods.append("beta")
     toy.skip("beta", 0, HOSTILE, title=HOSTILE)
+    caption = Layout(toy.root).photographs("toy")[1]
+    content = json.loads(caption.read_bytes())
+    caption.write_text(json.dumps(content | {"class_names": [HOSTILE, HOSTILE]}))
     page = Page(write_page(toy.settings, toy.root).read_text(encoding="utf-8"))
     assert len(page.named("script")) == 1
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]

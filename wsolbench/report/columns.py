@@ -10,14 +10,25 @@ from wsolbench.report.results import Row
 from wsolbench.report.run_result import RunResult
 from wsolbench.stats import Spread, spread
 
-__all__ = ["COLUMNS", "HEADLINE", "ORACLE", "WITHOUT_ORACLE", "Column", "by_seed", "columns_named", "summarised"]
+__all__ = [
+    "COLUMNS",
+    "HEADLINE",
+    "ORACLE",
+    "RULES",
+    "WITHOUT_ORACLE",
+    "Column",
+    "by_seed",
+    "columns_named",
+    "summarised",
+]
 
-_RULES = {
+RULES = {
     "fixed": "the fixed threshold, the same for all methods",
     "val": "the threshold chosen on `val`",
     "oracle": "the threshold that is best on the test split itself: an upper bound",
     "published": "the threshold that the method's source states",
 }
+"""How a threshold is chosen, by the name that columns bear."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,7 @@ class Column:
 
 
 def _at_thresholds(name: str, heading: str, meaning: str) -> tuple[Column, ...]:
-    return tuple(Column(f"{name}.{key}", f"{heading}, {key}", f"{meaning}, at {rule}") for key, rule in _RULES.items())
+    return tuple(Column(f"{name}.{key}", f"{heading}, {key}", f"{meaning}, at {rule}") for key, rule in RULES.items())
 
 
 def _per_iou(name: str, heading: str, meaning: str) -> tuple[Column, ...]:
@@ -87,7 +98,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("px_ap", "PxAP, all thresholds", "area under the precision-recall curve of all test pixels"),
     *(
         Column(f"threshold.{key}", f"threshold, {key}", f"{rule}; share of the map's maximum", "threshold")
-        for key, rule in _RULES.items()
+        for key, rule in RULES.items()
     ),
 )
 """Every number of a metrics file, in the order of the CSV tables."""

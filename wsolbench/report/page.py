@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from wsolbench.palette import PREDICTED_RGB, TRUE_RGB
-from wsolbench.report.columns import COLUMNS, HEADLINE, ORACLE, WITHOUT_ORACLE, Column, summarised
+from wsolbench.report.columns import COLUMNS, HEADLINE, ORACLE, RULES, WITHOUT_ORACLE, Column, summarised
 from wsolbench.report.gallery import Section, gallery_sections
 from wsolbench.report.markdown import measured
 from wsolbench.report.outputs import page_path, write_all
@@ -115,6 +115,7 @@ def page_html(settings: Settings, root: Path) -> str:
     return environment.get_template("report.html.jinja").render(
         tracks=tracks,
         complete=sum(not track.missing for track in tracks),
+        rules=RULES,
         meanings=[each for each in COLUMNS if each.name in used],
         true_colour=_css(TRUE_RGB),
         predicted_colour=_css(PREDICTED_RGB),
@@ -173,8 +174,15 @@ def _facts(results: TrackResults) -> list[tuple[str, str]]:
         ("Test images", str(run.images.test)),
         ("Images with truth that chose the val thresholds", _by_row(results, lambda each: str(each.images.val))),
         ("Box protocol", run.protocol),
+        ("Fixed threshold", _fixed_threshold(results)),
         ("Seeds", f"{seeds}: {spread}"),
     ]
+
+
+def _fixed_threshold(results: TrackResults) -> str:
+    """Return it as text; runs that were not measured alike have been refused, and boxes have none."""
+    found = [run.threshold.fixed for run in results.runs if run.threshold.fixed is not None]
+    return str(found[0]) if found else "none"
 
 
 def _by_row(results: TrackResults, fact: Callable[[RunResult], str]) -> str:
