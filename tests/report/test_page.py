@@ -129,6 +129,12 @@ def test_names_that_users_supplied_are_text_and_nothing_else(repository):
     assert " ".join(HOSTILE.split()) in page.text
 
 
+def test_what_the_definitions_mark_as_code_is_code(written):
+    text = written.read_text(encoding="utf-8")
+    assert "the threshold chosen on <code>val</code>" in text
+    assert "`val`" not in text
+
+
 def test_a_track_without_results_says_what_is_missing(repository):
     toy = repository(tracks=["toy", "absent"], seeds=[0])
     toy.write("alpha", 0, 50)

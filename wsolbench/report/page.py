@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from wsolbench.palette import PREDICTED_RGB, TRUE_RGB
 from wsolbench.report.columns import COLUMNS, HEADLINE, ORACLE, RULES, WITHOUT_ORACLE, Column, summarised
@@ -27,6 +28,7 @@ from wsolbench.settings import Settings
 __all__ = ["page_html", "write_page"]
 
 _FILES = Path(__file__).parent / "html"
+_CODE = re.compile(r"`([^`]*)`")
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def page_html(settings: Settings, root: Path) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["code"] = _with_code
     return environment.get_template("report.html.jinja").render(
         tracks=tracks,
         complete=sum(not track.missing for track in tracks),
@@ -216,6 +219,11 @@ def _run(row: Row, run: RunResult) -> _Run:
 def _skipped(row: Row) -> list[tuple[str, str, str]]:
     groups = groupby(row.skipped, key=lambda run: run.reason)
     return [(row.title, ", ".join(run.key.rpartition("-")[2] for run in runs), reason) for reason, runs in groups]
+
+
+def _with_code(text: str) -> Markup:
+    """Return escaped text in which `this` is code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
 
 
 def _css(colour: tuple[int, int, int]) -> str:
