@@ -70,6 +70,11 @@ def test_every_number_of_the_table_stands_on_the_page_and_can_be_sorted_by(writt
     assert "<dt>Data digest</dt><dd>digest of the index</dd>" in written.read_text(encoding="utf-8")
 
 
+def test_differences_of_methods_are_tested_and_bold_where_significant(written):
+    text = written.read_text(encoding="utf-8")
+    assert '<th scope="row">Alpha - Beta</th><td data-value="-7.5"><strong>-7.5</strong></td>' in text
+
+
 def test_nothing_is_loaded_from_elsewhere(written):
     page = Page(written.read_text(encoding="utf-8"))
     sources = [each["src"] for each in page.named("img")] + [each["href"] for each in page.named("image")]
@@ -105,7 +110,7 @@ def test_pictures_have_alternative_texts_tables_captions_and_headings_no_gaps(wr
     page = Page(written.read_text(encoding="utf-8"))
     assert all(each["alt"] for each in page.named("img"))
     assert all(each.get("aria-label") for each in page.named("svg"))
-    assert len(page.named("caption")) == len(page.named("table")) == 4
+    assert len(page.named("caption")) == len(page.named("table")) == 5
     assert all(each.get("scope") for each in page.named("th"))
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1

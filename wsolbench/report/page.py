@@ -19,6 +19,7 @@ from wsolbench.report.columns import COLUMNS, HEADLINE, ORACLE, RULES, WITHOUT_O
 from wsolbench.report.gallery import Section, gallery_sections
 from wsolbench.report.markdown import measured
 from wsolbench.report.outputs import page_path, write_all
+from wsolbench.report.paired import PAIR_COLUMNS, PairedTests, paired_tests
 from wsolbench.report.pictures import plot_picture
 from wsolbench.report.results import Row, TrackResults, missing_metrics, read_track
 from wsolbench.report.run_result import RunResult
@@ -29,6 +30,7 @@ __all__ = ["page_html", "write_page"]
 
 _FILES = Path(__file__).parent / "html"
 _CODE = re.compile(r"`([^`]*)`")
+_BOLD = re.compile(r"\*\*([^*]*)\*\*")
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class _Track:
     missing: Sequence[str]
     facts: list[tuple[str, str]]
     tables: list[_Table]
+    tests: PairedTests | None
     plots: list[_Plot]
     gallery: list[Section]
     runs: list[_Run]
@@ -114,11 +117,12 @@ def page_html(settings: Settings, root: Path) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["code"] = _with_code
+    environment.filters["marked_up"] = _marked_up
     return environment.get_template("report.html.jinja").render(
         tracks=tracks,
         complete=sum(not track.missing for track in tracks),
         rules=RULES,
+        pair_columns=PAIR_COLUMNS,
         meanings=[each for each in COLUMNS if each.name in used],
         true_colour=_css(TRUE_RGB),
         predicted_colour=_css(PREDICTED_RGB),
@@ -131,7 +135,7 @@ def page_html(settings: Settings, root: Path) -> str:
 def _track(settings: Settings, name: str, root: Path) -> _Track:
     missing = missing_metrics(settings, name, root)
     if missing:
-        return _Track(name, missing, [], [], [], [], [], [], quote(name))
+        return _Track(name, missing, [], [], None, [], [], [], [], quote(name))
     results = read_track(settings, name, root)
     tables = [
         _table(results, "Headline numbers", HEADLINE),
@@ -143,6 +147,7 @@ def _track(settings: Settings, name: str, root: Path) -> _Track:
         missing=(),
         facts=_facts(results),
         tables=tables if results.measured else [],
+        tests=paired_tests(results, root),
         plots=_plots(name, root),
         gallery=gallery_sections(results, root, settings.report.gallery),
         runs=[_run(row, run) for row in results.measured for run in row.runs],
@@ -221,9 +226,10 @@ def _skipped(row: Row) -> list[tuple[str, str, str]]:
     return [(row.title, ", ".join(run.key.rpartition("-")[2] for run in runs), reason) for reason, runs in groups]
 
 
-def _with_code(text: str) -> Markup:
-    """Return escaped text in which `this` is code."""
-    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
+def _marked_up(text: str) -> Markup:
+    """Return escaped text in which `this` is code and **this** bold."""
+    code = _CODE.sub(r"<code>\1</code>", str(escape(text)))
+    return Markup(_BOLD.sub(r"<strong>\1</strong>", code))  # noqa: S704 - escaped
 
 
 def _css(colour: tuple[int, int, int]) -> str:

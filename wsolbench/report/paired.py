@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -13,14 +14,17 @@ from wsolbench.errors import DataError
 from wsolbench.layout import Layout
 from wsolbench.report.markdown import escaped, pipe_table
 from wsolbench.report.results import Row, TrackResults, remedy
-from wsolbench.significance import Difference, Hits, bootstrap_difference, holm, mcnemar
+from wsolbench.significance import Hits, bootstrap_difference, holm, mcnemar
 from wsolbench.stats import LEVEL
 
-__all__ = ["paired_section", "read_hits"]
+__all__ = ["PAIR_COLUMNS", "PairedTests", "TestedPair", "paired_section", "paired_tests", "read_hits"]
 
 _COLUMN = "iou_val"
 _HIT = 0.5
 _FEWEST_SEEDS = 2
+
+PAIR_COLUMNS = ("pair", "difference", f"{LEVEL:.0%} interval", "p", "p, corrected", "McNemar per seed, p")
+"""Headings of a table of tested pairs."""
 
 
 def read_hits(results: TrackResults, row: Row, root: Path) -> Hits:
@@ -49,10 +53,45 @@ def read_hits(results: TrackResults, row: Row, root: Path) -> Hits:
     return np.stack(hits)
 
 
-def paired_section(results: TrackResults, root: Path) -> str:
-    """Return a section with every pair of methods of one recipe, tested on the same images.
+@dataclass(frozen=True)
+class TestedPair:
+    """Two methods on the same images, as text for people.
 
-    Empty where no two methods share a recipe, or where the data set has no ``val`` to choose a threshold.
+    Attributes:
+        first: title.
+        second: title.
+        points: first minus second, in points of percent of the test images.
+        significant: whether the corrected p is below 0.05.
+        interval: of the difference.
+        p_value: of the bootstrap.
+        corrected: the same by Holm's correction for all pairs of the track.
+        by_seed: p of McNemar's test, seed by seed.
+    """
+
+    first: str
+    second: str
+    points: str
+    significant: bool
+    interval: str
+    p_value: str
+    corrected: str
+    by_seed: str
+
+
+@dataclass(frozen=True)
+class PairedTests:
+    """All pairs of a track, and what a reader has to know about them; no pair where there are too few seeds."""
+
+    title: str
+    reading: str
+    pairs: tuple[TestedPair, ...]
+
+
+def paired_tests(results: TrackResults, root: Path) -> PairedTests | None:
+    """Test every pair of methods of one recipe on the same images.
+
+    Returns:
+        The tests; None where no two methods share a recipe, or where the data set has no ``val`` to choose a threshold.
 
     Raises:
         DataError: see :func:`read_hits`.
@@ -60,38 +99,62 @@ def paired_section(results: TrackResults, root: Path) -> str:
     rows = [row for row in results.measured if row.kind == "method" and row.runs[0].gt_known.val is not None]
     pairs = [pair for pair in combinations(rows, 2) if pair[0].recipe == pair[1].recipe]
     if not pairs:
-        return ""
-    heading = "## Pairs of methods on the same images: GT-known, val\n\n"
+        return None
     if min(len(row.runs) for row in rows) < _FEWEST_SEEDS:
-        return heading + "One seed says nothing about how much training again would change: no test is made.\n"
+        return PairedTests(_TITLE, _TOO_FEW, ())
     hits = {id(row): read_hits(results, row, root) for row in rows}
     found = [(first, second, bootstrap_difference(hits[id(first)], hits[id(second)])) for first, second in pairs]
     tested = [(first, second, difference) for first, second, difference in found if difference is not None]
     adjusted = holm([difference.p_value for _, _, difference in tested])
+    return PairedTests(
+        _TITLE,
+        _READING.format(count=len(tested)),
+        tuple(
+            TestedPair(
+                first=first.title,
+                second=second.title,
+                points=f"{difference.points:+.1f}",
+                significant=corrected < 1 - LEVEL,
+                interval=f"{difference.low:+.1f} to {difference.high:+.1f}",
+                p_value=_p(difference.p_value),
+                corrected=_p(corrected),
+                by_seed=_by_seed(hits[id(first)], hits[id(second)]),
+            )
+            for (first, second, difference), corrected in zip(tested, adjusted, strict=True)
+        ),
+    )
+
+
+def paired_section(results: TrackResults, root: Path) -> str:
+    """Return :func:`paired_tests` as a section in Markdown, empty where there is nothing to test.
+
+    Raises:
+        DataError: see :func:`read_hits`.
+    """
+    tests = paired_tests(results, root)
+    if tests is None:
+        return ""
     lines = [
         [
-            f"{escaped(first.title)} - {escaped(second.title)}",
-            *_numbers(difference, p_value),
-            _by_seed(hits[id(first)], hits[id(second)]),
+            f"{escaped(each.first)} - {escaped(each.second)}",
+            f"**{each.points}**" if each.significant else each.points,
+            each.interval,
+            each.p_value,
+            each.corrected,
+            each.by_seed,
         ]
-        for (first, second, difference), p_value in zip(tested, adjusted, strict=True)
+        for each in tests.pairs
     ]
-    columns = ["pair", "difference", f"{LEVEL:.0%} interval", "p", "p, corrected", "McNemar per seed, p"]
-    return heading + _READING.format(count=len(lines)) + pipe_table(columns, lines)
+    return f"## {tests.title}\n\n{tests.reading}\n" + ("\n" + pipe_table(PAIR_COLUMNS, lines) if lines else "")
 
 
+_TITLE = "Pairs of methods on the same images: GT-known, val"
+_TOO_FEW = "One seed says nothing about how much training again would change: no test is made."
 _READING = (
     "Points of percent of the test images. Interval and p come from a bootstrap of two levels: images, the same for "
     "both methods, and seeds, for each by itself. The corrected p (Holm) counts all {count} pairs; **bold** is what "
-    "stays below 0.05 then. McNemar's exact test compares two single runs and knows nothing of training again.\n\n"
+    "stays below 0.05 then. McNemar's exact test compares two single runs and knows nothing of training again."
 )
-
-
-def _numbers(difference: Difference, p_value: float) -> list[str]:
-    points = f"{difference.points:+.1f}"
-    if p_value < 1 - LEVEL:
-        points = f"**{points}**"
-    return [points, f"{difference.low:+.1f} to {difference.high:+.1f}", _p(difference.p_value), _p(p_value)]
 
 
 def _by_seed(first: Hits, second: Hits) -> str:
