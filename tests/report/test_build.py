@@ -8,6 +8,7 @@ import pytest
 from wsolbench.errors import DataError
 from wsolbench.layout import Layout
 from wsolbench.report.build import write_report
+from wsolbench.report.page import write_page
 
 PICTURES = {"methods.svg", "methods.png", "threshold_curves.svg", "threshold_curves.png"}
 ANOTHER_PROCESS = """
@@ -16,8 +17,10 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from tests.report.conftest import Repository
 from wsolbench.report.build import write_report
+from wsolbench.report.page import write_page
 toy = Repository(Path(sys.argv[2]), methods=["alpha", "beta"], baselines=["ceiling"])
 write_report(toy.settings, "toy", toy.root)
+write_page(toy.settings, toy.root)
 sys.exit(", ".join({"torch", "torchvision", "mmengine"} & set(sys.modules)) or 0)
 """
 
@@ -32,11 +35,12 @@ def generated(root: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 def test_another_process_writes_the_same_bytes_and_needs_no_torch(full):
     write_report(full.settings, "toy", full.root)
-    before = generated(full.root)
+    page = write_page(full.settings, full.root)
+    before = generated(full.root) | {"page": page.read_bytes()}
     command = [sys.executable, "-c", ANOTHER_PROCESS, str(Path(__file__).parent), str(full.root)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert generated(full.root) == before
+    assert generated(full.root) | {"page": page.read_bytes()} == before
 
 
 def test_a_report_is_tables_and_pictures_the_same_each_time(full):
