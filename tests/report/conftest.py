@@ -91,7 +91,17 @@ def metrics_file(key: str, track: str, method: str, seed: int, level: float) -> 
         "threshold": {"fixed": 0.2, "val": 0.30 + 0.01 * seed, "oracle": 0.36, "published": None},
         "gt_known": at, "top1_loc": {name: value and value - 2 for name, value in at.items()}, "top5_loc": at,
         "max_box_acc": level, "regret": 1.0, "max_box_acc_v2": per_iou, "max_box_acc_v2_val": per_iou,
-        "px_ap": level + 5,
+        "px_ap": level + 5, "px_ap_per_class": level + 4, "mean_iou": at, "peak_width": 20.0,
+        "p_iou": {"fixed": level - 20, "val": level - 19, "oracle": level - 18},
+        "pixel": {
+            "threshold": {"fixed": 0.2, "val": 0.3, "oracle": 0.36, "published": None},
+            "gt_known": {name: value and value - 1 for name, value in at.items()}, "top1_loc": at, "mean_iou": at,
+            "max_box_acc": level - 1, "regret": 1.0, "max_box_acc_v2": per_iou, "max_box_acc_v2_val": per_iou,
+        },
+        "normalisation": {
+            name: {"gt_known": at, "max_box_acc": level, "max_box_acc_v2": level * 0.9, "px_ap": level + 5}
+            for name in ("max", "percentile", "ivr")
+        },
     }  # fmt: skip
 
 

@@ -53,9 +53,12 @@ def test_markdown_shows_mean_sd_and_number_of_seeds(three_seeds):
 
 
 def test_no_column_mixes_protocols_and_oracles_stand_apart(three_seeds):
-    first, second = [
+    first, second, pixel, normalised = [
         cells(line, "method")[0] for line in markdown_table(three_seeds).splitlines() if "| recipe |" in line
     ]
+    assert all("(pixel)" in heading for heading in pixel[3:])
+    assert all(any(name in heading for name in ("(max)", "(percentile)", "(ivr)")) for heading in normalised[3:])
+    assert not any("pixel" in heading or "ivr" in heading for heading in [*first, *second])
     assert not any("oracle" in heading for heading in first)
     assert {"MaxBoxAcc, oracle", "GT-known, oracle", "MaxBoxAccV2, oracle: mean"} <= set(second)
     assert {"GT-known, fixed", "GT-known, val", "Top-1 Loc, fixed", "Top-5 Loc, val"} <= set(first)
@@ -65,8 +68,8 @@ def test_differences_are_paired_and_carry_their_interval(three_seeds):
     # Differences 4, 6, 8: mean 6, sd 2, t(2) = 4.3027, half width 4.3027 * 2 / sqrt(3) = 4.968.
     page = markdown_table(three_seeds)
     assert "Differences from Alpha" in page
-    assert "+6.0 ± 2.0 (+1.0 to +11.0, excludes 0)" in cells(page, "Beta")[2]
-    assert "+0.0 ± 0.0 (+0.0 to +0.0, includes 0)" in cells(page, "Beta")[2]
+    assert "+6.0 ± 2.0 (+1.0 to +11.0, excludes 0)" in cells(page, "Beta")[4]
+    assert "+0.0 ± 0.0 (+0.0 to +0.0, includes 0)" in cells(page, "Beta")[4]
 
 
 def test_one_seed_claims_no_spread(repository):
@@ -75,7 +78,7 @@ def test_one_seed_claims_no_spread(repository):
     toy.write("beta", 0, 60)
     page = markdown_table(read_track(toy.settings, "toy", toy.root))
     assert cells(page, "Alpha")[1][3] == "50.0"
-    assert cells(page, "Beta")[2][1:3] == ["+0.0", "+10.0"]
+    assert cells(page, "Beta")[4][1:3] == ["+0.0", "+10.0"]
     assert "±" not in page
     assert "excludes" not in page
 
@@ -103,7 +106,7 @@ def test_recipes_stand_apart_and_are_not_compared(repository):
 
 def test_columns_that_nobody_defines_are_left_out(repository):
     toy = repository(seeds=[0])
-    toy.write("alpha", 0, 50, px_ap=None)
+    toy.write("alpha", 0, 50, px_ap=None, px_ap_per_class=None, normalisation={})
     page = markdown_table(read_track(toy.settings, "toy", toy.root))
     assert "PxAP" not in page
     assert ", published" not in page

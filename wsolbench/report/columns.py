@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import Literal
+from typing import Any, Literal
 
 from wsolbench.report.results import Row
 from wsolbench.report.run_result import RunResult
@@ -13,7 +12,9 @@ from wsolbench.stats import Spread, spread
 __all__ = [
     "COLUMNS",
     "HEADLINE",
+    "NORMALISED",
     "ORACLE",
+    "PIXEL",
     "RULES",
     "WITHOUT_ORACLE",
     "Column",
@@ -29,6 +30,9 @@ RULES = {
     "published": "the threshold that the method's source states",
 }
 """How a threshold is chosen, by the name that columns bear."""
+
+
+_SPLITS = ("fixed", "val", "oracle")
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,17 @@ class Column:
 
     def value(self, run: RunResult) -> float | None:
         """Return the number of a run, or None where it is not defined."""
-        number: float | None = attrgetter(self.name)(run)
+        found: Any = run
+        for part in self.name.split("."):
+            found = None if found is None else getattr(found, part)
+        number: float | None = found
         return number
 
 
-def _at_thresholds(name: str, heading: str, meaning: str) -> tuple[Column, ...]:
-    return tuple(Column(f"{name}.{key}", f"{heading}, {key}", f"{meaning}, at {rule}") for key, rule in RULES.items())
+def _at_thresholds(
+    name: str, heading: str, meaning: str, keys: tuple[str, ...] = ("fixed", "val", "oracle", "published")
+) -> tuple[Column, ...]:
+    return tuple(Column(f"{name}.{key}", f"{heading}, {key}", f"{meaning}, at {RULES[key]}") for key in keys)
 
 
 def _per_iou(name: str, heading: str, meaning: str) -> tuple[Column, ...]:
@@ -76,6 +85,22 @@ def _per_iou(name: str, heading: str, meaning: str) -> tuple[Column, ...]:
 
 
 _BOX = "the box around the largest contour of the true class's map has IoU >= 0.5 with a true box"
+
+_NORMALISATIONS = {
+    "max": "maps divided by their maximum and clipped at 0",
+    "percentile": "maps divided by the 99.5th percentile of their positive scores (PaS)",
+    "ivr": "maps from their own percentile to their maximum (IVR)",
+}
+
+
+def _normalised(name: str, meaning: str) -> tuple[Column, ...]:
+    stem, heading = f"normalisation.{name}", f"({name})"
+    return (
+        *_at_thresholds(f"{stem}.gt_known", f"GT-known {heading}", f"GT-known, {meaning}", ("fixed", "val", "oracle")),
+        Column(f"{stem}.max_box_acc_v2", f"MaxBoxAccV2 {heading}, oracle", f"MaxBoxAccV2 mean, {meaning}"),
+        Column(f"{stem}.px_ap", f"PxAP {heading}", f"PxAP, {meaning}"),
+    )
+
 
 COLUMNS: tuple[Column, ...] = (
     Column("cls.top1", "Top-1 Cls", "the image's class is the most probable one"),
@@ -96,6 +121,30 @@ COLUMNS: tuple[Column, ...] = (
         "any contour's box reaches the IoU, at the threshold chosen on `val` for each IoU",
     ),
     Column("px_ap", "PxAP, all thresholds", "area under the precision-recall curve of all test pixels"),
+    Column("px_ap_per_class", "PxAP, mean over classes", "PxAP of each class, averaged over classes"),
+    *_at_thresholds("mean_iou", "mean IoU", "overlap of the box with the best true box, mean over images"),
+    Column("peak_width", "width of the peak", "share of the thresholds at which BoxAcc is 95 % of its peak or more"),
+    *_at_thresholds(
+        "p_iou", "pIoU", "overlap of the pixels above the threshold with the mask, mean over images", _SPLITS
+    ),
+    *_at_thresholds("pixel.gt_known", "GT-known (pixel)", f"protocol `pixel`: {_BOX}"),
+    *_at_thresholds("pixel.top1_loc", "Top-1 Loc (pixel)", "protocol `pixel`: GT-known and Top-1 Cls both hold"),
+    *_at_thresholds("pixel.mean_iou", "mean IoU (pixel)", "protocol `pixel`: overlap of the box, mean over images"),
+    Column(
+        "pixel.max_box_acc", "MaxBoxAcc (pixel), oracle", "protocol `pixel`: GT-known at the best threshold on test"
+    ),
+    Column("pixel.regret", "regret (pixel)", "protocol `pixel`: what the oracle adds to GT-known, val", "points"),
+    *_per_iou(
+        "pixel.max_box_acc_v2",
+        "MaxBoxAccV2 (pixel), oracle:",
+        "protocol `pixel`: any component's box reaches the IoU, at the best threshold on test for each IoU",
+    ),
+    *_per_iou(
+        "pixel.max_box_acc_v2_val",
+        "MaxBoxAccV2 (pixel), val:",
+        "protocol `pixel`: any component's box reaches the IoU, at the threshold chosen on `val` for each IoU",
+    ),
+    *(column for name, meaning in _NORMALISATIONS.items() for column in _normalised(name, meaning)),
     *(
         Column(f"threshold.{key}", f"threshold, {key}", f"{rule}; share of the map's maximum", "threshold")
         for key, rule in RULES.items()
@@ -139,7 +188,10 @@ WITHOUT_ORACLE = columns_named(
     "top5_loc.val",
     "top5_loc.published",
     "max_box_acc_v2_val.mean",
+    "mean_iou.val",
+    "p_iou.val",
     "px_ap",
+    "px_ap_per_class",
     "threshold.val",
 )
 """Numbers that looked at no truth of the test split to choose a threshold."""
@@ -152,10 +204,28 @@ ORACLE = columns_named(
     "max_box_acc_v2.iou30",
     "max_box_acc_v2.iou50",
     "max_box_acc_v2.iou70",
+    "mean_iou.oracle",
+    "p_iou.oracle",
     "regret",
+    "peak_width",
     "threshold.oracle",
 )
 """Numbers whose threshold was chosen on the test split: upper bounds."""
+
+PIXEL = columns_named(
+    "pixel.gt_known.fixed",
+    "pixel.gt_known.val",
+    "pixel.top1_loc.val",
+    "pixel.mean_iou.val",
+    "pixel.max_box_acc",
+    "pixel.max_box_acc_v2.mean",
+)
+"""Numbers of the box protocol ``pixel``, which has none of the reference evaluator's particularities."""
+
+NORMALISED = columns_named(
+    *(f"normalisation.{name}.{end}" for name in _NORMALISATIONS for end in ("gt_known.fixed", "gt_known.val", "px_ap")),
+)
+"""Numbers under other normalisations than min-max, box protocol ``choe2020``."""
 
 HEADLINE = columns_named("cls.top1", "gt_known.val", "top1_loc.val", "max_box_acc", "max_box_acc_v2.mean", "px_ap")
 """What the summary shows and differences are tested for; each heading names its protocol."""

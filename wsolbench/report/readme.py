@@ -15,7 +15,7 @@ from wsolbench.settings import Settings
 __all__ = ["refreshed", "write_readme"]
 
 _BLOCK = re.compile(r"(<!-- results of (\S+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
-_COLUMNS = columns_named("cls.top1", "gt_known.fixed", "gt_known.val", "max_box_acc", "px_ap")
+_COLUMNS = columns_named("cls.top1", "gt_known.fixed", "gt_known.val", "pixel.gt_known.val", "max_box_acc", "px_ap")
 
 
 def refreshed(text: str, settings: Settings, root: Path) -> str:

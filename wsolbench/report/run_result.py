@@ -11,7 +11,10 @@ __all__ = [
     "AtThresholds",
     "Classification",
     "Images",
+    "Normalisations",
+    "Normalised",
     "PerIou",
+    "Pixel",
     "RunResult",
     "SkippedRun",
     "Thresholds",
@@ -63,6 +66,39 @@ class PerIou:
 
 
 @dataclass(frozen=True)
+class Pixel:
+    """The same numbers under the box protocol ``pixel``; see :class:`RunResult`."""
+
+    threshold: Thresholds
+    gt_known: AtThresholds
+    top1_loc: AtThresholds
+    mean_iou: AtThresholds
+    max_box_acc: Percent | None
+    regret: Points | None
+    max_box_acc_v2: PerIou
+    max_box_acc_v2_val: PerIou
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """Numbers under another normalisation than min-max."""
+
+    gt_known: AtThresholds
+    max_box_acc: Percent | None
+    max_box_acc_v2: Percent | None
+    px_ap: Percent | None
+
+
+@dataclass(frozen=True)
+class Normalisations:
+    """The normalisations that were evaluated next to min-max."""
+
+    max: Normalised | None = None
+    percentile: Normalised | None = None
+    ivr: Normalised | None = None
+
+
+@dataclass(frozen=True)
 class Images:
     """How many images a run was tuned (``val``) and measured (``test``) on."""
 
@@ -108,6 +144,12 @@ class RunResult:
         max_box_acc_v2: MaxBoxAccV2 with oracle thresholds.
         max_box_acc_v2_val: the same with thresholds from ``val``.
         px_ap: pixel average precision.
+        px_ap_per_class: its mean over classes.
+        mean_iou: mean overlap of the single-contour box.
+        peak_width: share of the thresholds at which BoxAcc is at least 95 % of its peak.
+        p_iou: mean overlap of the pixels above the threshold with the mask.
+        pixel: box protocol ``pixel``.
+        normalisation: other normalisations.
     """
 
     status: Literal["ok"]
@@ -133,6 +175,12 @@ class RunResult:
     max_box_acc_v2: PerIou
     max_box_acc_v2_val: PerIou
     px_ap: Percent | None
+    px_ap_per_class: Percent | None
+    mean_iou: AtThresholds
+    peak_width: Percent | None
+    p_iou: AtThresholds
+    pixel: Pixel
+    normalisation: Normalisations
     cell: str | None = None
     data_digest: str | None = None
 

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import pandas as pd
 
-from wsolbench.report.columns import COLUMNS, ORACLE, WITHOUT_ORACLE, Column, summarised
+from wsolbench.report.columns import COLUMNS, NORMALISED, ORACLE, PIXEL, WITHOUT_ORACLE, Column, summarised
 from wsolbench.report.differences import differences_table
 from wsolbench.report.markdown import escaped, measured, pipe_table
 from wsolbench.report.results import Row, TrackResults
@@ -54,13 +54,16 @@ def markdown_table(results: TrackResults, paired: str = "") -> str:
         "## Threshold fixed in advance or chosen on `val`\n\n" + score_table(results, WITHOUT_ORACLE),
         "## Threshold chosen on the test split itself (oracle)\n\n"
         "Upper bounds: no user of a method could choose these thresholds.\n\n" + score_table(results, ORACLE),
+        "## The same boxes without the reference evaluator's particularities (protocol `pixel`)\n\n"
+        + score_table(results, PIXEL),
+        "## Other normalisations of the maps (protocol `choe2020`)\n\n" + score_table(results, NORMALISED),
         differences_table(results),
         paired,
         skipped_list(results),
         _meanings(results),
     ]
     if not results.measured:
-        sections[1:5] = []
+        sections[1:7] = []
     return "\n".join(section for section in sections if section)
 
 
@@ -163,6 +166,10 @@ def _by_row(results: TrackResults, fact: Callable[[RunResult], str]) -> str:
 
 
 def _meanings(results: TrackResults) -> str:
-    used = [each for each in (*WITHOUT_ORACLE, *ORACLE) if any(summarised(row, each) for row in results.measured)]
+    used = [
+        each
+        for each in (*WITHOUT_ORACLE, *ORACLE, *PIXEL, *NORMALISED)
+        if any(summarised(row, each) for row in results.measured)
+    ]
     lines = [f"- {each.heading}: {each.meaning}.\n" for each in used]
     return "## What the columns mean\n\n" + "".join(lines) if lines else ""
