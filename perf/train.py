@@ -26,10 +26,11 @@ from wsolbench.backbones.weights import find_weights
 from wsolbench.data.loader import TrainingSet
 from wsolbench.data.pretrained import pinned_weights
 from wsolbench.dataset import Item, Split
+from wsolbench.engine.building import build_method
 from wsolbench.engine.device import set_up_device
+from wsolbench.engine.fitting import fit
 from wsolbench.engine.model import TrainingModel
 from wsolbench.engine.optim import optim_wrapper
-from wsolbench.engine.trainer import build_method, fit
 from wsolbench.method import Method
 from wsolbench.settings import Run, RuntimeSettings, Settings, read_settings
 

@@ -101,6 +101,17 @@ def weights(track: TrackName) -> None:
 
 
 @app.command()
+def selection(track: TrackName) -> None:
+    """Hand the boxes of val over to the trainings of a TRACK that selects epochs by them; to others, nothing."""
+    from wsolbench.data.index import write_selection  # noqa: PLC0415
+
+    settings, layout = read_settings(), Layout()
+    _known_track(settings, track)
+    wanted = settings.tracks[track].selection == "val_boxes"
+    write_selection(layout.prepared(track), layout.selection(track), wanted=wanted)
+
+
+@app.command()
 def train(
     run: RunKey,
     device: Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Overrides runtime.device.")] = None,

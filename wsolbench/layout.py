@@ -26,6 +26,10 @@ class Layout:
         """Checked pretrained weights of a track's backbone."""
         return self.root / "data" / "weights" / track
 
+    def selection(self, track: str) -> Path:
+        """What training may know of the truth: nothing, or that of ``val``."""
+        return self.root / "data" / "selection" / f"{track}.parquet"
+
     def run(self, key: str) -> Path:
         """Checkpoint, maps, history and resolved settings of a run."""
         return self.root / "results" / "runs" / key

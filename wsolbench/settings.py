@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -66,6 +66,9 @@ class Track(StrictModel):
         clip_grad_norm: largest norm of the gradient of all parameters together; longer ones are shortened to it.
         sync_bn: on several devices, take the statistics of batch normalisation over all of them; on one, nothing.
         ema: decay per iteration of an exponential moving average of weights and statistics, which then makes the maps.
+        selection: which epoch's weights make the maps: the ``last``, or the one with the best localization
+            (``val_boxes``: BoxAcc at IoU 0.5 and its best threshold, ``choe2020``) or classification (``val_cls``:
+            Top-1) on ``val``. The same for all methods of a track.
     """
 
     dataset: str
@@ -91,6 +94,7 @@ class Track(StrictModel):
     clip_grad_norm: Annotated[float, Field(gt=0)] | None = None
     sync_bn: bool = False
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    selection: Literal["last", "val_boxes", "val_cls"] = "last"
 
     @model_validator(mode="after")
     def _consistent(self) -> Track:
@@ -105,9 +109,21 @@ class Track(StrictModel):
             raise ValueError(f"milestones must ascend, not {self.milestones}")
         if self.crop > self.resize:
             raise ValueError(f"crop {self.crop} is larger than resize {self.resize}")
+        if self.epochs == 0 and self.selection != "last":
+            raise ValueError("epochs: 0 leaves nothing to select from; set selection: last")
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs a momentum above 0")
         return self
+
+
+def _same_selection(train: dict[str, Any]) -> dict[str, Any]:
+    if "selection" in train:
+        raise ValueError("selection is the track's, the same for all methods; set tracks.<track>.selection")
+    return train
+
+
+Overrides = Annotated[dict[str, Any], AfterValidator(_same_selection)]
+"""Fields of a track's recipe that a method or cell overrides."""
 
 
 class MethodOnTrack(StrictModel):
@@ -122,7 +138,7 @@ class MethodOnTrack(StrictModel):
 
     recipe: Literal["common", "published", "searched"] = "common"
     args: dict[str, Any] = {}
-    train: dict[str, Any] = {}
+    train: Overrides = {}
 
 
 class MethodBlock(StrictModel):
@@ -151,7 +167,7 @@ class Cell(StrictModel):
     title: str
     recipe: Literal["common", "published", "searched"] | None = None
     args: dict[str, Any] = {}
-    train: dict[str, Any] = {}
+    train: Overrides = {}
 
 
 class RunSettings(StrictModel):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from wsolbench.data.index import write_selection
 from wsolbench.data.prepare import prepare
 from wsolbench.data.pretrained import place_weights
 from wsolbench.layout import Layout
@@ -47,6 +48,7 @@ def prepared(tiny_settings: Settings, tmp_path_factory: pytest.TempPathFactory) 
     layout = Layout(tmp_path_factory.mktemp("prepared"))
     prepare(tiny_settings, "shapes", layout.prepared(TRACK))
     place_weights("convnet", None, None, layout.weights(TRACK))
+    write_selection(layout.prepared(TRACK), layout.selection(TRACK), wanted=False)
     return layout
 
 

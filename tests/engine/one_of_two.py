@@ -13,13 +13,13 @@ from mmengine.optim import OptimWrapper
 from safetensors.torch import save_file
 from torch import nn
 
-from wsolbench.engine import trainer
+from wsolbench.engine import fitting, trainer
 from wsolbench.layers import drop_layer, spatial_drop
 from wsolbench.layout import Layout
 from wsolbench.settings import Settings
 
 
-class FrozenStatistics(trainer.TrainingModel):
+class FrozenStatistics(fitting.TrainingModel):
     """Batch normalisation with the statistics that it began with."""
 
     def train(self, mode: bool = True) -> FrozenStatistics:
@@ -49,7 +49,7 @@ def main(settings_file: str, root: str, key: str, launcher: str, statistics: str
     OptimWrapper.step = kept_step
     spatial_drop.coin = kept_toss
     if statistics == "frozen":
-        trainer.TrainingModel = FrozenStatistics
+        fitting.TrainingModel = FrozenStatistics
     rank: list[int] = []
     predict = trainer.predict_split
 

@@ -13,21 +13,21 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.engine.test_trainer import ADL, CAM, train_into, with_runtime, with_track
-from wsolbench.engine import trainer
+from wsolbench.engine import building, fitting
 from wsolbench.engine.history import TrainingError
 from wsolbench.layout import Layout
 from wsolbench.settings import Settings
 
 
 def record_steps(monkeypatch: pytest.MonkeyPatch, seen: list[dict[str, torch.Tensor]]) -> None:
-    original = trainer.TrainingModel.train_step
+    original = fitting.TrainingModel.train_step
 
     def recorded(self: Any, *args: Any, **kwargs: Any) -> Any:
         found = original(self, *args, **kwargs)
         seen.append(copy.deepcopy(self.method.state_dict()))
         return found
 
-    monkeypatch.setattr(trainer.TrainingModel, "train_step", recorded)
+    monkeypatch.setattr(fitting.TrainingModel, "train_step", recorded)
 
 
 def test_the_moving_average_follows_its_recurrence(
@@ -83,7 +83,7 @@ def test_memory_that_runs_out_is_explained(
     def full(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 99 bytes")
 
-    monkeypatch.setattr(trainer.TrainingModel, "train_step", full)
+    monkeypatch.setattr(fitting.TrainingModel, "train_step", full)
     message = rf"{ADL}: cpu has not enough memory for method 'adl' .* batch 8 at 40 pixels, amp off\. Lower tracks"
     with pytest.raises(TrainingError, match=message):
         train_into(layout, tiny_settings, ADL)
@@ -95,7 +95,7 @@ def test_another_error_is_left_as_it_is(
     def broken(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("shapes differ")
 
-    monkeypatch.setattr(trainer.TrainingModel, "train_step", broken)
+    monkeypatch.setattr(fitting.TrainingModel, "train_step", broken)
     with pytest.raises(RuntimeError, match="shapes differ"):
         train_into(layout, tiny_settings, ADL)
 
@@ -126,7 +126,7 @@ def test_one_step_agrees_between_precisions_and_threads(
     train_into(layout, tiny_settings, CAM)
     exact, count = steps[0], len(steps)
     train_into(layout, with_runtime(with_track(tiny_settings, amp=amp), threads=2), CAM)
-    initial = trainer.build_method(tiny_settings.resolve(CAM), 3, None).state_dict()
+    initial = building.build_method(tiny_settings.resolve(CAM), 3, None).state_dict()
     moved = torch.cat([(exact[name] - initial[name]).flatten() for name in initial if name.endswith("weight")])
     other = torch.cat([(steps[count][name] - initial[name]).flatten() for name in initial if name.endswith("weight")])
     assert float((moved - other).norm() / moved.norm()) < {"off": 1e-5, "bf16": 0.1}[amp]

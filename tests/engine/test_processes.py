@@ -20,9 +20,9 @@ from tests.engine.conftest import TRACK
 from tests.engine.test_trainer import ADL, CAM, with_runtime, with_track
 from wsolbench.data.index import read_split
 from wsolbench.data.loader import EpochOrder, RankBatches
+from wsolbench.engine.building import build_method
 from wsolbench.engine.prediction import predict_split
 from wsolbench.engine.processes import joined
-from wsolbench.engine.trainer import build_method
 from wsolbench.errors import SettingsError
 from wsolbench.layout import Layout
 from wsolbench.scoremaps import read_maps

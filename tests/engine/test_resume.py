@@ -16,7 +16,7 @@ import torch
 
 from tests.engine.conftest import TRACK
 from tests.engine.test_trainer import ADL, train_into, with_runtime, with_track
-from wsolbench.engine import resume, trainer
+from wsolbench.engine import fitting, resume, trainer
 from wsolbench.engine.resume import InterruptedTrainingError, SaveState, stop_requests
 from wsolbench.engine.state import StateKeeper, run_digest
 from wsolbench.layout import Layout
@@ -61,11 +61,11 @@ def test_killed_after_any_iteration_it_ends_with_the_same_bytes(
     layout: Layout, settings: Settings, monkeypatch: pytest.MonkeyPatch, iterations: int
 ) -> None:
     expected = train_into(layout, settings, ADL)
-    killed(monkeypatch, layout, settings, trainer.TrainingModel, "train_step", iterations)
+    killed(monkeypatch, layout, settings, fitting.TrainingModel, "train_step", iterations)
     steps = []
-    original = trainer.TrainingModel.train_step
+    original = fitting.TrainingModel.train_step
     monkeypatch.setattr(
-        trainer.TrainingModel, "train_step", lambda *a, **k: (steps.append(a[0].iteration), original(*a, **k))[1]
+        fitting.TrainingModel, "train_step", lambda *a, **k: (steps.append(a[0].iteration), original(*a, **k))[1]
     )
     assert train_into(layout, settings, ADL) == expected
     assert steps == list(range(iterations, 6))  # nothing twice but the step whose state was not saved yet
@@ -89,7 +89,7 @@ def test_workers_and_memory_format_do_not_matter_to_a_resumed_run(
     ):
         varied = with_track(settings, **changes)
         expected = train_into(layout, varied, ADL)
-        killed(monkeypatch, layout, varied, trainer.TrainingModel, "train_step", 4)
+        killed(monkeypatch, layout, varied, fitting.TrainingModel, "train_step", 4)
         assert train_into(layout, with_runtime(varied, workers=2), ADL) == expected
 
 
@@ -97,7 +97,7 @@ def test_workers_and_memory_format_do_not_matter_to_a_resumed_run(
 def test_a_changed_run_never_resumes_an_old_state(
     layout: Layout, settings: Settings, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    killed(monkeypatch, layout, settings, trainer.TrainingModel, "train_step", 4)
+    killed(monkeypatch, layout, settings, fitting.TrainingModel, "train_step", 4)
     changed, key = settings, ADL
     if change == "lr":
         changed = with_track(settings, lr=0.01)
@@ -109,11 +109,11 @@ def test_a_changed_run_never_resumes_an_old_state(
     else:
         code = run_digest({}, Path(trainer.__file__))
         assert code != run_digest({}, Path(resume.__file__))
-        monkeypatch.setattr(trainer, "run_digest", lambda *_: code)
+        monkeypatch.setattr(fitting, "run_digest", lambda *_: code)
     steps = []
-    original = trainer.TrainingModel.train_step
+    original = fitting.TrainingModel.train_step
     monkeypatch.setattr(
-        trainer.TrainingModel, "train_step", lambda *a, **k: (steps.append(a[0].iteration), original(*a, **k))[1]
+        fitting.TrainingModel, "train_step", lambda *a, **k: (steps.append(a[0].iteration), original(*a, **k))[1]
     )
     train_into(layout, changed, key)
     assert steps == list(range(6))
@@ -143,7 +143,7 @@ def test_a_damaged_state_is_named_and_the_one_before_it_used(
     damage: Callable[[Path], None],
 ) -> None:
     expected = train_into(layout, settings, ADL)
-    killed(monkeypatch, layout, settings, trainer.TrainingModel, "train_step", 4)
+    killed(monkeypatch, layout, settings, fitting.TrainingModel, "train_step", 4)
     states = sorted((layout.work(ADL) / "state").rglob("*.json"))
     assert len(states) == 2
     damage(states[-1])
@@ -159,7 +159,7 @@ def test_a_signal_saves_and_leaves(
 ) -> None:
     expected = train_into(layout, tiny_settings, ADL)
     former = signal.getsignal(number)
-    original = trainer.TrainingModel.train_step
+    original = fitting.TrainingModel.train_step
 
     def warned(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self.iteration == 1:
@@ -167,7 +167,7 @@ def test_a_signal_saves_and_leaves(
         return original(self, *args, **kwargs)
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer.TrainingModel, "train_step", warned)
+        patched.setattr(fitting.TrainingModel, "train_step", warned)
         message = f"{ADL}: stopped by {number.name} after iteration 2 of 6"
         with pytest.raises(InterruptedTrainingError, match=message) as caught:
             train_into(layout, tiny_settings, ADL)
@@ -188,7 +188,7 @@ def test_a_second_signal_acts_as_ever() -> None:
 def test_a_loss_that_is_not_finite_is_never_saved(
     layout: Layout, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(trainer.TrainingError, match=r"loss 'classification' is not finite in epoch .*last state"):
+    with pytest.raises(fitting.TrainingError, match=r"loss 'classification' is not finite in epoch .*last state"):
         train_into(layout, with_track(settings, lr=1e30, warmup_iters=0), ADL)
     for path in (layout.work(ADL) / "state").rglob("*.safetensors"):
         from safetensors.torch import load_file

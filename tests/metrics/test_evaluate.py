@@ -58,6 +58,7 @@ def test_all_numbers_of_a_run(run: MadeUpRun) -> None:
     assert found == {
         "status": "ok", "key": KEY, "track": TRACK, "dataset": "shapes", "backbone": "convnet", "method": "cam",
         "title": "CAM", "method_status": "published", "recipe": "common", "seed": 0, "weights": None,
+        "selection": "last",
         "data_digest": read_split(run.layout.prepared(TRACK), "test").digest,
         "protocol": "choe2020",
         "images": {"val": 2, "test": 5},

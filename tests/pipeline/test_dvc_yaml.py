@@ -54,6 +54,7 @@ def covered(module: str, dependencies: list[str]) -> bool:
     [
         ("prepare", "wsolbench.data.prepare"),
         ("weights", "wsolbench.data.pretrained"),
+        ("selection", "wsolbench.data.index"),
         ("train", "wsolbench.engine.trainer"),
         ("evaluate", "wsolbench.metrics.evaluate"),
         ("baseline", "wsolbench.baselines.stage"),
@@ -70,7 +71,7 @@ def test_a_stage_depends_on_all_code_that_it_runs(stage: str, entry: str) -> Non
     assert {module for module in needed if not covered(module, dependencies)} == set()
 
 
-@pytest.mark.parametrize("stage", ["train", "prepare", "weights"])
+@pytest.mark.parametrize("stage", ["train", "prepare", "weights", "selection"])
 def test_editing_a_metric_or_the_report_retrains_nothing(stage: str) -> None:
     for dependency in STAGES[stage]["deps"]:
         assert not dependency.startswith(("wsolbench/metrics", "wsolbench/report", "results"))

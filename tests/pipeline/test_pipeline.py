@@ -34,7 +34,15 @@ def finished(pipeline: Pipeline) -> Pipeline:
     """The pipeline after its first run."""
     ran = pipeline.repro()
     assert sorted(ran) == sorted(
-        [f"prepare@{TRACK}", f"weights@{TRACK}", f"photographs@{TRACK}", *stages_of("cam"), *stages_of("adl"), *REPORTS]
+        [
+            f"prepare@{TRACK}",
+            f"weights@{TRACK}",
+            f"selection@{TRACK}",
+            f"photographs@{TRACK}",
+            *stages_of("cam"),
+            *stages_of("adl"),
+            *REPORTS,
+        ]
     )
     return pipeline
 

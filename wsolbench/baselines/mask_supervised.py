@@ -20,9 +20,10 @@ from wsolbench.data.loader import Batch, Pictures, SizedDataset, augment, pictur
 from wsolbench.data.masks import read_mask
 from wsolbench.data.seeding import generator, image_key
 from wsolbench.dataset import Item, Split
+from wsolbench.engine.building import build_backbone
 from wsolbench.engine.device import set_up_device
+from wsolbench.engine.fitting import fit
 from wsolbench.engine.prediction import predict_split
-from wsolbench.engine.trainer import build_backbone, fit
 from wsolbench.errors import DataError
 from wsolbench.method import Method, Prediction
 from wsolbench.scoremaps import StoredMaps

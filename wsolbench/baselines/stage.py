@@ -12,7 +12,7 @@ from wsolbench.data.index import read_split
 from wsolbench.data.prepare import build_dataset
 from wsolbench.data.pretrained import read_placed
 from wsolbench.dataset import Split
-from wsolbench.engine.trainer import exclusive, log_file
+from wsolbench.engine.scratch import exclusive, log_file
 from wsolbench.layout import Layout
 from wsolbench.metrics.evaluate import evaluate_maps, write_evaluation
 from wsolbench.settings import Run, Settings

@@ -21,7 +21,16 @@ from numpy.typing import NDArray
 from wsolbench.dataset import SPLITS, Contents, Item, Split, SplitName, Truth
 from wsolbench.errors import DataError
 
-__all__ = ["INDEX_FILE", "TRUTH_FILE", "boxes_outside", "file_sha256", "read_split", "write_index"]
+__all__ = [
+    "INDEX_FILE",
+    "TRUTH_FILE",
+    "boxes_outside",
+    "file_sha256",
+    "read_selection",
+    "read_split",
+    "write_index",
+    "write_selection",
+]
 
 INDEX_FILE = "index.parquet"
 TRUTH_FILE = "truth.parquet"
@@ -105,12 +114,40 @@ def read_split(directory: Path, split: SplitName, *, with_truth: bool = True) ->
         truth_table = _read(directory / TRUTH_FILE, _TRUTH_SCHEMA)
         if _meta(truth_table)["digest"] != meta["digest"]:
             raise DataError(f"{directory}: {TRUTH_FILE} and {INDEX_FILE} come from different runs of prepare")
-        truth = {
-            row["id"]: Truth(np.asarray(row["boxes"], np.float64).reshape(-1, 4), tuple(row["masks"]), row["ignore"])
-            for row in truth_table.to_pylist()
-            if row["split"] == split
-        }
+        truth = _truth_of(truth_table, split)
     return Split(split, items, json.loads(meta["class_names"]), meta["digest"], truth)
+
+
+def write_selection(directory: Path, target: Path, *, wanted: bool) -> None:
+    """Write what training may know of the truth: that of ``val`` if its track selects by it, else nothing.
+
+    Args:
+        directory: prepared directory.
+        target: file to write, atomically.
+        wanted: whether the track selects epochs by the boxes of ``val``.
+
+    Raises:
+        DataError: the truth is wanted, and ``val`` has no boxes.
+    """
+    val = read_split(directory, "val", with_truth=wanted)
+    truth = {item.id: val.truth(item.id) for item in val.items} if wanted else {}
+    if wanted and not (truth and all(len(each.boxes) for each in truth.values())):
+        raise DataError(f"{directory}: selection: val_boxes needs boxes in 'val'; take val_cls or last")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _write(target, _truth_rows(val.items if wanted else (), truth), _TRUTH_SCHEMA, {"digest": val.digest})
+
+
+def read_selection(directory: Path, path: Path) -> Split:
+    """Read ``val`` with as much of its truth as :func:`write_selection` has written.
+
+    Raises:
+        DataError: a file is missing, unreadable, or belongs to another index.
+    """
+    val = read_split(directory, "val", with_truth=False)
+    table = _read(path, _TRUTH_SCHEMA)
+    if _meta(table)["digest"] != val.digest:
+        raise DataError(f"{path} belongs to another index; run `wsolbench selection {path.stem}`")
+    return replace(val, _truth=_truth_of(table))
 
 
 _INDEX_SCHEMA = pa.schema(
@@ -174,6 +211,14 @@ def _truth_rows(items: Iterable[Item], truth: Mapping[str, Truth]) -> list[dict[
                 {"id": item.id, "split": item.split, "boxes": boxes, "masks": list(found.masks), "ignore": found.ignore}
             )
     return rows
+
+
+def _truth_of(table: pa.Table, split: SplitName = "val") -> dict[str, Truth]:
+    return {
+        row["id"]: Truth(np.asarray(row["boxes"], np.float64).reshape(-1, 4), tuple(row["masks"]), row["ignore"])
+        for row in table.to_pylist()
+        if row["split"] == split
+    }
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, object]], schema: pa.Schema, meta: Mapping[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from mmengine.hooks import Hook
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -30,6 +30,11 @@ class MovingAverage(Hook):  # type: ignore[misc]
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Move the average; the first iteration sets it."""
         self._average.update_parameters(self._method)
+
+    @property
+    def method(self) -> Method:
+        """The averaged method."""
+        return cast("Method", self._average.module)
 
     def take_over(self) -> None:
         """Give the network the average's weights and statistics."""

@@ -31,13 +31,16 @@ class History(Hook):  # type: ignore[misc]
     error that names method, epoch and term.
 
     Attributes:
-        rows: one mapping per epoch: epoch (from 1), iterations so far, first learning rate, mean of each loss.
+        rows: one mapping per epoch: epoch (from 1), iterations so far, first learning rate, mean of each loss, and what
+            was noted.
+        noted: numbers that others have found out about the epoch that ends, by name.
     """
 
     priority = "LOW"
 
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
+        self.noted: dict[str, float] = {}
         self._sums: dict[str, Tensor] = {}
         self._count = 0
         self._start = time.monotonic()
@@ -68,8 +71,8 @@ class History(Hook):  # type: ignore[misc]
             *(runner.epoch + 1, runner.max_epochs, terms, self._rate, time.monotonic() - self._start),
         )
         row = {"epoch": runner.epoch + 1, "iteration": runner.iter, "lr": self._rate}
-        self.rows.append(row | {f"loss_{name}": value for name, value in means.items()})
-        self._sums, self._count = {}, 0
+        self.rows.append(row | {f"loss_{name}": value for name, value in means.items()} | self.noted)
+        self._sums, self._count, self.noted = {}, 0, {}
 
     def checked_means(self, runner: Any) -> dict[str, float]:
         """Return the mean of each loss so far in this epoch; waits for the device.

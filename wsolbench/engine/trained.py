@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from wsolbench.data.pretrained import read_placed
-from wsolbench.engine.trainer import build_method
+from wsolbench.engine.building import build_method
 from wsolbench.errors import DataError
 from wsolbench.layout import Layout
 from wsolbench.method import Method

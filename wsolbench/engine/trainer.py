@@ -2,54 +2,43 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import inspect
 import json
 import logging
-import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 from mmengine.dist import get_dist_info
-from mmengine.hooks import Hook
 from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
 from wsolbench import registry
-from wsolbench.backbones.base import Backbone
-from wsolbench.data.index import read_split
-from wsolbench.data.loader import SizedDataset, TrainingSet, pictures_of, training_loader
+from wsolbench.data.index import file_sha256, read_selection, read_split
+from wsolbench.data.loader import TrainingSet, pictures_of
 from wsolbench.data.prepare import build_dataset
-from wsolbench.data.pretrained import placed_arguments, read_placed
-from wsolbench.data.seeding import torch_seed
+from wsolbench.data.pretrained import read_placed
 from wsolbench.dataset import Split, SplitName
+from wsolbench.engine.building import build_method
 from wsolbench.engine.device import set_up_device
-from wsolbench.engine.ema import MovingAverage
-from wsolbench.engine.history import History, TrainingError
-from wsolbench.engine.model import TrainingModel
-from wsolbench.engine.optim import optim_wrapper, schedulers
+from wsolbench.engine.fitting import Judge, fit
+from wsolbench.engine.history import History
 from wsolbench.engine.prediction import predict_split
-from wsolbench.engine.processes import Launcher, joined, share_buffers, synchronised_statistics
-from wsolbench.engine.progress import ProgressMeter
-from wsolbench.engine.provenance import device_name, write_provenance
-from wsolbench.engine.resume import SaveState, restore, stop_requests
-from wsolbench.engine.runner import TrainingRunner
-from wsolbench.engine.state import StateKeeper, run_digest
-from wsolbench.engine.visual import Curves
-from wsolbench.errors import DataError, SettingsError
+from wsolbench.engine.processes import Launcher, joined
+from wsolbench.engine.provenance import write_provenance
+from wsolbench.engine.scratch import exclusive, log_file, move_into_place
+from wsolbench.engine.selection import box_accuracy_of_val, class_accuracy
+from wsolbench.errors import DataError
 from wsolbench.layout import Layout
 from wsolbench.method import Method
 from wsolbench.scoremaps import MAPS_FILE, StoredMaps, write_maps
-from wsolbench.settings import Run, RuntimeSettings, Settings, validated_arguments
+from wsolbench.settings import Run, Settings
 
-__all__ = ["build_backbone", "build_method", "exclusive", "fit", "log_file", "train"]
+__all__ = ["train"]
 
 EVALUATED: tuple[SplitName, ...] = ("val", "test")
 
@@ -104,42 +93,7 @@ def _train_and_write(run: Run, settings: Settings, layout: Layout, reason: str |
             record["method"] |= registry.load("method", run.method).describe()
             (out / "skipped.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
             _log.info("%s: skipped: %s", run.key, reason)
-        _move_into_place(out, layout.run(run.key))
-
-
-def build_method(run: Run, num_classes: int, weights_file: Path | None) -> Method:
-    """Build a run's backbone and method, initialised from the run's seed.
-
-    Raises:
-        SettingsError: an argument in ``params.yaml`` does not fit the constructor, or the method has no use for the
-            pretrained classifier that the track asks for.
-    """
-    method_class = registry.load("method", run.method)
-    method_args = validated_arguments(method_class, run.on_track.args, run.arguments_key, given=2)
-    backbone = build_backbone(run, weights_file)
-    method: Method = method_class(backbone, num_classes, **method_args)
-    if backbone.pretrained_classifier is not None:
-        raise SettingsError(
-            f"tracks.{run.track_name}.backbone_args.keep_classifier: method '{run.method}' brings its own classifiers; "
-            "remove keep_classifier for it"
-        )
-    return method
-
-
-def build_backbone(run: Run, weights_file: Path | None) -> Backbone:
-    """Build a run's backbone, and seed torch with the run's seed for it and what is put on top.
-
-    Raises:
-        SettingsError: an argument in ``params.yaml`` does not fit the constructor.
-    """
-    track = run.track
-    backbone_class = registry.load("backbone", track.backbone)
-    where = f"tracks.{run.track_name}.backbone_args"
-    arguments = placed_arguments(track.backbone, track.weights) | track.backbone_args
-    checked = validated_arguments(backbone_class, arguments, where, given=1)
-    torch.manual_seed(torch_seed("initialisation", run.seed))
-    backbone: Backbone = backbone_class(weights_file, **checked)
-    return backbone
+        move_into_place(out, layout.run(run.key))
 
 
 def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None:
@@ -153,20 +107,13 @@ def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None
         pictures = pictures_of(inputs.split, inputs.image_root, run.track.resize, threads=threads)
         loaded = time.monotonic()
         data = TrainingSet(inputs.split, pictures, run.track.crop, run.seed)
-        history = fit(method, data, run, settings.runtime, device, out.parent, _defining(run, inputs))
+        judge = _judge(run, inputs, layout, device, threads)
+        history = fit(method, data, run, settings.runtime, device, out.parent, _defining(run, inputs, layout), judge)
     else:
         method.to(device)
     trained = time.monotonic()
     stored: dict[str, StoredMaps] = {
-        name: predict_split(
-            method,
-            read_split(inputs.prepared, name, with_truth=False),
-            inputs.image_root,
-            crop=run.track.crop,
-            batch=run.track.batch,
-            device=device,
-            threads=threads,
-        )
+        name: _predict(method, read_split(inputs.prepared, name, with_truth=False), run, inputs, device, threads)
         for name in EVALUATED
     }
     rank, processes = get_dist_info()
@@ -197,119 +144,41 @@ def _read_inputs(run: Run, settings: Settings, layout: Layout) -> _Inputs:
     return _Inputs(split, dataset.image_root(prepared), prepared, weights, weights_file)
 
 
-def fit(
-    method: Method,
-    data: SizedDataset,
-    run: Run,
-    runtime: RuntimeSettings,
-    device: torch.device,
-    work: Path,
-    defining: Mapping[str, Any],
-) -> History:
-    """Train a method in place with a run's recipe, from its start or from where an interrupted training was saved.
+def _predict(method: Method, split: Split, run: Run, inputs: _Inputs, device: torch.device, threads: int) -> StoredMaps:
+    return predict_split(
+        method,
+        split,
+        inputs.image_root,
+        crop=run.track.crop,
+        batch=run.track.batch,
+        device=device,
+        threads=threads,
+    )
 
-    Args:
-        method: initialised on the CPU; left on ``device``.
-        data: training items by (epoch, position).
-        run: recipe and seed.
-        runtime: loader workers, threads, how often states are saved.
-        device: where to train.
-        work: scratch directory of the run, which outlives a killed process.
-        defining: everything else that the bytes of the result depend on; a state that was saved under anything
-            different is not resumed.
 
-    Returns:
-        The losses per epoch.
+def _judge(run: Run, inputs: _Inputs, layout: Layout, device: torch.device, threads: int) -> Judge | None:
+    """Return how epochs are compared, None if the last is taken.
 
     Raises:
-        TrainingError: a loss is not finite.
-        InterruptedTrainingError: SIGINT or SIGTERM came; the state is saved.
+        DataError: there is no ``val`` to compare them on.
     """
-    track, history = run.track, History()
-    rank, processes = get_dist_info()
-    pin = device.type == "cuda"
-    loader = training_loader(
-        data, track.batch, run.seed, workers=runtime.workers, pin=pin, rank=rank, processes=processes
-    )
-    if track.sync_bn:
-        synchronised_statistics(method, device)
-    model = TrainingModel(method, run.seed, track.epochs * len(loader), channels_last=track.channels_last).to(device)
-    average = None if track.ema is None else MovingAverage(method, track.ema)
-    keeper = StateKeeper(work / "state", _digest(method, runtime, device, defining))
-    state = keeper.load()
-    if state is not None:
-        _log.info("%s: goes on after iteration %d", run.key, state["iteration"])
-    parts = {} if average is None else {"average": average}
-    progress = ProgressMeter(run.key, track.epochs * len(data))
-    shown: list[Hook] = [] if rank else [progress, Curves(history)]
-    with stop_requests() as stop, compiled(method.backbone, runtime.compile):
-        saving = SaveState(keeper, history, parts, stop, runtime.save_minutes, run.key)
-        runner = TrainingRunner(
-            model,
-            loader,
-            optim_wrapper(method, track, device),
-            schedulers(track, len(loader)),
-            [history, *parts.values(), *shown, saving],
-            epochs=track.epochs,
-            device=device,
-            work_dir=work / "mmengine",
-            name=run.key,
-            visualisers=runtime.visualisers,
-            visual_dir=work.parent.parent / "visual" / run.key,
-            start=None if state is None else lambda runner: restore(runner, history, parts, state),
-        )
-        try:
-            with explained(run, device):
-                runner.train()
-        finally:
-            progress.close()
-    if average is not None:
-        average.take_over()
-    share_buffers(method)
-    return history
-
-
-@contextmanager
-def compiled(backbone: Backbone, wanted: bool) -> Iterator[None]:
-    """Send a backbone's forward pass through ``torch.compile`` while the context is open."""
-    if not wanted:
-        yield
-        return
-    backbone.forward_taps = torch.compile(backbone.forward_taps)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        del backbone.forward_taps
-
-
-@contextmanager
-def explained(run: Run, device: torch.device) -> Iterator[None]:
-    """Say what to do about memory that runs out."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, RuntimeError) as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "not enough memory" not in str(error):
-            raise
-        track = run.track
-        raise TrainingError(
-            f"{run.key}: {device} has not enough memory for method '{run.method}' on backbone '{track.backbone}' with "
-            f"batch {track.batch} at {track.crop} pixels, amp {track.amp}. Lower tracks.{run.track_name}.batch (and "
-            f"the learning rate with it), or set amp: bf16. The last state that was saved is kept. ({error})"
-        ) from None
-
-
-def _digest(method: Method, runtime: RuntimeSettings, device: torch.device, defining: Mapping[str, Any]) -> str:
-    chosen = runtime.model_dump(include={"threads", "deterministic", "tf32", "compile"})
-    machine = {"device": str(device), "name": device_name(device), "processes": get_dist_info()[1], **chosen}
-    return run_digest({**defining, **machine}, Path(inspect.getfile(type(method))))
+    chosen = run.track.selection
+    if chosen == "last":
+        return None
+    val = read_selection(inputs.prepared, layout.selection(run.track_name))
+    if not len(val):
+        raise DataError(f"tracks.{run.track_name}.selection: {chosen} needs a val split, and there is none; take last")
+    score = class_accuracy if chosen == "val_cls" else partial(box_accuracy_of_val, split=val)
+    return Judge(chosen, lambda method: _predict(method, val, run, inputs, device, threads), score)
 
 
 def _params_digest(run: Run) -> str:
     return hashlib.sha256(json.dumps(run.as_dict(), sort_keys=True).encode()).hexdigest()
 
 
-def _defining(run: Run, inputs: _Inputs) -> dict[str, Any]:
-    return {"run": run.as_dict(), "index_digest": inputs.split.digest, "weights": inputs.weights}
+def _defining(run: Run, inputs: _Inputs, layout: Layout) -> dict[str, Any]:
+    seen = None if run.track.selection == "last" else file_sha256(layout.selection(run.track_name))
+    return {"run": run.as_dict(), "index_digest": inputs.split.digest, "weights": inputs.weights, "selection": seen}
 
 
 def _write_run(path: Path, run: Run, method: Method, inputs: _Inputs) -> None:
@@ -323,62 +192,3 @@ def _write_run(path: Path, run: Run, method: Method, inputs: _Inputs) -> None:
     }
     with path.open("w", encoding="utf-8") as stream:
         YAML(typ="safe", pure=True).dump(record, stream)
-
-
-def _move_into_place(out: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        shutil.rmtree(target)
-    out.replace(target)
-    shutil.rmtree(out.parent, ignore_errors=True)
-
-
-_held: set[TextIO] = set()
-
-
-def _let_go() -> None:
-    """Close a parent's locks in its child: a loader's worker that outlives a killed trainer must not hold them."""
-    for lock in _held:
-        lock.close()
-
-
-os.register_at_fork(after_in_child=_let_go)
-
-
-@contextmanager
-def exclusive(work: Path) -> Iterator[Path]:
-    """Hold the run's scratch directory; a second trainer of the same run is refused.
-
-    A killed ``dvc repro`` leaves its training running, and the next one would start a second in the same place.
-    """
-    work.mkdir(parents=True, exist_ok=True)
-    with (work.parent / f"{work.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TrainingError(
-                f"another process is training '{work.name}' (it holds {lock.name}); wait for it or stop it"
-            ) from None
-        _held.add(lock)
-        try:
-            yield work
-        finally:
-            _held.discard(lock)
-
-
-@contextmanager
-def log_file(path: Path) -> Iterator[None]:
-    """Write the package's log lines to ``path`` while the context is open."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger = logging.getLogger("wsolbench")
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        handler.close()

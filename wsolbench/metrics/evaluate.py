@@ -161,6 +161,7 @@ def _head(record: Mapping[str, Any]) -> dict[str, Any]:
         "recipe": method["recipe"],
         "seed": record["seed"],
         "weights": record.get("weights"),
+        "selection": track.get("selection", "last"),
         "protocol": CHOE2020,
         **({"cell": cell["name"]} if cell else {}),
     }

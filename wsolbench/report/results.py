@@ -81,7 +81,7 @@ class _Asked:
 
 
 # Not `images.val`: a supervised bound may spend part of `val` on training.
-_SAME_FOR_ALL = ("dataset", "backbone", "protocol", "images.test", "threshold.fixed")
+_SAME_FOR_ALL = ("dataset", "backbone", "selection", "protocol", "images.test", "threshold.fixed")
 
 
 def remedy(kind: Kind, key: str) -> str:

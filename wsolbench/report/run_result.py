@@ -132,6 +132,7 @@ class RunResult:
         recipe: whose hyper-parameters they are.
         seed: of the run.
         weights: pretrained weights, None for random initialisation.
+        selection: which epoch's weights make the maps.
         protocol: box protocol.
         images: sizes of the splits.
         cls: classification.
@@ -163,6 +164,7 @@ class RunResult:
     recipe: str
     seed: int
     weights: Weights | None
+    selection: Literal["last", "val_boxes", "val_cls"]
     protocol: str
     images: Images
     cls: Classification

@@ -23,6 +23,11 @@ __all__ = [
     "track_facts",
 ]
 
+_SELECTIONS = {
+    "last": "Maps of the last epoch's weights",
+    "val_boxes": "Maps of the weights of the epoch with the best BoxAcc on `val`",
+    "val_cls": "Maps of the weights of the epoch with the best Top-1 accuracy on `val`",
+}
 _CELLS = "single cells and ablations (`cells`)"
 _BASELINES = "baselines and supervised bounds (no weakly supervised methods)"
 
@@ -76,7 +81,8 @@ def track_facts(results: TrackResults) -> str:
     over = "mean ± sample standard deviation over the seeds" if len(results.seeds) > 1 else "one seed, so no spread"
     return (
         f"Data set {escaped(run.dataset)}, backbone {escaped(run.backbone)}, {run.images.test} test images. "
-        f"Box protocol {escaped(run.protocol)}. Seeds {seeds}: {over}, n = number of seeds. "
+        f"Box protocol {escaped(run.protocol)}. {_SELECTIONS[run.selection]}. "
+        f"Seeds {seeds}: {over}, n = number of seeds. "
         "Percent of the test images unless a heading says otherwise.\n\n"
         f"Images with truth that chose the val thresholds: {_by_row(results, lambda run: str(run.images.val))}. "
         f"Weights: {_by_row(results, _weights)}.\n"

@@ -1,0 +1,194 @@
+"""The training loop: one recipe for every method."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import get_dist_info
+from mmengine.hooks import Hook
+
+from wsolbench.backbones.base import Backbone
+from wsolbench.data.loader import SizedDataset, training_loader
+from wsolbench.engine.ema import MovingAverage
+from wsolbench.engine.history import History, TrainingError
+from wsolbench.engine.model import TrainingModel
+from wsolbench.engine.optim import optim_wrapper, schedulers
+from wsolbench.engine.processes import share_buffers, synchronised_statistics
+from wsolbench.engine.progress import ProgressMeter
+from wsolbench.engine.provenance import device_name
+from wsolbench.engine.resume import SaveState, restore, stop_requests
+from wsolbench.engine.runner import TrainingRunner
+from wsolbench.engine.selection import Selection
+from wsolbench.engine.state import StateKeeper, run_digest
+from wsolbench.engine.visual import Curves
+from wsolbench.method import Method
+from wsolbench.scoremaps import StoredMaps
+from wsolbench.settings import Run, RuntimeSettings
+
+__all__ = ["Judge", "fit"]
+
+_log = logging.getLogger("wsolbench.train")
+
+
+@dataclass(frozen=True)
+class Judge:
+    """How the epochs of a training are compared.
+
+    Attributes:
+        name: of the score, a column of the history.
+        predict: returns the maps and classes of ``val``, at process 0.
+        score: of them, percent.
+    """
+
+    name: str
+    predict: Callable[[Method], StoredMaps]
+    score: Callable[[StoredMaps], float]
+
+
+@dataclass(frozen=True)
+class _Watchers:
+    """What looks on while a method trains, and may take its weights over in the end."""
+
+    history: History
+    average: MovingAverage | None
+    selection: Selection | None
+
+    @classmethod
+    def of(cls, method: Method, decay: float | None, judge: Judge | None) -> _Watchers:
+        history = History()
+        average = None if decay is None else MovingAverage(method, decay)
+        selection = None
+        if judge is not None:
+            judged = (lambda: method) if average is None else (lambda: average.method)
+            selection = Selection(method, judged, judge.predict, judge.score, judge.name, history)
+        return cls(history, average, selection)
+
+    @property
+    def parts(self) -> dict[str, Hook]:
+        named = {"average": self.average, "selection": self.selection}
+        return {name: part for name, part in named.items() if part is not None}
+
+    def take_over(self) -> None:
+        """Give the method the weights that the recipe asks for; it has those of the last iteration."""
+        last = self.selection or self.average
+        if last is not None:
+            last.take_over()
+
+
+def fit(
+    method: Method,
+    data: SizedDataset,
+    run: Run,
+    runtime: RuntimeSettings,
+    device: torch.device,
+    work: Path,
+    defining: Mapping[str, Any],
+    judge: Judge | None = None,
+) -> History:
+    """Train a method in place with a run's recipe, from its start or from where an interrupted training was saved.
+
+    Args:
+        method: initialised on the CPU; left on ``device``.
+        data: training items by (epoch, position).
+        run: recipe and seed.
+        runtime: loader workers, threads, how often states are saved.
+        device: where to train.
+        work: scratch directory of the run, which outlives a killed process.
+        defining: everything else that the bytes of the result depend on; a state that was saved under anything
+            different is not resumed.
+        judge: chooses the epoch whose weights are taken; None takes the last.
+
+    Returns:
+        The losses per epoch.
+
+    Raises:
+        TrainingError: a loss is not finite.
+        InterruptedTrainingError: SIGINT or SIGTERM came; the state is saved.
+    """
+    track, rank = run.track, get_dist_info()[0]
+    loader = training_loader(
+        data,
+        track.batch,
+        run.seed,
+        workers=runtime.workers,
+        pin=device.type == "cuda",
+        rank=rank,
+        processes=get_dist_info()[1],
+    )
+    if track.sync_bn:
+        synchronised_statistics(method, device)
+    model = TrainingModel(method, run.seed, track.epochs * len(loader), channels_last=track.channels_last).to(device)
+    watchers = _Watchers.of(method, track.ema, judge)
+    keeper = StateKeeper(work / "state", _digest(method, runtime, device, defining))
+    state = keeper.load()
+    if state is not None:
+        _log.info("%s: goes on after iteration %d", run.key, state["iteration"])
+    history, parts = watchers.history, watchers.parts
+    progress = ProgressMeter(run.key, track.epochs * len(data))
+    shown: list[Hook] = [] if rank else [progress, Curves(history)]
+    with stop_requests() as stop, compiled(method.backbone, runtime.compile):
+        saving = SaveState(keeper, history, parts, stop, runtime.save_minutes, run.key)
+        runner = TrainingRunner(
+            model,
+            loader,
+            optim_wrapper(method, track, device),
+            schedulers(track, len(loader)),
+            [history, *parts.values(), *shown, saving],
+            epochs=track.epochs,
+            device=device,
+            work_dir=work / "mmengine",
+            name=run.key,
+            visualisers=runtime.visualisers,
+            visual_dir=work.parent.parent / "visual" / run.key,
+            start=None if state is None else lambda runner: restore(runner, history, parts, state),
+        )
+        try:
+            with explained(run, device):
+                runner.train()
+        finally:
+            progress.close()
+    watchers.take_over()
+    share_buffers(method)
+    return history
+
+
+@contextmanager
+def compiled(backbone: Backbone, wanted: bool) -> Iterator[None]:
+    """Send a backbone's forward pass through ``torch.compile`` while the context is open."""
+    if not wanted:
+        yield
+        return
+    backbone.forward_taps = torch.compile(backbone.forward_taps)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del backbone.forward_taps
+
+
+@contextmanager
+def explained(run: Run, device: torch.device) -> Iterator[None]:
+    """Say what to do about memory that runs out."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "not enough memory" not in str(error):
+            raise
+        track = run.track
+        raise TrainingError(
+            f"{run.key}: {device} has not enough memory for method '{run.method}' on backbone '{track.backbone}' with "
+            f"batch {track.batch} at {track.crop} pixels, amp {track.amp}. Lower tracks.{run.track_name}.batch (and "
+            f"the learning rate with it), or set amp: bf16. The last state that was saved is kept. ({error})"
+        ) from None
+
+
+def _digest(method: Method, runtime: RuntimeSettings, device: torch.device, defining: Mapping[str, Any]) -> str:
+    chosen = runtime.model_dump(include={"threads", "deterministic", "tf32", "compile"})
+    machine = {"device": str(device), "name": device_name(device), "processes": get_dist_info()[1], **chosen}
+    return run_digest({**defining, **machine}, Path(inspect.getfile(type(method))))
