@@ -124,6 +124,7 @@ class Split:
         items: its images, in index order.
         class_names: names of all classes of the data set.
         digest: sha256 over the whole index: changes when any image, label or split changes.
+        val_truth: ``gt``, or what stands for the truth of ``val`` instead.
     """
 
     name: SplitName
@@ -131,6 +132,7 @@ class Split:
     class_names: Sequence[str]
     digest: str
     _truth: Mapping[str, Truth] = field(default_factory=dict, repr=False)
+    val_truth: str = "gt"
 
     def __len__(self) -> int:
         return len(self.items)

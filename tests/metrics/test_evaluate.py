@@ -60,6 +60,7 @@ def test_all_numbers_of_a_run(run: MadeUpRun) -> None:
         "title": "CAM", "method_status": "published", "recipe": "common", "seed": 0, "weights": None,
         "selection": "last",
         "data_digest": read_split(run.layout.prepared(TRACK), "test").digest,
+        "val_truth": "gt", "boxes_used": {"val": 2}, "masks_used": {"val": 0},
         "protocol": "choe2020",
         "images": {"val": 2, "test": 5},
         "cls": {"top1": 60, "top5": 80},

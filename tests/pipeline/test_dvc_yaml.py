@@ -14,8 +14,11 @@ STAGES = YAML(typ="safe").load(Path("dvc.yaml").read_text())["stages"]
 HARMLESS = {
     "train": {"wsolbench.scoremaps"},  # writes arrays as they are; normalisation belongs to evaluate
     "weights": {"wsolbench.data.index", "wsolbench.dataset"},  # only to hash a file
-    "photographs": {"wsolbench.data.prepare"},  # likewise
-    "evaluate": {"wsolbench.data.prepare"},  # only to find the images, whose digests the index holds
+    "photographs": {"wsolbench.data.prepare", "wsolbench.data.val_policy"},  # likewise
+    "evaluate": {
+        "wsolbench.data.prepare",
+        "wsolbench.data.val_policy",
+    },  # only to find the images, whose digests the index holds
     "summary": {"wsolbench.palette"},  # draws nothing
 }
 # Where things are, not what they are: in no stage.

@@ -86,7 +86,7 @@ def metrics_file(key: str, track: str, method: str, seed: int, level: float) -> 
     return {
         "status": "ok", "key": key, "track": track, "dataset": "pictures", "backbone": "net", "method": method,
         "title": method.title(), "method_status": "published", "recipe": "common", "seed": seed, "weights": None,
-        "selection": "last",
+        "selection": "last", "val_truth": "gt", "boxes_used": {"val": 250}, "masks_used": {"val": 240},
         "data_digest": "digest of the index", "protocol": "choe2020",
         "images": {"val": 240, "test": 400}, "cls": {"top1": 97.5, "top5": 100.0},
         "threshold": {"fixed": 0.2, "val": 0.30 + 0.01 * seed, "oracle": 0.36, "published": None},

@@ -139,7 +139,9 @@ def test_weights_and_val_images_are_given_per_row_where_they_differ(repository):
     toy.write("alpha", 0, 50, weights={"name": "pretrained", "sha256": "0123456789abcdef" * 4})
     toy.write("ceiling", 0, 90, images={"val": 48, "test": 400})
     page = markdown_table(read_track(toy.settings, "toy", toy.root))
-    assert "240 for Alpha; 48 for Ceiling" in page
+    assert (
+        "240 images with 250 boxes and 240 masks for Alpha; 48 images with 250 boxes and 240 masks for Ceiling" in page
+    )
     assert "pretrained (sha256 0123456789ab) for Alpha; none (random initialisation) for Ceiling" in page
 
 

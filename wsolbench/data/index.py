@@ -67,13 +67,14 @@ def boxes_outside(boxes: NDArray[np.float64], width: int, height: int) -> NDArra
     return np.asarray(bad)
 
 
-def write_index(directory: Path, contents: Contents, image_root: Path) -> str:
+def write_index(directory: Path, contents: Contents, image_root: Path, val_truth: str = "gt") -> str:
     """Check the contents of a data set and write its index, atomically.
 
     Args:
         directory: prepared directory; made if need be.
         contents: what the data set says it has.
         image_root: folder of the image files; each is hashed where the item has no digest yet.
+        val_truth: whose truth ``val`` has, for the record.
 
     Returns:
         The digest of the index.
@@ -89,7 +90,12 @@ def write_index(directory: Path, contents: Contents, image_root: Path) -> str:
     digest = hashlib.sha256(json.dumps([list(contents.class_names), rows], sort_keys=True).encode()).hexdigest()
     meta = {"class_names": json.dumps(list(contents.class_names)), "digest": digest}
     directory.mkdir(parents=True, exist_ok=True)
-    _write(directory / TRUTH_FILE, _truth_rows(items, contents.truth), _TRUTH_SCHEMA, {"digest": digest})
+    _write(
+        directory / TRUTH_FILE,
+        _truth_rows(items, contents.truth),
+        _TRUTH_SCHEMA,
+        {"digest": digest, "val_truth": val_truth},
+    )
     _write(directory / INDEX_FILE, rows, _INDEX_SCHEMA, meta)
     return digest
 
@@ -110,12 +116,13 @@ def read_split(directory: Path, split: SplitName, *, with_truth: bool = True) ->
     meta = _meta(table)
     items = [Item(**row) for row in table.to_pylist() if row["split"] == split]
     truth: dict[str, Truth] = {}
+    val_truth = "gt"
     if with_truth and split != "train":
         truth_table = _read(directory / TRUTH_FILE, _TRUTH_SCHEMA)
         if _meta(truth_table)["digest"] != meta["digest"]:
             raise DataError(f"{directory}: {TRUTH_FILE} and {INDEX_FILE} come from different runs of prepare")
-        truth = _truth_of(truth_table, split)
-    return Split(split, items, json.loads(meta["class_names"]), meta["digest"], truth)
+        truth, val_truth = _truth_of(truth_table, split), _meta(truth_table)["val_truth"]
+    return Split(split, items, json.loads(meta["class_names"]), meta["digest"], truth, val_truth)
 
 
 def write_selection(directory: Path, target: Path, *, wanted: bool) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wsolbench import registry
 from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, write_index
+from wsolbench.data.val_policy import divided_arguments
 from wsolbench.dataset import SPLITS, WsolDataset
 from wsolbench.settings import Settings, validated_arguments
 
@@ -22,10 +23,9 @@ def build_dataset(settings: Settings, name: str) -> WsolDataset:
     Raises:
         SettingsError: an argument does not fit the data set's constructor.
     """
-    dataset_class = registry.load("dataset", name)
-    dataset: WsolDataset = dataset_class(
-        **validated_arguments(dataset_class, settings.datasets.get(name, {}), f"datasets.{name}")
-    )
+    dataset_class, where = registry.load("dataset", name), f"datasets.{name}"
+    _, arguments = divided_arguments(settings.datasets.get(name, {}), where)
+    dataset: WsolDataset = dataset_class(**validated_arguments(dataset_class, arguments, where))
     return dataset
 
 
@@ -46,8 +46,9 @@ def prepare(settings: Settings, name: str, directory: Path) -> str:
     if "embedded" in dataset.traits:
         shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True, exist_ok=True)
-    contents = dataset.contents(directory)
-    digest = write_index(directory, contents, dataset.image_root(directory))
+    policy, _ = divided_arguments(settings.datasets.get(name, {}), f"datasets.{name}")
+    contents = policy.applied(dataset.contents(directory))
+    digest = write_index(directory, contents, dataset.image_root(directory), policy.truth_name)
     counts = {split: sum(item.split == split for item in contents.items) for split in SPLITS}
     _log.info("%s: %s; %d classes; digest %s", name, counts, len(contents.class_names), digest[:12])
     return digest

@@ -129,7 +129,7 @@ def evaluate_maps(
     )
     rows = per_image(scored, stored["test"].ids)
     return Evaluation(
-        _head(record) | {"data_digest": splits["test"].digest} | numbers(scored),
+        _head(record) | _used(splits) | numbers(scored),
         rows,
         curves(scored),
         encode_thumbnails(stored["test"], settings.gallery),
@@ -145,6 +145,18 @@ def write_evaluation(evaluation: Evaluation, layout: Layout, track: str, key: st
     _write(layout.per_image(track, key), table)
     _write(layout.curves(track, key), evaluation.curves.to_csv(index=False, lineterminator="\n").encode())
     _write(layout.thumbnails(track, key), evaluation.thumbnails)
+
+
+def _used(splits: Mapping[str, Split]) -> dict[str, Any]:
+    """Return which data were evaluated, and how much truth chose thresholds (and selected, where a track does)."""
+    val = splits["val"]
+    truths = [val.truth(item.id) for item in val.items]
+    return {
+        "data_digest": splits["test"].digest,
+        "val_truth": val.val_truth,
+        "boxes_used": {"val": sum(len(truth.boxes) for truth in truths)},
+        "masks_used": {"val": sum(len(truth.masks) for truth in truths)},
+    }
 
 
 def _head(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ __all__ = [
     "RunResult",
     "SkippedRun",
     "Thresholds",
+    "Used",
     "Weights",
     "parse_metrics",
 ]
@@ -99,6 +100,13 @@ class Normalisations:
 
 
 @dataclass(frozen=True)
+class Used:
+    """How many of something were used of ``val``."""
+
+    val: int
+
+
+@dataclass(frozen=True)
 class Images:
     """How many images a run was tuned (``val``) and measured (``test``) on."""
 
@@ -132,6 +140,9 @@ class RunResult:
         recipe: whose hyper-parameters they are.
         seed: of the run.
         weights: pretrained weights, None for random initialisation.
+        val_truth: whose truth ``val`` has.
+        boxes_used: boxes of ``val`` that chose thresholds.
+        masks_used: masks of ``val``, likewise.
         selection: which epoch's weights make the maps.
         protocol: box protocol.
         images: sizes of the splits.
@@ -164,6 +175,9 @@ class RunResult:
     recipe: str
     seed: int
     weights: Weights | None
+    val_truth: str
+    boxes_used: Used
+    masks_used: Used
     selection: Literal["last", "val_boxes", "val_cls"]
     protocol: str
     images: Images

@@ -84,7 +84,7 @@ def track_facts(results: TrackResults) -> str:
         f"Box protocol {escaped(run.protocol)}. {_SELECTIONS[run.selection]}. "
         f"Seeds {seeds}: {over}, n = number of seeds. "
         "Percent of the test images unless a heading says otherwise.\n\n"
-        f"Images with truth that chose the val thresholds: {_by_row(results, lambda run: str(run.images.val))}. "
+        f"Truth of `val` that chose thresholds: {_by_row(results, _truth_used)}. "
         f"Weights: {_by_row(results, _weights)}.\n"
     )
 
@@ -152,6 +152,11 @@ def _record(results: TrackResults, row: Row) -> dict[str, object]:
         record[f"{each.stem}_sd"] = summary.sd if summary and summary.sd is not None else float("nan")
         record[f"{each.stem}_n"] = summary.n if summary else 0
     return record
+
+
+def _truth_used(run: RunResult) -> str:
+    whose = "" if run.val_truth == "gt" else f", {escaped(run.val_truth)} instead of true ones"
+    return f"{run.images.val} images with {run.boxes_used.val} boxes and {run.masks_used.val} masks{whose}"
 
 
 def _weights(run: RunResult) -> str:

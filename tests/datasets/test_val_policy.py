@@ -1,0 +1,83 @@
+"""How much of val there is and whose truth it has, whatever the data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wsolbench.data.index import read_split
+from wsolbench.data.prepare import prepare
+from wsolbench.errors import DataError, SettingsError
+from wsolbench.settings import Settings
+
+SMALL = {"image_size": 48, "num_classes": 3, "train": 6, "val": 15, "test": 6}
+
+
+def prepared(tmp_path: Path, **policy: object) -> Path:
+    run = {"tracks": [], "methods": [], "seeds": [0]}
+    datasets = {"shapes": SMALL | policy}
+    settings = Settings.model_validate({"methods": {}, "tracks": {}, "datasets": datasets, "run": run})
+    prepare(settings, "shapes", tmp_path / "data")
+    return tmp_path / "data"
+
+
+def ids(directory: Path, split: str = "val") -> list[str]:
+    return [item.id for item in read_split(directory, split).items]  # type: ignore[arg-type]
+
+
+def test_a_few_images_of_each_class_by_seed(tmp_path: Path) -> None:
+    whole = ids(prepared(tmp_path))
+    few = prepared(tmp_path, val_per_class=2)
+    labels = [item.label for item in read_split(few, "val").items]
+    assert sorted(labels) == [0, 0, 1, 1, 2, 2]
+    chosen = ids(few)
+    assert set(chosen) < set(whole)
+    assert [name for name in whole if name in chosen] == chosen  # in the order of the index
+    assert len(ids(few, "test")) == SMALL["test"]
+    assert ids(prepared(tmp_path, val_per_class=2)) == chosen
+    assert ids(prepared(tmp_path, val_per_class=2, val_seed=1)) != chosen
+    assert set(chosen) < set(ids(prepared(tmp_path, val_per_class=3)))
+    with pytest.raises(DataError, match=r"val_per_class: class .* has 5 val images, fewer than 6"):
+        prepared(tmp_path, val_per_class=6)
+
+
+def test_boxes_of_a_file_stand_for_those_of_val_only(tmp_path: Path) -> None:
+    before = prepared(tmp_path)
+    names, test = ids(before), read_split(before, "test")
+    path = tmp_path / "pseudo.csv"
+    lines = [f"{name},1,2,{10 + k},20.5" for k, name in enumerate(names)]
+    path.write_text("\n".join(["id,x0,y0,x1,y1", *lines, f"{names[0]},5,5,9,9"]) + "\n")
+    after = prepared(tmp_path, val_truth=str(path))
+    val = read_split(after, "val")
+    assert val.truth(names[0]).boxes.tolist() == [[1, 2, 10, 20.5], [5, 5, 9, 9]]
+    assert val.truth(names[1]).masks == ()
+    assert val.val_truth.startswith("boxes of pseudo.csv (sha256 ")
+    for item in test.items:
+        np.testing.assert_array_equal(read_split(after, "test").truth(item.id).boxes, test.truth(item.id).boxes)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name,x0,y0,x1,y1\n", "the header must be id,x0,y0,x1,y1"),
+        ("id,x0,y0,x1,y1\nnobody,0,0,9,9\n", r"pseudo\.csv:2: image 'nobody' is not in val"),
+        ("id,x0,y0,x1,y1\nFIRST,0,0,9\n", "a box must be four numbers"),
+        ("id,x0,y0,x1,y1\nFIRST,0,0,9,x\n", "a box must be four numbers"),
+        ("id,x0,y0,x1,y1\nFIRST,0,0,9,9\n", "14 images of val have no box"),
+    ],
+)
+def test_a_wrong_file_of_boxes_is_named(tmp_path: Path, text: str, message: str) -> None:
+    first = ids(prepared(tmp_path))[0]
+    path = tmp_path / "pseudo.csv"
+    path.write_text(text.replace("FIRST", first))
+    with pytest.raises(DataError, match=message):
+        prepared(tmp_path, val_truth=str(path))
+    with pytest.raises(DataError, match="cannot be read"):
+        prepared(tmp_path, val_truth=str(tmp_path / "nowhere.csv"))
+
+
+def test_a_mistyped_policy_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="val_per_class"):
+        prepared(tmp_path, val_per_class=0)
