@@ -67,6 +67,7 @@ def test_every_number_of_the_table_stands_on_the_page_and_can_be_sorted_by(writt
     assert "46.0 ± 1.0" in page.text
     assert "53.5 ± 1.0" in page.text
     assert {"46.0", "53.5", "91.0"} <= {each.get("data-value") for each in page.named("td")}
+    assert "<dt>Epoch that makes the maps</dt><dd>last</dd>" in written.read_text(encoding="utf-8")
     assert "<dt>Data digest</dt><dd>digest of the index</dd>" in written.read_text(encoding="utf-8")
 
 
@@ -110,7 +111,7 @@ def test_pictures_have_alternative_texts_tables_captions_and_headings_no_gaps(wr
     page = Page(written.read_text(encoding="utf-8"))
     assert all(each["alt"] for each in page.named("img"))
     assert all(each.get("aria-label") for each in page.named("svg"))
-    assert len(page.named("caption")) == len(page.named("table")) == 5
+    assert len(page.named("caption")) == len(page.named("table")) >= 5
     assert all(each.get("scope") for each in page.named("th"))
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1

@@ -15,7 +15,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from wsolbench.palette import PREDICTED_RGB, TRUE_RGB
-from wsolbench.report.columns import COLUMNS, HEADLINE, ORACLE, RULES, WITHOUT_ORACLE, Column, summarised
+from wsolbench.report.columns import (
+    COLUMNS,
+    HEADLINE,
+    NORMALISED,
+    ORACLE,
+    PIXEL,
+    RULES,
+    WITHOUT_ORACLE,
+    Column,
+    summarised,
+)
 from wsolbench.report.gallery import Section, gallery_sections
 from wsolbench.report.markdown import measured
 from wsolbench.report.outputs import page_path, write_all
@@ -141,12 +151,14 @@ def _track(settings: Settings, name: str, root: Path) -> _Track:
         _table(results, "Headline numbers", HEADLINE),
         _table(results, "Threshold fixed in advance or chosen on val", WITHOUT_ORACLE),
         _table(results, "Threshold chosen on the test split itself (oracle): upper bounds", ORACLE),
+        _table(results, "The same boxes without the reference evaluator's particularities (protocol pixel)", PIXEL),
+        _table(results, "Other normalisations of the maps (protocol choe2020)", NORMALISED),
     ]
     return _Track(
         name=name,
         missing=(),
         facts=_facts(results),
-        tables=tables if results.measured else [],
+        tables=[each for each in tables if each.columns],
         tests=paired_tests(results, root),
         plots=_plots(name, root),
         gallery=gallery_sections(results, root, settings.report.gallery),
@@ -181,6 +193,7 @@ def _facts(results: TrackResults) -> list[tuple[str, str]]:
         ("Weights", _by_row(results, _weights)),
         ("Test images", str(run.images.test)),
         ("Images with truth that chose the val thresholds", _by_row(results, lambda each: str(each.images.val))),
+        ("Epoch that makes the maps", _by_row(results, lambda each: each.selection)),
         ("Box protocol", run.protocol),
         ("Fixed threshold", _fixed_threshold(results)),
         ("Seeds", f"{seeds}: {spread}"),
