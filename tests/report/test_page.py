@@ -76,6 +76,13 @@ def test_differences_of_methods_are_tested_and_bold_where_significant(written):
     assert '<th scope="row">Alpha - Beta</th><td data-value="-7.5"><strong>-7.5</strong></td>' in text
 
 
+def test_pseudo_boxes_are_named_as_such(full):
+    for path in full.metrics("alpha").parent.glob("*.json"):
+        path.write_text(path.read_text().replace('"val_truth": "gt"', '"val_truth": "boxes.csv"'))
+    text = write_page(full.settings, full.root).read_text(encoding="utf-8")
+    assert "<dd>240 images with 250 boxes and 240 masks, boxes.csv instead of true ones</dd>" in text
+
+
 def test_nothing_is_loaded_from_elsewhere(written):
     page = Page(written.read_text(encoding="utf-8"))
     sources = [each["src"] for each in page.named("img")] + [each["href"] for each in page.named("image")]

@@ -192,7 +192,7 @@ def _facts(results: TrackResults) -> list[tuple[str, str]]:
         ("Backbone", run.backbone),
         ("Weights", _by_row(results, _weights)),
         ("Test images", str(run.images.test)),
-        ("Images with truth that chose the val thresholds", _by_row(results, lambda each: str(each.images.val))),
+        ("Truth of val that chose thresholds", _by_row(results, _truth_used)),
         ("Epoch that makes the maps", _by_row(results, lambda each: each.selection)),
         ("Box protocol", run.protocol),
         ("Fixed threshold", _fixed_threshold(results)),
@@ -215,6 +215,11 @@ def _by_row(results: TrackResults, fact: Callable[[RunResult], str]) -> str:
     if len(titles) == 1:
         return next(iter(titles))
     return "; ".join(f"{value} for {', '.join(rows)}" for value, rows in titles.items())
+
+
+def _truth_used(run: RunResult) -> str:
+    whose = "" if run.val_truth == "gt" else f", {run.val_truth} instead of true ones"
+    return f"{run.images.val} images with {run.boxes_used.val} boxes and {run.masks_used.val} masks{whose}"
 
 
 def _weights(run: RunResult) -> str:
