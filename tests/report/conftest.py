@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,6 +109,7 @@ def metrics_file(key: str, track: str, method: str, seed: int, level: float) -> 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Callable[..., Repository]:
+    shutil.copytree("results/published", tmp_path / "results" / "published")
     return lambda **settings: Repository(tmp_path, **settings)
 
 

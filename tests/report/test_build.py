@@ -46,7 +46,7 @@ def test_another_process_writes_the_same_bytes_and_needs_no_torch(full):
 def test_a_report_is_tables_and_pictures_the_same_each_time(full):
     files = write_report(full.settings, "toy", full.root)
     before = generated(full.root)
-    assert {path.name for path in files} == PICTURES | {"toy.csv", "toy.md"}
+    assert {path.name for path in files} == PICTURES | {"toy.csv", "toy.md", "toy.tex"}
     assert set(before) == {str(path.relative_to(full.root)) for path in files}  # no temporary file is left
     write_report(full.settings, "toy", full.root)
     assert generated(full.root) == before
@@ -89,6 +89,6 @@ def test_a_track_whose_every_run_was_skipped_has_a_table_and_no_pictures(reposit
     stale.parent.mkdir(parents=True)
     stale.write_text("old")
     toy.skip("alpha", 0, "needs masks")
-    assert {path.name for path in write_report(toy.settings, "toy", toy.root)} == {"toy.csv", "toy.md"}
+    assert {path.name for path in write_report(toy.settings, "toy", toy.root)} == {"toy.csv", "toy.md", "toy.tex"}
     assert not stale.exists()
     assert "- alpha (seeds 0): needs masks" in (toy.root / "results" / "tables" / "toy.md").read_text(encoding="utf-8")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wsolbench.report.outputs import ImageKind, picture_path, summary_path, table_path, write_all
+from wsolbench.report.latex import latex_tables
+from wsolbench.report.outputs import ImageKind, comparison_path, picture_path, summary_path, table_path, write_all
 from wsolbench.report.paired import paired_section
+from wsolbench.report.published import comparison_csv, comparison_markdown, read_published
 from wsolbench.report.results import TrackResults, missing_metrics, read_track
 from wsolbench.report.summary import TrackPage, summary_csv, summary_markdown
 from wsolbench.report.tables import csv_table, markdown_table
@@ -30,8 +32,8 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
         root: the repository, below which ``results/metrics``, ``per_image`` and ``curves`` are read.
 
     Returns:
-        The files that were written: ``results/tables/<track>.csv`` and ``.md``, ``results/plots/<track>/methods`` and
-        ``threshold_curves`` as ``.svg`` and ``.png``.
+        The files that were written: ``results/tables/<track>.csv``, ``.md`` and ``.tex``, and below
+        ``results/plots/<track>`` ``methods`` and ``threshold_curves`` as ``.svg`` and ``.png``.
 
     Raises:
         SettingsError: the track does not exist, or ``run`` names no run of it.
@@ -42,6 +44,7 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
     files = {
         table_path(root, track, "csv"): csv_table(results).encode(),
         table_path(root, track, "md"): markdown_table(results, paired_section(results, root)).encode(),
+        table_path(root, track, "tex"): latex_tables(results).encode(),
         **{picture_path(root, track, name): content for name, content in pictures.items()},
     }
     write_all(files)
@@ -52,7 +55,7 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
 
 
 def write_summary(settings: Settings, root: Path) -> tuple[Path, ...]:
-    """Write ``results/summary.md`` and ``results/summary.csv`` over all tracks of ``run.tracks``.
+    """Write ``results/summary.md`` and ``.csv`` over all tracks of ``run.tracks``, and ``results/comparison.md``.
 
     A track whose metrics are not all there is named with what is missing, and has no numbers.
 
@@ -61,16 +64,20 @@ def write_summary(settings: Settings, root: Path) -> tuple[Path, ...]:
         root: the repository, below which ``results/metrics`` is read.
 
     Returns:
-        The two files.
+        The files: the summary, and published numbers beside ours, as Markdown and CSV each.
 
     Raises:
         SettingsError: ``run`` names no run.
         DataError: a metrics file is damaged; the message names it and how to make it anew.
     """
     pages = [_page(settings, track, root) for track in dict.fromkeys(settings.run.tracks)]
+    published = read_published(root)
+    measured = [page.results for page in pages if page.results]
     files = {
         summary_path(root, "csv"): summary_csv(pages).encode(),
         summary_path(root, "md"): summary_markdown(pages).encode(),
+        comparison_path(root, "csv"): comparison_csv(measured, published).encode(),
+        comparison_path(root, "md"): comparison_markdown(measured, published).encode(),
     }
     write_all(files)
     return tuple(files)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["ImageKind", "page_path", "picture_path", "summary_path", "table_path", "write_all"]
+__all__ = ["ImageKind", "comparison_path", "page_path", "picture_path", "summary_path", "table_path", "write_all"]
 
 ImageKind = Literal["svg", "png"]
 
 
 def table_path(root: Path, track: str, suffix: str) -> Path:
-    """Return the table of a track: ``csv`` or ``md``."""
+    """Return the table of a track: ``csv``, ``md`` or ``tex``."""
     return root / "results" / "tables" / f"{track}.{suffix}"
 
 
@@ -24,6 +24,11 @@ def picture_path(root: Path, track: str, name: str) -> Path:
 def summary_path(root: Path, suffix: str) -> Path:
     """Return the summary over tracks: ``csv`` or ``md``."""
     return root / "results" / f"summary.{suffix}"
+
+
+def comparison_path(root: Path, suffix: str) -> Path:
+    """Return published numbers beside ours: ``csv`` or ``md``."""
+    return root / "results" / f"comparison.{suffix}"
 
 
 def page_path(root: Path) -> Path:

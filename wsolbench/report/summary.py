@@ -49,7 +49,8 @@ def summary_markdown(pages: Sequence[TrackPage]) -> str:
         f"# Results\n\n{complete} of {len(pages)} tracks of `params.yaml` have results. Each column names the protocol "
         "by which its threshold was chosen: numbers of different protocols are not comparable, and oracle numbers are "
         "upper bounds. Nothing is ranked; each track's tables say which differences exceed the spread of the seeds.\n"
-        "\nTables that sort, plots and a gallery of maps and boxes, all on one page: [report.html](report.html).\n"
+        "\nTables that sort, plots and a gallery of maps and boxes, all on one page: [report.html](report.html). "
+        "Published numbers beside ours: [comparison.md](comparison.md).\n"
     )
     return "\n".join([start, *map(_section, pages)])
 
