@@ -254,6 +254,30 @@ def page() -> None:
 
 
 @app.command()
+def plot(
+    kind: Annotated[str, typer.Argument(help="One of those that `wsolbench plot list` names.")],
+    out: Annotated[Path, typer.Option(help="A .pdf, .svg or .png file.")] = Path("plot.pdf"),
+    tracks: Annotated[list[str] | None, typer.Option(help="Track; may be given several times (heat_map).")] = None,
+    methods: Annotated[
+        list[str] | None, typer.Option(help="Method, cell or baseline to show; may be given several times.")
+    ] = None,
+    width: Annotated[float | None, typer.Option(min=0.5, help="Inches.")] = None,
+    height: Annotated[float | None, typer.Option(min=0.5, help="Inches.")] = None,
+    font_size: Annotated[float | None, typer.Option(min=1, help="Points.")] = None,
+    font: Annotated[str | None, typer.Option(help="Family that matplotlib finds.")] = None,
+) -> None:
+    """Draw one plot of the present results for a paper."""
+    from wsolbench.report.plot import PLOTS, PlotOptions, write_plot  # noqa: PLC0415
+
+    if kind == "list":
+        typer.echo("\n".join(f"{name}: {shows}" for name, shows in PLOTS.items()))
+        return
+    options = PlotOptions(width, height, font_size, font)
+    write_plot(read_settings(), kind, tracks or [], methods or [], out, Path(), options)
+    typer.echo(str(out))
+
+
+@app.command()
 def launch(
     workers: Annotated[
         str,

@@ -95,6 +95,14 @@ def metrics_file(key: str, track: str, method: str, seed: int, level: float) -> 
         "max_box_acc": level, "regret": 1.0, "max_box_acc_v2": per_iou, "max_box_acc_v2_val": per_iou,
         "px_ap": level + 5, "px_ap_per_class": level + 4, "mean_iou": at, "peak_width": 20.0,
         "p_iou": {"fixed": level - 20, "val": level - 19, "oracle": level - 18},
+        "by_size": {
+            size: {"images": images, "gt_known": {name: at[name] for name in ("fixed", "val", "oracle")}}
+            for size, images in (("small", 0), ("medium", 300), ("large", 100))
+        },
+        "misses": {
+            name: {"part": 20.0, "more": 5.0, "multi_instance": 0.0, "background": 3.0, "other": 2.0}
+            for name in ("fixed", "val", "oracle")
+        },
         "pixel": {
             "threshold": {"fixed": 0.2, "val": 0.3, "oracle": 0.36, "published": None},
             "gt_known": {name: value and value - 1 for name, value in at.items()}, "top1_loc": at, "mean_iou": at,

@@ -10,7 +10,8 @@ from wsolbench.layout import Layout
 from wsolbench.report.build import write_report
 from wsolbench.report.page import write_page
 
-PICTURES = {"methods.svg", "methods.png", "threshold_curves.svg", "threshold_curves.png"}
+STEMS = ("methods", "threshold_curves", "overlaps", "object_sizes", "misses", "trade_off")
+PICTURES = {f"{stem}.{kind}" for stem in STEMS for kind in ("svg", "png")}
 ANOTHER_PROCESS = """
 import sys
 from pathlib import Path

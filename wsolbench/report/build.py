@@ -15,9 +15,16 @@ from wsolbench.settings import Settings
 
 __all__ = ["write_report", "write_summary"]
 
-_BARS, _CURVES = "methods", "threshold_curves"
+_PICTURES = {
+    "methods": "methods",
+    "threshold curves": "threshold_curves",
+    "overlaps": "overlaps",
+    "object sizes": "object_sizes",
+    "kinds of miss": "misses",
+    "localization and classification": "trade_off",
+}
 _KINDS: tuple[ImageKind, ...] = ("svg", "png")
-_ALL_PICTURES = tuple(f"{stem}.{kind}" for stem in (_BARS, _CURVES) for kind in _KINDS)
+_ALL_PICTURES = tuple(f"{stem}.{kind}" for stem in _PICTURES.values() for kind in _KINDS)
 
 
 def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]:
@@ -33,7 +40,7 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
 
     Returns:
         The files that were written: ``results/tables/<track>.csv``, ``.md`` and ``.tex``, and below
-        ``results/plots/<track>`` ``methods`` and ``threshold_curves`` as ``.svg`` and ``.png``.
+        ``results/plots/<track>`` each picture as ``.svg`` and ``.png``.
 
     Raises:
         SettingsError: the track does not exist, or ``run`` names no run of it.
@@ -91,22 +98,24 @@ def _page(settings: Settings, track: str, root: Path) -> TrackPage:
 
 def _picture_names(results: TrackResults) -> dict[str, str]:
     """Return what there is to look at for a track, by what it shows."""
-    if not results.measured:
-        return {}
-    return {"methods": f"{_BARS}.svg", "threshold curves": f"{_CURVES}.svg"}
+    return {shows: f"{stem}.svg" for shows, stem in _PICTURES.items()} if _is_drawn(results) else {}
+
+
+def _is_drawn(results: TrackResults) -> bool:
+    """Whether a track has pictures: they are of boxes."""
+    return any(row.runs[0].gt_known.fixed is not None for row in results.measured)
 
 
 def _pictures(results: TrackResults, root: Path) -> dict[str, bytes]:
-    if not results.measured:
+    if not _is_drawn(results):
         return {}
     # Matplotlib and seaborn take seconds to import, which the summary does not need.
-    from wsolbench.report.bars import bar_figure  # noqa: PLC0415
-    from wsolbench.report.curves import curve_figure, read_curves  # noqa: PLC0415
+    from wsolbench.report.plot import figure_of  # noqa: PLC0415
     from wsolbench.report.style import encoded, figure_style  # noqa: PLC0415
 
-    curves = read_curves(results, root)
     pictures: dict[str, bytes] = {}
     with figure_style():
-        for stem, figure in ((_BARS, bar_figure(results)), (_CURVES, curve_figure(results, curves))):
+        for stem in _PICTURES.values():
+            figure = figure_of(stem, [results], root)
             pictures |= {f"{stem}.{kind}": encoded(figure, kind) for kind in _KINDS}
     return pictures

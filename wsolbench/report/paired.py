@@ -7,13 +7,10 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 
-from wsolbench.errors import DataError
-from wsolbench.layout import Layout
 from wsolbench.report.markdown import escaped, pipe_table
-from wsolbench.report.results import Row, TrackResults, remedy
+from wsolbench.report.per_image import read_per_image
+from wsolbench.report.results import Row, TrackResults
 from wsolbench.significance import Hits, bootstrap_difference, holm, mcnemar
 from wsolbench.stats import LEVEL
 
@@ -36,21 +33,8 @@ def read_hits(results: TrackResults, row: Row, root: Path) -> Hits:
     Raises:
         DataError: a per-image file is missing or damaged, or of other images; the message names it.
     """
-    layout, hits, ids = Layout(root), [], None
-    for run in row.runs:
-        path = layout.per_image(results.track, run.key)
-        try:
-            frame = pd.read_parquet(path, columns=["id", _COLUMN])
-        except FileNotFoundError:
-            raise DataError(f"{path} is missing; {remedy(row.kind, run.key)}") from None
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise DataError(f"{path} is damaged ({error}); delete it and {remedy(row.kind, run.key)}") from None
-        found = frame["id"].tolist()
-        if ids is not None and found != ids:
-            raise DataError(f"{path} is of other images than {row.runs[0].key}; {remedy(row.kind, run.key)}")
-        ids = found
-        hits.append(frame[_COLUMN].to_numpy(np.float64) >= _HIT)
-    return np.stack(hits)
+    frames = read_per_image(results, row, root, [_COLUMN])
+    return np.stack([frame[_COLUMN].to_numpy(np.float64) >= _HIT for frame in frames])
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,15 @@ __all__ = [
     "AtThresholds",
     "Classification",
     "Images",
+    "Kinds",
+    "Misses",
     "Normalisations",
     "Normalised",
     "PerIou",
     "Pixel",
     "RunResult",
+    "Size",
+    "Sizes",
     "SkippedRun",
     "Thresholds",
     "Used",
@@ -100,6 +104,43 @@ class Normalisations:
 
 
 @dataclass(frozen=True)
+class Size:
+    """Accuracy on the objects of one size."""
+
+    images: int
+    gt_known: AtThresholds
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Accuracy by object size."""
+
+    small: Size
+    medium: Size
+    large: Size
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """Shares of the test images that are missed, by what is wrong with the box."""
+
+    multi_instance: Percent
+    part: Percent
+    more: Percent
+    background: Percent
+    other: Percent
+
+
+@dataclass(frozen=True)
+class Misses:
+    """Kinds of miss at each threshold."""
+
+    fixed: Kinds | None
+    val: Kinds | None
+    oracle: Kinds | None
+
+
+@dataclass(frozen=True)
 class Used:
     """How many of something were used of ``val``."""
 
@@ -160,6 +201,8 @@ class RunResult:
         mean_iou: mean overlap of the single-contour box.
         peak_width: share of the thresholds at which BoxAcc is at least 95 % of its peak.
         p_iou: mean overlap of the pixels above the threshold with the mask.
+        by_size: accuracy by object size.
+        misses: what is wrong with wrong boxes.
         pixel: box protocol ``pixel``.
         normalisation: other normalisations.
     """
@@ -195,6 +238,8 @@ class RunResult:
     mean_iou: AtThresholds
     peak_width: Percent | None
     p_iou: AtThresholds
+    by_size: Sizes
+    misses: Misses
     pixel: Pixel
     normalisation: Normalisations
     cell: str | None = None

@@ -10,8 +10,8 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from PIL import Image
 
-from wsolbench.report.outputs import ImageKind
 from wsolbench.report.results import Row, TrackResults
 
 __all__ = ["PAGE_WIDTH", "encoded", "figure_style", "row_label", "seeds_phrase"]
@@ -35,30 +35,59 @@ _STYLE: Any = {  # matplotlib types the keys since 3.11, and earlier not
     "hatch.linewidth": 0.6,
     "legend.fontsize": 8,
     "legend.frameon": False,
-    "savefig.dpi": 200,
+    "savefig.dpi": 150,
     "svg.fonttype": "path",  # the same picture in viewers without the font
     "svg.hashsalt": "wsolbench",  # element ids are random otherwise
     "text.parse_math": False,  # names may hold dollar signs
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
 }
-_UNDATED: dict[ImageKind, dict[str, None]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+_TEXT = ("font.size", "axes.titlesize", "figure.titlesize", "legend.fontsize", "xtick.labelsize", "ytick.labelsize")
+_UNDATED: dict[str, dict[str, None]] = {
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
 
 
 @contextmanager
-def figure_style() -> Iterator[None]:
-    """Draw in the benchmark's style, whatever the user's matplotlib settings are; restore them afterwards."""
+def figure_style(font: str | None = None, font_size: float | None = None) -> Iterator[None]:
+    """Draw in the benchmark's style, whatever the user's matplotlib settings are; restore them afterwards.
+
+    Args:
+        font: another family.
+        font_size: points of most text instead of 8; titles and tick labels change along.
+    """
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
+        if font is not None:
+            mpl.rcParams["font.family"] = font
+        for key in (
+            "font.size",
+            "axes.titlesize",
+            "figure.titlesize",
+            "legend.fontsize",
+            "xtick.labelsize",
+            "ytick.labelsize",
+        ):
+            mpl.rcParams[key] = _STYLE[key] * (1 if font_size is None else font_size / _STYLE["font.size"])
         yield
 
 
-def encoded(figure: Figure, kind: ImageKind) -> bytes:
-    """Return a figure as a file's bytes; call it inside :func:`figure_style`."""
+def encoded(figure: Figure, kind: str) -> bytes:
+    """Return a figure as a file's bytes, ``svg``, ``png`` or ``pdf``; call it inside :func:`figure_style`.
+
+    PNGs are stored with a palette of 64 colours, which figures of few colours do not miss.
+    """
     stream = io.BytesIO()
     figure.savefig(stream, format=kind, metadata=_UNDATED[kind])
-    return stream.getvalue()
+    if kind != "png":
+        return stream.getvalue()
+    reduced = io.BytesIO()
+    with Image.open(stream) as image:
+        image.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(reduced, "PNG", optimize=True)
+    return reduced.getvalue()
 
 
 def row_label(row: Row, seeds: int, width: int = 26) -> str:

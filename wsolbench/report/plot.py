@@ -1,0 +1,128 @@
+"""``wsolbench plot``: any one figure, for a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from wsolbench.errors import SettingsError, nearest
+from wsolbench.report.bars import bar_figure
+from wsolbench.report.curves import curve_figure, read_curves
+from wsolbench.report.plots import (
+    heat_figure,
+    iou_figure,
+    miss_figure,
+    size_figure,
+    speed_figure,
+    trade_off_figure,
+    training_figure,
+)
+from wsolbench.report.results import TrackResults, read_track
+from wsolbench.report.style import encoded, figure_style
+from wsolbench.settings import Settings
+
+__all__ = ["PLOTS", "PlotOptions", "figure_of", "write_plot"]
+
+PLOTS = {
+    "methods": "the headline numbers, a bar per method",
+    "threshold_curves": "BoxAcc over thresholds, a panel per method",
+    "overlaps": "share of images whose box reaches an IoU",
+    "object_sizes": "localization by object size",
+    "misses": "kinds of miss",
+    "trade_off": "localization against classification",
+    "training": "losses over epochs (needs results/runs)",
+    "speed": "localization against training time (needs results/provenance)",
+    "heat_map": "MaxBoxAcc of methods on tracks",
+}
+"""Kinds of plot, and what they show."""
+
+_SUFFIXES = (".pdf", ".svg", ".png")
+
+
+@dataclass(frozen=True)
+class PlotOptions:
+    """How a plot for a paper looks.
+
+    Attributes:
+        width: inches; None for the figure's own.
+        height: inches, likewise.
+        font_size: points, likewise.
+        font: family that matplotlib finds, likewise.
+    """
+
+    width: float | None = None
+    height: float | None = None
+    font_size: float | None = None
+    font: str | None = None
+
+
+def figure_of(kind: str, tracks: Sequence[TrackResults], root: Path) -> Figure:
+    """Draw one kind of plot; call it inside :func:`~wsolbench.report.style.figure_style`.
+
+    Raises:
+        DataError: what it shows is missing.
+    """
+    results = tracks[0]
+    if kind == "heat_map":
+        return heat_figure(tracks, "max_box_acc")
+    if kind == "threshold_curves":
+        return curve_figure(results, read_curves(results, root))
+    plain = {"methods": bar_figure, "object_sizes": size_figure, "misses": miss_figure, "trade_off": trade_off_figure}
+    if kind in plain:
+        return plain[kind](results)
+    return {"overlaps": iou_figure, "training": training_figure, "speed": speed_figure}[kind](results, root)
+
+
+def write_plot(
+    settings: Settings,
+    kind: str,
+    tracks: Sequence[str],
+    methods: Sequence[str],
+    out: Path,
+    root: Path,
+    options: PlotOptions,
+) -> None:
+    """Write a plot of the present results.
+
+    Args:
+        settings: name the runs.
+        kind: one of :data:`PLOTS`.
+        tracks: of ``run.tracks``; all of them if empty. Only ``heat_map`` takes several.
+        methods: methods, cells and baselines that are shown, in the order of the tables; all of them if empty.
+        out: a ``.pdf``, ``.svg`` or ``.png`` file.
+        root: the repository.
+        options: size and font.
+
+    Raises:
+        SettingsError: an argument does not fit.
+        DataError: results are missing.
+    """
+    if kind not in PLOTS:
+        raise SettingsError(f"there is no plot '{kind}'; {nearest(kind, PLOTS)}")
+    if out.suffix not in _SUFFIXES:
+        raise SettingsError(f"--out: '{out.suffix}' is none of {', '.join(_SUFFIXES)}")
+    named = list(tracks or settings.run.tracks)
+    if len(named) > 1 and kind != "heat_map":
+        raise SettingsError(f"plot '{kind}' shows one track; give one of {', '.join(named)} with --tracks")
+    found = [_only(read_track(settings, track, root), methods) for track in named]
+    with figure_style(options.font, options.font_size):
+        figure = figure_of(kind, found, root)
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(options.width or width, options.height or height)
+        content = encoded(figure, out.suffix.removeprefix("."))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(out.name + ".tmp")
+    temporary.write_bytes(content)
+    temporary.replace(out)
+
+
+def _only(results: TrackResults, methods: Sequence[str]) -> TrackResults:
+    known = {row.method for row in results.rows}
+    for method in methods:
+        if method not in known:
+            raise SettingsError(f"track '{results.track}' has no '{method}'; {nearest(method, sorted(known))}")
+    rows = tuple(row for row in results.rows if not methods or row.method in methods)
+    return replace(results, rows=rows)
