@@ -210,6 +210,29 @@ def predict(
 
 
 @app.command()
+def verify(
+    runs: Annotated[list[str] | None, typer.Argument(help="Keys of runs; all runs of methods if left out.")] = None,
+    origin: Annotated[
+        Literal["maps", "checkpoint", "scratch"],
+        typer.Option("--from", help="What to start from: stored maps, stored weights, or nothing (trains again)."),
+    ] = "maps",
+    tolerance: Annotated[float | None, typer.Option(min=0, help="Points; by default 0, 0.5 and 5.")] = None,
+    jobs: Jobs = None,
+) -> None:
+    """Compute stored runs again in a scratch place, and say whether their numbers are reproduced; writes no results."""
+    from wsolbench import verify as verifying  # noqa: PLC0415 - imports torch
+
+    settings = read_settings()
+    found = [
+        verifying.verify(settings, key, origin, Layout(), jobs, tolerance)
+        for key in runs or verifying.run_keys(settings)
+    ]
+    for verdict in found:
+        typer.echo(f"{verdict.key}: {verdict.outcome} ({verdict.detail})")
+    raise typer.Exit(any(verdict.outcome == "differs" for verdict in found))
+
+
+@app.command()
 def baseline(run: RunKey, jobs: Jobs = None) -> None:
     """Fit and evaluate a baseline; RUN is `<track>-<baseline>-<seed>`."""
     from wsolbench.baselines.stage import run_baseline  # noqa: PLC0415 - imports torch

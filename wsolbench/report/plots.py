@@ -75,7 +75,7 @@ def iou_figure(results: TrackResults, root: Path) -> Figure:
     axis.axvline(0.5, color="black", linewidth=0.8, linestyle=(0, (1, 1.5)))
     axis.set(xlim=(0, 1), ylim=(0, 100), xlabel="IoU with the best true box", ylabel="test images that reach it (%)")
     figure.suptitle(f"{results.track}: overlap, {title}, {seeds_phrase(results)}")
-    figure.legend(loc="outside right upper")
+    figure.legend(loc="outside right center")
     return figure
 
 
@@ -93,7 +93,8 @@ def size_figure(results: TrackResults) -> Figure:
             values = [getattr(getattr(run.by_size, size).gt_known, key) for run in row.runs]
             summary = spread([value for value in values if value is not None])
             style = {**look, "linestyle": "none"}
-            axis.errorbar(place + 0.8 * offset, summary.mean, yerr=summary.sd, capsize=2, elinewidth=1, **style)
+            where = place + 0.8 * offset
+            axis.errorbar(where, summary.mean, yerr=summary.sd, capsize=2, elinewidth=1, clip_on=False, **style)
     counts = [getattr(rows[0].runs[0].by_size, size).images for size in sizes]
     axis.set_xticks(range(len(sizes)), [f"{size}\n{count} images" for size, count in zip(sizes, counts, strict=True)])
     axis.set(ylim=(0, 100), ylabel="GT-known Loc (%)", xlim=(-0.5, len(sizes) - 0.5))
@@ -169,7 +170,7 @@ def training_figure(results: TrackResults, root: Path) -> Figure:
         axis.plot(np.arange(1, len(mean) + 1), mean, label=row_label(row, len(results.seeds)), **look)
     axis.set(xlabel="epoch", ylabel="sum of losses", yscale="log")
     figure.suptitle(f"{results.track}: training loss, mean over {len(results.seeds)} seeds")
-    figure.legend(loc="outside right upper")
+    figure.legend(loc="outside right center")
     return figure
 
 
@@ -263,4 +264,4 @@ def _legend(figure: Figure, rows: Sequence[Row], results: TrackResults) -> None:
         Line2D([], [], label=row_label(row, len(results.seeds)), **{**look, "linestyle": "none"})
         for look, row in zip(_looks(rows), rows, strict=True)
     ]
-    figure.legend(handles=handles, loc="outside right upper")
+    figure.legend(handles=handles, loc="outside right center")
