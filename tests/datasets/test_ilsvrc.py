@@ -133,7 +133,7 @@ def test_real_images_have_the_boxes_of_both_official_lists(test_data: Path, tmp_
 
 
 @pytest.mark.parametrize(
-    ("split", "images", "boxes", "several"), [("val", 10_000, 18_532, None), ("test", 50_000, 80_477, 11_715)]
+    ("split", "images", "boxes", "several"), [("val", 10_000, 18_532, 2_052), ("test", 50_000, 80_477, 11_715)]
 )
 def test_counts_of_the_full_size_split_files(
     test_data: Path, split: str, images: int, boxes: int, several: int | None

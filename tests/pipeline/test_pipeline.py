@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -114,6 +115,25 @@ def test_training_again_gives_the_same_bytes(finished: Pipeline) -> None:
     after = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert set(before) == {"checkpoint.safetensors", "maps.npz", "history.csv", "run.yaml"}
     assert after == before
+
+
+def test_checkpoints_and_maps_travel_through_a_remote_and_are_verified(finished: Pipeline, tmp_path: Path) -> None:
+    run = f"{TRACK}-cam-0"
+    folder = finished.root / "results" / "runs" / run
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    finished.run("dvc", "remote", "add", "--default", "away", str(tmp_path / "remote"))
+    finished.run("dvc", "push")
+    shutil.rmtree(folder)
+    shutil.rmtree(finished.root / ".dvc" / "cache")
+    missing = finished.run("wsolbench", "verify", run, "--from", "checkpoint", check=False)
+    assert missing.returncode == 1
+    assert f"dvc pull results/runs/{run}" in missing.stderr
+    finished.run("dvc", "pull")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    for origin in ("maps", "checkpoint", "scratch"):
+        done = finished.run("wsolbench", "verify", run, "--from", origin)
+        assert done.stdout == f"{run}: reproduced (all numbers equal)\n"
+    assert finished.repro() == []
 
 
 def test_a_killed_run_leaves_a_tree_that_the_next_repro_completes(finished: Pipeline) -> None:

@@ -78,7 +78,7 @@ def figure_style(font: str | None = None, font_size: float | None = None) -> Ite
 def encoded(figure: Figure, kind: str) -> bytes:
     """Return a figure as a file's bytes, ``svg``, ``png`` or ``pdf``; call it inside :func:`figure_style`.
 
-    PNGs are stored with a palette of 64 colours, which figures of few colours do not miss.
+    PNGs are stored with a palette of 256 colours, which figures of few colours do not miss.
     """
     stream = io.BytesIO()
     figure.savefig(stream, format=kind, metadata=_UNDATED[kind])
@@ -86,7 +86,7 @@ def encoded(figure: Figure, kind: str) -> bytes:
         return stream.getvalue()
     reduced = io.BytesIO()
     with Image.open(stream) as image:
-        image.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(reduced, "PNG", optimize=True)
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(reduced, "PNG", optimize=True)
     return reduced.getvalue()
 
 
