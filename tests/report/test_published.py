@@ -42,8 +42,12 @@ def test_numbers_of_the_same_thing_stand_side_by_side(repository: Make) -> None:
     assert set(theirs["method"]) == {"CAM"}
     assert set(theirs["metric"]) == {"MaxBoxAccV2"}
     expected = published.rows.query("dataset == 'CUB' and method == 'CAM' and metric == 'MaxBoxAccV2'")
-    assert len(theirs) == expected["backbone"].isin(["VGG16", "VGG-GAP"]).sum() > 1
-    assert each.contradictory == (len(set(theirs["value"])) > 1)
+    alike = expected[expected["backbone"].isin(["VGG16", "VGG-GAP"])]
+    assert 1 < len(theirs) < len(alike)
+    left_out = alike.drop(theirs.index)
+    assert left_out["note"].str.contains("normalisation = (?:IVR|Max|PaS)").all()
+    assert not theirs["note"].str.contains("IVR|PaS").any()
+    assert each.contradictory == (len(set(theirs["bibkey"])) > 1 and len(set(theirs["value"])) > 1)
     assert ("cam", "gt_known.published") not in found  # no published threshold, no comparison
     table = pd.read_csv(io.StringIO(comparison_csv([results], published)))
     ours = table[(table["method"] == "cam") & (table["number"] == "max_box_acc")]
@@ -79,6 +83,15 @@ def test_what_was_not_measured_alike_is_refused_with_the_reason(
     assert comparisons(results, published) == []
     assert f"Nothing to compare: {reason}" in comparison_markdown([results], published).replace("\\_", "_")
     assert comparison_csv([results], published).count("\n") == 1
+
+
+def test_numbers_whose_thresholds_were_chosen_elsewhere_are_refused(repository: Make) -> None:
+    toy = repository(methods=["cam"], seeds=[0])
+    toy.write("cam", 0, 50, **WHOLE | {"backbone": "resnet50"})
+    found = comparisons(read_track(toy.settings, "toy", toy.root), read_published(Path()))
+    (each,) = [each for each in found if each.column.name == "max_box_acc"]
+    protocols = each.published["note"].str.extract("(protocol B[TV]-[TV]T, selection by [A-Z]+)")[0].dropna()
+    assert set(protocols) == {"protocol BV-TT, selection by GT"}
 
 
 def test_a_method_that_nobody_published_says_so(repository: Make) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ class _Rules(StrictModel):
     backbones: dict[str, list[str]]
     methods: dict[str, list[str]]
     metrics: dict[str, str]
+    refused_notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,8 @@ class Comparison:
 
     @property
     def contradictory(self) -> bool:
-        """Whether the sources disagree with one another."""
-        return len(set(self.published["value"])) > 1
+        """Whether two sources disagree with one another."""
+        return len(set(self.published["bibkey"])) > 1 and len(set(self.published["value"])) > 1
 
 
 def read_published(root: Path) -> Published:
@@ -115,6 +117,7 @@ def comparisons(results: TrackResults, published: Published) -> list[Comparison]
     alike = published.rows[
         (published.rows["dataset"] == rules.datasets[run.dataset].name)
         & published.rows["value"].notna()
+        & ~_refused(published)
         & published.rows["backbone"].isin(rules.backbones[run.backbone])
     ]
     found = []
@@ -128,6 +131,12 @@ def comparisons(results: TrackResults, published: Published) -> list[Comparison]
             if len(numbers) and summarised(row, shown):
                 found.append(Comparison(results.track, row, shown, numbers))
     return found
+
+
+def _refused(published: Published) -> pd.Series:
+    """Return which rows were measured by another rule, as their notes say."""
+    patterns = [re.compile(pattern) for pattern in published.rules.refused_notes]
+    return published.rows["note"].map(lambda note: any(pattern.search(note) for pattern in patterns))
 
 
 def why_not(results: TrackResults, published: Published) -> str:
