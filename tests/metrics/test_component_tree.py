@@ -17,9 +17,9 @@ from wsolbench.metrics.component_tree import (
     WEIGHT,
     X0,
     Y1,
-    best_per_cut,
     components,
     holes,
+    in_holes,
     largest_per_cut,
 )
 
@@ -59,6 +59,8 @@ def check_all_cuts(values: np.ndarray, levels: int = LEVELS) -> None:
     found, (dark, filled) = components(values, levels), holes(values, levels)
     outlines = components(filled, levels, area="polygon")
     largest = largest_per_cut(outlines, levels)
+    nested = [len(at(found, cut)) > len(at(outlines, cut)) for cut in range(levels)]
+    assert in_holes(values, levels, dark, outlines) == any(nested)
     for cut in range(levels):
         foreground = values > cut
         np.testing.assert_array_equal(filled > cut, ndimage.binary_fill_holes(foreground))
@@ -128,7 +130,10 @@ def test_the_start_of_a_component_grows_in_raster_order() -> None:
     assert nodes[np.argsort(nodes[:, START]), X0].tolist() == [4, 7, 1]
 
 
-def test_the_best_score_of_what_is_there_at_each_cut() -> None:
-    best = np.array([0.0, 0.4, 0, 0])
-    best_per_cut(np.array([[0, 1], [1, 2]], np.int32), np.array([0.3, 0.5]), best)
-    assert best.tolist() == [0.3, 0.5, 0.5, 0]
+@pytest.mark.parametrize(("island", "expected"), [(0, False), (1, False), (3, True)])
+def test_an_island_in_a_hole_is_noticed(island: int, expected: bool) -> None:
+    values = np.full((9, 9), 4, np.int16)
+    values[2:7, 2:7] = 1
+    values[4, 4] = island
+    dark, filled = holes(values, LEVELS)
+    assert in_holes(values, LEVELS, dark, components(filled, LEVELS)) is expected

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.metrics.component_tree import best_per_cut
+from wsolbench.metrics.compiled import compiled
+from wsolbench.metrics.component_tree import REFRESH, lowest_so_far
 
 __all__ = ["Boxes", "Candidates", "best_over_thresholds"]
 
@@ -16,6 +17,8 @@ Boxes = NDArray[Any]
 """``(n, 4)`` ``x0, y0, x1, y1``; the protocol says whether the last pixel is inside."""
 
 Floats = NDArray[np.float64]
+
+_SAFELY = 1 - 1e-9  # against rounding in what only saves time
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,8 @@ class Candidates:
 
     Attributes:
         cut: ``(n,)`` int64, the cut of each threshold.
-        single: ``(C, 4)`` int64, the box of the largest component, per cut.
-        multi: ``(K, 4)`` int64, the boxes that occur at any cut.
+        single: ``(C, 4)`` int, the box of the largest component, per cut.
+        multi: ``(K, 4)`` int, the boxes that occur at any cut.
         alive: ``(K, 2)`` the first and last cut, both inclusive, at which each of them is a box.
     """
 
@@ -51,17 +54,62 @@ class Candidates:
         return alive
 
 
-def best_over_thresholds(found: Candidates, single: Floats, multi: Floats) -> tuple[Floats, Floats]:
-    """Spread the overlaps of boxes over the thresholds.
+def best_over_thresholds(found: Candidates, truth: Boxes, ends: int) -> tuple[Floats, Floats]:
+    """Best overlap with any true box, at every threshold.
 
     Args:
-        found: the boxes.
-        single: ``(C,)`` overlap of ``found.single``.
-        multi: ``(K,)`` overlap of ``found.multi``.
+        found: predicted boxes.
+        truth: ``(m, 4)`` int64 or float64 ``x0, y0, x1, y1``, at least one.
+        ends: 1 if a box includes its last row and column, 0 if it is half-open.
 
     Returns:
-        ``(n,)`` float64 of the largest component's box, and the best over all boxes.
+        ``(n,)`` float64 in [0, 1] of the largest component's box, and the best over all boxes.
     """
-    best = np.zeros(len(found.single))
-    best_per_cut(found.alive, multi, best)
-    return single[found.cut], best[found.cut]
+    single = _overlaps(found.single, truth, ends)
+    return single[found.cut], _best_per_cut(found.multi, found.alive, truth, ends, len(found.single))[found.cut]
+
+
+@compiled
+def _overlap(boxes: Boxes, row: int, truth: Boxes, ends: int) -> float:
+    """Best intersection over union of one box with any true one."""
+    x0, y0, x1, y1 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
+    best, area = 0.0, (x1 - x0 + ends) * (y1 - y0 + ends)
+    for other in range(len(truth)):
+        tx0, ty0, tx1, ty1 = truth[other, 0], truth[other, 1], truth[other, 2], truth[other, 3]
+        wide, high = min(x1, tx1) - max(x0, tx0) + ends, min(y1, ty1) - max(y0, ty0) + ends
+        if wide > 0 and high > 0:
+            shared = wide * high
+            best = max(best, shared / (area + (tx1 - tx0 + ends) * (ty1 - ty0 + ends) - shared))
+    return best
+
+
+@compiled
+def _overlaps(boxes: Boxes, truth: Boxes, ends: int) -> Floats:
+    found = np.empty(len(boxes))
+    for row in range(len(boxes)):
+        found[row] = _overlap(boxes, row, truth, ends)
+    return found
+
+
+@compiled
+def _best_per_cut(boxes: Boxes, alive: NDArray[np.int32], truth: Boxes, ends: int, cuts: int) -> Floats:
+    """Return the best overlap among the boxes that are there at each cut; 0 where there is none.
+
+    No overlap exceeds the ratio of two areas, so that a box much smaller than every true one need not be looked at
+    where there is a good one already. Large boxes come last, and are taken first.
+    """
+    smallest = 0.0
+    for other in range(len(truth)):
+        area = float((truth[other, 2] - truth[other, 0] + ends) * (truth[other, 3] - truth[other, 1] + ends))
+        smallest = area if other == 0 else min(smallest, area)
+    best, up_to = np.zeros(cuts), np.zeros(cuts)  # up_to: lowest of best from the first cut to this one, or less
+    for row in range(len(boxes) - 1, -1, -1):
+        if row % REFRESH == 0:
+            lowest_so_far(best, up_to)
+        last = alive[row, 1]
+        area = float((boxes[row, 2] - boxes[row, 0] + ends) * (boxes[row, 3] - boxes[row, 1] + ends))
+        if area > _SAFELY * up_to[last] * smallest:
+            overlap = _overlap(boxes, row, truth, ends)
+            for cut in range(alive[row, 0], last + 1):
+                best[cut] = max(best[cut], overlap)
+    return best

@@ -26,6 +26,7 @@ from wsolbench.metrics.component_tree import (
     Nodes,
     components,
     holes,
+    in_holes,
     largest_per_cut,
 )
 
@@ -77,12 +78,11 @@ def candidates(score_map: Floats, thresholds: Floats) -> Candidates:
     levels = int(grey.max())
     cuts = (thresholds * float(levels)).astype(np.int64)
     if levels == 0:
-        nothing = np.zeros((1, 4), np.int64)
+        nothing = np.zeros((1, 4), np.int32)
         return Candidates(cuts, nothing, nothing, np.zeros((1, 2), np.int32))
     around, filled = holes(grey, levels)
     outlines = components(filled, levels, area="polygon")
-    # Without holes the outlines are all components; else components lie in holes, too.
-    pieces = components(grey, levels) if len(around) else outlines
+    pieces = components(grey, levels) if in_holes(grey, levels, around, outlines) else outlines
     largest, _ = _boxes(outlines[largest_per_cut(outlines, levels)], around[:0], *grey.shape)
     return Candidates(cuts, largest, *_boxes(pieces, around, *grey.shape))
 
@@ -129,23 +129,7 @@ def best_ious(found: Candidates, truth: Boxes) -> tuple[Floats, Floats]:
     Returns:
         For the single contour and for all contours, ``(n,)`` float64 in [0, 1] each.
     """
-    return best_over_thresholds(found, _best_overlaps(found.single, truth), _best_overlaps(found.multi, truth))
-
-
-@compiled
-def _best_overlaps(boxes: Boxes, truth: Boxes) -> Floats:
-    """As ``box_ious(boxes, truth).max(1)``, without the matrix."""
-    best = np.zeros(len(boxes))
-    for row in range(len(boxes)):
-        x0, y0, x1, y1 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
-        area = (x1 - x0 + 1) * (y1 - y0 + 1)
-        for other in range(len(truth)):
-            tx0, ty0, tx1, ty1 = truth[other, 0], truth[other, 1], truth[other, 2], truth[other, 3]
-            wide, high = min(x1, tx1) - max(x0, tx0) + 1, min(y1, ty1) - max(y0, ty0) + 1
-            if wide > 0 and high > 0:
-                shared = wide * high
-                best[row] = max(best[row], shared / (area + (tx1 - tx0 + 1) * (ty1 - ty0 + 1) - shared))
-    return best
+    return best_over_thresholds(found, truth, 1)
 
 
 @compiled
@@ -155,11 +139,11 @@ def _boxes(pieces: Nodes, around: Nodes, height: int, width: int) -> tuple[Boxes
     A contour runs through a component's own pixels, around a hole through the pixels about it; a box ends one pixel
     further, but within the map.
     """
-    boxes = np.empty((len(pieces) + len(around), 4), np.int64)
+    boxes = np.empty((len(pieces) + len(around), 4), np.int32)
     alive = np.empty((len(boxes), 2), np.int32)
     for row in range(len(boxes)):
-        grown = 0 if row < len(pieces) else 1
-        node = around[row - len(pieces)] if grown else pieces[row]
+        grown = 1 if row < len(around) else 0
+        node = around[row] if grown else pieces[row - len(around)]
         boxes[row, 0] = node[X0] - grown
         boxes[row, 1] = node[Y0] - grown
         boxes[row, 2] = min(node[X1] + grown + 1, width - 1)

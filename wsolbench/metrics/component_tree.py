@@ -24,16 +24,18 @@ from wsolbench.metrics.compiled import compiled
 __all__ = [
     "FIRST_CUT",
     "LAST_CUT",
+    "REFRESH",
     "WEIGHT",
     "X0",
     "X1",
     "Y0",
     "Y1",
     "Nodes",
-    "best_per_cut",
     "components",
     "holes",
+    "in_holes",
     "largest_per_cut",
+    "lowest_so_far",
 ]
 
 FIRST_CUT, LAST_CUT, X0, Y0, X1, Y1, WEIGHT, START = range(8)
@@ -46,12 +48,10 @@ _Bytes = NDArray[np.uint8]
 _Labels = NDArray[np.uint32]
 _Parts = NDArray[np.int32]
 
-_DX: Final = (1, 1, 0, -1, -1, -1, 0, 1)
-_DY: Final = (0, 1, 1, 1, 0, -1, -1, -1)
-"""Neighbours in the order around a pixel, from east, clockwise; bit k of a byte is neighbour k."""
+REFRESH: Final = 256
+"""Nodes after which a bound on the best so far is computed anew; see :func:`lowest_so_far`."""
 
 _BEGINS, _SADDLE = np.uint8(254), np.uint8(128)
-_NOTHING: Final = np.uint32(2**32 - 1)
 _SINCE, _FIRST, _LAST, _LEFT, _RIGHT, _WEIGHT = range(6)
 """Of a component that still grows: the level of its last change, its first and last pixel in the padded map, its first
 and last column there, its weight."""
@@ -60,6 +60,7 @@ and last column there, its weight."""
 def _table(diagonal: bool) -> _Bytes:
     """Return for each byte of higher neighbours one of them; plus :data:`_SADDLE` where they fall apart.
 
+    Bit k of a byte is the k-th neighbour around a pixel, clockwise from the east; even ones share a side with it.
     :data:`_BEGINS` where none is connected to the pixel.
     """
     table = np.zeros(256, np.uint8)
@@ -75,6 +76,21 @@ def _table(diagonal: bool) -> _Bytes:
                 groups = _joined(groups, k, opposite)
         apart = len({groups[k] for k in ours}) > 1
         table[byte] = (ours[0] + (_SADDLE if apart else 0)) if ours else _BEGINS
+    return table
+
+
+def _euler() -> NDArray[np.int8]:
+    """Return for each byte of higher neighbours what a pixel adds to the number of components less that of holes.
+
+    One component begins, or as many as it joins become one; where all four sides are taken, it fills a hole.
+    """
+    table = np.zeros(256, np.int8)
+    for byte in range(256):
+        sides = [byte >> k & 1 for k in (0, 2, 4, 6)]
+        corners = [byte >> k & 1 for k in (1, 3, 5, 7)]  # each between a side and the next
+        alone = sum(corners[k] and not sides[k] and not sides[(k + 1) % 4] for k in range(4))
+        runs = sum(sides[k] and not sides[k - 1] for k in range(4))  # sides next to one another touch
+        table[byte] = 1 if all(sides) else 1 - runs - alone
     return table
 
 
@@ -97,6 +113,7 @@ def _halves() -> _Bytes:
 
 
 _AROUND_8, _AROUND_4, _HALVES, _ONES = _table(True), _table(False), _halves(), np.ones(256, np.uint8)
+_EULER = _euler()
 
 
 @compiled
@@ -316,31 +333,68 @@ def largest_per_cut(nodes: Nodes, cuts: int) -> NDArray[np.int64]:
     Returns:
         ``(cuts,)`` int64; -1 where there is no component.
     """
-    rank = np.full(cuts, -1, np.int64)
+    rank, up_to = np.full(cuts, -1, np.int64), np.full(cuts, -1, np.int64)
     chosen = np.full(cuts, -1, np.int64)
-    for row in range(len(nodes)):
-        mine = (np.int64(nodes[row, WEIGHT]) << 32) + nodes[row, START]
-        for cut in range(nodes[row, FIRST_CUT], nodes[row, LAST_CUT] + 1):
-            if mine > rank[cut]:
-                rank[cut] = mine
-                chosen[cut] = row
+    for row in range(len(nodes) - 1, -1, -1):  # large ones first
+        if row % REFRESH == 0:
+            lowest_so_far(rank, up_to)
+        mine, last = (np.int64(nodes[row, WEIGHT]) << 32) + nodes[row, START], nodes[row, LAST_CUT]
+        if mine > up_to[last]:
+            for cut in range(nodes[row, FIRST_CUT], last + 1):
+                if mine > rank[cut]:
+                    rank[cut] = mine
+                    chosen[cut] = row
     return chosen
 
 
 @compiled
-def best_per_cut(alive: NDArray[np.int32], scores: NDArray[np.float64], best: NDArray[np.float64]) -> None:
-    """Raise ``best``, one value per cut, to the highest score among what there is at each cut.
+def lowest_so_far(best: NDArray[Any], up_to: NDArray[Any]) -> None:
+    """Set ``up_to`` to the running minimum of ``best``: what cannot beat it need not be compared cut by cut.
+
+    As ``best`` only rises, an old running minimum is still a bound.
+    """
+    lowest = best[0]
+    for cut in range(len(best)):
+        lowest = min(lowest, best[cut])
+        up_to[cut] = lowest
+
+
+def in_holes(values: Values, levels: int, around: Nodes, outlines: Nodes) -> bool:
+    """Return whether there are components that lie in holes, at any cut.
+
+    The number of components less that of holes, the Euler number, is a sum over pixels (Gray, IEEE Transactions on
+    Computers C-20(5), 1971). With the number of holes it gives that of components, which is the number of outlines
+    unless some lie in holes.
 
     Args:
-        alive: ``(K, 2)`` first and last cut, both inclusive.
-        scores: ``(K,)``.
-        best: ``(cuts,)``, at least 0, changed in place.
+        values: ``(H, W)`` int16 from 0 to ``levels``.
+        levels: at least 1.
+        around: holes of the map.
+        outlines: components of the map with its holes filled.
     """
-    for row in range(len(alive)):
-        score = scores[row]
-        if score > 0:
-            for cut in range(alive[row, 0], alive[row, 1] + 1):
-                best[cut] = max(best[cut], score)
+    return bool(_in_holes(values, levels, around, outlines, _EULER))
+
+
+@compiled
+def _in_holes(values: Values, levels: int, around: Nodes, outlines: Nodes, euler: NDArray[np.int8]) -> bool:
+    height, width = values.shape
+    masks = _higher(_padded(values), width)
+    balance = np.zeros(levels + 1, np.int64)  # components less outlines at the cut below each level, as differences
+    for y in range(height):
+        for x in range(width):
+            balance[values[y, x]] += euler[masks[y + 1, x + 1]]
+    for row in range(len(around)):
+        balance[around[row, LAST_CUT] + 1] += 1
+        balance[around[row, FIRST_CUT]] -= 1
+    for row in range(len(outlines)):
+        balance[outlines[row, LAST_CUT] + 1] -= 1
+        balance[outlines[row, FIRST_CUT]] += 1
+    total = 0
+    for level in range(levels, 0, -1):
+        total += balance[level]
+        if total != 0:
+            return True
+    return False
 
 
 def components(values: Values, levels: int, *, area: str = "pixels") -> Nodes:

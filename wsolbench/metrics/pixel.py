@@ -75,7 +75,7 @@ def best_ious(found: Candidates, truth: Floats) -> tuple[Floats, Floats]:
     Returns:
         For the largest component and for all components, ``(n,)`` float64 in [0, 1] each.
     """
-    return best_over_thresholds(found, _best_overlaps(found.single, truth), _best_overlaps(found.multi, truth))
+    return best_over_thresholds(found, truth, 0)
 
 
 def box_ious(first: Boxes, second: Boxes) -> Floats:
@@ -114,22 +114,6 @@ def _reached(score_map: Floats, limits: Floats) -> NDArray[np.int16]:
                 place += 1
             reached[y, x] = place
     return reached
-
-
-@compiled
-def _best_overlaps(boxes: Boxes, truth: Floats) -> Floats:
-    """Return the best intersection over union of each box with any true one, ``(n,)``."""
-    best = np.zeros(len(boxes))
-    for row in range(len(boxes)):
-        x0, y0, x1, y1 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
-        area = (x1 - x0) * (y1 - y0)
-        for other in range(len(truth)):
-            tx0, ty0, tx1, ty1 = truth[other, 0], truth[other, 1], truth[other, 2], truth[other, 3]
-            wide, high = min(x1, tx1) - max(x0, tx0), min(y1, ty1) - max(y0, ty0)
-            if wide > 0 and high > 0:
-                shared = wide * high
-                best[row] = max(best[row], shared / (area + (tx1 - tx0) * (ty1 - ty0) - shared))
-    return best
 
 
 def _boxes(nodes: Nodes) -> Boxes:
