@@ -39,7 +39,7 @@ Map = NDArray[np.float64]
 GRID = threshold_grid(0.001)
 TRUTH = np.array([[40, 40, 180, 180]])
 REPEATS = 3
-PLAIN = 4  # maps for the plain implementation, which takes seconds on noise
+PLAIN = 1  # map for the plain implementation, which takes seconds on noise
 
 
 def main() -> None:

@@ -16,12 +16,12 @@ from hypothesis.extra.numpy import arrays
 
 from tests.engine.conftest import TRACK
 from tests.engine.test_trainer import with_track
-from wsolbench.data.index import read_split, write_selection
+from wsolbench.data.index import read_selection, read_split, write_selection
 from wsolbench.dataset import Item, Split, Truth
 from wsolbench.engine import fitting
 from wsolbench.engine.selection import box_accuracy_of_val, class_accuracy
 from wsolbench.engine.trainer import train
-from wsolbench.errors import DataError, SettingsError
+from wsolbench.errors import DataError
 from wsolbench.layout import Layout
 from wsolbench.metrics.accuracy import box_accuracy
 from wsolbench.metrics.choe2020 import best_ious, candidates, scaled_boxes, threshold_grid
@@ -120,8 +120,6 @@ def test_a_training_that_selects_goes_on_with_the_same_bytes(
 
 
 def test_training_knows_the_boxes_of_val_only_if_its_track_asks_for_them(own: Layout) -> None:
-    from wsolbench.data.index import read_selection
-
     prepared, path = own.prepared(TRACK), own.selection(TRACK)
     write_selection(prepared, path, wanted=False)
     val = read_selection(prepared, path)
@@ -156,4 +154,3 @@ def test_a_method_that_does_not_classify_cannot_be_selected_by_class() -> None:
     stored = StoredMaps(np.array(["a", "b"]), np.zeros(2, int), np.zeros((2, 1, 1)), empty.astype(int), empty)
     with pytest.raises(DataError, match="val_cls needs a method that classifies"):
         class_accuracy(stored)
-    assert SettingsError

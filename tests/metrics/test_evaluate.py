@@ -31,6 +31,9 @@ from wsolbench.errors import DataError
 from wsolbench.gallery.thumbnails import candidates, read_thumbnails
 from wsolbench.metrics.choe2020 import threshold_grid
 from wsolbench.metrics.evaluate import evaluate_key
+from wsolbench.metrics.image_scores import Rules, Thresholds
+from wsolbench.metrics.scoring import score_split
+from wsolbench.scoremaps import StoredBoxes
 
 HALO_IOUS = [1, 10201 / 40401, 1, 0, 10201 / 48841]
 CORE_IOUS = [121 / 10201, 1, 1, 0, 6161 / 10201]
@@ -351,3 +354,14 @@ def test_evaluation_runs_where_torch_cannot_be_imported(run: MadeUpRun) -> None:
 
 def item_named(name: str) -> Item:
     return Item(name, f"{name}.png", 0, 224, 224, "test")
+
+
+def test_boxes_on_a_data_set_of_masks_have_the_masks_sizes_and_no_accuracy(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, masks=len(TEST), boxless=len(TEST), val_masks=True).write()
+    split = read_split(run.layout.prepared(TRACK), "test")
+    boxes = StoredBoxes(
+        np.array([item.id for item in split.items]), np.zeros(5, np.int64), np.tile([0.0, 0, 9, 9], (5, 1))
+    )
+    found = score_split(boxes, split, run.layout.prepared(TRACK), Rules(Thresholds(threshold_grid(0.1), (0.2,))), 1)
+    assert found.areas.tolist() == [10000 / SIDE**2] * 3 + [400 / SIDE**2, 10000 / SIDE**2]
+    assert not found.boxes

@@ -23,7 +23,7 @@ HARMLESS = {
 }
 # Where things are, not what they are: in no stage.
 NOWHERE = {"wsolbench.errors", "wsolbench.layout", "wsolbench.progress", "wsolbench.registry", "wsolbench.settings"}
-NOWHERE |= {"wsolbench.schema"}
+NOWHERE |= {"wsolbench.recipe", "wsolbench.schema"}
 
 
 def imported(module: str) -> set[str]:

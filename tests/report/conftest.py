@@ -144,7 +144,8 @@ def _per_image(path: Path, hits: float | None) -> None:
     overlap = np.where(np.arange(400) < 4 * (hits or 0), 0.75, 0.25)
     columns = {"id": [f"image {k}" for k in range(400)], "predicted": np.arange(400) % 2, "iou_val": overlap}
     box = {"x0": 56, "y0": 28, "x1": 112, "y1": 224}
-    frame = pd.DataFrame(columns | {"iou_fixed": overlap} | box)
+    columns["label"] = np.arange(400) % 2
+    frame = pd.DataFrame(columns | {"iou_fixed": overlap, "iou_oracle": overlap} | box)
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.to_parquet(path, index=False)
 

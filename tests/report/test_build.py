@@ -11,6 +11,7 @@ from wsolbench.report.build import write_report
 from wsolbench.report.page import write_page
 
 STEMS = ("methods", "threshold_curves", "overlaps", "object_sizes", "misses", "trade_off")
+TABLES = {"toy.csv", "toy.md", "toy.tex", "toy_classes.csv"}
 PICTURES = {f"{stem}.{kind}" for stem in STEMS for kind in ("svg", "png")}
 ANOTHER_PROCESS = """
 import sys
@@ -47,7 +48,7 @@ def test_another_process_writes_the_same_bytes_and_needs_no_torch(full):
 def test_a_report_is_tables_and_pictures_the_same_each_time(full):
     files = write_report(full.settings, "toy", full.root)
     before = generated(full.root)
-    assert {path.name for path in files} == PICTURES | {"toy.csv", "toy.md", "toy.tex"}
+    assert {path.name for path in files} == PICTURES | TABLES
     assert set(before) == {str(path.relative_to(full.root)) for path in files}  # no temporary file is left
     write_report(full.settings, "toy", full.root)
     assert generated(full.root) == before
@@ -90,6 +91,11 @@ def test_a_track_whose_every_run_was_skipped_has_a_table_and_no_pictures(reposit
     stale.parent.mkdir(parents=True)
     stale.write_text("old")
     toy.skip("alpha", 0, "needs masks")
-    assert {path.name for path in write_report(toy.settings, "toy", toy.root)} == {"toy.csv", "toy.md", "toy.tex"}
+    assert {path.name for path in write_report(toy.settings, "toy", toy.root)} == {
+        "toy.csv",
+        "toy.md",
+        "toy.tex",
+        "toy_classes.csv",
+    }
     assert not stale.exists()
     assert "- alpha (seeds 0): needs masks" in (toy.root / "results" / "tables" / "toy.md").read_text(encoding="utf-8")

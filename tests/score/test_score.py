@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.metrics.made_up_run import KEY, SIDE, TEST, TRACK, VAL, MadeUpRun, Picture, settings
+from tests.metrics.made_up_run import KEY, TEST, TRACK, VAL, MadeUpRun, Picture, settings
 from wsolbench.data.index import read_split
 from wsolbench.dataset import Split
 from wsolbench.errors import DataError, SettingsError
@@ -245,4 +245,3 @@ def test_masks_alone_are_scored_by_pixels(tmp_path: Path) -> None:
     assert "pIoU" in table
     assert "GT-known" not in table
     assert found.by_class["mean_mask_iou_fixed"].tolist() == [pytest.approx(found.numbers["p_iou"]["fixed"])]
-    assert SIDE == 224

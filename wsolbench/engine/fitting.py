@@ -62,6 +62,7 @@ class _Watchers:
 
     @classmethod
     def of(cls, method: Method, decay: float | None, judge: Judge | None) -> _Watchers:
+        """Return those that a recipe asks for."""
         history = History()
         average = None if decay is None else MovingAverage(method, decay)
         selection = None
@@ -72,6 +73,7 @@ class _Watchers:
 
     @property
     def parts(self) -> dict[str, Hook]:
+        """Those with a state to save, by name."""
         named = {"average": self.average, "selection": self.selection}
         return {name: part for name, part in named.items() if part is not None}
 
@@ -112,43 +114,12 @@ def fit(
         TrainingError: a loss is not finite.
         InterruptedTrainingError: SIGINT or SIGTERM came; the state is saved.
     """
-    track, rank = run.track, get_dist_info()[0]
-    loader = training_loader(
-        data,
-        track.batch,
-        run.seed,
-        workers=runtime.workers,
-        pin=device.type == "cuda",
-        rank=rank,
-        processes=get_dist_info()[1],
-    )
-    if track.sync_bn:
-        synchronised_statistics(method, device)
-    model = TrainingModel(method, run.seed, track.epochs * len(loader), channels_last=track.channels_last).to(device)
-    watchers = _Watchers.of(method, track.ema, judge)
     keeper = StateKeeper(work / "state", _digest(method, runtime, device, defining))
-    state = keeper.load()
-    if state is not None:
-        _log.info("%s: goes on after iteration %d", run.key, state["iteration"])
-    history, parts = watchers.history, watchers.parts
-    progress = ProgressMeter(run.key, track.epochs * len(data))
-    shown: list[Hook] = [] if rank else [progress, Curves(history)]
+    watchers = _Watchers.of(method, run.track.ema, judge)
+    progress = ProgressMeter(run.key, run.track.epochs * len(data))
     with stop_requests() as stop, compiled(method.backbone, runtime.compile):
-        saving = SaveState(keeper, history, parts, stop, runtime.save_minutes, run.key)
-        runner = TrainingRunner(
-            model,
-            loader,
-            optim_wrapper(method, track, device),
-            schedulers(track, len(loader)),
-            [history, *parts.values(), *shown, saving],
-            epochs=track.epochs,
-            device=device,
-            work_dir=work / "mmengine",
-            name=run.key,
-            visualisers=runtime.visualisers,
-            visual_dir=work.parent.parent / "visual" / run.key,
-            start=None if state is None else lambda runner: restore(runner, history, parts, state),
-        )
+        saving = SaveState(keeper, watchers.history, watchers.parts, stop, runtime.save_minutes, run.key)
+        runner = _runner(method, data, run, runtime, device, work, watchers, progress, saving, keeper.load())
         try:
             with explained(run, device):
                 runner.train()
@@ -156,7 +127,53 @@ def fit(
             progress.close()
     watchers.take_over()
     share_buffers(method)
-    return history
+    return watchers.history
+
+
+def _runner(
+    method: Method,
+    data: SizedDataset,
+    run: Run,
+    runtime: RuntimeSettings,
+    device: torch.device,
+    work: Path,
+    watchers: _Watchers,
+    progress: Hook,
+    saving: Hook,
+    state: Any,
+) -> TrainingRunner:
+    """Put method, data and recipe together, at the start or, with a saved state, where that was saved."""
+    track, (rank, processes) = run.track, get_dist_info()
+    loader = training_loader(
+        data,
+        track.batch,
+        run.seed,
+        workers=runtime.workers,
+        pin=device.type == "cuda",
+        rank=rank,
+        processes=processes,
+    )
+    if track.sync_bn:
+        synchronised_statistics(method, device)
+    model = TrainingModel(method, run.seed, track.epochs * len(loader), channels_last=track.channels_last).to(device)
+    if state is not None:
+        _log.info("%s: goes on after iteration %d", run.key, state["iteration"])
+    history, parts = watchers.history, watchers.parts
+    shown = [] if rank else [progress, Curves(history)]
+    return TrainingRunner(
+        model,
+        loader,
+        optim_wrapper(method, track, device),
+        schedulers(track, len(loader)),
+        [history, *parts.values(), *shown, saving],
+        epochs=track.epochs,
+        device=device,
+        work_dir=work / "mmengine",
+        name=run.key,
+        visualisers=runtime.visualisers,
+        visual_dir=work.parent.parent / "visual" / run.key,
+        start=None if state is None else lambda runner: restore(runner, history, parts, state),
+    )
 
 
 @contextmanager

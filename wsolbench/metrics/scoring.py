@@ -24,6 +24,7 @@ from wsolbench.metrics.image_scores import (
     MapFile,
     Overlaps,
     Rules,
+    coded_masks,
     object_share,
     score_image,
 )
@@ -164,7 +165,7 @@ def score_split(
         jobs: parallel processes.
     """
     if isinstance(stored, StoredBoxes):
-        return _score_boxes(stored, split, rules)
+        return _score_boxes(stored, split, image_root, rules)
     return score_maps(list(stored.maps), split, image_root, rules, jobs)
 
 
@@ -254,7 +255,7 @@ def _check_boxes(items: Sequence[Item], truths: Sequence[Truth]) -> None:
                 )
 
 
-def _score_boxes(stored: StoredBoxes, split: Split, rules: Rules) -> SplitScores:
+def _score_boxes(stored: StoredBoxes, split: Split, mask_root: Path, rules: Rules) -> SplitScores:
     """Score boxes that are there without a map, the same at every threshold."""
     truths = [split.truth(item.id) for item in split.items]
     _check_boxes(split.items, truths)
@@ -263,7 +264,7 @@ def _score_boxes(stored: StoredBoxes, split: Split, rules: Rules) -> SplitScores
     total = _nothing(replace(rules, normalisations=()), boxed=boxed, masked=False)
     areas = []
     for box, item, truth in zip(stored.boxes, split.items, truths, strict=True):
-        areas.append(object_share(item, truth, None))
+        areas.append(object_share(item, truth, None if boxed else coded_masks(truth, mask_root)))
         if not boxed:
             continue
         drawn = np.minimum(scaled_boxes(box[None], item.width, item.height), SIDE - 1)

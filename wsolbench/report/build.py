@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from wsolbench.report.classes import classes_csv
 from wsolbench.report.latex import latex_tables
-from wsolbench.report.outputs import ImageKind, comparison_path, picture_path, summary_path, table_path, write_all
+from wsolbench.report.outputs import (
+    ImageKind,
+    classes_path,
+    comparison_path,
+    picture_path,
+    summary_path,
+    table_path,
+    write_all,
+)
 from wsolbench.report.paired import paired_section
 from wsolbench.report.published import comparison_csv, comparison_markdown, read_published
 from wsolbench.report.results import TrackResults, missing_metrics, read_track
@@ -39,7 +48,7 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
         root: the repository, below which ``results/metrics``, ``per_image`` and ``curves`` are read.
 
     Returns:
-        The files that were written: ``results/tables/<track>.csv``, ``.md`` and ``.tex``, and below
+        The files that were written: ``results/tables/<track>.csv``, ``.md``, ``.tex`` and ``_classes.csv``, and below
         ``results/plots/<track>`` each picture as ``.svg`` and ``.png``.
 
     Raises:
@@ -51,6 +60,7 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
     files = {
         table_path(root, track, "csv"): csv_table(results).encode(),
         table_path(root, track, "md"): markdown_table(results, paired_section(results, root)).encode(),
+        classes_path(root, track): classes_csv(results, root).encode(),
         table_path(root, track, "tex"): latex_tables(results).encode(),
         **{picture_path(root, track, name): content for name, content in pictures.items()},
     }

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["ImageKind", "comparison_path", "page_path", "picture_path", "summary_path", "table_path", "write_all"]
+__all__ = [
+    "ImageKind",
+    "classes_path",
+    "comparison_path",
+    "page_path",
+    "picture_path",
+    "summary_path",
+    "table_path",
+    "write_all",
+]
 
 ImageKind = Literal["svg", "png"]
 
@@ -14,6 +23,11 @@ ImageKind = Literal["svg", "png"]
 def table_path(root: Path, track: str, suffix: str) -> Path:
     """Return the table of a track: ``csv``, ``md`` or ``tex``."""
     return root / "results" / "tables" / f"{track}.{suffix}"
+
+
+def classes_path(root: Path, track: str) -> Path:
+    """Return the table of a track's classes."""
+    return root / "results" / "tables" / f"{track}_classes.csv"
 
 
 def picture_path(root: Path, track: str, name: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -33,7 +33,7 @@ from wsolbench.report.paired import PAIR_COLUMNS, PairedTests, paired_tests
 from wsolbench.report.pictures import plot_picture
 from wsolbench.report.results import Row, TrackResults, missing_metrics, read_track
 from wsolbench.report.run_result import RunResult
-from wsolbench.report.tables import blocks_of
+from wsolbench.report.tables import blocks_of, by_row, truth_used, weights_of
 from wsolbench.settings import Settings
 
 __all__ = ["page_html", "write_page"]
@@ -188,12 +188,12 @@ def _facts(results: TrackResults) -> list[tuple[str, str]]:
     spread = "mean ± sample standard deviation over the seeds" if len(results.seeds) > 1 else "one seed, so no spread"
     return [
         ("Data set", run.dataset),
-        ("Data digest", _by_row(results, lambda each: each.data_digest or "not stored")),
+        ("Data digest", by_row(results, lambda each: each.data_digest or "not stored")),
         ("Backbone", run.backbone),
-        ("Weights", _by_row(results, _weights)),
+        ("Weights", by_row(results, weights_of)),
         ("Test images", str(run.images.test)),
-        ("Truth of val that chose thresholds", _by_row(results, _truth_used)),
-        ("Epoch that makes the maps", _by_row(results, lambda each: each.selection)),
+        ("Truth of val that chose thresholds", by_row(results, truth_used)),
+        ("Epoch that makes the maps", by_row(results, lambda each: each.selection)),
         ("Box protocol", run.protocol),
         ("Fixed threshold", _fixed_threshold(results)),
         ("Seeds", f"{seeds}: {spread}"),
@@ -204,28 +204,6 @@ def _fixed_threshold(results: TrackResults) -> str:
     """Return it as text; runs that were not measured alike have been refused, and boxes have none."""
     found = [run.threshold.fixed for run in results.runs if run.threshold.fixed is not None]
     return str(found[0]) if found else "none"
-
-
-def _by_row(results: TrackResults, fact: Callable[[RunResult], str]) -> str:
-    """Return a fact about the runs; where they differ, with the rows that each value holds for."""
-    titles: dict[str, dict[str, None]] = {}
-    for row in results.measured:
-        for run in row.runs:
-            titles.setdefault(fact(run), {})[row.title] = None
-    if len(titles) == 1:
-        return next(iter(titles))
-    return "; ".join(f"{value} for {', '.join(rows)}" for value, rows in titles.items())
-
-
-def _truth_used(run: RunResult) -> str:
-    whose = "" if run.val_truth == "gt" else f", {run.val_truth} instead of true ones"
-    return f"{run.images.val} images with {run.boxes_used.val} boxes and {run.masks_used.val} masks{whose}"
-
-
-def _weights(run: RunResult) -> str:
-    if run.weights is None:
-        return "none (random initialisation)"
-    return f"{run.weights.name} (sha256 {run.weights.sha256})"
 
 
 def _plots(track: str, root: Path) -> list[_Plot]:

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 _MARKERS = "osD^vP*X<>ph"
-_LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+_LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)))  # five, and seven hues: no pair comes twice in 35
 _COLOURS = [
     CATEGORICAL[name] for name in ("blue", "vermilion", "bluish green", "reddish purple", "black", "orange", "sky blue")
 ]
@@ -212,13 +212,14 @@ def heat_figure(tracks: Sequence[TrackResults], name: str) -> Figure:
         name: of the column: ``max_box_acc``.
     """
     (shown,) = columns_named(name)
-    titles = list(dict.fromkeys(row.title for results in tracks for row in results.measured))
+    names = {row: row_label(row, len(results.seeds)) for results in tracks for row in results.measured}
+    titles = list(dict.fromkeys(names.values()))
     values = np.full((len(titles), len(tracks)), np.nan)
     for column, results in enumerate(tracks):
         for row in results.measured:
             summary = summarised(row, shown)
             if summary is not None:
-                values[titles.index(row.title), column] = summary.mean
+                values[titles.index(names[row]), column] = summary.mean
     figure = Figure(figsize=(PAGE_WIDTH, _ROW_INCHES * len(titles) + 1.2))
     axis = figure.subplots()
     axis.imshow(values, cmap="Greys", vmin=0, vmax=150, aspect="auto")  # never so dark that the number is lost

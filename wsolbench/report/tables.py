@@ -15,12 +15,15 @@ from wsolbench.report.run_result import RunResult
 
 __all__ = [
     "blocks_of",
+    "by_row",
     "csv_table",
     "markdown_table",
     "score_table",
     "skipped_list",
     "table_frame",
     "track_facts",
+    "truth_used",
+    "weights_of",
 ]
 
 _SELECTIONS = {
@@ -84,8 +87,8 @@ def track_facts(results: TrackResults) -> str:
         f"Box protocol {escaped(run.protocol)}. {_SELECTIONS[run.selection]}. "
         f"Seeds {seeds}: {over}, n = number of seeds. "
         "Percent of the test images unless a heading says otherwise.\n\n"
-        f"Truth of `val` that chose thresholds: {_by_row(results, _truth_used)}. "
-        f"Weights: {_by_row(results, _weights)}.\n"
+        f"Truth of `val` that chose thresholds: {escaped(by_row(results, truth_used))}. "
+        f"Weights: {escaped(by_row(results, weights_of))}.\n"
     )
 
 
@@ -154,23 +157,25 @@ def _record(results: TrackResults, row: Row) -> dict[str, object]:
     return record
 
 
-def _truth_used(run: RunResult) -> str:
-    whose = "" if run.val_truth == "gt" else f", {escaped(run.val_truth)} instead of true ones"
+def truth_used(run: RunResult) -> str:
+    """Return how much of ``val`` chose thresholds, and whose truth it is."""
+    whose = "" if run.val_truth == "gt" else f", {run.val_truth} instead of true ones"
     return f"{run.images.val} images with {run.boxes_used.val} boxes and {run.masks_used.val} masks{whose}"
 
 
-def _weights(run: RunResult) -> str:
+def weights_of(run: RunResult) -> str:
+    """Return which pretrained weights a run started from."""
     if run.weights is None:
         return "none (random initialisation)"
-    return f"{escaped(run.weights.name)} (sha256 {run.weights.sha256[:12]})"
+    return f"{run.weights.name} (sha256 {run.weights.sha256[:12]})"
 
 
-def _by_row(results: TrackResults, fact: Callable[[RunResult], str]) -> str:
+def by_row(results: TrackResults, fact: Callable[[RunResult], str]) -> str:
     """Return a fact about the runs; where they differ, with the rows that each value holds for."""
-    titles: dict[str, list[str]] = {}
+    titles: dict[str, dict[str, None]] = {}
     for row in results.measured:
-        for value in dict.fromkeys(map(fact, row.runs)):
-            titles.setdefault(value, []).append(escaped(row.title))
+        for run in row.runs:
+            titles.setdefault(fact(run), {})[row.title] = None
     if len(titles) == 1:
         return next(iter(titles))
     return "; ".join(f"{value} for {', '.join(rows)}" for value, rows in titles.items())
