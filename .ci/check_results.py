@@ -1,7 +1,7 @@
 """Fail if the committed results do not belong to the committed code and params.
 
 A fresh clone has neither data nor checkpoints; `dvc repro --allow-missing --dry` then says which stages would run
-because something that they depend on changed. None may.
+because something that they depend on changed. None may, but those that always look for changed data.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ def main() -> int:
     """Return the exit status: 0 if there is nothing to do."""
     done = subprocess.run(["dvc", "repro", "--allow-missing", "--dry"], capture_output=True, text=True, check=False)
     output = done.stdout + done.stderr
-    stale = [line for line in output.splitlines() if line.startswith("Running stage")]
+    running = [line for line in output.splitlines() if line.startswith("Running stage")]
+    stale = [line for line in running if not line.startswith("Running stage 'look@")]
     if done.returncode or stale:
         print(output)
         print("The committed results are stale: run `make benchmark` and commit results/ and dvc.lock.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.data.choe_metadata import read_metadata
-from wsolbench.data.images import ImageFacts, inspect_images
+from wsolbench.data.images import summarised
 from wsolbench.data.index import boxes_outside
+from wsolbench.data.inspection import ImageFacts, inspect_images
+from wsolbench.data.roots import configured_root, existing_root
+from wsolbench.data.sources import Archive, Sources
 from wsolbench.dataset import Contents, Item, SplitName, Truth, WsolDataset
 from wsolbench.errors import DataError, SettingsError
 
@@ -24,11 +27,39 @@ ROOT_VARIABLE = "WSOLBENCH_CUB_ROOT"
 V = TypeVar("V")
 
 _FOLDER = "CUB_200_2011"
+_TERMS = "for non-commercial research and education; do not pass the images on"
 _HOW_TO = (
-    "Download CUB_200_2011.tgz (1.1 GB) from https://data.caltech.edu/records/65de6-vp158, unpack it, and set "
-    f"datasets.cub.root in params.yaml (or the environment variable {ROOT_VARIABLE}) to the directory that holds "
-    f"{_FOLDER}."
+    f"Set datasets.cub.root in params.yaml (or the environment variable {ROOT_VARIABLE}) to a directory that holds "
+    f"{_FOLDER}, or CUB_200_2011.tgz (1.1 GB, https://data.caltech.edu/records/65de6-vp158), or nothing yet: the "
+    f"archive is downloaded then. It is {_TERMS}."
 )
+_IMAGES = Archive(
+    "CUB_200_2011.tgz",
+    makes=_FOLDER,
+    how_to_get="Download CUB_200_2011.tgz (1.1 GB) from https://data.caltech.edu/records/65de6-vp158.",
+    inner=_FOLDER,
+    size=1_150_585_339,
+    sha256="0c685df5597a8b24909f6a7c9db6d11e008733779a671760afef78feb49bf081",
+    md5="97eceeb196236b17998738112f37df78",
+    urls=("https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",),
+    terms=_TERMS,
+)
+_SEGMENTATIONS = Archive(
+    "segmentations.tgz",
+    makes="segmentations",
+    how_to_get="Download segmentations.tgz (39 MB) from "
+    "https://drive.google.com/file/d/1EamOKGLoTuZdtcVYbHMWNpkn3iAVj8TP.",
+    size=39_272_883,
+    sha256="dc77f6cffea0cbe2e41d4201115c8f29a6320ecb04fffd2444f51b8066e4b84f",
+    terms=_TERMS,
+)
+_CUBV2 = Archive(
+    "CUBV2.tar",
+    makes="CUBV2",
+    how_to_get="Download CUBV2.tar, to which github.com/clovaai/wsolevaluation links.",
+    terms="the images keep their Flickr licences, some of them non-commercial",
+)
+_HALF = 127  # of the annotators' grey levels: the object is what most of them marked
 
 
 @dataclass(frozen=True)
@@ -56,6 +87,9 @@ class Cub(WsolDataset):
     With ``cubv2``, ``val`` are the 1000 images that J. Choe et al. (CVPR 2020, arXiv 2001.07437) collected, under their
     ids (``001.Black_footed_Albatross/30107316117.jpg``), with boxes as they wrote them.
 
+    With ``segmentations``, the images of the official set have masks, too: an image's grey levels say how many of its
+    annotators took a pixel for the bird, and the object is what more than half of them did. CUBV2 has none.
+
     Source: C. Wah et al., The Caltech-UCSD Birds-200-2011 Dataset, CNS-TR-2011-001.
 
     Args:
@@ -65,16 +99,20 @@ class Cub(WsolDataset):
             from elsewhere; ``none`` trains on all of them and leaves ``val`` empty: then no threshold can be chosen
             on it.
         holdout_per_class: images of each class that ``holdout`` takes, 1 or more.
-        cubv2: directory of CUBV2's class folders; for ``val: cubv2``.
-        metadata: directory that holds Choe et al.'s ``val`` metadata of CUB; for ``val: cubv2``.
+        cubv2: directory of CUBV2's class folders, for ``val: cubv2``; None for ``CUBV2`` below the root, where
+            ``CUBV2.tar`` is unpacked.
+        metadata: directory that holds Choe et al.'s ``val`` metadata of CUB, for ``val: cubv2``; None for
+            ``metadata/CUB`` below the root, where it is downloaded.
+        segmentations: whether to read the masks in ``segmentations`` below the root, where ``segmentations.tgz`` is
+            unpacked; not with ``val: cubv2``.
 
     Raises:
-        SettingsError: ``holdout_per_class`` is below 1, or ``cubv2`` lacks a directory.
+        SettingsError: ``holdout_per_class`` is below 1, or ``segmentations`` are asked for with ``cubv2``.
     """
 
     title = "CUB-200-2011"
     reference = "Wah et al. 2011, CNS-TR-2011-001; non-commercial research and education"
-    traits: ClassVar[frozenset[str]] = frozenset({"boxes"})
+    traits: ClassVar[frozenset[str]] = frozenset({"boxes", "masks"})
 
     def __init__(
         self,
@@ -83,19 +121,48 @@ class Cub(WsolDataset):
         holdout_per_class: int = 5,
         cubv2: str | None = None,
         metadata: str | None = None,
+        segmentations: bool = False,
     ) -> None:
         if holdout_per_class < 1:
             raise SettingsError(
                 f"datasets.cub.holdout_per_class: {holdout_per_class} would leave 'val' empty; "
                 "give 1 or more, or set datasets.cub.val to none to train on all images without a 'val' split"
             )
-        if val == "cubv2" and (cubv2 is None or metadata is None):
-            raise SettingsError("datasets.cub.val: cubv2 needs datasets.cub.cubv2 and datasets.cub.metadata")
-        self._cubv2 = None if cubv2 is None else Path(cubv2).expanduser().resolve()
+        if val == "cubv2" and segmentations:
+            raise SettingsError("datasets.cub.segmentations: CUBV2 has no masks; set it to false, or val to holdout")
+        self._cubv2 = None if cubv2 is None else Path(cubv2).expanduser()
         self._metadata = None if metadata is None else Path(metadata).expanduser()
+        self._segmentations = segmentations
         self._root = root
         self._val = val
         self._holdout = holdout_per_class
+
+    def obtain(self, sources: Sources) -> None:
+        """Unpack, or download, the images, and what ``val`` and the masks need.
+
+        Raises:
+            DataError: something is missing and cannot be downloaded, or is not the published file.
+        """
+        root = self._configured()
+        sources.provide(_IMAGES, root)
+        if self._segmentations:
+            sources.provide(_SEGMENTATIONS, root)
+        if self._val == "cubv2":
+            if self._cubv2 is None:
+                sources.provide(_CUBV2, root)
+            if self._metadata is None:
+                sources.lists("CUB", "val", root / "metadata" / "CUB" / "val")
+
+    def watched(self) -> Sequence[Path]:
+        """Return the images' directory, the official lists, and what else is read."""
+        root = configured_root(self._root, ROOT_VARIABLE)
+        if root is None:
+            return ()
+        lists = ("classes", "images", "image_class_labels", "train_test_split", "bounding_boxes")
+        below = [root / _FOLDER / "images", *(root / _FOLDER / f"{name}.txt" for name in lists)]
+        masks = [root / "segmentations"] if self._segmentations else []
+        extra = [*self._cubv2_places(root)] if self._val == "cubv2" else []
+        return [*below, *masks, *extra]
 
     def contents(self, directory: Path) -> Contents:
         """Read the official text files, check them against each other and decode every image once.
@@ -115,9 +182,12 @@ class Cub(WsolDataset):
                 Item(record.path, record.path, record.label, fact.width, fact.height, split, sha256=fact.sha256)
             )
             if split != "train":
-                truth[record.path] = Truth(_checked_box(base, record, fact))
-        if self._val == "cubv2" and self._cubv2 is not None and self._metadata is not None:
-            new_items, new_truth = _read_cubv2(self._cubv2, self._metadata / "val", base / "images", class_names)
+                truth[record.path] = Truth(_checked_box(base, record, fact), *self._mask(base, record.path))
+        if self._segmentations:
+            _check_masks(base / "images", truth)
+        if self._val == "cubv2":
+            folder, metadata = self._cubv2_places(base.parent)
+            new_items, new_truth = _read_cubv2(folder, metadata, base / "images", class_names)
             items, truth = items + new_items, truth | new_truth
         return Contents(class_names, items, truth)
 
@@ -129,15 +199,27 @@ class Cub(WsolDataset):
         """
         return self._base() / "images"
 
+    def _configured(self) -> Path:
+        root = existing_root(self._root, ROOT_VARIABLE, "the images of CUB", _HOW_TO)
+        if (root / "images.txt").is_file():
+            raise DataError(f"{root} is the directory {_FOLDER} itself, it seems; name its parent. {_HOW_TO}")
+        return root
+
     def _base(self) -> Path:
-        root = os.environ.get(ROOT_VARIABLE) or self._root
-        if not root:
-            raise DataError(f"the images of CUB are not configured. {_HOW_TO}")
-        where = Path(root).expanduser()
-        if not (where / _FOLDER).is_dir():
-            inside = " You named that directory itself: name its parent." if (where / "images.txt").is_file() else ""
-            raise DataError(f"{where} does not hold a directory {_FOLDER}.{inside} {_HOW_TO}")
-        return where / _FOLDER
+        root = self._configured()
+        if not (root / _FOLDER).is_dir():
+            raise DataError(f"{root} does not hold a directory {_FOLDER}. {_HOW_TO}")
+        return root / _FOLDER
+
+    def _cubv2_places(self, root: Path) -> tuple[Path, Path]:
+        return self._cubv2 or root / "CUBV2", (self._metadata or root / "metadata" / "CUB") / "val"
+
+    def _mask(self, base: Path, path: str) -> tuple[tuple[str, ...], None, int] | tuple[()]:
+        """Return what a truth says of the masks of an image; paths are relative to the images."""
+        if not self._segmentations:
+            return ()
+        folder = os.path.relpath((base.parent / "segmentations").resolve(), (base / "images").resolve())
+        return ((Path(folder) / path).with_suffix(".png").as_posix(),), None, _HALF
 
     def _val_paths(self, class_names: list[str], records: list[_Record]) -> set[str]:
         if self._val != "holdout":
@@ -157,6 +239,12 @@ class Cub(WsolDataset):
         return chosen
 
 
+def _check_masks(images: Path, truth: Mapping[str, Truth]) -> None:
+    missing = [name for each in truth.values() for name in each.masks if not (images / name).is_file()]
+    if missing:
+        raise DataError(f"{images}: {len(missing)} masks are missing; restore them:\n{summarised(missing)}")
+
+
 def _read_cubv2(
     folder: Path, metadata: Path, image_root: Path, class_names: list[str]
 ) -> tuple[list[Item], dict[str, Truth]]:
@@ -167,7 +255,7 @@ def _read_cubv2(
         )
     entries = list(read_metadata(metadata).values())
     root = image_root.resolve()
-    paths = [Path(os.path.relpath(folder / entry.id, root)).as_posix() for entry in entries]
+    paths = [Path(os.path.relpath(folder.resolve() / entry.id, root)).as_posix() for entry in entries]
     items, truth = [], {}
     for entry, path, fact in zip(entries, paths, inspect_images(root, paths), strict=True):
         if [entry.id.split("/")[0]] != class_names[entry.label : entry.label + 1]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.data.choe_metadata import read_list, read_metadata
-from wsolbench.data.images import inspect_images
+from wsolbench.data.inspection import inspect_images
+from wsolbench.data.roots import configured_root, existing_root
+from wsolbench.data.sources import Archive, Sources
 from wsolbench.dataset import Contents, Item, SplitName, Truth, WsolDataset
-from wsolbench.errors import DataError, SettingsError
+from wsolbench.errors import DataError
 
 __all__ = ["ROOT_VARIABLE", "Ilsvrc"]
 
@@ -25,11 +27,43 @@ _IMAGES = Path("ILSVRC", "Data", "CLS-LOC")
 _SYNSETS = "LOC_synset_mapping.txt"
 _SOLUTION = "LOC_val_solution.csv"
 _BOX = 4
-_HOW_TO = (
+_CLASSES = 1000
+_GET = (
     "ILSVRC-2012 may not be passed on: get an account at image-net.org (or join the ImageNet Object Localization "
-    f"Challenge on kaggle.com), download and unpack it so that {_IMAGES}/train/<synset>/*.JPEG, {_IMAGES}/val/*.JPEG, "
-    f"{_SYNSETS} and {_SOLUTION} lie in one directory, and name that in datasets.ilsvrc.root of params.yaml (or the "
-    f"variable {ROOT_VARIABLE})."
+    "Challenge on kaggle.com) and download it yourself."
+)
+_HOW_TO = (
+    f"{_GET} Set datasets.ilsvrc.root of params.yaml (or the variable {ROOT_VARIABLE}) to the directory that holds "
+    f"ILSVRC2012_img_val.tar (6.7 GB) and, for training, ILSVRC2012_img_train.tar (148 GB), or what they unpack to: "
+    f"{_IMAGES}/val/*.JPEG and {_IMAGES}/train/<synset>/*.JPEG."
+)
+_TEST_IMAGES = Archive(
+    "ILSVRC2012_img_val.tar",
+    makes=str(_IMAGES / "val"),
+    how_to_get=_GET,
+    size=6_744_924_160,
+    sha256="c7e06a6c0baccf06d8dbeb6577d71efff84673a5dbdd50633ab44f8ea0456ae0",
+    md5="29b22e2961454d5413ddabcf34fc5622",
+)
+_TRAINING_IMAGES = Archive(
+    "ILSVRC2012_img_train.tar",
+    makes=str(_IMAGES / "train"),
+    how_to_get=_GET,
+    nested=True,
+    size=147_897_477_120,
+    sha256="b08200a27a8e34218a0e58fde36b0fe8f73bc377f4acea2d91602057c3ca45bb",
+    md5="1d675b47d978889d74fa0da5fadfb00e",
+)
+_IMAGENETV2 = Archive(
+    "imagenetv2-threshold0.7.tar.gz",
+    makes="imagenetv2",
+    how_to_get="Download imagenetv2-threshold0.7.tar.gz (605 MB), to which imagenetv2.org links.",
+    size=605_399_040,
+    sha256="bf2e2d9b625ae29c6e44982928f36220af62359b74602a995518a06840d0d76e",
+    urls=(
+        "https://s3-us-west-2.amazonaws.com/imagenetv2public/imagenetv2-threshold0.7.tar.gz",
+        "https://huggingface.co/datasets/vaishaal/ImageNetV2/resolve/main/imagenetv2-threshold0.7.tar.gz",
+    ),
 )
 
 
@@ -48,9 +82,9 @@ class Ilsvrc(WsolDataset):
     ``train`` is the official training split (labels only), ``test`` the official validation split with its boxes.
     ``val`` are images of ImageNetV2 with boxes of Choe et al.; both have to be at hand. Ids are paths below
     ``ILSVRC/Data/CLS-LOC`` (``val/ILSVRC2012_val_00000001.JPEG``), those of ImageNetV2 as Choe et al. spell them
-    (``val2/0/0.jpeg``). Labels follow the order of ``LOC_synset_mapping.txt``, which is that of all pretrained
-    classifiers. Boxes are taken as
-    they are written, as Choe et al. take them.
+    (``val2/0/0.jpeg``). Labels follow the order of ``LOC_synset_mapping.txt`` or, without it, that of the sorted
+    synsets, which is the same and that of all pretrained classifiers. Boxes are those of ``LOC_val_solution.csv`` or,
+    without it, of Choe et al.'s lists, taken as they are written.
 
     Source: Russakovsky et al., IJCV 2015, arXiv 1409.0575; Recht et al., ICML 2019, arXiv 1902.10811 (ImageNetV2).
 
@@ -60,11 +94,10 @@ class Ilsvrc(WsolDataset):
         train: ``full``; ``proxy``, the tenth that Choe et al. list in ``image_ids_proxy.txt``; or ``none`` to evaluate
             a pretrained classifier only.
         val: ``imagenetv2`` or ``none``.
-        imagenetv2: directory of ImageNetV2's folders ``0`` to ``999``; for ``val: imagenetv2``.
-        metadata: directory with Choe et al.'s ``train`` and ``val`` metadata; for ``proxy`` and ``imagenetv2``.
-
-    Raises:
-        SettingsError: ``val`` or ``train`` needs a directory that is not named.
+        imagenetv2: directory of ImageNetV2's folders ``0`` to ``999``, for ``val: imagenetv2``; None for ``imagenetv2``
+            below the root, where it is downloaded.
+        metadata: directory with Choe et al.'s ``train``, ``val`` and ``test`` metadata; None for ``metadata/ILSVRC``
+            below the root, where what is needed is downloaded.
     """
 
     title = "ILSVRC-2012"
@@ -79,13 +112,34 @@ class Ilsvrc(WsolDataset):
         imagenetv2: str | None = None,
         metadata: str | None = None,
     ) -> None:
-        if val == "imagenetv2" and None in {imagenetv2, metadata}:
-            raise SettingsError("datasets.ilsvrc.val: imagenetv2 needs datasets.ilsvrc.imagenetv2 and .metadata")
-        if train == "proxy" and metadata is None:
-            raise SettingsError("datasets.ilsvrc.train: proxy needs datasets.ilsvrc.metadata")
         self._root, self._train, self._val = root, train, val
         self._v2 = None if imagenetv2 is None else Path(imagenetv2).expanduser()
         self._metadata = None if metadata is None else Path(metadata).expanduser()
+
+    def obtain(self, sources: Sources) -> None:
+        """Unpack the images; download ImageNetV2 and Choe et al.'s lists, as far as they are needed.
+
+        Raises:
+            DataError: something is missing and cannot be downloaded, or is not the published file.
+        """
+        root = self._configured()
+        sources.provide(_TEST_IMAGES, root)
+        if self._train != "none":
+            sources.provide(_TRAINING_IMAGES, root)
+        if self._val == "imagenetv2" and self._v2 is None:
+            sources.provide(_IMAGENETV2, root)
+        for split in self._listed(root):
+            sources.lists("ILSVRC", split, self._lists(root, split))
+
+    def watched(self) -> Sequence[Path]:
+        """Return the images' directories and the lists."""
+        root = configured_root(self._root, ROOT_VARIABLE)
+        if root is None:
+            return ()
+        images = [root / _IMAGES / "val", *([root / _IMAGES / "train"] if self._train != "none" else [])]
+        extra = [self._v2 or root / "imagenetv2"] if self._val == "imagenetv2" else []
+        lists = [self._lists(root, split) for split in self._listed(root)]
+        return [*images, root / _SYNSETS, root / _SOLUTION, *extra, *lists]
 
     def contents(self, directory: Path) -> Contents:
         """Read lists and boxes, and decode every image once.
@@ -95,8 +149,8 @@ class Ilsvrc(WsolDataset):
                 names it.
         """
         base = self._base()
-        synsets = _read_synsets(base / _SYNSETS)
-        pictures = [*self._training(base, synsets), *self._validation(), *_test(base, synsets)]
+        synsets = _read_synsets(base)
+        pictures = [*self._training(base, synsets), *self._validation(base), *self._test(base, synsets)]
         root = self.image_root(directory)
         paths = [os.path.relpath(picture.path, root) for picture in pictures]
         items, truth = [], {}
@@ -115,14 +169,26 @@ class Ilsvrc(WsolDataset):
         """
         return self._base() / _IMAGES
 
+    def _configured(self) -> Path:
+        return existing_root(self._root, ROOT_VARIABLE, "the images of ILSVRC", _HOW_TO).resolve()
+
     def _base(self) -> Path:
-        root = os.environ.get(ROOT_VARIABLE) or self._root
-        if not root:
-            raise DataError(f"the images of ILSVRC are not configured. {_HOW_TO}")
-        where = Path(root).expanduser().resolve()
-        if not (where / _IMAGES / "val").is_dir():
-            raise DataError(f"{where} does not hold a directory {_IMAGES / 'val'}. {_HOW_TO}")
-        return where
+        root = self._configured()
+        if not (root / _IMAGES / "val").is_dir():
+            raise DataError(f"{root} does not hold a directory {_IMAGES / 'val'}. {_HOW_TO}")
+        return root
+
+    def _listed(self, root: Path) -> list[SplitName]:
+        """Return the splits whose lists of Choe et al. are read."""
+        wanted: dict[SplitName, bool] = {
+            "train": self._train == "proxy",
+            "val": self._val == "imagenetv2",
+            "test": not (root / _SOLUTION).is_file(),
+        }
+        return [split for split, needed in wanted.items() if needed]
+
+    def _lists(self, root: Path, split: SplitName) -> Path:
+        return (self._metadata or root / "metadata" / "ILSVRC") / split
 
     def _training(self, base: Path, synsets: dict[str, int]) -> Iterator[_Picture]:
         nothing = np.zeros((0, _BOX))
@@ -131,8 +197,8 @@ class Ilsvrc(WsolDataset):
         folder = base / _IMAGES / "train"
         if not folder.is_dir():
             raise DataError(f"{folder} is missing; set datasets.ilsvrc.train: none to evaluate only. {_HOW_TO}")
-        if self._train == "proxy" and self._metadata is not None:
-            for name in read_list(self._metadata / "train" / "image_ids_proxy.txt"):
+        if self._train == "proxy":
+            for name in read_list(self._lists(base, "train") / "image_ids_proxy.txt"):
                 label = _label(Path(name).parent.name, synsets, name)
                 yield _Picture(name, base / _IMAGES / name, label, "train", nothing)
             return
@@ -143,20 +209,33 @@ class Ilsvrc(WsolDataset):
             for file in files:
                 yield _Picture(f"train/{synset}/{file.name}", file, label, "train", nothing)
 
-    def _validation(self) -> Iterator[_Picture]:
-        if self._val == "none" or self._metadata is None or self._v2 is None:
+    def _validation(self, base: Path) -> Iterator[_Picture]:
+        if self._val == "none":
             return
-        for entry in read_metadata(self._metadata / "val").values():
-            path = self._v2.resolve() / Path(entry.id).relative_to("val2")
-            yield _Picture(entry.id, path, entry.label, "val", entry.boxes)
+        folder = (self._v2 or base / "imagenetv2").resolve()
+        for entry in read_metadata(self._lists(base, "val")).values():
+            yield _Picture(entry.id, folder / Path(entry.id).relative_to("val2"), entry.label, "val", entry.boxes)
+
+    def _test(self, base: Path, synsets: dict[str, int]) -> Iterator[_Picture]:
+        if (base / _SOLUTION).is_file():
+            yield from _of_solution(base, synsets)
+            return
+        for entry in read_metadata(self._lists(base, "test")).values():
+            yield _Picture(entry.id, base / _IMAGES / entry.id, entry.label, "test", entry.boxes)
 
 
-def _read_synsets(path: Path) -> dict[str, int]:
-    """Return the label of each synset, in the file's order."""
-    return {line.split(maxsplit=1)[0]: label for label, line in enumerate(read_list(path))}
+def _read_synsets(base: Path) -> dict[str, int]:
+    """Return the label of each class, in order: of the synsets, or of numbers where nothing names them."""
+    if (base / _SYNSETS).is_file():
+        return {line.split(maxsplit=1)[0]: label for label, line in enumerate(read_list(base / _SYNSETS))}
+    folder = base / _IMAGES / "train"
+    found = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()) if folder.is_dir() else []
+    if found and len(found) != _CLASSES:
+        raise DataError(f"{folder} has {len(found)} folders, not {_CLASSES}, and {_SYNSETS} is missing; add it")
+    return {name: label for label, name in enumerate(found or map(str, range(_CLASSES)))}
 
 
-def _test(base: Path, synsets: dict[str, int]) -> Iterator[_Picture]:
+def _of_solution(base: Path, synsets: dict[str, int]) -> Iterator[_Picture]:
     path = base / _SOLUTION
     try:
         with path.open(newline="", encoding="utf-8") as stream:

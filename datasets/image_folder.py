@@ -1,55 +1,94 @@
-"""Anybody's own images, described by the metadata files of Choe et al."""
+"""Anybody's own images: a folder per class with boxes or masks, or the metadata files of Choe et al."""
 
 from __future__ import annotations
 
-import os
+import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from wsolbench.data.choe_metadata import Entry, read_list, read_metadata
-from wsolbench.data.images import inspect_images, summarised
-from wsolbench.dataset import Contents, Item, SplitName, Truth, WsolDataset
-from wsolbench.errors import DataError
+import numpy as np
+
+from wsolbench.data.choe_metadata import Entry, read_labels, read_list, read_metadata
+from wsolbench.data.images import summarised
+from wsolbench.data.inspection import inspect_images
+from wsolbench.data.roots import configured_root, existing_root
+from wsolbench.data.tables import read_boxes, read_rows
+from wsolbench.dataset import SPLITS, Contents, Item, SplitName, Truth, WsolDataset
+from wsolbench.errors import DataError, SettingsError
 
 __all__ = ["ROOT_VARIABLE", "ImageFolder"]
 
 ROOT_VARIABLE = "WSOLBENCH_IMAGE_FOLDER_ROOT"
 
 _EXAMINED: tuple[SplitName, ...] = ("val", "test")
+_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+_BRIGHTEST = 255
 _HOW_TO = (
-    "Put the images below <root>/images and, for each of train, val and test, the files image_ids.txt (a path below "
-    "images), class_labels.txt (id,label), image_sizes.txt (id,width,height) and localization.txt (id,x0,y0,x1,y1, one "
-    "line per box; or id,mask,ignore, one line per object, mask files below images, the ignore file optional) into "
-    "<root>/metadata/<split>; train needs the first two only. Then set datasets.image_folder.root "
-    f"in params.yaml or the environment variable {ROOT_VARIABLE}."
+    "Put the images into <root>/images/<class>/, and their truth into <root>/boxes.csv (header id,x0,y0,x1,y1, one "
+    "line per box, ids being paths below images) or <root>/masks/<class>/<name>.png; images without truth are "
+    "for training. Or describe them with Choe et al.'s files image_ids.txt, class_labels.txt, image_sizes.txt and "
+    "localization.txt in <root>/metadata/{train,val,test}. Then set datasets.image_folder.root in params.yaml or the "
+    f"environment variable {ROOT_VARIABLE}."
 )
 
 
 class ImageFolder(WsolDataset):
-    """Images of one's own, or any set whose metadata have Choe et al.'s format.
+    """Images of one's own, in one of two arrangements.
 
-    ``<root>/images`` holds the images and ``<root>/metadata/{train,val,test}`` the lists. Without the directory
-    ``train`` the set is for evaluation only; without ``val`` no threshold can be chosen on it. Boxes
-    ``x0, y0, x1, y1`` are half-open and taken as written. Masks are PNGs below ``images``, object where the grey value
-    is above 0; sizes may be left out where there are masks only. Classes are named by the lines of
-    ``<root>/class_names.txt`` or, without it, by their numbers.
+    **Folders.** ``<root>/images/<class>/...``, classes by the names of their folders in order; ``<root>/boxes.csv``
+    with the header ``id,x0,y0,x1,y1`` (half-open, pixels) and a line per box, ids being paths below ``images``; and/or
+    ``<root>/masks`` with the same paths, ending in ``.png``. ``<root>/splits.csv`` (``id,split``) says which image is
+    for what. Without it, of each class's images that have truth, those with the lowest sha256 of their id are
+    ``test``, the next ``val``, by the shares given here; all others are ``train``, where truth is left aside.
 
-    Source of the format: J. Choe et al., CVPR 2020, arXiv 2001.07437, and its public code.
+    **Lists.** ``<root>/metadata/{train,val,test}`` with the files of Choe et al. (CVPR 2020, arXiv 2001.07437), ids
+    being paths below ``<root>/images``; without ``train`` the set is for evaluation only, without ``val`` no threshold
+    can be chosen. Masks are named in ``localization.txt`` by paths below ``images``. Sizes may be left out where there
+    are masks only. Classes are named by the lines of ``<root>/class_names.txt`` or, without it, by their numbers.
 
     Args:
-        root: directory that holds ``images`` and ``metadata``, relative to the working directory or absolute; the
-            environment variable ``WSOLBENCH_IMAGE_FOLDER_ROOT`` takes precedence.
+        root: directory that holds all this, relative to the working directory or absolute; the environment variable
+            ``WSOLBENCH_IMAGE_FOLDER_ROOT`` takes precedence.
+        test_share: of a class's images with truth, for folders without ``splits.csv``; above 0, at most 1.
+        val_share: likewise; 0 for no ``val``.
+        mask_above: grey value that an object's pixels exceed in a mask, 0-254.
+        ignore_grey: grey value of pixels in a mask that count for neither side; None for none.
+
+    Raises:
+        SettingsError: an argument is out of its range.
     """
 
     title = "Own images"
     reference = "the user's own; the terms are those of the images"
     traits: ClassVar[frozenset[str]] = frozenset({"boxes", "masks"})
 
-    def __init__(self, root: str | None = None) -> None:
-        self._root = root
+    def __init__(
+        self,
+        root: str | None = None,
+        test_share: float = 0.5,
+        val_share: float = 0.2,
+        mask_above: int = 0,
+        ignore_grey: int | None = None,
+    ) -> None:
+        if not (0 < test_share <= 1 and 0 <= val_share <= 1 - test_share):
+            raise SettingsError(
+                f"datasets.image_folder: test_share {test_share} and val_share {val_share} must be shares of 1 "
+                "together, test_share above 0"
+            )
+        if not 0 <= mask_above < _BRIGHTEST or not 0 <= (ignore_grey or 0) <= _BRIGHTEST:
+            raise SettingsError("datasets.image_folder: mask_above must be 0-254, ignore_grey 0-255 or null")
+        self._root, self._shares = root, (test_share, val_share)
+        self._greys = (mask_above, ignore_grey)
+
+    def watched(self) -> Sequence[Path]:
+        """Return the directories of images, masks and lists, and the tables."""
+        root = configured_root(self._root, ROOT_VARIABLE)
+        names = ("images", "masks", "metadata", "boxes.csv", "splits.csv", "class_names.txt")
+        return () if root is None else [root / name for name in names]
 
     def contents(self, directory: Path) -> Contents:
-        """Read the lists and decode every image once.
+        """Read what describes the images, and decode every image once.
 
         Raises:
             DataError: a file is missing or malformed, files contradict each other, an image is missing, damaged or of
@@ -57,8 +96,67 @@ class ImageFolder(WsolDataset):
                 missing.
         """
         base = self._base()
-        labels = _train_labels(base / "metadata" / "train")
-        items = _items(base, labels, "train")
+        return self._of_lists(base) if (base / "metadata").is_dir() else self._of_folders(base)
+
+    def image_root(self, directory: Path) -> Path:
+        """Return ``<root>/images``.
+
+        Raises:
+            DataError: no root is set, or it does not hold the directory.
+        """
+        return self._base() / "images"
+
+    def _base(self) -> Path:
+        base = existing_root(self._root, ROOT_VARIABLE, "the images of one's own", _HOW_TO)
+        if not (base / "images").is_dir():
+            raise DataError(f"{base} does not hold a directory images. {_HOW_TO}")
+        return base
+
+    def _of_folders(self, base: Path) -> Contents:
+        images = base / "images"
+        paths = list(_found(images))
+        names = sorted({path.split("/")[0] for path in paths})
+        truth = self._truth(base, paths)
+        if not truth:
+            raise DataError(f"{base} has neither boxes.csv nor masks, so that there is nothing to test on. {_HOW_TO}")
+        splits = (
+            _read_splits(base / "splits.csv", paths) if (base / "splits.csv").is_file() else self._dealt(paths, truth)
+        )
+        facts = inspect_images(images, paths)
+        items = [
+            Item(path, path, names.index(path.split("/")[0]), fact.width, fact.height, splits[path], sha256=fact.sha256)
+            for path, fact in zip(paths, facts, strict=True)
+        ]
+        return Contents(names, items, {name: each for name, each in truth.items() if splits[name] != "train"})
+
+    def _truth(self, base: Path, paths: list[str]) -> dict[str, Truth]:
+        boxes = read_boxes(base / "boxes.csv", set(paths), "images") if (base / "boxes.csv").is_file() else {}
+        truth = {}
+        for path in paths:
+            mask = Path("..", "masks", path).with_suffix(".png")
+            masks = (mask.as_posix(),) if (base / "images" / mask).is_file() else ()
+            if masks or path in boxes:
+                truth[path] = Truth(boxes.get(path, np.zeros((0, 4))), masks, None, *self._greys)
+        return truth
+
+    def _dealt(self, paths: list[str], truth: dict[str, Truth]) -> dict[str, SplitName]:
+        splits: dict[str, SplitName] = dict.fromkeys(paths, "train")
+        by_class: dict[str, list[str]] = {}
+        for path in truth:
+            by_class.setdefault(path.split("/")[0], []).append(path)
+        for own in by_class.values():
+            order = sorted(own, key=lambda path: hashlib.sha256(path.encode()).digest())
+            ends = [round(len(order) * share) for share in (self._shares[0], sum(self._shares))]
+            ends[0] = max(ends[0], 1)
+            for place, path in enumerate(order[: max(ends)]):
+                splits[path] = "test" if place < ends[0] else "val"
+        return splits
+
+    def _of_lists(self, base: Path) -> Contents:
+        train = base / "metadata" / "train"
+        items: list[Item] = []
+        if train.is_dir():
+            items = _items(base, read_labels(train / "class_labels.txt", read_list(train / "image_ids.txt")), "train")
         truth: dict[str, Truth] = {}
         for split in _EXAMINED:
             metadata = base / "metadata" / split
@@ -77,27 +175,40 @@ class ImageFolder(WsolDataset):
                     f"their boxes may not fit; correct images or metadata:\n{summarised(differing)}"
                 )
             items += found
-            truth |= {name: Truth(entry.boxes, entry.masks, entry.ignore) for name, entry in entries.items()}
+            truth |= {
+                name: Truth(entry.boxes, entry.masks, entry.ignore, *self._greys) for name, entry in entries.items()
+            }
             _check_masks(base / "images", entries)
         return Contents(_class_names(base / "class_names.txt", items), items, truth)
 
-    def image_root(self, directory: Path) -> Path:
-        """Return ``<root>/images``.
 
-        Raises:
-            DataError: no root is set, or it does not hold the directory.
-        """
-        return self._base() / "images"
+def _found(images: Path) -> Iterator[str]:
+    """Yield the images below a folder, in order, by their paths; hidden files are left out."""
+    for path in sorted(images.rglob("*")):
+        below = path.relative_to(images)
+        if any(part.startswith(".") for part in below.parts) or path.is_dir():
+            continue
+        if path.suffix.lower() not in _SUFFIXES:
+            raise DataError(f"{path} is no image that is read ({', '.join(sorted(_SUFFIXES))}); take it out of images")
+        if len(below.parts) == 1:
+            raise DataError(f"{path} lies in no folder of a class; move it to {images}/<class>/{path.name}")
+        yield below.as_posix()
 
-    def _base(self) -> Path:
-        root = os.environ.get(ROOT_VARIABLE) or self._root
-        if not root:
-            raise DataError(f"the folder of images is not configured. {_HOW_TO}")
-        base = Path(root).expanduser()
-        for name in ("images", "metadata"):
-            if not (base / name).is_dir():
-                raise DataError(f"{base} does not hold a directory {name}. {_HOW_TO}")
-        return base
+
+def _read_splits(path: Path, paths: list[str]) -> dict[str, SplitName]:
+    splits: dict[str, SplitName] = {}
+    known: dict[str, SplitName] = {split: split for split in SPLITS}
+    for number, (name, split) in read_rows(path, ("id", "split")):
+        if split not in known:
+            raise DataError(f"{path}:{number}: split '{split}' is none of {', '.join(SPLITS)}")
+        if name in splits:
+            raise DataError(f"{path}:{number}: image '{name}' has a line already; remove one of them")
+        splits[name] = known[split]
+    missing, extra = [each for each in paths if each not in splits], sorted(set(splits) - set(paths))
+    if missing or extra:
+        which = f"misses {len(missing)} images" if missing else f"names {len(extra)} images that are not there"
+        raise DataError(f"{path} {which}:\n{summarised(missing or extra)}")
+    return splits
 
 
 def _check_masks(images: Path, entries: dict[str, Entry]) -> None:
@@ -105,22 +216,6 @@ def _check_masks(images: Path, entries: dict[str, Entry]) -> None:
     missing = sorted(mask for mask in wanted if not (images / mask).is_file())
     if missing:
         raise DataError(f"{images}: {len(missing)} masks of localization.txt are missing:\n{summarised(missing)}")
-
-
-def _train_labels(directory: Path) -> dict[str, int]:
-    if not directory.is_dir():
-        return {}
-    ids, path = read_list(directory / "image_ids.txt"), directory / "class_labels.txt"
-    labels: dict[str, int] = {}
-    for number, line in enumerate(read_list(path), 1):
-        name, _, label = line.rpartition(",")
-        if not name or not label.strip().isdecimal():
-            raise DataError(f"{path}:{number}: expected an image id and a class from 0, found '{line}'")
-        labels[name] = int(label)
-    missing = [name for name in ids if name not in labels]
-    if missing:
-        raise DataError(f"{path}: {len(missing)} images of image_ids.txt have no label:\n{summarised(missing)}")
-    return {name: labels[name] for name in ids}
 
 
 def _items(base: Path, labels: dict[str, int], split: SplitName) -> list[Item]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from wsolbench.data.choe_metadata import Entry, read_metadata
-from wsolbench.data.images import inspect_images, summarised
+from wsolbench.data.images import summarised
+from wsolbench.data.inspection import inspect_images
+from wsolbench.data.roots import configured_root, existing_root
+from wsolbench.data.sources import Sources
 from wsolbench.dataset import Contents, Item, SplitName, Truth, WsolDataset
 from wsolbench.errors import DataError
 
@@ -15,12 +18,13 @@ __all__ = ["ROOT_VARIABLE", "OpenImages30k"]
 
 ROOT_VARIABLE = "WSOLBENCH_OPENIMAGES30K_ROOT"
 
+_PARTS = ("OpenImages", "metadata/OpenImages")
 _HOW_TO = (
     "Download the images and masks of OpenImages30k (addresses in the README of clovaai/wsolevaluation; no checksum "
-    "was ever published) and its metadata (metadata/OpenImages there), so that one directory holds "
-    "OpenImages/{train,val,test}/<class>/*.jpg with the masks (*.png) beside the images, and "
-    "metadata/OpenImages/{train,val,test}/*.txt. Then name it in datasets.openimages30k.root of params.yaml "
-    f"or in the environment variable {ROOT_VARIABLE}."
+    "was ever published) and unpack them so that one directory holds OpenImages/{train,val,test}/<class>/*.jpg with "
+    "the masks (*.png) beside the images. Then name it in datasets.openimages30k.root of params.yaml or in the "
+    f"environment variable {ROOT_VARIABLE}. The lists, metadata/OpenImages/{{train,val,test}}/*.txt, are "
+    "downloaded into it."
 )
 
 
@@ -51,6 +55,21 @@ class OpenImages30k(WsolDataset):
         self._root = root
         taken: dict[SplitName, bool] = {"train": train == "full", "val": val == "full", "test": True}
         self._splits = [split for split, wanted in taken.items() if wanted]
+
+    def obtain(self, sources: Sources) -> None:
+        """Download Choe et al.'s lists where they are not there.
+
+        Raises:
+            DataError: the images are not there, or a list cannot be downloaded or is not the published one.
+        """
+        root = self._configured()
+        for split in self._splits:
+            sources.lists("OpenImages", split, root / "metadata" / "OpenImages" / split)
+
+    def watched(self) -> Sequence[Path]:
+        """Return the directories of images and lists."""
+        root = configured_root(self._root, ROOT_VARIABLE)
+        return () if root is None else [root / part / split for part in _PARTS for split in self._splits]
 
     def contents(self, directory: Path) -> Contents:
         """Read the lists and decode every image once.
@@ -84,15 +103,17 @@ class OpenImages30k(WsolDataset):
         """
         return self._base() / "OpenImages"
 
+    def _configured(self) -> Path:
+        root = existing_root(self._root, ROOT_VARIABLE, "the images of OpenImages30k", _HOW_TO)
+        if not (root / "OpenImages").is_dir():
+            raise DataError(f"{root} does not hold a directory OpenImages. {_HOW_TO}")
+        return root
+
     def _base(self) -> Path:
-        root = os.environ.get(ROOT_VARIABLE) or self._root
-        if not root:
-            raise DataError(f"the images of OpenImages30k are not configured. {_HOW_TO}")
-        base = Path(root).expanduser()
-        for part in ("OpenImages", "metadata/OpenImages"):
-            if not (base / part).is_dir():
-                raise DataError(f"{base} does not hold a directory {part}. {_HOW_TO}")
-        return base
+        root = self._configured()
+        if not (root / "metadata" / "OpenImages").is_dir():
+            raise DataError(f"{root} does not hold a directory metadata/OpenImages. {_HOW_TO}")
+        return root
 
 
 def _name(names: dict[int, str], entry: Entry) -> None:

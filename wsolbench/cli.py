@@ -80,12 +80,33 @@ def new_method(
 
 @app.command()
 def prepare(track: TrackName) -> None:
-    """Look the data set of a TRACK over, check it, and write its index to data/TRACK."""
+    """Get the data set of a TRACK (unpack, download), check it, and write its index to data/TRACK."""
     from wsolbench.data.prepare import prepare as run_prepare  # noqa: PLC0415
 
-    settings = read_settings()
-    _known_track(settings, track)
-    run_prepare(settings, settings.tracks[track].dataset, Layout().prepared(track))
+    run_prepare(_settings_with(track), track, Layout())
+
+
+@app.command()
+def look(track: TrackName) -> None:
+    """See whether files of a TRACK's data set have changed, without opening images; `dvc repro` does so each time."""
+    from wsolbench.data.prepare import look as run_look  # noqa: PLC0415
+
+    run_look(_settings_with(track), track, Layout())
+
+
+@app.command()
+def show(
+    track: TrackName,
+    split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which images; train has no boxes.")] = "test",
+    n: Annotated[int, typer.Option("--n", min=1, max=400, help="How many, spread over the classes.")] = 24,
+    seed: Annotated[int, typer.Option(help="Another one, other images.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Picture to write; by default show-TRACK-SPLIT.png here.")] = None,
+) -> None:
+    """Draw a contact sheet of a prepared TRACK's images with boxes and masks, to look at them."""
+    from wsolbench.show import contact_sheet  # noqa: PLC0415
+
+    target = out or Path(f"show-{track}-{split}.png")
+    typer.echo(contact_sheet(_settings_with(track), track, split, n, seed, Layout(), target))
 
 
 @app.command()
@@ -93,8 +114,7 @@ def weights(track: TrackName) -> None:
     """Find, check and place the pretrained weights of a TRACK's backbone in data/weights/TRACK."""
     from wsolbench.data.pretrained import place_weights  # noqa: PLC0415
 
-    settings = read_settings()
-    _known_track(settings, track)
+    settings = _settings_with(track)
     chosen = settings.tracks[track]
     root = Path(settings.weights.root) if settings.weights.root else None
     place_weights(chosen.backbone, chosen.weights, root, Layout().weights(track))
@@ -105,8 +125,7 @@ def selection(track: TrackName) -> None:
     """Hand the boxes of val over to the trainings of a TRACK that selects epochs by them; to others, nothing."""
     from wsolbench.data.index import write_selection  # noqa: PLC0415
 
-    settings, layout = read_settings(), Layout()
-    _known_track(settings, track)
+    settings, layout = _settings_with(track), Layout()
     wanted = settings.tracks[track].selection == "val_boxes"
     write_selection(layout.prepared(track), layout.selection(track), wanted=wanted)
 
@@ -245,8 +264,7 @@ def photographs(track: TrackName) -> None:
     """Write small copies of the images of a TRACK that the gallery may show."""
     from wsolbench.gallery.stage import write_photographs  # noqa: PLC0415
 
-    settings = read_settings()
-    _known_track(settings, track)
+    settings = _settings_with(track)
     write_photographs(settings, track, Layout())
 
 
@@ -255,8 +273,7 @@ def report(track: TrackName) -> None:
     """Write the tables and plots of a TRACK from its git-tracked results."""
     from wsolbench.report.build import write_report  # noqa: PLC0415
 
-    settings = read_settings()
-    _known_track(settings, track)
+    settings = _settings_with(track)
     write_report(settings, track, Path())
 
 
@@ -382,6 +399,9 @@ def _keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def _known_track(settings: Settings, track: str) -> None:
+def _settings_with(track: str) -> Settings:
+    """Return the settings, which have this track."""
+    settings = read_settings()
     if track not in settings.tracks:
         raise SettingsError(f"params.yaml: tracks has no '{track}'; {nearest(track, settings.tracks)}")
+    return settings

@@ -11,12 +11,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.errors import DataError, TruthError
+
+if TYPE_CHECKING:
+    from wsolbench.data.sources import Sources
 
 __all__ = ["SPLITS", "Contents", "Item", "Split", "SplitName", "Truth", "WsolDataset"]
 
@@ -54,14 +57,18 @@ class Truth:
     Attributes:
         boxes: ``(n, 4)`` float64 ``x0, y0, x1, y1`` in pixels of the stored image, half-open: a box that
             covers the whole image is ``0, 0, width, height``.
-        masks: one PNG per object, below the image root (or, for generated sets, below the prepared directory);
-            object where the grey value is above 0. Empty where the data set has boxes only.
+        masks: one PNG per object, relative to the image root (or, for generated sets, to the prepared directory).
+            Empty where the data set has boxes only.
         ignore: PNG of pixels that count for neither side, or None.
+        mask_above: grey value that the object's pixels of a mask exceed.
+        ignore_grey: grey value of a mask's own pixels that count for neither side, or None.
     """
 
     boxes: NDArray[np.float64]
     masks: tuple[str, ...] = ()
     ignore: str | None = None
+    mask_above: int = 0
+    ignore_grey: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,23 @@ class WsolDataset(ABC):
     title: ClassVar[str]
     reference: ClassVar[str]
     traits: ClassVar[frozenset[str]]
+
+    def obtain(self, sources: Sources) -> None:  # noqa: B027 - optional
+        """Put in place what the data set consists of: unpack archives that are there, download what may be downloaded.
+
+        Called once before :meth:`contents`; a data set that has nothing to obtain leaves it as it is.
+
+        Raises:
+            DataError: something is missing, and the message says which file, from where, to put where; or an archive
+                is not the published one.
+        """
+
+    def watched(self) -> Sequence[Path]:
+        """Return the files and directories outside the repository that the data set is read from, there or not.
+
+        Each ``dvc repro`` looks whether they have changed, by their times and sizes; nothing for a generated set.
+        """
+        return ()
 
     @abstractmethod
     def contents(self, directory: Path) -> Contents:

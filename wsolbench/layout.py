@@ -38,6 +38,20 @@ class Layout:
         """Scratch of a run in progress; outside everything that DVC removes or keeps."""
         return self.root / ".wsolbench" / "work" / key
 
+    @property
+    def cache(self) -> Path:
+        """Decoded and resized pictures, shared by all runs; may be deleted at any time."""
+        return self.root / ".wsolbench" / "cache"
+
+    @property
+    def checked(self) -> Path:
+        """What ``prepare`` has found of image files; may be deleted at any time."""
+        return self.root / ".wsolbench" / "checked"
+
+    def look(self, track: str) -> Path:
+        """What tells whether a data set's files have changed since the last look."""
+        return self.root / "data" / "look" / f"{track}.json"
+
     def log(self, key: str) -> Path:
         """Log lines of a run, with times."""
         return self.root / "results" / "logs" / f"{key}.log"

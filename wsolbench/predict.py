@@ -9,13 +9,16 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from wsolbench.data.images import inspect_images, read_image
+from wsolbench.data.cache import Reading
+from wsolbench.data.images import read_image
+from wsolbench.data.inspection import inspect_images
 from wsolbench.dataset import Item, Split
 from wsolbench.engine.device import set_up_device
 from wsolbench.engine.prediction import predict_split
@@ -121,7 +124,11 @@ def predict(
     blocks = [items[start : start + _BLOCK] for start in range(0, len(items), _BLOCK)]
     for block in track(iter(blocks), "predicting", len(blocks), "blocks"):
         split = Split("test", block, record["class_names"], "")
-        common = {"crop": run.track.crop, "batch": run.track.batch, "threads": settings.runtime.threads}
+        common: dict[str, Any] = {
+            "crop": run.track.crop,
+            "batch": run.track.batch,
+            "reading": Reading(settings.runtime.threads),
+        }
         guessed = predict_split(method, split, root, device=device, **common)
         if not guessed.top5.shape[1]:
             raise DataError(f"method '{run.method}' does not classify, so that there is no class to draw a map of")

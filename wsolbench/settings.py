@@ -64,6 +64,9 @@ class RuntimeSettings(StrictModel):
             minutes at the start.
         visualisers: classes of mmengine that losses and rates are written with, to ``.wsolbench/visual/<run>``.
         save_minutes: minutes between two saved states within an epoch; the end of an epoch has its own.
+        cache_gib: GiB of decoded and resized pictures of one split (at one size) that are kept on the disk for all
+            runs; a larger split is decoded in every epoch. 0 keeps none.
+        cache_folder: where; null for ``.wsolbench/cache``.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -74,6 +77,8 @@ class RuntimeSettings(StrictModel):
     compile: bool = False
     visualisers: list[str] = ["TensorboardVisBackend"]
     save_minutes: Annotated[float, Field(ge=0)] = 10
+    cache_gib: Annotated[float, Field(ge=0)] = 32
+    cache_folder: str | None = None
 
 
 class EvaluateSettings(StrictModel):

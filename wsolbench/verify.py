@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from wsolbench import registry
+from wsolbench.data.cache import Reading
 from wsolbench.data.index import read_split
 from wsolbench.data.prepare import build_dataset
 from wsolbench.engine.device import set_up_device
@@ -153,7 +154,11 @@ def _made_again(settings: Settings, key: str, origin: Origin, layout: Layout, pl
     root = build_dataset(settings, run.track.dataset).image_root(prepared)
     target.mkdir()
     shutil.copyfile(layout.run(key) / RUN_FILE, target / RUN_FILE)
-    common = {"crop": run.track.crop, "batch": run.track.batch, "threads": settings.runtime.threads}
+    common: dict[str, Any] = {
+        "crop": run.track.crop,
+        "batch": run.track.batch,
+        "reading": Reading.of(settings.runtime, layout),
+    }
     splits = {name: read_split(prepared, name, with_truth=False) for name in ("val", "test")}
     maps = {name: predict_split(method, split, root, device=device, **common) for name, split in splits.items()}
     write_maps(target / MAPS_FILE, maps)

@@ -13,6 +13,7 @@ from PIL import Image
 from tests.datasets.conftest import edit_line
 from wsolbench.data.choe_metadata import read_metadata
 from wsolbench.data.index import TRUTH_FILE, read_split, write_index
+from wsolbench.data.masks import object_masks
 from wsolbench.dataset import Contents
 from wsolbench.datasets.cub import ROOT_VARIABLE, Cub
 from wsolbench.errors import DataError, SettingsError
@@ -68,7 +69,7 @@ def test_the_environment_variable_takes_precedence(cub_root: Path, monkeypatch: 
 
 def test_an_unset_root_explains_what_to_download_and_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ROOT_VARIABLE, raising=False)
-    with pytest.raises(DataError, match=r"Download CUB_200_2011\.tgz.*datasets\.cub\.root.*WSOLBENCH_CUB_ROOT"):
+    with pytest.raises(DataError, match=r"not configured.*datasets\.cub\.root.*WSOLBENCH_CUB_ROOT.*CUB_200_2011\.tgz"):
         Cub().contents(Path("unused"))
 
 
@@ -192,11 +193,38 @@ def test_cubv2_that_does_not_fit_its_lists_is_refused(
         read(cub_root, **cubv2)
 
 
-def test_cubv2_needs_both_its_directories(cub_root: Path, cubv2: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match=r"cubv2 needs datasets\.cub\.cubv2"):
-        Cub(root=str(cub_root), val="cubv2", cubv2=cubv2["cubv2"])
+def test_cubv2_lies_below_the_root_unless_its_directories_are_named(cub_root: Path, cubv2: dict[str, str]) -> None:
     with pytest.raises(DataError, match=r"unpack CUBV2\.tar"):
         read(cub_root, **{**cubv2, "cubv2": cubv2["cubv2"] + "-missing"})
+    elsewhere = read(cub_root, **cubv2)
+    Path(cubv2["cubv2"]).rename(cub_root / "CUBV2")
+    (cub_root / "metadata").mkdir()
+    Path(cubv2["metadata"]).rename(cub_root / "metadata" / "CUB")
+    below = read(cub_root, val="cubv2")
+    assert [(item.id, item.sha256) for item in below.items] == [(item.id, item.sha256) for item in elsewhere.items]
+    assert {item.path for item in below.items if item.split == "val"} == {
+        "../../CUBV2/001.Auk/77.jpg",
+        "../../CUBV2/002.Wren/88.jpg",
+    }
+
+
+def test_segmentations_are_what_most_annotators_marked(cub_root: Path, tmp_path: Path) -> None:
+    greys = np.array([[0, 51, 102, 127], [128, 153, 204, 255]], np.uint8)
+    for path in (cub_root / "CUB_200_2011" / "images").rglob("*.jpg"):
+        mask = cub_root / "segmentations" / path.parent.name / f"{path.stem}.png"
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(greys).save(mask)
+    found = Cub(root=str(cub_root), val="none", segmentations=True)
+    write_index(tmp_path / "index", found.contents(tmp_path), found.image_root(tmp_path))
+    test = read_split(tmp_path / "index", "test")
+    (mask,) = object_masks(test.truth(test.items[0].id), found.image_root(tmp_path))
+    assert mask.tolist() == [[False] * 4, [True] * 4]
+    assert len(test.truth(test.items[0].id).boxes) == 1
+    (cub_root / "segmentations" / "001.Auk" / f"{Path(test.items[0].path).stem}.png").unlink()
+    with pytest.raises(DataError, match=r"1 masks are missing"):
+        found.contents(tmp_path)
+    with pytest.raises(SettingsError, match="CUBV2 has no masks"):
+        Cub(root=str(cub_root), segmentations=True, val="cubv2")
 
 
 def test_full_size_lists_of_cubv2_have_a_thousand_images_five_of_nearly_every_class(test_data: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from wsolbench import registry
 from wsolbench.data.choe_metadata import read_metadata
 from wsolbench.data.index import read_split, write_index
 from wsolbench.dataset import WsolDataset
-from wsolbench.errors import DataError, SettingsError
+from wsolbench.errors import DataError
 
 SYNSETS = {"n01": "first, one", "n02": "second"}
 
@@ -87,6 +88,29 @@ def test_the_proxy_set_and_imagenetv2(made_up: Path, tmp_path: Path) -> None:
     assert (found.image_root(tmp_path) / val.items[0].path).resolve() == tmp_path / "v2" / "0" / "x.jpeg"
 
 
+def test_without_the_challenges_files_classes_are_the_folders_and_boxes_those_of_the_lists(
+    made_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[type(dataset(None)).__module__], "_CLASSES", 2)
+    expected = dataset(made_up).contents(tmp_path)
+    lists = made_up / "metadata" / "ILSVRC" / "test"
+    lists.mkdir(parents=True)
+    names = [item.id for item in expected.items if item.split == "test"]
+    (lists / "image_ids.txt").write_text("".join(f"{name}\n" for name in names))
+    (lists / "class_labels.txt").write_text("val/v1.JPEG,1\nval/v2.JPEG,0\n")
+    (lists / "image_sizes.txt").write_text("".join(f"{name},40,30\n" for name in names))
+    rows = [[name, *map(int, box)] for name in names for box in expected.truth[name].boxes]
+    (lists / "localization.txt").write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
+    for name in ("LOC_synset_mapping.txt", "LOC_val_solution.csv"):
+        (made_up / name).unlink()
+    found = dataset(made_up).contents(tmp_path)
+    assert (found.items, list(found.class_names)) == (expected.items, list(expected.class_names))
+    assert all(np.array_equal(found.truth[name].boxes, expected.truth[name].boxes) for name in names)
+    shutil.rmtree(made_up / "ILSVRC" / "Data" / "CLS-LOC" / "train" / "n01")
+    with pytest.raises(DataError, match=r"has 1 folders, not 2, and LOC_synset_mapping\.txt is missing"):
+        dataset(made_up).contents(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -108,10 +132,10 @@ def test_what_is_missing_is_said_with_what_to_do(made_up: Path, tmp_path: Path) 
         dataset(None).contents(tmp_path)
     with pytest.raises(DataError, match="does not hold a directory"):
         dataset(tmp_path).contents(tmp_path)
-    with pytest.raises(SettingsError, match="imagenetv2 needs"):
-        dataset(made_up, val="imagenetv2")
-    with pytest.raises(SettingsError, match="proxy needs"):
-        dataset(made_up, train="proxy")
+    with pytest.raises(DataError, match=r"metadata/ILSVRC/val/image_ids\.txt cannot be read"):
+        dataset(made_up, val="imagenetv2").contents(tmp_path)
+    with pytest.raises(DataError, match=r"metadata/ILSVRC/train/image_ids_proxy\.txt cannot be read"):
+        dataset(made_up, train="proxy").contents(tmp_path)
     for file in (made_up / "ILSVRC" / "Data" / "CLS-LOC" / "train" / "n02").iterdir():
         file.unlink()
     with pytest.raises(DataError, match=r"n02 has no \.JPEG files"):

@@ -1,7 +1,8 @@
-"""Somebody's own images with Choe et al.'s metadata files."""
+"""Somebody's own images: in folders, or with Choe et al.'s metadata files."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 from PIL import Image
 
 from wsolbench.data.index import read_split, write_index
+from wsolbench.data.masks import ignored_pixels, object_masks
+from wsolbench.data.truth_policy import TruthPolicy
 from wsolbench.dataset import Contents
 from wsolbench.datasets.image_folder import ROOT_VARIABLE, ImageFolder
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, SettingsError
 
 IMAGES = {"train": ["cat/1.png", "dog/2.png"], "val": ["dog/3.png"], "test": ["cat/4.png", "dog/5.png"]}
 LABELS = {"cat": 0, "dog": 1}
@@ -67,8 +70,13 @@ def test_a_set_with_test_images_only_can_be_indexed(root: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("train/class_labels.txt", "cat/1.png,0\n", r"(?s)1 images of image_ids.txt have no label.*dog/2\.png"),
-        ("train/class_labels.txt", "cat/1.png,-1\n", r"class_labels.txt:1: expected an image id and a class from 0"),
+        (
+            "train/class_labels.txt",
+            "cat/1.png,0\n",
+            r"class_labels\.txt: image 'dog/2\.png' of image_ids\.txt is missing",
+        ),
+        ("train/class_labels.txt", "cat/1.png,-1\ndog/2.png,0\n", r"'cat/1\.png' has class -1; classes count from 0"),
+        ("train/class_labels.txt", "cat/1.png,x\ndog/2.png,0\n", r"class_labels\.txt:1: expected an image id and 1"),
         (
             "test/image_sizes.txt",
             "cat/4.png,40,30\ndog/5.png,80,30\n",
@@ -91,7 +99,7 @@ def test_an_image_without_a_box_is_refused(root: Path, tmp_path: Path) -> None:
 
 
 def test_a_root_that_is_missing_or_wrong_is_answered_with_the_layout(root: Path) -> None:
-    with pytest.raises(DataError, match=f"(?s)not configured.*image_ids.txt.*{ROOT_VARIABLE}"):
+    with pytest.raises(DataError, match=f"(?s)not configured.*boxes.csv.*image_ids.txt.*{ROOT_VARIABLE}"):
         ImageFolder().contents(root)
     with pytest.raises(DataError, match="does not hold a directory images"):
         ImageFolder(root=str(root / "metadata")).contents(root)
@@ -122,3 +130,106 @@ def test_masks_need_no_sizes_and_no_ignore_files(root: Path) -> None:
     (root / "images" / "dog/5.png.mask.png").unlink()
     with pytest.raises(DataError, match=r"1 masks of localization\.txt are missing:\n.*dog/5\.png\.mask\.png"):
         read(root)
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return two classes of ten images in folders; the first eight of each have a box."""
+    monkeypatch.delenv(ROOT_VARIABLE, raising=False)
+    base = tmp_path / "mine"
+    lines = ["id,x0,y0,x1,y1"]
+    for name in (f"{kind}/{number}.png" for kind in ("wren", "auk") for number in range(10)):
+        (base / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((30, 40, 3), len(lines), np.uint8)).save(base / "images" / name)
+        lines += [f"{name},1,2,30,20"] if int(name[-5]) < 8 else []
+    (base / "boxes.csv").write_text("\n".join(lines) + "\n")
+    return base
+
+
+def of_split(contents: Contents, split: str) -> list[str]:
+    return [item.id for item in contents.items if item.split == split]
+
+
+def test_folders_are_classes_and_images_without_truth_are_for_training(folders: Path) -> None:
+    contents = read(folders)
+    assert list(contents.class_names) == ["auk", "wren"]
+    assert {item.id: item.label for item in contents.items}["wren/3.png"] == 1
+    for split, per_class in (("train", 4), ("val", 2), ("test", 4)):
+        assert [name[:3] for name in of_split(contents, split)] == ["auk"] * per_class + ["wre"] * per_class
+    assert {"auk/8.png", "auk/9.png", "wren/8.png", "wren/9.png"} <= set(of_split(contents, "train"))
+    assert contents.truth.keys() == {*of_split(contents, "val"), *of_split(contents, "test")}
+    assert read(folders).items == contents.items
+    ranked = sorted((f"auk/{n}.png" for n in range(8)), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    assert sorted(ranked[:4]) == of_split(contents, "test")[:4]
+
+
+def test_shares_say_how_truth_is_dealt(folders: Path) -> None:
+    contents = ImageFolder(root=str(folders), test_share=1, val_share=0).contents(folders)
+    assert [len(of_split(contents, split)) for split in ("train", "val", "test")] == [4, 0, 16]
+    for shares in ({"test_share": 0.0}, {"test_share": 0.7, "val_share": 0.4}, {"val_share": -0.1}):
+        with pytest.raises(SettingsError, match="must be shares"):
+            ImageFolder(**shares)
+
+
+def test_splits_of_a_file_are_taken_and_truth_of_train_is_left_aside(folders: Path) -> None:
+    names = [f"{kind}/{number}.png" for kind in ("auk", "wren") for number in range(10)]
+    rows = [f"{name},{'test' if name.endswith('3.png') else 'train'}" for name in names]
+    (folders / "splits.csv").write_text("\n".join(["id,split", *rows]) + "\n")
+    contents = read(folders)
+    assert of_split(contents, "test") == ["auk/3.png", "wren/3.png"]
+    assert contents.truth.keys() == {"auk/3.png", "wren/3.png"}
+    for text, message in (
+        ("id,split\nauk/3.png,exam\n", r"splits\.csv:2: split 'exam' is none of"),
+        ("id,split\nauk/3.png,test\n", r"misses 19 images"),
+        ("id,split\n" + "\n".join([*rows, "owl/1.png,test"]), r"names 1 images that are not there"),
+        ("id,split\n" + "\n".join([*rows, rows[0]]), r":22: image 'auk/0\.png' has a line already"),
+        ("id;split\n", r"the header must be id,split"),
+    ):
+        (folders / "splits.csv").write_text(text)
+        with pytest.raises(DataError, match=message):
+            read(folders)
+
+
+def test_folders_that_are_not_understood_are_refused_by_name(folders: Path) -> None:
+    (folders / "boxes.csv").write_text("id,x0,y0,x1,y1\nauk/77.png,0,0,1,1\n")
+    with pytest.raises(DataError, match=r"boxes\.csv:2: image 'auk/77\.png' is not in images"):
+        read(folders)
+    (folders / "boxes.csv").unlink()
+    with pytest.raises(DataError, match=r"neither boxes\.csv nor masks"):
+        read(folders)
+    (folders / "images" / ".DS_Store").write_text("")
+    (folders / "images" / "stray.png").write_bytes((folders / "images" / "auk" / "1.png").read_bytes())
+    with pytest.raises(DataError, match=r"stray\.png lies in no folder of a class"):
+        read(folders)
+    (folders / "images" / "stray.png").rename(folders / "images" / "auk" / "notes.txt")
+    with pytest.raises(DataError, match=r"notes\.txt is no image"):
+        read(folders)
+
+
+def test_real_photographs_with_trimaps_in_folders(test_data: Path, tmp_path: Path) -> None:
+    """A stand-in for somebody's own folder: 255 is the animal, 128 the border that counts for neither side."""
+    pets = test_data / "data" / "pets-mask-mini"
+    rows = [line.split(",") for line in (pets / "index.csv").read_text().splitlines()[1:]]
+    for image, kind, mask, *_ in rows:
+        for folder, file in (("images", image), ("masks", mask)):
+            target = tmp_path / "pets" / folder / kind / Path(file).name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(pets / file)
+    found = ImageFolder(str(tmp_path / "pets"), test_share=1, val_share=0, ignore_grey=128)
+    policy = TruthPolicy(boxes="masks")
+    contents = policy.applied(found.contents(tmp_path), found.image_root(tmp_path))
+    write_index(tmp_path / "index", contents, found.image_root(tmp_path))
+    test = read_split(tmp_path / "index", "test")
+    assert (len(test), test.num_classes) == (26, 7)
+    sizes = {Path(image).name: (int(width), int(height)) for image, _, _, width, height in rows}
+    for item in test.items:
+        assert (item.width, item.height) == sizes[Path(item.id).name]
+        truth = test.truth(item.id)
+        greys = np.asarray(Image.open(tmp_path / "pets" / "masks" / item.id.replace(".jpg", ".png")))
+        (mask,), ignored = object_masks(truth, found.image_root(tmp_path)), None
+        ignored = ignored_pixels(truth, found.image_root(tmp_path))
+        assert np.array_equal(mask, greys == 255)
+        assert np.array_equal(ignored, greys == 128)
+        rows_of, columns_of = np.nonzero(greys == 255)
+        x1, y1 = columns_of.max() + 1, rows_of.max() + 1
+        assert truth.boxes.tolist() == [[columns_of.min(), rows_of.min(), x1, y1]]

@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from wsolbench.data.images import inspect_images, load_resized, read_image, resize
+from wsolbench.data.images import read_image, resize
+from wsolbench.data.inspection import inspect_images
 from wsolbench.dataset import Item, Split
 from wsolbench.errors import DataError
 
@@ -138,18 +139,6 @@ def split(tmp_path: Path) -> Split:
     """Return five images of different sizes."""
     items = [saved(tmp_path / f"{n}.png", Image.fromarray(noise(20 + n, 30))) for n in range(5)]
     return Split("test", items, ["only"], "digest")
-
-
-def test_a_split_is_loaded_in_order_for_any_number_of_threads(split: Split, tmp_path: Path) -> None:
-    expected = np.stack([resize(noise(20 + n, 30), (16, 16)) for n in range(5)])
-    for threads in (1, 3):
-        assert np.array_equal(load_resized(split, tmp_path, 16, threads=threads), expected)
-
-
-def test_loading_a_split_names_the_image_that_is_gone(split: Split, tmp_path: Path) -> None:
-    (tmp_path / "3.png").unlink()
-    with pytest.raises(DataError, match=r"3\.png"):
-        load_resized(split, tmp_path, 16, threads=2)
 
 
 def test_inspection_returns_size_and_digest_in_order(split: Split, tmp_path: Path) -> None:

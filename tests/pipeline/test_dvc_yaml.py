@@ -10,15 +10,19 @@ import pytest
 from ruamel.yaml import YAML
 
 STAGES = YAML(typ="safe").load(Path("dvc.yaml").read_text())["stages"]
+# What builds a data set's class from the settings imports what prepares one; the others only ask it where images are,
+# whose digests the index holds.
+PREPARING = {
+    f"wsolbench.data.{name}" for name in ("prepare", "truth_policy", "sources", "tables", "unpack", "download")
+}
+PREPARING |= {"wsolbench.data.choe_files", "wsolbench.data.inspection"}
 # Imported by a stage without changing what it writes.
 HARMLESS = {
+    "prepare": {"wsolbench.data.download"},  # what it fetches is checked against what the data set's file says
     "train": {"wsolbench.scoremaps"},  # writes arrays as they are; normalisation belongs to evaluate
     "weights": {"wsolbench.data.index", "wsolbench.dataset"},  # only to hash a file
-    "photographs": {"wsolbench.data.prepare", "wsolbench.data.val_policy"},  # likewise
-    "evaluate": {
-        "wsolbench.data.prepare",
-        "wsolbench.data.val_policy",
-    },  # only to find the images, whose digests the index holds
+    "photographs": PREPARING | {"wsolbench.data.masks"},
+    "evaluate": PREPARING,
     "summary": {"wsolbench.palette"},  # draws nothing
 }
 # Where things are, not what they are: in no stage.
@@ -36,10 +40,17 @@ def imported(module: str) -> set[str]:
         if name in found or path is None:
             continue
         found.add(name)
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(without_types(ast.parse(path.read_text()))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wsolbench"):
                 waiting += [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
     return found
+
+
+def without_types(tree: ast.Module) -> ast.Module:
+    """Leave out what is imported for annotations only."""
+    typing = [node for node in tree.body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    tree.body = [node for node in tree.body if node not in typing]
+    return tree
 
 
 def source_of(module: str) -> Path | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from wsolbench.data.cache import Reading
 from wsolbench.dataset import Split
 from wsolbench.scoremaps import StoredBoxes, StoredMaps
 from wsolbench.settings import Run, RuntimeSettings
@@ -28,6 +29,7 @@ class BaselineInputs:
         weights_file: pretrained weights of the track's backbone, or None.
         runtime: device and threads.
         work: scratch directory.
+        reading: how pictures are read.
     """
 
     run: Run
@@ -38,6 +40,7 @@ class BaselineInputs:
     weights_file: Path | None
     runtime: RuntimeSettings
     work: Path
+    reading: Reading = field(default_factory=Reading)
 
 
 class Baseline(ABC):

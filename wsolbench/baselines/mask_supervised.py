@@ -15,9 +15,10 @@ from torch.nn import functional
 
 from wsolbench.backbones.base import Backbone
 from wsolbench.baselines.base import Baseline, BaselineInputs
+from wsolbench.data.cache import Pictures, pictures_of
 from wsolbench.data.images import resize
-from wsolbench.data.loader import Batch, Pictures, SizedDataset, augment, pictures_of
-from wsolbench.data.masks import read_mask
+from wsolbench.data.loader import Batch, SizedDataset, augment
+from wsolbench.data.masks import object_masks
 from wsolbench.data.seeding import generator, image_key
 from wsolbench.dataset import Item, Split
 from wsolbench.engine.building import build_backbone
@@ -64,7 +65,7 @@ class MaskSupervised(Baseline):
         device = set_up_device(runtime)
         fitted, held_out = _divide(inputs.val)
         head = _MaskHead(build_backbone(inputs.run, inputs.weights_file))
-        pictures = pictures_of(fitted, inputs.image_root, run.track.resize, threads=runtime.threads)
+        pictures = pictures_of(fitted, inputs.image_root, run.track.resize, inputs.reading)
         masks = [_resized_mask(item, inputs) for item in fitted.items]
         data = _MaskedSet(fitted, pictures, masks, run.track.crop, run.seed)
         longer = _as_many_images(run, inputs.train_size / len(fitted))
@@ -78,7 +79,7 @@ class MaskSupervised(Baseline):
                 crop=run.track.crop,
                 batch=run.track.batch,
                 device=device,
-                threads=runtime.threads,
+                reading=inputs.reading,
             )
             for name, split in (("val", held_out), ("test", inputs.test))
         }
@@ -137,7 +138,7 @@ def _divide(val: Split) -> tuple[Split, Split]:
 
 def _resized_mask(item: Item, inputs: BaselineInputs) -> NDArray[np.uint8]:
     truth = inputs.val.truth(item.id)
-    masks = [read_mask(inputs.image_root / path) for path in truth.masks]
+    masks = object_masks(truth, inputs.image_root)
     if not masks:
         filled = np.zeros((item.height, item.width), bool)
         for x0, y0, x1, y1 in np.rint(truth.boxes).astype(int):

@@ -8,6 +8,7 @@ from typing import Any
 
 from wsolbench import registry
 from wsolbench.baselines.base import Baseline, BaselineInputs
+from wsolbench.data.cache import Reading
 from wsolbench.data.index import read_split
 from wsolbench.data.prepare import build_dataset
 from wsolbench.data.pretrained import read_placed
@@ -42,6 +43,7 @@ def run_baseline(settings: Settings, key: str, layout: Layout, jobs: int | None)
             image_root=image_root,
             weights_file=weights_file,
             runtime=settings.runtime,
+            reading=Reading.of(settings.runtime, layout),
             work=work,
         )
         stored = component().predictions(inputs)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from wsolbench.errors import DataError
 
-__all__ = ["Entry", "read_list", "read_metadata"]
+__all__ = ["Entry", "read_labels", "read_list", "read_metadata"]
 
 _BOX = 4
 
@@ -53,11 +53,32 @@ def read_list(path: Path) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def read_metadata(directory: Path) -> dict[str, Entry]:
+def read_labels(path: Path, ids: list[str]) -> dict[str, int]:
+    """Read a file of lines ``id,label``.
+
+    Returns:
+        Label, from 0, of each of ``ids``, in their order.
+
+    Raises:
+        DataError: the file is missing, a line is malformed or says again what an earlier one says, or an image has no
+            label; the message names file and line, or image.
+    """
+    table = _table(path, 1, ids)
+    negative = [name for name in ids if table[name][0] < 0]
+    if negative:
+        raise DataError(f"{path}: image '{negative[0]}' has class {table[negative[0]][0]}; classes count from 0")
+    return {name: table[name][0] for name in ids}
+
+
+def read_metadata(directory: Path, *, sizes: bool = True) -> dict[str, Entry]:
     """Read ``image_ids.txt``, ``class_labels.txt``, ``image_sizes.txt`` and, where it is there, ``localization.txt``.
 
     A line of ``localization.txt`` is ``id,x0,y0,x1,y1`` for a box or ``id,mask,ignore`` for a mask; the ignore file may
     be left out.
+
+    Args:
+        directory: that holds the files.
+        sizes: False leaves ``image_sizes.txt`` closed.
 
     Returns:
         Entries by image id, in the order of ``image_ids.txt``.
@@ -73,11 +94,12 @@ def read_metadata(directory: Path) -> dict[str, Entry]:
     labels = _table(directory / "class_labels.txt", 1, ids)
     located = _located(directory / "localization.txt", ids)
     stated = directory / "image_sizes.txt"
-    unknown = not any(each.boxes for each in located.values()) and not (stated.is_file() and read_list(stated))
-    sizes = {name: [0, 0] for name in ids} if unknown else _table(stated, 2, ids)
+    has_masks_only = not any(each.boxes for each in located.values())
+    unknown = not sizes or (has_masks_only and not (stated.is_file() and read_list(stated)))
+    stated_sizes = {name: [0, 0] for name in ids} if unknown else _table(stated, 2, ids)
     entries = {}
     for name in ids:
-        (width, height), (boxes, masks, ignore) = sizes[name], located[name].as_truth()
+        (width, height), (boxes, masks, ignore) = stated_sizes[name], located[name].as_truth()
         entries[name] = Entry(name, labels[name][0], width, height, boxes, masks, ignore)
     return entries
 

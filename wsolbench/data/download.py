@@ -12,7 +12,7 @@ import requests
 from wsolbench.errors import DataError
 from wsolbench.progress import meter
 
-__all__ = ["fetch"]
+__all__ = ["fetch", "verify"]
 
 _CHUNK = 2**16  # bytes; at most as much is lost when a connection breaks
 _MEBIBYTE = 2**20
@@ -48,7 +48,7 @@ def fetch(
         DataError: no address gave the file, or what it gave has another size or digest; both values are named.
     """
     if target.is_file() and (size or sha256 or md5):
-        if _problem(target, size, sha256, md5) is None:
+        if verify(target, size=size, sha256=sha256, md5=md5) is None:
             return
         target.unlink()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def fetch(
         except (requests.RequestException, _Incomplete, OSError) as error:
             problems.append(f"{url}: {_reason(error)}")
             continue
-        problem = _problem(part, size, sha256, md5)
+        problem = verify(part, size=size, sha256=sha256, md5=md5)
         if problem is None:
             part.replace(target)
             return
@@ -111,18 +111,34 @@ def _write(pieces: Iterator[bytes], part: Path, start: int, total: int | None, n
             progress.advance(done // _MEBIBYTE - before // _MEBIBYTE)
 
 
-def _problem(path: Path, size: int | None, sha256: str | None, md5: str | None) -> str | None:
-    """Return what is wrong with a file, with what was found and what was expected, or None."""
+def verify(path: Path, *, size: int | None = None, sha256: str | None = None, md5: str | None = None) -> str | None:
+    """Return what is wrong with a file, with what was found and what was expected, or None.
+
+    Args:
+        path: the file.
+        size: bytes.
+        sha256: hex digest, or its first digits.
+        md5: hex digest.
+    """
     found = path.stat().st_size
     if size is not None and found != size:
         return f"has {found} bytes, expected are {size}"
     for name, wanted in (("sha256", sha256), ("md5", md5)):
         if wanted:
-            with path.open("rb") as stream:
-                digest = hashlib.file_digest(stream, name).hexdigest()
+            digest = _digest(path, name)
             if not digest.startswith(wanted.lower()):
                 return f"{name} is {digest}, expected is {wanted}"
     return None
+
+
+def _digest(path: Path, name: str) -> str:
+    digest = hashlib.new(name, usedforsecurity=False)
+    size = path.stat().st_size // _MEBIBYTE
+    with path.open("rb") as stream, meter(f"checking {path.name}", size, "MiB") as progress:
+        while piece := stream.read(_MEBIBYTE):
+            digest.update(piece)
+            progress.advance()
+    return digest.hexdigest()
 
 
 def _reason(error: Exception) -> str:

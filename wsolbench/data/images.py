@@ -10,43 +10,25 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import struct
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wsolbench.dataset import Item, Split
+from wsolbench.dataset import Item
 from wsolbench.errors import DataError
-from wsolbench.progress import track
 
-__all__ = ["UNDECODABLE", "ImageFacts", "inspect_images", "load_resized", "read_image", "resize", "summarised"]
+__all__ = ["SHOWN", "UNDECODABLE", "decode", "read_bytes", "read_image", "resize", "summarised"]
 
 _OPAQUE = {"1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB", "HSV"}
 _TRANSPARENT = {"LA", "La", "PA", "RGBA", "RGBa"}
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 """What PIL raises on a damaged file."""
-_SHOWN = 10
-
-
-@dataclass(frozen=True)
-class ImageFacts:
-    """What an index needs to know of an image file.
-
-    Attributes:
-        width: pixels.
-        height: pixels.
-        sha256: hex digest of the file.
-    """
-
-    width: int
-    height: int
-    sha256: str
+SHOWN = 10
+"""Lines of a long list that a message shows."""
 
 
 def read_image(path: Path, item: Item | None = None) -> NDArray[np.uint8]:
@@ -62,10 +44,10 @@ def read_image(path: Path, item: Item | None = None) -> NDArray[np.uint8]:
     Raises:
         DataError: the file is missing, truncated, not an image, of more than 8 bits, or no longer what was indexed.
     """
-    data = _read_bytes(path)
+    data = read_bytes(path)
     if item is not None and item.sha256 and hashlib.sha256(data).hexdigest() != item.sha256:
         raise DataError(f"{path}: the file has changed since prepare indexed it; run `dvc repro` to index it again")
-    image = _decode(path, data)
+    image = decode(path, data)
     if item is not None and image.shape[:2] != (item.height, item.width):
         height, width = image.shape[:2]
         raise DataError(
@@ -94,73 +76,20 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def load_resized(split: Split, image_root: Path, side: int, *, threads: int) -> NDArray[np.uint8]:
-    """Decode all images of a split once and keep them resized, for splits that fit in memory.
-
-    Args:
-        split: images to load, in index order.
-        image_root: folder that their paths are relative to.
-        side: height and width in pixels of the result.
-        threads: decoding threads; the result does not depend on it.
-
-    Returns:
-        ``(N, side, side, 3)`` uint8 RGB.
-
-    Raises:
-        DataError: an image is missing, damaged or not the indexed one.
-    """
-    out = np.empty((len(split), side, side, 3), np.uint8)
-
-    def load(position: int) -> None:
-        item = split.items[position]
-        out[position] = resize(read_image(image_root / item.path, item), (side, side))
-
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        for _ in track(pool.map(load, range(len(split))), f"loading {split.name}", len(split), "images"):
-            pass
-    return out
-
-
-def inspect_images(root: Path, paths: Sequence[str], *, threads: int | None = None) -> list[ImageFacts]:
-    """Decode every image once, so that damage is found before training and not in its fifth hour.
-
-    Args:
-        root: folder that the paths are relative to.
-        paths: image files.
-        threads: decoding threads; None for one per processor.
-
-    Returns:
-        Size and digest of each image, in the given order.
-
-    Raises:
-        DataError: images are missing or unreadable; lists the first 10 and says how many there are.
-    """
-
-    def look(path: str) -> ImageFacts | DataError:
-        try:
-            data = _read_bytes(root / path)
-            height, width = _decode(root / path, data).shape[:2]
-        except DataError as error:
-            return error
-        return ImageFacts(width, height, hashlib.sha256(data).hexdigest())
-
-    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-        found = list(track(pool.map(look, paths), "checking", len(paths), "images"))
-    problems = [str(entry) for entry in found if isinstance(entry, DataError)]
-    if problems:
-        raise DataError(f"{len(problems)} of {len(paths)} images cannot be used:\n{summarised(problems)}")
-    return [entry for entry in found if isinstance(entry, ImageFacts)]
-
-
 def summarised(lines: Sequence[str]) -> str:
     """Return the first 10 lines, indented, and how many more there are."""
-    shown = [f"  {line}" for line in lines[:_SHOWN]]
-    if len(lines) > _SHOWN:
-        shown.append(f"  ... and {len(lines) - _SHOWN} more")
+    shown = [f"  {line}" for line in lines[:SHOWN]]
+    if len(lines) > SHOWN:
+        shown.append(f"  ... and {len(lines) - SHOWN} more")
     return "\n".join(shown)
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """Return what an image file holds.
+
+    Raises:
+        DataError: it is missing or cannot be read.
+    """
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -169,7 +98,12 @@ def _read_bytes(path: Path) -> bytes:
         raise DataError(f"{path}: the image file cannot be read ({error.strerror})") from None
 
 
-def _decode(path: Path, data: bytes) -> NDArray[np.uint8]:
+def decode(path: Path, data: bytes) -> NDArray[np.uint8]:
+    """Return the picture in what a file holds, ``(H, W, 3)`` uint8 RGB.
+
+    Raises:
+        DataError: it is truncated, not an image, or of more than 8 bits; the message names ``path``.
+    """
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()

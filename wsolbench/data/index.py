@@ -175,6 +175,8 @@ _TRUTH_SCHEMA = pa.schema(
         ("boxes", pa.list_(pa.float64())),
         ("masks", pa.list_(pa.string())),
         ("ignore", pa.string()),
+        ("mask_above", pa.int16()),
+        ("ignore_grey", pa.int16()),
     ]
 )
 
@@ -214,15 +216,21 @@ def _truth_rows(items: Iterable[Item], truth: Mapping[str, Truth]) -> list[dict[
         if item.split != "train":
             found = truth[item.id]
             boxes = found.boxes.reshape(-1).astype(float).tolist()
-            rows.append(
-                {"id": item.id, "split": item.split, "boxes": boxes, "masks": list(found.masks), "ignore": found.ignore}
-            )
+            masks = {"masks": list(found.masks), "ignore": found.ignore}
+            greys = {"mask_above": found.mask_above, "ignore_grey": found.ignore_grey}
+            rows.append({"id": item.id, "split": item.split, "boxes": boxes, **masks, **greys})
     return rows
 
 
 def _truth_of(table: pa.Table, split: SplitName = "val") -> dict[str, Truth]:
     return {
-        row["id"]: Truth(np.asarray(row["boxes"], np.float64).reshape(-1, 4), tuple(row["masks"]), row["ignore"])
+        row["id"]: Truth(
+            np.asarray(row["boxes"], np.float64).reshape(-1, 4),
+            tuple(row["masks"]),
+            row["ignore"],
+            row["mask_above"],
+            row["ignore_grey"],
+        )
         for row in table.to_pylist()
         if row["split"] == split
     }

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from wsolbench.data.images import load_resized, read_image, resize
+from wsolbench.data.cache import Pictures, Reading, pictures_of
 from wsolbench.data.seeding import generator, image_key
 from wsolbench.dataset import Split
 from wsolbench.errors import SettingsError
@@ -26,20 +27,16 @@ from wsolbench.errors import SettingsError
 __all__ = [
     "Batch",
     "EpochOrder",
-    "Pictures",
     "RankBatches",
     "SizedDataset",
     "TrainingSet",
     "augment",
     "evaluation_batches",
-    "pictures_of",
     "training_loader",
 ]
 
 Image = NDArray[np.uint8]
 Batch = tuple[Tensor, Tensor, Tensor]
-
-_MEMORY_LIMIT = 4 * 2**30  # bytes of resized pictures that one process may hold
 
 
 class SizedDataset(Dataset[Batch], ABC):
@@ -52,32 +49,6 @@ class SizedDataset(Dataset[Batch], ABC):
     @abstractmethod
     def __len__(self) -> int:
         """Return the number of images."""
-
-
-class Pictures(Protocol):
-    """Pictures of a split, resized to one square size, by position."""
-
-    def __getitem__(self, index: int) -> Image:
-        """Return one picture, ``(side, side, 3)`` uint8 RGB."""
-        ...
-
-
-class _OnDemand:
-    """Pictures decoded each time they are asked for: for splits that do not fit in memory."""
-
-    def __init__(self, split: Split, image_root: Path, side: int) -> None:
-        self._split, self._root, self._side = split, image_root, side
-
-    def __getitem__(self, index: int) -> Image:
-        item = self._split.items[index]
-        return resize(read_image(self._root / item.path, item), (self._side, self._side))
-
-
-def pictures_of(split: Split, image_root: Path, side: int, *, threads: int) -> Pictures:
-    """Return the pictures of a split, decoded once and kept where they fit in memory (4 GiB)."""
-    if len(split) * side * side * 3 <= _MEMORY_LIMIT:
-        return load_resized(split, image_root, side, threads=threads)
-    return _OnDemand(split, image_root, side)
 
 
 class EpochOrder(Sampler[tuple[int, int]]):
@@ -184,13 +155,19 @@ def training_loader(
     return DataLoader(dataset, num_workers=workers, pin_memory=pin, persistent_workers=workers > 0, **share)
 
 
-def evaluation_batches(split: Split, image_root: Path, side: int, batch: int, *, threads: int) -> Iterator[Batch]:
+def evaluation_batches(split: Split, image_root: Path, side: int, batch: int, reading: Reading) -> Iterator[Batch]:
     """Yield uint8 images resized straight to ``(side, side)`` without a crop, labels and positions, in index order."""
-    pictures = pictures_of(split, image_root, side, threads=threads)
-    for start in range(0, len(split), batch):
-        positions = range(start, min(start + batch, len(split)))
-        images = torch.stack([_chw(pictures[position]) for position in positions])
-        yield images, torch.tensor([split.items[p].label for p in positions]), torch.tensor(list(positions))
+    pictures = pictures_of(split, image_root, side, reading)
+    batches = [range(start, min(start + batch, len(split))) for start in range(0, len(split), batch)]
+    with ThreadPoolExecutor(reading.threads) as pool:
+        # One batch ahead, so that images that have to be decoded are while the network runs.
+        coming = [pool.submit(pictures.__getitem__, position) for positions in batches[:1] for position in positions]
+        for number, positions in enumerate(batches):
+            ready = [future.result() for future in coming]
+            following = batches[number + 1] if number + 1 < len(batches) else range(0)
+            coming = [pool.submit(pictures.__getitem__, position) for position in following]
+            images = torch.stack([_chw(picture) for picture in ready])
+            yield images, torch.tensor([split.items[p].label for p in positions]), torch.tensor(list(positions))
 
 
 def augment(picture: Image, crop: int, random: np.random.Generator) -> Tensor:

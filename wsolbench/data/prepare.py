@@ -1,18 +1,27 @@
-"""The first stage: look a data set over once and write its index."""
+"""The first stage: get a data set, look it over once and write its index."""
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import json
 import logging
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from wsolbench import registry
 from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, write_index
-from wsolbench.data.val_policy import divided_arguments
+from wsolbench.data.inspection import remembering
+from wsolbench.data.truth_policy import divided
 from wsolbench.dataset import SPLITS, WsolDataset
+from wsolbench.errors import DataError
+from wsolbench.layout import Layout
 from wsolbench.settings import Settings, validated_arguments
 
-__all__ = ["build_dataset", "prepare"]
+__all__ = ["build_dataset", "look", "prepare"]
 
 _log = logging.getLogger("wsolbench.prepare")
 
@@ -24,15 +33,16 @@ def build_dataset(settings: Settings, name: str) -> WsolDataset:
         SettingsError: an argument does not fit the data set's constructor.
     """
     dataset_class, where = registry.load("dataset", name), f"datasets.{name}"
-    _, arguments = divided_arguments(settings.datasets.get(name, {}), where)
+    arguments = divided(settings.datasets.get(name, {}), where).arguments
     dataset: WsolDataset = dataset_class(**validated_arguments(dataset_class, arguments, where))
     return dataset
 
 
-def prepare(settings: Settings, name: str, directory: Path) -> str:
-    """Write index and truth of a data set (and the files of a generated one) to ``directory``.
+def prepare(settings: Settings, track: str, layout: Layout) -> str:
+    """Get the data set of a track, check it, and write its index and truth (and the files of a generated one).
 
-    The index is written last: a directory without it is not taken for a prepared one.
+    The index is written last: a directory without it is not taken for a prepared one. Images that were checked before
+    and have not changed since are not checked again.
 
     Returns:
         The digest of the index.
@@ -40,15 +50,68 @@ def prepare(settings: Settings, name: str, directory: Path) -> str:
     Raises:
         DataError: files are missing, unreadable or contradictory.
     """
+    name, directory = settings.tracks[track].dataset, layout.prepared(track)
     dataset = build_dataset(settings, name)
+    chosen = divided(settings.datasets.get(name, {}), f"datasets.{name}")
     for stale in (INDEX_FILE, TRUTH_FILE):
         (directory / stale).unlink(missing_ok=True)
     if "embedded" in dataset.traits:
         shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True, exist_ok=True)
-    policy, _ = divided_arguments(settings.datasets.get(name, {}), f"datasets.{name}")
-    contents = policy.applied(dataset.contents(directory))
-    digest = write_index(directory, contents, dataset.image_root(directory), policy.truth_name)
+    with _alone(layout.checked / f"{name}.lock"), remembering(layout.checked):
+        dataset.obtain(chosen.sources)
+        contents = chosen.policy.applied(dataset.contents(directory), dataset.image_root(directory))
+        digest = write_index(directory, contents, dataset.image_root(directory), chosen.policy.truth_name)
     counts = {split: sum(item.split == split for item in contents.items) for split in SPLITS}
     _log.info("%s: %s; %d classes; digest %s", name, counts, len(contents.class_names), digest[:12])
     return digest
+
+
+def look(settings: Settings, track: str, layout: Layout) -> None:
+    """Write down what tells whether the files of a track's data set have changed since ``prepare`` read them.
+
+    Sizes and times of files, and times of directories, which change with what is added, removed or renamed in them; no
+    image is opened. What is written into an image file without that is noticed when it is read, by its digest.
+    """
+    name = settings.tracks[track].dataset
+    seen = [_state(path) for path in build_dataset(settings, name).watched()]
+    target = layout.look(track)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_suffix(".tmp")
+    digest = hashlib.sha256(json.dumps(seen).encode()).hexdigest() if seen else None
+    temporary.write_text(json.dumps({"dataset": name, "state": digest}) + "\n", encoding="utf-8")
+    temporary.replace(target)
+
+
+def _state(path: Path) -> list[list[str | int]]:
+    """Return name, size and time of a file; names and times of a directory and those below it; nothing if not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return []
+    if not path.is_dir():
+        return [[path.name, found.st_size, found.st_mtime_ns]]
+    seen: list[list[str | int]] = []
+    below = [path]
+    while below:
+        folder = below.pop()
+        state = folder.stat()
+        seen.append([str(folder.relative_to(path)), state.st_mtime_ns])
+        if state.st_nlink != _LEAF:
+            below += sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir())
+    return seen
+
+
+_LEAF = 2  # links of a directory without directories in it, on file systems that count them; others say 1
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Wait while another process gets or checks the same data set, for another track."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with lock.open("w") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+    except PermissionError as error:
+        raise DataError(f"{lock} cannot be written ({error.strerror})") from None

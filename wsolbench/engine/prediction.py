@@ -11,6 +11,7 @@ import torch
 from mmengine.dist import get_dist_info
 from numpy.typing import NDArray
 
+from wsolbench.data.cache import Reading
 from wsolbench.data.loader import evaluation_batches
 from wsolbench.dataset import Split
 from wsolbench.engine.processes import gathered
@@ -24,7 +25,7 @@ _TOP = 5
 
 
 def predict_split(
-    method: Method, split: Split, image_root: Path, *, crop: int, batch: int, device: torch.device, threads: int
+    method: Method, split: Split, image_root: Path, *, crop: int, batch: int, device: torch.device, reading: Reading
 ) -> StoredMaps:
     """Store the true label's raw map and the five best classes of every image of a split.
 
@@ -41,7 +42,7 @@ def predict_split(
     """
     rank, processes = get_dist_info()
     own = replace(split, items=split.items[rank::processes])
-    parts = gathered(_predict(method, own, image_root, crop, batch, device, threads))
+    parts = gathered(_predict(method, own, image_root, crop, batch, device, reading))
     return parts[0] if len(parts) == 1 else _interleaved([part for part in parts if len(part.ids)] or parts[:1])
 
 
@@ -58,12 +59,12 @@ def _fields(stored: StoredMaps) -> list[NDArray[Any]]:
 
 
 def _predict(
-    method: Method, split: Split, image_root: Path, crop: int, batch: int, device: torch.device, threads: int
+    method: Method, split: Split, image_root: Path, crop: int, batch: int, device: torch.device, reading: Reading
 ) -> StoredMaps:
     method.eval()
     maps, logits = [], []
     with torch.set_grad_enabled(method.needs_grad):
-        for images, labels, _ in evaluation_batches(split, image_root, crop, batch, threads=threads):
+        for images, labels, _ in evaluation_batches(split, image_root, crop, batch, reading):
             inputs = method.backbone.normalise(images.to(device))
             found = method.predict(inputs, labels.to(device))
             maps.append(found.maps.detach().float().cpu())

@@ -18,8 +18,9 @@ from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
 from wsolbench import registry
+from wsolbench.data.cache import Reading, pictures_of
 from wsolbench.data.index import file_sha256, read_selection, read_split
-from wsolbench.data.loader import TrainingSet, pictures_of
+from wsolbench.data.loader import TrainingSet
 from wsolbench.data.prepare import build_dataset
 from wsolbench.data.pretrained import read_placed
 from wsolbench.dataset import Split, SplitName
@@ -101,19 +102,19 @@ def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None
     device = set_up_device(settings.runtime)
     inputs = _read_inputs(run, settings, layout)
     method = build_method(run, inputs.split.num_classes, inputs.weights_file)
-    threads = settings.runtime.threads
+    reading = Reading.of(settings.runtime, layout)
     history, loaded = History(), time.monotonic()
     if run.track.epochs:
-        pictures = pictures_of(inputs.split, inputs.image_root, run.track.resize, threads=threads)
+        pictures = pictures_of(inputs.split, inputs.image_root, run.track.resize, reading)
         loaded = time.monotonic()
         data = TrainingSet(inputs.split, pictures, run.track.crop, run.seed)
-        judge = _judge(run, inputs, layout, device, threads)
+        judge = _judge(run, inputs, layout, device, reading)
         history = fit(method, data, run, settings.runtime, device, out.parent, _defining(run, inputs, layout), judge)
     else:
         method.to(device)
     trained = time.monotonic()
     stored: dict[str, StoredMaps] = {
-        name: _predict(method, read_split(inputs.prepared, name, with_truth=False), run, inputs, device, threads)
+        name: _predict(method, read_split(inputs.prepared, name, with_truth=False), run, inputs, device, reading)
         for name in EVALUATED
     }
     rank, processes = get_dist_info()
@@ -144,7 +145,9 @@ def _read_inputs(run: Run, settings: Settings, layout: Layout) -> _Inputs:
     return _Inputs(split, dataset.image_root(prepared), prepared, weights, weights_file)
 
 
-def _predict(method: Method, split: Split, run: Run, inputs: _Inputs, device: torch.device, threads: int) -> StoredMaps:
+def _predict(
+    method: Method, split: Split, run: Run, inputs: _Inputs, device: torch.device, reading: Reading
+) -> StoredMaps:
     return predict_split(
         method,
         split,
@@ -152,11 +155,11 @@ def _predict(method: Method, split: Split, run: Run, inputs: _Inputs, device: to
         crop=run.track.crop,
         batch=run.track.batch,
         device=device,
-        threads=threads,
+        reading=reading,
     )
 
 
-def _judge(run: Run, inputs: _Inputs, layout: Layout, device: torch.device, threads: int) -> Judge | None:
+def _judge(run: Run, inputs: _Inputs, layout: Layout, device: torch.device, reading: Reading) -> Judge | None:
     """Return how epochs are compared, None if the last is taken.
 
     Raises:
@@ -169,7 +172,7 @@ def _judge(run: Run, inputs: _Inputs, layout: Layout, device: torch.device, thre
     if not len(val):
         raise DataError(f"tracks.{run.track_name}.selection: {chosen} needs a val split, and there is none; take last")
     score = class_accuracy if chosen == "val_cls" else partial(box_accuracy_of_val, split=val)
-    return Judge(chosen, lambda method: _predict(method, val, run, inputs, device, threads), score)
+    return Judge(chosen, lambda method: _predict(method, val, run, inputs, device, reading), score)
 
 
 def _params_digest(run: Run) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -14,9 +15,9 @@ from typing import IO
 
 from wsolbench.errors import LaunchError, SettingsError
 from wsolbench.launch.backends import Backend, LocalBackend, SlurmBackend, cpu_workers, visible_gpus
-from wsolbench.launch.graph import Unit, stale_units
+from wsolbench.launch.graph import Unit, looking_stages, stale_units
 from wsolbench.launch.pool import Outcome, Pool
-from wsolbench.launch.worker import STOPPED, StageRunner
+from wsolbench.launch.worker import STOPPED, StageRunner, dvc_command, dvc_environment
 from wsolbench.layout import Layout
 from wsolbench.settings import RuntimeSettings
 
@@ -52,6 +53,7 @@ def launch(
     root = root.resolve()
     state = root / ".wsolbench" / "launch"
     with _alone(state):
+        _look(root)
         units = stale_units(root)
         if dry_run or not units:
             sys.stdout.write("".join(f"{' '.join(unit.stages)}\n" for unit in units) or "Everything is up to date.\n")
@@ -67,6 +69,22 @@ def launch(
             if not outcome.stopped:
                 Pool(local, _runners(root, folder, alive), outcome).run(reports)
     return _verdict(len(units), outcome)
+
+
+def _look(root: Path) -> None:
+    """Let DVC look whether data sets have changed; what cannot be looked at is said, and stops its own track only."""
+    looks = looking_stages(root)
+    if looks:
+        done = subprocess.run(  # noqa: S603 - our own command
+            dvc_command("repro", "--keep-going", "--single-item", *looks),
+            cwd=root,
+            env=dvc_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            sys.stderr.write(done.stdout + done.stderr)
 
 
 def _runners(root: Path, folder: Path, alive: Path | None) -> Callable[[Unit], StageRunner]:

@@ -12,7 +12,7 @@ from dvc.repo import Repo
 
 from wsolbench.errors import LaunchError
 
-__all__ = ["Unit", "stale_units", "units_of"]
+__all__ = ["Unit", "looking_stages", "stale_units", "units_of"]
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,24 @@ class Unit:
         return self.stages[0]
 
 
+def looking_stages(root: Path) -> list[str]:
+    """Return the stages that DVC runs each time: those that look whether something outside the repository has changed.
+
+    Raises:
+        LaunchError: DVC cannot read the repository.
+    """
+    try:
+        with Repo(str(root)) as repo:
+            return [stage.addressing for stage in repo.index.stages if stage.always_changed]
+    except DvcException as error:
+        raise LaunchError(f"DVC cannot read this repository: {error}") from error
+
+
 def stale_units(root: Path) -> list[Unit]:
     """Return the units of work of a repository that is to be brought up to date; none if it is.
 
     A stage counts as stale if DVC says so or if it depends on one that does. DVC decides again when the stage's turn
-    comes: what turns out to be unchanged is not run.
+    comes: what turns out to be unchanged is not run. Stages that DVC always runs are not among them.
 
     Args:
         root: a directory with ``dvc.yaml``.
@@ -49,7 +62,7 @@ def stale_units(root: Path) -> list[Unit]:
     """
     try:
         with Repo(str(root)) as repo:
-            changed = set(repo.status())
+            changed = set(repo.status()) - {stage.addressing for stage in repo.index.stages if stage.always_changed}
             if not changed:
                 return []
             depends = repo.index.graph  # an edge leads from a stage to what it needs

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from submitit.helpers import DelayedSubmission
 
-__all__ = ["STOPPED", "StageRunner", "end_group"]
+__all__ = ["STOPPED", "StageRunner", "dvc_command", "dvc_environment", "end_group"]
 
 STOPPED = 130  # exit status of a unit that was told to stop
 _GRACE_S = 60.0  # that a training has to save its state
@@ -79,11 +79,10 @@ class StageRunner:
     @contextlib.contextmanager
     def _running(self, output: int) -> Iterator[subprocess.Popen[bytes]]:
         """Start DVC in a process group of its own, which a terminal's Ctrl-C does not reach."""
-        binaries = Path(sys.executable).parent
         process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-P", "-m", "dvc", "--wait-for-lock", "repro", "--single-item", *self.stages],
+            dvc_command("repro", "--single-item", *self.stages),
             cwd=self.root,
-            env=os.environ | {"PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}"} | self.environment,
+            env=dvc_environment() | self.environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -106,6 +105,16 @@ class StageRunner:
         except FileNotFoundError:
             return True
         return True
+
+
+def dvc_command(*arguments: str) -> list[str]:
+    """Return the command that runs this environment's DVC, waiting for its lock where another process has it."""
+    return [sys.executable, "-P", "-m", "dvc", "--wait-for-lock", *arguments]
+
+
+def dvc_environment() -> dict[str, str]:
+    """Return this process's environment with its own programs first, so that stages find ``wsolbench``."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
 def end_group(group: int, grace: float = _GRACE_S) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.data.masks import read_mask
+from wsolbench.data.masks import ignored_pixels, object_masks
 from wsolbench.dataset import Item, Truth
 from wsolbench.errors import DataError
 from wsolbench.metrics import choe2020, pixel
@@ -160,8 +160,7 @@ def coded_masks(truth: Truth, mask_root: Path) -> NDArray[np.uint8]:
     Raises:
         DataError: a file is missing or unreadable.
     """
-    ignored = read_mask(mask_root / truth.ignore) if truth.ignore else None
-    return code_masks([read_mask(mask_root / mask) for mask in truth.masks], ignored)
+    return code_masks(object_masks(truth, mask_root), ignored_pixels(truth, mask_root))
 
 
 def object_share(item: Item, truth: Truth, coded: NDArray[np.uint8] | None) -> float:

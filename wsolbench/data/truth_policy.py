@@ -1,32 +1,35 @@
-"""How much of ``val`` there is, and whose truth it has: settings that every data set takes, next to its own."""
+"""What is made of the truth, and how much of ``val`` there is: settings that every data set takes, next to its own."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from wsolbench.data.index import file_sha256
+from wsolbench.data.masks import boxes_around
+from wsolbench.data.sources import Sources
+from wsolbench.data.tables import read_boxes
 from wsolbench.dataset import Contents, Item, Truth
 from wsolbench.errors import DataError
+from wsolbench.progress import track
 from wsolbench.schema import StrictModel, validated
 
-__all__ = ["GROUND_TRUTH", "ValPolicy", "divided_arguments"]
+__all__ = ["GROUND_TRUTH", "Divided", "TruthPolicy", "divided"]
 
 GROUND_TRUTH = "gt"
-_COLUMNS = ["id", "x0", "y0", "x1", "y1"]
 
 
-class ValPolicy(StrictModel):
-    """What is made of a data set's ``val``.
+class TruthPolicy(StrictModel):
+    """What is made of a data set's truth, and of its ``val``.
 
     Attributes:
+        boxes: ``given``, or ``masks``: ``val`` and ``test`` get one box tight around each mask in place of any boxes
+            that the data set gives.
         val_truth: ``gt``, or a CSV file with the header ``id,x0,y0,x1,y1`` whose boxes (half-open, pixels, one or more
             lines per image) stand for the true ones, so that no box label is used anywhere before ``test`` (Murtaza et
             al., A Realistic Protocol for Evaluation of WSOL, WACV 2025, arXiv 2404.10034).
@@ -34,6 +37,7 @@ class ValPolicy(StrictModel):
         val_seed: of that choice.
     """
 
+    boxes: Literal["given", "masks"] = "given"
     val_truth: str = GROUND_TRUTH
     val_per_class: Annotated[int, Field(ge=1)] | None = None
     val_seed: Annotated[int, Field(ge=0)] = 0
@@ -46,12 +50,15 @@ class ValPolicy(StrictModel):
         path = Path(self.val_truth).expanduser()
         return f"boxes of {path.name} (sha256 {file_sha256(path)[:12]})"
 
-    def applied(self, contents: Contents) -> Contents:
-        """Return the contents with the wanted part of ``val`` and its wanted truth.
+    def applied(self, contents: Contents, image_root: Path) -> Contents:
+        """Return the contents with the wanted boxes, and the wanted part of ``val`` with its wanted truth.
 
         Raises:
-            DataError: a class has too few images, or the file of boxes is missing, malformed, or of other images.
+            DataError: a class has too few images, or the file of boxes is missing, malformed, or of other images; or a
+                mask that a box is wanted of is missing or empty.
         """
+        if self.boxes == "masks":
+            contents = _boxed(contents, image_root)
         if self.val_per_class is not None:
             contents = _fewer(contents, self.val_per_class, self.val_seed)
         if self.val_truth == GROUND_TRUTH:
@@ -59,15 +66,43 @@ class ValPolicy(StrictModel):
         return _pseudo(contents, Path(self.val_truth).expanduser())
 
 
-def divided_arguments(block: Mapping[str, Any], where: str) -> tuple[ValPolicy, dict[str, Any]]:
+@dataclass(frozen=True)
+class Divided:
+    """A block of ``datasets`` by who takes what.
+
+    Attributes:
+        policy: what is made of the truth.
+        sources: where files may be got from.
+        arguments: of the data set's constructor.
+    """
+
+    policy: TruthPolicy
+    sources: Sources
+    arguments: dict[str, Any]
+
+
+def divided(block: Mapping[str, Any], where: str) -> Divided:
     """Divide ``datasets.<key>`` into what the harness takes and what the data set's constructor takes.
 
     Raises:
         SettingsError: a value is mistyped.
     """
-    ours = {name: value for name, value in block.items() if name in ValPolicy.model_fields}
-    rest = {name: value for name, value in block.items() if name not in ours}
-    return validated(ValPolicy, ours, where), rest
+    policy, sources = (
+        {name: value for name, value in block.items() if name in model.model_fields} for model in (TruthPolicy, Sources)
+    )
+    rest = {name: value for name, value in block.items() if name not in {*policy, *sources}}
+    return Divided(validated(TruthPolicy, policy, where), validated(Sources, sources, where), rest)
+
+
+def _boxed(contents: Contents, image_root: Path) -> Contents:
+    if not any(truth.masks for truth in contents.truth.values()):
+        raise DataError("boxes: masks needs a data set with masks, and this one has none; take given")
+    truth = {
+        item.id: replace(found, boxes=boxes_around(item, found, image_root))
+        for item in track(contents.items, "boxes around masks", len(contents.items), "images")
+        if (found := contents.truth.get(item.id)) is not None
+    }
+    return replace(contents, truth=truth)
 
 
 @dataclass(frozen=True)
@@ -94,22 +129,9 @@ def _fewer(contents: Contents, count: int, seed: int) -> Contents:
 
 
 def _pseudo(contents: Contents, path: Path) -> Contents:
-    boxes: dict[str, list[list[float]]] = {item.id: [] for item in contents.items if item.split == "val"}
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            if reader.fieldnames != _COLUMNS:
-                raise DataError(f"{path}: the header must be {','.join(_COLUMNS)}, not {reader.fieldnames}")
-            for number, row in enumerate(reader, start=2):
-                if row["id"] not in boxes:
-                    raise DataError(f"{path}:{number}: image '{row['id']}' is not in val")
-                boxes[row["id"]].append([float(row[name]) for name in _COLUMNS[1:]])
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"val_truth: {path} cannot be read ({error})") from None
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{path}: a box must be four numbers ({error})") from None
-    missing = [name for name, found in boxes.items() if not found]
+    ids = [item.id for item in contents.items if item.split == "val"]
+    boxes = read_boxes(path, set(ids), "val")
+    missing = [name for name in ids if name not in boxes]
     if missing:
         raise DataError(f"{path}: {len(missing)} images of val have no box, among them '{missing[0]}'")
-    truth = {name: Truth(np.array(found, np.float64)) for name, found in boxes.items()}
-    return replace(contents, truth={**contents.truth, **truth})
+    return replace(contents, truth={**contents.truth, **{name: Truth(found) for name, found in boxes.items()}})

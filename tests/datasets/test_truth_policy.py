@@ -6,21 +6,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from wsolbench.data.index import read_split
+from wsolbench.data.masks import boxes_around
 from wsolbench.data.prepare import prepare
+from wsolbench.dataset import Item, Truth
 from wsolbench.errors import DataError, SettingsError
+from wsolbench.layout import Layout
 from wsolbench.settings import Settings
 
 SMALL = {"image_size": 48, "num_classes": 3, "train": 6, "val": 15, "test": 6}
 
 
 def prepared(tmp_path: Path, **policy: object) -> Path:
+    layout = Layout(tmp_path)
+    prepare(settings_with(**policy), "small", layout)
+    return layout.prepared("small")
+
+
+def settings_with(**policy: object) -> Settings:
+    track = {"dataset": "shapes", "backbone": "convnet", "resize": 48, "crop": 48, "epochs": 1, "batch": 2, "lr": 0.1}
+    track |= {"weights": None, "momentum": 0.9, "weight_decay": 0.0, "head_lr_mult": 1.0, "schedule": "cosine"}
     run = {"tracks": [], "methods": [], "seeds": [0]}
-    datasets = {"shapes": SMALL | policy}
-    settings = Settings.model_validate({"methods": {}, "tracks": {}, "datasets": datasets, "run": run})
-    prepare(settings, "shapes", tmp_path / "data")
-    return tmp_path / "data"
+    blocks = {"methods": {}, "tracks": {"small": track}, "datasets": {"shapes": SMALL | policy}, "run": run}
+    return Settings.model_validate(blocks)
 
 
 def ids(directory: Path, split: str = "val") -> list[str]:
@@ -63,7 +73,7 @@ def test_boxes_of_a_file_stand_for_those_of_val_only(tmp_path: Path) -> None:
     [
         ("name,x0,y0,x1,y1\n", "the header must be id,x0,y0,x1,y1"),
         ("id,x0,y0,x1,y1\nnobody,0,0,9,9\n", r"pseudo\.csv:2: image 'nobody' is not in val"),
-        ("id,x0,y0,x1,y1\nFIRST,0,0,9\n", "a box must be four numbers"),
+        ("id,x0,y0,x1,y1\nFIRST,0,0,9\n", r"pseudo\.csv:2: expected 5 values, found 4"),
         ("id,x0,y0,x1,y1\nFIRST,0,0,9,x\n", "a box must be four numbers"),
         ("id,x0,y0,x1,y1\nFIRST,0,0,9,9\n", "14 images of val have no box"),
     ],
@@ -81,3 +91,24 @@ def test_a_wrong_file_of_boxes_is_named(tmp_path: Path, text: str, message: str)
 def test_a_mistyped_policy_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="val_per_class"):
         prepared(tmp_path, val_per_class=0)
+
+
+def test_boxes_can_be_taken_around_masks(tmp_path: Path) -> None:
+    given, tight = prepared(tmp_path / "given"), prepared(tmp_path / "tight", boxes="masks")
+    for split in ("val", "test"):
+        one, other = read_split(given, split), read_split(tight, split)
+        assert len(one) == len(other) > 0
+        for item in one.items:
+            assert np.array_equal(one.truth(item.id).boxes, other.truth(item.id).boxes)  # shapes' boxes are its masks'
+
+
+def test_boxes_around_masks_of_another_size_are_scaled(tmp_path: Path) -> None:
+    mask = np.zeros((10, 20), np.uint8)
+    mask[2:5, 4:8] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    item = Item("a", "a.png", 0, 200, 30, "test")
+    truth = Truth(np.zeros((0, 4)), ("mask.png",))
+    assert boxes_around(item, truth, tmp_path).tolist() == [[40, 6, 80, 15]]
+    Image.fromarray(mask * 0).save(tmp_path / "mask.png")
+    with pytest.raises(DataError, match=r"mask\.png of image 'a' is empty"):
+        boxes_around(item, truth, tmp_path)

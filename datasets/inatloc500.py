@@ -1,0 +1,119 @@
+"""iNatLoc500, from its two archives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from wsolbench.data.choe_metadata import read_labels, read_list, read_metadata
+from wsolbench.data.inspection import inspect_images
+from wsolbench.data.roots import configured_root, existing_root
+from wsolbench.data.sources import Archive, Sources
+from wsolbench.dataset import Contents, Item, SplitName, Truth, WsolDataset
+
+__all__ = ["ROOT_VARIABLE", "INatLoc500"]
+
+ROOT_VARIABLE = "WSOLBENCH_INATLOC500_ROOT"
+
+_ADDRESS = "https://ml-inat-competition-datasets.s3.amazonaws.com/inatloc"
+_HOW_TO = (
+    f"Set datasets.inatloc500.root in params.yaml (or the environment variable {ROOT_VARIABLE}) to a directory that "
+    "holds iNatLoc.tar.gz (18.9 GB) and metadata_choe.zip (32 MB), or nothing yet: they are downloaded then."
+)
+_IMAGES = Archive(
+    "iNatLoc.tar.gz",
+    makes="images",
+    how_to_get=f"Download {_ADDRESS}/iNatLoc.tar.gz (18.9 GB).",
+    md5="f9394137ddbff3919fe805c6dd8f22cb",
+    urls=(f"{_ADDRESS}/iNatLoc.tar.gz",),
+    terms="each photograph keeps the licence of its observer, some of them non-commercial",
+)
+_LISTS = Archive(
+    "metadata_choe.zip",
+    makes="metadata",
+    how_to_get=f"Download {_ADDRESS}/metadata_choe.zip (32 MB).",
+    md5="5ae02339a005574b3c6757309e9872ed",
+    urls=(f"{_ADDRESS}/metadata_choe.zip",),
+)
+_EXAMINED: tuple[SplitName, ...] = ("val", "test")
+
+
+class INatLoc500(WsolDataset):
+    """500 species of iNaturalist with one checked box per image of ``val`` and ``test`` (Cole et al., ECCV 2022).
+
+    About 138,000 images of iNat21 to train on, and 12,500 of iNat17 each for ``val`` and ``test``, split by the
+    authors. Ids are paths below the images (``test/Actinopterygii/Cyprinus carpio/....jpg``); boxes ``x0, y0, x1, y1``
+    are taken as written. ``image_sizes.txt`` states height before width and is known to be wrong for some images;
+    sizes come from the images.
+
+    Source: E. Cole et al., On Label Granularity and Object Localization, ECCV 2022, arXiv 2207.10225; format and
+    addresses from github.com/visipedia/inat_loc. The archives were not at hand when this was written: it was tried on
+    made-up directories of that format only.
+
+    Args:
+        root: directory that holds the archives or what they unpack to (``images`` and ``metadata``), relative to the
+            working directory or absolute; the environment variable ``WSOLBENCH_INATLOC500_ROOT`` takes precedence.
+        labels: ``species``, or a coarser level of the same images: what the paper is about.
+    """
+
+    title = "iNatLoc500"
+    reference = "Cole et al., ECCV 2022, arXiv 2207.10225; photographs keep their observers' licences"
+    traits: ClassVar[frozenset[str]] = frozenset({"boxes"})
+
+    def __init__(
+        self,
+        root: str | None = None,
+        labels: Literal["species", "genus", "family", "order", "class", "phylum", "kingdom"] = "species",
+    ) -> None:
+        self._root = root
+        self._suffix = "" if labels == "species" else f"_{labels}"
+
+    def obtain(self, sources: Sources) -> None:
+        """Unpack, or download, images and lists.
+
+        Raises:
+            DataError: an archive is missing and cannot be downloaded, or is not the published one.
+        """
+        root = self._configured()
+        sources.provide(_LISTS, root)
+        sources.provide(_IMAGES, root)
+
+    def watched(self) -> Sequence[Path]:
+        """Return the directories of images and lists."""
+        root = configured_root(self._root, ROOT_VARIABLE)
+        return () if root is None else [root / _IMAGES.makes, root / _LISTS.makes]
+
+    def contents(self, directory: Path) -> Contents:
+        """Read the lists and decode every image once.
+
+        Raises:
+            DataError: a file is missing or malformed, or an image is missing or damaged.
+        """
+        lists, root = self._configured() / _LISTS.makes, self.image_root(directory)
+        items = self._items(lists, root, "train", read_list(lists / "train" / "image_ids.txt"))
+        truth: dict[str, Truth] = {}
+        for split in _EXAMINED:
+            entries = read_metadata(lists / split, sizes=False)
+            items += self._items(lists, root, split, list(entries))
+            truth |= {name: Truth(entry.boxes) for name, entry in entries.items()}
+        return Contents(read_list(lists / f"class_names{self._suffix}.txt"), items, truth)
+
+    def image_root(self, directory: Path) -> Path:
+        """Return ``<root>/images``.
+
+        Raises:
+            DataError: no root is set, or it is no directory.
+        """
+        return self._configured() / _IMAGES.makes
+
+    def _configured(self) -> Path:
+        return existing_root(self._root, ROOT_VARIABLE, "the images of iNatLoc500", _HOW_TO)
+
+    def _items(self, lists: Path, root: Path, split: SplitName, ids: list[str]) -> list[Item]:
+        labels = read_labels(lists / split / f"class_labels{self._suffix}.txt", ids)
+        facts = inspect_images(root, ids)
+        return [
+            Item(name, name, labels[name], fact.width, fact.height, split, sha256=fact.sha256)
+            for name, fact in zip(ids, facts, strict=True)
+        ]

@@ -1,0 +1,92 @@
+"""iNatLoc500 in the format that its authors describe, made up."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import sys
+import tarfile
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from wsolbench.data.index import read_split, write_index
+from wsolbench.data.sources import Sources
+from wsolbench.datasets.inatloc500 import ROOT_VARIABLE, INatLoc500
+from wsolbench.errors import DataError
+
+IDS = {
+    "train": ["train/00001_Aves_Passer/1.jpg"],
+    "val": ["val/Aves/Passer domesticus/2.jpg"],
+    "test": ["test/Aves/Passer domesticus/3.jpg", "test/Mammalia/Vulpes vulpes/4.jpg"],
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv(ROOT_VARIABLE, raising=False)
+    base = tmp_path / "inat"
+    for split, names in IDS.items():
+        lists = base / "metadata" / split
+        lists.mkdir(parents=True)
+        (lists / "image_ids.txt").write_text("".join(f"{name}\n" for name in names))
+        for suffix, label in (("", lambda n: int("Vulpes" in n)), ("_kingdom", lambda n: 0)):
+            (lists / f"class_labels{suffix}.txt").write_text("".join(f"{name},{label(name)}\n" for name in names))
+        if split != "train":
+            (lists / "image_sizes.txt").write_text("".join(f"{name},1,2\n" for name in names))  # known to be wrong
+            (lists / "localization.txt").write_text("".join(f"{name},1,2,30,20\n" for name in names))
+        for name in names:
+            (base / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40, 30), (int(name[-5]), 0, 0)).save(base / "images" / name)
+    (base / "metadata" / "class_names.txt").write_text("Passer domesticus\nVulpes vulpes\n")
+    (base / "metadata" / "class_names_kingdom.txt").write_text("Animalia\n")
+    return base
+
+
+def test_splits_labels_sizes_and_boxes(root: Path, tmp_path: Path) -> None:
+    found = INatLoc500(str(root))
+    write_index(tmp_path / "index", found.contents(tmp_path), found.image_root(tmp_path))
+    for split, names in IDS.items():
+        assert [item.id for item in read_split(tmp_path / "index", split).items] == names  # type: ignore[arg-type]
+    test = read_split(tmp_path / "index", "test")
+    assert [(item.label, item.width, item.height) for item in test.items] == [(0, 40, 30), (1, 40, 30)]
+    assert list(test.class_names) == ["Passer domesticus", "Vulpes vulpes"]
+    assert test.truth(IDS["test"][1]).boxes.tolist() == [[1, 2, 30, 20]]
+
+
+def test_a_coarser_level_has_its_own_labels_and_names(root: Path) -> None:
+    contents = INatLoc500(str(root), labels="kingdom").contents(root)
+    assert list(contents.class_names) == ["Animalia"]
+    assert {item.label for item in contents.items} == {0}
+
+
+def test_it_is_unpacked_from_the_two_archives(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where an archive has a top directory of its own."""
+    place = tmp_path / "packed"
+    place.mkdir()
+    with tarfile.open(place / "iNatLoc.tar.gz", "w:gz") as tar:
+        tar.add(root / "images", "iNatLoc")
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as packed:
+        for path in (root / "metadata").rglob("*.txt"):
+            packed.write(path, path.relative_to(root / "metadata"))
+    (place / "metadata_choe.zip").write_bytes(stream.getvalue())
+    module = sys.modules[INatLoc500.__module__]
+    for name in ("_IMAGES", "_LISTS"):
+        archive = getattr(module, name)
+        digest = hashlib.md5((place / archive.file).read_bytes(), usedforsecurity=False).hexdigest()
+        monkeypatch.setattr(module, name, replace(archive, md5=digest))
+    found = INatLoc500(str(place))
+    found.obtain(Sources(download=False))
+    assert found.contents(place).items == INatLoc500(str(root)).contents(root).items
+
+
+def test_what_is_missing_is_said_with_what_to_do(root: Path) -> None:
+    with pytest.raises(DataError, match=r"not configured.*iNatLoc\.tar\.gz"):
+        INatLoc500().contents(root)
+    (root / "images").rename(root / "pictures")
+    with pytest.raises(DataError, match=r"has neither images nor iNatLoc\.tar\.gz\. Download https"):
+        INatLoc500(str(root)).obtain(Sources(download=False))

@@ -1,0 +1,94 @@
+"""A look at the files of a data set: the same while they are, another when anything was added, removed or rewritten."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.datasets.test_truth_policy import settings_with
+from wsolbench.data.prepare import look, prepare
+from wsolbench.datasets.cub import ROOT_VARIABLE
+from wsolbench.layout import Layout
+from wsolbench.settings import Settings
+
+
+def seen(settings: Settings, root: Path) -> str:
+    layout = Layout(root)
+    look(settings, "small", layout)
+    return layout.look("small").read_text()
+
+
+@pytest.fixture
+def of_birds(cub_root: Path) -> Settings:
+    base = settings_with()
+    tracks = {"small": base.tracks["small"].model_copy(update={"dataset": "cub"})}
+    cub = {"root": str(cub_root), "holdout_per_class": 1}
+    return base.model_copy(update={"tracks": tracks, "datasets": {"cub": cub}})
+
+
+def add(base: Path) -> None:
+    (base / "images" / "001.Auk" / "new.jpg").write_bytes(b"")
+
+
+def remove(base: Path) -> None:
+    (base / "images" / "001.Auk" / "Auk_0.jpg").unlink()
+
+
+def rename(base: Path) -> None:
+    (base / "images" / "001.Auk" / "Auk_0.jpg").rename(base / "images" / "001.Auk" / "Auk_00.jpg")
+
+
+def edit_list(base: Path) -> None:
+    (base / "bounding_boxes.txt").write_text((base / "bounding_boxes.txt").read_text() + "\n")
+
+
+def empty(base: Path) -> None:
+    (base / "images").rename(base / "elsewhere")
+
+
+@pytest.mark.parametrize("change", [add, remove, rename, edit_list, empty])
+def test_a_change_is_seen(of_birds: Settings, cub_root: Path, tmp_path: Path, change: Callable[[Path], None]) -> None:
+    before = seen(of_birds, tmp_path)
+    assert seen(of_birds, tmp_path) == before
+    base = cub_root / "CUB_200_2011"
+    for path in base.rglob("*"):
+        os.utime(path, ns=(1, 1))
+    settled = seen(of_birds, tmp_path)
+    change(base)
+    assert seen(of_birds, tmp_path) != settled
+
+
+def test_the_place_does_not_matter(of_birds: Settings, cub_root: Path, tmp_path: Path) -> None:
+    before = seen(of_birds, tmp_path)
+    cub_root.rename(tmp_path / "moved")
+    moved = of_birds.model_copy(update={"datasets": {"cub": {"root": str(tmp_path / "moved")}}})
+    assert seen(moved, tmp_path) == before
+
+
+def test_a_data_set_that_is_not_there_or_generated_is_looked_at_without_complaint(
+    of_birds: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(ROOT_VARIABLE, raising=False)
+    unset = of_birds.model_copy(update={"datasets": {"cub": {"root": None}}})
+    assert seen(unset, tmp_path) == '{"dataset": "cub", "state": null}\n'
+    assert seen(settings_with(), tmp_path) == '{"dataset": "shapes", "state": null}\n'
+
+
+def test_a_second_prepare_decodes_nothing(of_birds: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from wsolbench.data import inspection
+
+    monkeypatch.setattr(inspection, "_SETTLED", -(10**12))
+    layout = Layout(tmp_path)
+    digest = prepare(of_birds, "small", layout)
+    monkeypatch.setattr(inspection, "decode", lambda *_: pytest.fail("an image was decoded again"))
+    assert prepare(of_birds, "small", layout) == digest
+
+
+def test_looking_imports_no_torch() -> None:
+    code = "import sys; import wsolbench.data.prepare, wsolbench.datasets.cub; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

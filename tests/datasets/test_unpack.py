@@ -1,0 +1,190 @@
+"""Archives become whole directories or none, and write nowhere else."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from wsolbench.data import unpack as module
+from wsolbench.data.unpack import UNPACKING, unpack
+from wsolbench.errors import DataError
+
+FILES = {"birds/a/1.jpg": b"one" * 999, "birds/a/2.jpg": b"two", "birds/b/3.jpg": b"", "notes.txt": b"n"}
+
+
+def tar_of(path: Path, files: dict[str, bytes], mode: str = "w:gz") -> Path:
+    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+def zip_of(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in files.items():
+            packed.writestr(name, content)
+    return path
+
+
+def found_in(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def one_of(root: Path) -> list[str]:
+    return sorted(path.name for path in root.iterdir())
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz", "zip"])
+def test_all_files_arrive_as_they_are(tmp_path: Path, mode: str) -> None:
+    archive = tmp_path / "archive"
+    zip_of(archive, FILES) if mode == "zip" else tar_of(archive, FILES, mode)
+    unpack(archive, tmp_path / "all")
+    assert found_in(tmp_path / "all") == FILES
+    unpack(archive, tmp_path / "birds", inner="birds")
+    below = {name.removeprefix("birds/"): content for name, content in FILES.items() if name.startswith("birds")}
+    assert found_in(tmp_path / "birds") == below
+    assert one_of(tmp_path) == ["all", "archive", "birds"]
+
+
+def test_a_top_directory_that_holds_everything_is_left_out(tmp_path: Path) -> None:
+    archive = tar_of(tmp_path / "a.tar", {"v0.7/0/x.jpeg": b"x", "v0.7/1/y.jpeg": b"y"}, "w")
+    unpack(archive, tmp_path / "v2")
+    assert found_in(tmp_path / "v2") == {"0/x.jpeg": b"x", "1/y.jpeg": b"y"}
+
+
+def test_a_tar_of_tars_becomes_a_directory_of_each(tmp_path: Path) -> None:
+    inner = {f"n0{k}.tar": tar_of(tmp_path / f"n0{k}.tar", {f"{k}.JPEG": bytes([k])}, "w").read_bytes() for k in (1, 2)}
+    archive = tar_of(tmp_path / "train.tar", inner, "w")
+    unpack(archive, tmp_path / "train", nested=True)
+    assert found_in(tmp_path / "train") == {"n01/1.JPEG": b"\x01", "n02/2.JPEG": b"\x02"}
+    unpack(archive, tmp_path / "as it is")
+    assert found_in(tmp_path / "as it is") == inner
+
+
+@pytest.mark.parametrize("pack", [tar_of, zip_of])
+@pytest.mark.parametrize("name", ["../out", "a/../../out", "/tmp/out", "a\\..\\..\\out"])
+def test_nothing_is_written_outside(tmp_path: Path, pack: Callable[..., Path], name: str) -> None:
+    (tmp_path / "below").mkdir()
+    archive = pack(tmp_path / "below" / "archive", {"fine": b"1", name: b"2"})
+    with pytest.raises(DataError, match=r"would be written outside the directory; nothing was unpacked"):
+        unpack(archive, tmp_path / "below" / "target")
+    assert (one_of(tmp_path), one_of(tmp_path / "below")) == (["below"], ["archive"])
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+def test_links_and_devices_of_a_tar_are_refused(tmp_path: Path, kind: bytes) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        member = tarfile.TarInfo("trap")
+        member.type, member.linkname = kind, "/etc/passwd"
+        tar.addfile(member)
+    with pytest.raises(DataError, match="'trap' is a link or a device"):
+        unpack(tmp_path / "a.tar", tmp_path / "target")
+    assert one_of(tmp_path) == ["a.tar"]
+
+
+def test_links_of_a_zip_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        link = zipfile.ZipInfo("trap")
+        link.external_attr = 0o120777 << 16
+        packed.writestr(link, "/etc/passwd")
+    with pytest.raises(DataError, match="'trap' is a link or a device"):
+        unpack(tmp_path / "a.zip", tmp_path / "target")
+
+
+@pytest.mark.parametrize("pack", [tar_of, zip_of])
+def test_an_archive_cannot_grow_without_bound(tmp_path: Path, pack: Callable[..., Path]) -> None:
+    archive = pack(tmp_path / "bomb", {"zeros": bytes(3_000_000)})
+    assert archive.stat().st_size < 10_000
+    with pytest.raises(DataError, match=r"'zeros' takes the files beyond 2000000 bytes"):
+        unpack(archive, tmp_path / "target", most_bytes=2_000_000)
+    assert one_of(tmp_path) == ["bomb"]
+    unpack(archive, tmp_path / "target", most_bytes=3_000_000)
+
+
+@pytest.mark.parametrize("pack", [tar_of, zip_of])
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"not an archive at all" * 99])
+def test_a_damaged_archive_leaves_nothing(
+    tmp_path: Path, pack: Callable[..., Path], damage: Callable[[bytes], bytes]
+) -> None:
+    content = {f"{k}.jpg": os.urandom(30_000) for k in range(9)}
+    archive = pack(tmp_path / "archive", content)
+    archive.write_bytes(damage(archive.read_bytes()))
+    with pytest.raises(DataError, match="archive is damaged or no archive"):
+        unpack(archive, tmp_path / "target")
+    assert one_of(tmp_path) == ["archive"]
+
+
+def test_a_file_that_is_packed_twice_is_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for content in (b"1", b"22"):
+            member = tarfile.TarInfo("same")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    with pytest.raises(DataError, match="cannot be unpacked"):
+        unpack(tmp_path / "a.tar", tmp_path / "target")
+    assert one_of(tmp_path) == ["a.tar"]
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = tar_of(tmp_path / "archive", FILES)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module._Writer, "_write", full)
+        with pytest.raises(DataError, match=r"the disk of .* is full; archive needs more"):
+            unpack(archive, tmp_path / "target")
+    assert one_of(tmp_path) == ["archive"]
+    unpack(archive, tmp_path / "target")
+
+
+def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    with pytest.raises(DataError, match="target is there already; remove it"):
+        unpack(tar_of(tmp_path / "archive", FILES), tmp_path / "target")
+
+
+def test_an_archive_without_the_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no directory 'fish'"):
+        unpack(tar_of(tmp_path / "archive", FILES), tmp_path / "fish", inner="fish")
+    assert one_of(tmp_path) == ["archive"]
+
+
+def test_killed_while_unpacking_it_starts_anew(tmp_path: Path) -> None:
+    """SIGKILL in the middle leaves a directory that nobody takes for whole, and that the next call replaces."""
+    content = {f"{k}.jpg": os.urandom(1000) for k in range(400)}
+    archive = tar_of(tmp_path / "archive.tar", content, "w")
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom wsolbench.data import unpack as m\n"
+        "write = m._Writer._write\n"
+        "def slow(*a):\n    time.sleep(0.005)\n    write(*a)\n"
+        "m._Writer._write = slow\n"
+        "m.unpack(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+    )
+    target = tmp_path / "target"
+    unfinished = tmp_path / f"target{UNPACKING}"
+    process = subprocess.Popen([sys.executable, "-c", code, str(archive), str(target)])
+    while not (unfinished.is_dir() and len(list(unfinished.iterdir())) > 20):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert unfinished.is_dir()
+    assert not target.exists()
+    unpack(archive, target)
+    assert found_in(target) == content
+    assert one_of(tmp_path) == ["archive.tar", "target"]

@@ -1,0 +1,61 @@
+"""CSV files that users write: one header, one line per thing, and errors that name the line."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.errors import DataError
+
+__all__ = ["read_boxes", "read_rows"]
+
+_BOX_COLUMNS = ("id", "x0", "y0", "x1", "y1")
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield line number and values of each row.
+
+    Raises:
+        DataError: the file cannot be read, has another header, or a row of another length.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            reader = csv.reader(stream)
+            header = next(reader, [])
+            if header != list(columns):
+                raise DataError(f"{path}: the header must be {','.join(columns)}, not {','.join(header)}")
+            for row in reader:
+                if len(row) != len(columns):
+                    raise DataError(f"{path}:{reader.line_num}: expected {len(columns)} values, found {len(row)}")
+                yield reader.line_num, row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read ({error})") from None
+
+
+def read_boxes(path: Path, known: Collection[str], where: str) -> dict[str, NDArray[np.float64]]:
+    """Read a file of boxes: the header ``id,x0,y0,x1,y1``, then one line per box, half-open, in pixels.
+
+    Args:
+        path: the file.
+        known: ids that may occur.
+        where: what they are ids of, for the message.
+
+    Returns:
+        ``(n, 4)`` float64 by id, in the order of the file, for the ids that occur.
+
+    Raises:
+        DataError: the file cannot be read, or a line is malformed or of an unknown image.
+    """
+    boxes: dict[str, list[list[float]]] = {}
+    for number, (name, *values) in read_rows(path, _BOX_COLUMNS):
+        if name not in known:
+            raise DataError(f"{path}:{number}: image '{name}' is not in {where}")
+        try:
+            boxes.setdefault(name, []).append([float(value) for value in values])
+        except ValueError as error:
+            raise DataError(f"{path}:{number}: a box must be four numbers ({error})") from None
+    return {name: np.array(found, np.float64) for name, found in boxes.items()}
