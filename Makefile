@@ -29,6 +29,7 @@ lint: $(READY)  ## check style and types
 perf: $(READY)  ## measure the harness itself
 	python perf/train.py
 	python perf/evaluate.py
+	python perf/loader.py
 
 check-results: $(READY)  ## fail if the committed results do not belong to the committed code and params
 	python .ci/check_results.py

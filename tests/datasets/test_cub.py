@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import sys
+import tarfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from tests.datasets.conftest import edit_line
 from wsolbench.data.choe_metadata import read_metadata
 from wsolbench.data.index import TRUTH_FILE, read_split, write_index
 from wsolbench.data.masks import object_masks
+from wsolbench.data.sources import Sources
 from wsolbench.dataset import Contents
 from wsolbench.datasets.cub import ROOT_VARIABLE, Cub
 from wsolbench.errors import DataError, SettingsError
@@ -206,6 +210,24 @@ def test_cubv2_lies_below_the_root_unless_its_directories_are_named(cub_root: Pa
         "../../CUBV2/001.Auk/77.jpg",
         "../../CUBV2/002.Wren/88.jpg",
     }
+
+
+def test_it_is_unpacked_from_the_official_archive(
+    cub_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The archive has a file beside the directory, which is left out."""
+    place = tmp_path / "packed"
+    place.mkdir()
+    with tarfile.open(place / "CUB_200_2011.tgz", "w:gz") as tar:
+        tar.add(cub_root / "CUB_200_2011", "CUB_200_2011")
+        tar.add(cub_root / "CUB_200_2011" / "classes.txt", "attributes.txt")
+    module = sys.modules[Cub.__module__]
+    with pytest.raises(DataError, match=r"tgz has \d+ bytes, expected are 1150585339"):
+        Cub(root=str(place)).obtain(Sources())
+    monkeypatch.setattr(module, "_IMAGES", replace(module._IMAGES, size=None, md5=None, sha256=None))
+    Cub(root=str(place)).obtain(Sources(download=False))
+    assert read(place, val="none").items == read(cub_root, val="none").items
+    assert sorted(path.name for path in place.iterdir()) == ["CUB_200_2011", "CUB_200_2011.tgz"]
 
 
 def test_segmentations_are_what_most_annotators_marked(cub_root: Path, tmp_path: Path) -> None:

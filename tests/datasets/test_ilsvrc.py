@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
+import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from PIL import Image
 from wsolbench import registry
 from wsolbench.data.choe_metadata import read_metadata
 from wsolbench.data.index import read_split, write_index
+from wsolbench.data.sources import Sources
 from wsolbench.dataset import WsolDataset
 from wsolbench.errors import DataError
 
@@ -67,6 +70,37 @@ def test_evaluation_only_needs_no_training_images(made_up: Path, tmp_path: Path)
     write_index(tmp_path / "index", found.contents(tmp_path), found.image_root(tmp_path))
     assert len(read_split(tmp_path / "index", "train")) == 0
     assert len(read_split(tmp_path / "index", "test")) == 2
+
+
+def test_it_is_unpacked_from_the_official_archives(
+    made_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training images come as a tar of a tar per class, without directories; those of val in one tar."""
+    images, place = made_up / "ILSVRC" / "Data" / "CLS-LOC", tmp_path / "packed"
+    place.mkdir()
+    with tarfile.open(place / "ILSVRC2012_img_val.tar", "w") as tar:
+        for file in sorted((images / "val").iterdir()):
+            tar.add(file, file.name)
+    with tarfile.open(place / "ILSVRC2012_img_train.tar", "w") as outer:
+        for folder in sorted((images / "train").iterdir()):
+            with tarfile.open(tmp_path / f"{folder.name}.tar", "w") as inner:
+                for file in sorted(folder.iterdir()):
+                    inner.add(file, file.name)
+            outer.add(tmp_path / f"{folder.name}.tar", f"{folder.name}.tar")
+    for name in ("LOC_synset_mapping.txt", "LOC_val_solution.csv"):
+        shutil.copyfile(made_up / name, place / name)
+    module = sys.modules[type(dataset(None)).__module__]
+    with pytest.raises(DataError, match=r"img_val\.tar has \d+ bytes, expected are 6744924160"):
+        dataset(place).obtain(Sources())
+    for name in ("_TEST_IMAGES", "_TRAINING_IMAGES"):
+        monkeypatch.setattr(module, name, replace(getattr(module, name), size=None, md5=None, sha256=None))
+    dataset(place).obtain(Sources(download=False))
+    assert dataset(place).contents(place).items == dataset(made_up).contents(made_up).items
+
+
+def test_without_an_account_it_is_said_where_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"neither ILSVRC/Data/CLS-LOC/val nor ILSVRC2012_img_val\.tar.*image-net\.org"):
+        dataset(tmp_path).obtain(Sources())
 
 
 def test_the_proxy_set_and_imagenetv2(made_up: Path, tmp_path: Path) -> None:

@@ -118,8 +118,9 @@ class _MaskedSet(SizedDataset):
         epoch, position = where
         random = generator("augmentation", self._seed, epoch, self._keys[position])
         stacked = np.concatenate([self._pictures[position], self._masks[position][..., None]], axis=2)
-        both = augment(stacked, self._crop, random)
-        return both[:3], both[3:], torch.tensor(position)
+        both = np.empty((4, self._crop, self._crop), np.uint8)
+        augment(stacked, self._crop, random, both)
+        return torch.from_numpy(both[:3]), torch.from_numpy(both[3:]), torch.tensor(position)
 
 
 def _divide(val: Split) -> tuple[Split, Split]:

@@ -25,7 +25,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import features
 
-from wsolbench.data.images import read_image, resize
+from wsolbench.data.images import read_resized
 from wsolbench.data.index import file_sha256
 from wsolbench.dataset import Split
 from wsolbench.layout import Layout
@@ -75,7 +75,7 @@ class _Direct:
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
         item = self._split.items[index]
-        return resize(read_image(self._root / item.path, item), (self._side, self._side))
+        return read_resized(self._root / item.path, item, (self._side, self._side))
 
 
 def pictures_of(split: Split, image_root: Path, side: int, reading: Reading) -> Pictures:
