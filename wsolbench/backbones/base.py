@@ -98,7 +98,7 @@ class Backbone(nn.Module):
     def normalise(self, images: Tensor) -> Tensor:
         """Turn uint8 RGB ``(B, 3, H, W)`` into the normalised float input of the first stage."""
         mean, std = cast("Tensor", self.mean), cast("Tensor", self.std)
-        return (images.to(mean.dtype) / 255.0 - mean) / std
+        return images.to(mean.dtype, copy=True).div_(255.0).sub_(mean).div_(std)
 
     def insert_after(self, stage: str, module: nn.Module) -> None:
         """Insert ``module`` behind ``stage``; its output must have its input's shape.
