@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from wsolbench.backbones.weights import find_weights
+from wsolbench.costs import flops_of
 from wsolbench.data.loader import TrainingSet
 from wsolbench.data.pretrained import pinned_weights
 from wsolbench.dataset import Item, Split
@@ -59,7 +59,7 @@ def main() -> None:
     first = 0.0
     for name in settings.run.methods:
         run = settings.resolve(f"{chosen.track}-{name}-0")
-        flops = step_flops(prepared_method(run, settings), run, device)
+        flops = flops_of(bare_step(prepared_method(run, settings), run, device))
         bare, whole = float("inf"), float("inf")
         for _ in range(REPEATS):  # in turn, because a shared machine changes its speed
             bare = min(bare, bare_seconds(prepared_method(run, settings), run, device, chosen.iterations))
@@ -117,14 +117,6 @@ def bare_seconds(method: Method, run: Run, device: torch.device, iterations: int
     for _ in range(iterations):
         step()
     return (now(device) - start) / iterations
-
-
-def step_flops(method: Method, run: Run, device: torch.device) -> int:
-    """Return floating-point operations of convolutions and matrix products in one step, forward and backward."""
-    step = bare_step(method, run, device)
-    with FlopCounterMode(display=False) as counter:
-        step()
-    return int(counter.get_total_flops())
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, side: int = 2048) -> float:

@@ -24,8 +24,8 @@ app = typer.Typer(
     help=(
         "A reproducible benchmark of weakly supervised object localization.\n\n"
         "`make benchmark` (`wsolbench launch`, which runs several at once, or `dvc repro -k`) runs all stages that are "
-        "out of date, in order: prepare, weights, train, evaluate, baseline, photographs, report, summary, page. "
-        "Each stage is also a command below, for one track or one run. A track (`shapes-convnet`) is a "
+        "out of date, in order: prepare, weights, selection, train, evaluate, costs, baseline, photographs, report, "
+        "summary, page. Each stage is also a command below, for one track or one run. A track (`shapes-convnet`) is a "
         "data set with a backbone and a recipe; a run (`shapes-convnet-cam-0`) is a track with a method "
         "and a seed. All choices stand in params.yaml."
     ),
@@ -173,6 +173,16 @@ def evaluate(run: RunKey, jobs: Jobs = None) -> None:
     from wsolbench.metrics.evaluate import evaluate_key  # noqa: PLC0415
 
     evaluate_key(read_settings(), run, Layout(), jobs)
+
+
+@app.command()
+def costs(
+    key: Annotated[str, typer.Argument(help="`<track>-<method>`, for instance shapes-convnet-cam, or a cell's run.")],
+) -> None:
+    """Count the parameters and floating-point operations of a method on a track: results/costs/TRACK/KEY.json."""
+    from wsolbench.costs import write_costs  # noqa: PLC0415 - imports torch
+
+    write_costs(read_settings(), key, Layout())
 
 
 @app.command()

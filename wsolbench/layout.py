@@ -60,6 +60,10 @@ class Layout:
         """Commit, versions, device and times of a run."""
         return self.root / "results" / "provenance" / f"{key}.json"
 
+    def costs(self, track: str, key: str) -> Path:
+        """What a method costs on a track; ``key`` is ``<track>-<method>``, or that of a cell's run."""
+        return self.root / "results" / "costs" / track / f"{key}.json"
+
     def metrics(self, track: str, key: str) -> Path:
         """Deterministic numbers of a run."""
         return self.root / "results" / "metrics" / track / f"{key}.json"

@@ -71,6 +71,7 @@ def covered(module: str, dependencies: list[str]) -> bool:
         ("selection", "wsolbench.data.index"),
         ("train", "wsolbench.engine.trainer"),
         ("evaluate", "wsolbench.metrics.evaluate"),
+        ("costs", "wsolbench.costs"),
         ("baseline", "wsolbench.baselines.stage"),
         ("photographs", "wsolbench.gallery.stage"),
         ("report", "wsolbench.report.build"),
@@ -97,12 +98,12 @@ def test_training_depends_on_the_index_and_not_on_the_truth() -> None:
     assert data == ["data/${item.track}/index.parquet"]
 
 
-@pytest.mark.parametrize("stage", ["train", "evaluate"])
+@pytest.mark.parametrize("stage", ["train", "evaluate", "costs"])
 def test_a_cell_runs_as_its_method_does_and_also_depends_on_its_own_block(stage: str) -> None:
     plain, cell = STAGES[stage], STAGES[f"{stage}_cell"]["do"]
     assert STAGES[f"{stage}_cell"]["foreach"] == "${run.cells}"
     substituted = YAML(typ="safe").load(json.dumps(plain).replace("${key}", "${item.track}-${key}"))
-    extra = ["cells.${key}"] if stage == "train" else []
+    extra = ["cells.${key}"] if stage != "evaluate" else []
     assert cell.pop("params") == substituted.pop("params") + extra
     assert cell == {name: value for name, value in substituted.items() if name != "matrix"}
 

@@ -70,6 +70,7 @@ class Repository:
         if content["status"] == "ok":
             _per_image(layout.per_image(track, key), content["gt_known"]["val"])
             _curve(layout.curves(track, key), content["threshold"]["oracle"], content["gt_known"]["oracle"])
+            _costs(layout, track, content)
             _thumbnails(layout.thumbnails(track, key), self.gallery, key)
             _photographs(layout.photographs(track), self.gallery)
 
@@ -137,6 +138,18 @@ def _curve(path: Path, best: float, top: float) -> None:
     columns = ("box_acc_iou30", "box_acc_iou50", "box_acc_iou70", "multi_box_acc_iou50", "val_box_acc_iou50")
     frame = pd.DataFrame({"threshold": threshold, **dict.fromkeys(columns, accuracy)})
     _put(path, frame.to_csv(index=False).encode())
+
+
+def _costs(layout: Layout, track: str, content: dict[str, Any]) -> None:
+    """Counts of a method, or of a cell's run, and a training of 20 seconds and one more per seed."""
+    key, seed, digest = content["key"], content["seed"], content["data_digest"]
+    counted = {"data_digest": digest, "train_images": 600, "epochs": 2, "side": 32, "classes": 2, "parameters": 12_345}
+    counted |= {"train_flops_per_image": 3_000_000, "test_flops_per_image": 1_000_000}
+    for each in (key, key.rpartition("-")[0]):
+        _put(layout.costs(track, each), json.dumps({"key": each} | counted).encode())
+    provenance = {"key": key, "seed": seed, "amp": "bf16", "index_digest": digest, "device": "a device", "threads": 1}
+    provenance |= {"wall_seconds": {"training": 20.0 + seed}, "peak_memory_mib": {"host": 1000 + seed}}
+    _put(layout.provenance(key), json.dumps(provenance).encode())
 
 
 def _per_image(path: Path, hits: float | None) -> None:

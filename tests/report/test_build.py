@@ -11,7 +11,7 @@ from wsolbench.report.build import write_report
 from wsolbench.report.page import write_page
 
 STEMS = ("methods", "threshold_curves", "overlaps", "object_sizes", "misses", "trade_off")
-TABLES = {"toy.csv", "toy.md", "toy.tex", "toy_classes.csv"}
+TABLES = {"toy.csv", "toy.md", "toy.tex", "toy_classes.csv", "toy_costs.csv"}
 PICTURES = {f"{stem}.{kind}" for stem in STEMS for kind in ("svg", "png")}
 ANOTHER_PROCESS = """
 import sys
@@ -96,6 +96,7 @@ def test_a_track_whose_every_run_was_skipped_has_a_table_and_no_pictures(reposit
         "toy.md",
         "toy.tex",
         "toy_classes.csv",
+        "toy_costs.csv",
     }
     assert not stale.exists()
     assert "- alpha (seeds 0): needs masks" in (toy.root / "results" / "tables" / "toy.md").read_text(encoding="utf-8")

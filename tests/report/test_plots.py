@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from wsolbench.report.style import figure_style
 
 @pytest.fixture
 def everything(full: Repository) -> Repository:
-    """The two methods and the bound, with histories and provenance."""
+    """The two methods and the bound, with histories."""
     layout = Layout(full.root)
     for method in ("alpha", "beta", "ceiling"):
         for seed in full.seeds:
@@ -29,8 +28,6 @@ def everything(full: Repository) -> Repository:
             pd.DataFrame({"epoch": [1, 2], "loss_a": [2.0, 1.0], "loss_b": [1.0, 1.0 + seed]}).to_csv(
                 layout.run(key) / "history.csv"
             )
-            layout.provenance(key).parent.mkdir(parents=True, exist_ok=True)
-            layout.provenance(key).write_text(json.dumps({"wall_seconds": {"training": 10.0 + seed}}))
     return full
 
 
@@ -120,7 +117,8 @@ def test_what_does_not_fit_is_refused(
     assert not (tmp_path / out).exists()
 
 
-@pytest.mark.parametrize("kind", ["training", "speed"])
-def test_what_a_plot_lacks_is_named(full: Repository, tmp_path: Path, kind: str) -> None:
-    with pytest.raises(DataError, match="cannot be read"):
+@pytest.mark.parametrize(("kind", "lacking"), [("training", "history.csv cannot be read"), ("speed", "is missing")])
+def test_what_a_plot_lacks_is_named(full: Repository, tmp_path: Path, kind: str, lacking: str) -> None:
+    Layout(full.root).provenance("toy-alpha-0").unlink()
+    with pytest.raises(DataError, match=f"toy-alpha-0.*{lacking}"):
         write_plot(full.settings, kind, [], [], tmp_path / "x.pdf", full.root, PlotOptions())

@@ -12,9 +12,8 @@ from matplotlib.patches import Patch
 
 from wsolbench.palette import CATEGORICAL
 from wsolbench.report.columns import Column, by_seed, columns_named, summarised
-from wsolbench.report.results import Row, TrackResults
+from wsolbench.report.results import Row, TrackResults, blocks_of
 from wsolbench.report.style import PAGE_WIDTH, row_label, seeds_phrase
-from wsolbench.report.tables import blocks_of
 
 __all__ = ["bar_figure"]
 

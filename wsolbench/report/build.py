@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from wsolbench.report.classes import classes_csv
+from wsolbench.report.costs import read_costs
 from wsolbench.report.latex import latex_tables
 from wsolbench.report.outputs import (
     ImageKind,
     classes_path,
     comparison_path,
+    costs_path,
     picture_path,
     summary_path,
     table_path,
@@ -45,10 +47,12 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
     Args:
         settings: name the runs.
         track: key of ``tracks``.
-        root: the repository, below which ``results/metrics``, ``per_image`` and ``curves`` are read.
+        root: the repository, below which ``results/metrics``, ``per_image``, ``curves``, ``costs`` and
+            ``provenance`` are read.
 
     Returns:
-        The files that were written: ``results/tables/<track>.csv``, ``.md``, ``.tex`` and ``_classes.csv``, and below
+        The files that were written: ``results/tables/<track>.csv``, ``.md``, ``.tex``, ``_classes.csv`` and
+        ``_costs.csv``, and below
         ``results/plots/<track>`` each picture as ``.svg`` and ``.png``.
 
     Raises:
@@ -56,12 +60,13 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
         DataError: a result is missing or damaged; the message names the file and how to make it anew.
     """
     results = read_track(settings, track, root)
-    pictures = _pictures(results, root)
+    pictures, costs = _pictures(results, root), read_costs(results, root)
     files = {
         table_path(root, track, "csv"): csv_table(results).encode(),
-        table_path(root, track, "md"): markdown_table(results, paired_section(results, root)).encode(),
+        table_path(root, track, "md"): markdown_table(results, paired_section(results, root), costs).encode(),
         classes_path(root, track): classes_csv(results, root).encode(),
-        table_path(root, track, "tex"): latex_tables(results).encode(),
+        costs_path(root, track): costs.csv().encode(),
+        table_path(root, track, "tex"): latex_tables(results, costs).encode(),
         **{picture_path(root, track, name): content for name, content in pictures.items()},
     }
     write_all(files)

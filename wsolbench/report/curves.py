@@ -15,9 +15,8 @@ from matplotlib.lines import Line2D
 from wsolbench.errors import DataError
 from wsolbench.layout import Layout
 from wsolbench.palette import CATEGORICAL
-from wsolbench.report.results import Row, TrackResults, remedy
+from wsolbench.report.results import Row, TrackResults, blocks_of, remedy
 from wsolbench.report.style import PAGE_WIDTH, row_label, seeds_phrase
-from wsolbench.report.tables import blocks_of
 
 __all__ = ["curve_figure", "read_curves"]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from wsolbench.report.columns import HEADLINE, Column, by_seed, summarised
-from wsolbench.report.markdown import escaped, measured, pipe_table
+from wsolbench.report.markdown import escaped, pipe_table
 from wsolbench.report.results import Row, TrackResults
+from wsolbench.report.shown import measured
 from wsolbench.stats import LEVEL, paired_difference
 
 __all__ = ["differences_table"]

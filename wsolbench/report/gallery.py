@@ -16,9 +16,8 @@ from wsolbench.gallery.photographs import read_photographs
 from wsolbench.gallery.thumbnails import Thumbnails, read_thumbnails
 from wsolbench.layout import Layout
 from wsolbench.report.pictures import heat_picture, photograph_picture
-from wsolbench.report.results import Row, TrackResults, remedy
+from wsolbench.report.results import Row, TrackResults, blocks_of, remedy
 from wsolbench.report.run_result import RunResult
-from wsolbench.report.tables import blocks_of
 
 __all__ = ["Picture", "Section", "Shot", "gallery_sections"]
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from wsolbench.report.columns import Column
-from wsolbench.stats import Spread
+from wsolbench.report.shown import ShownTable
 
-__all__ = ["escaped", "measured", "pipe_table"]
+__all__ = ["escaped", "markdown_of", "pipe_table"]
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&#])")
 
@@ -16,20 +15,6 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&#])")
 def escaped(text: str) -> str:
     """Return text on one line, with every character that Markdown, HTML or GitHub's formulas would read escaped."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
-
-
-def measured(summary: Spread | None, shown: Column, sign: str = "") -> str:
-    """Return ``71.2 ± 1.3`` for several seeds, ``71.2`` for one, ``n/a`` where nothing is defined.
-
-    Args:
-        summary: of the seeds.
-        shown: the column, whose unit decides the number of digits.
-        sign: ``+`` to print the sign of positive means, too.
-    """
-    if summary is None:
-        return "n/a"
-    mean = f"{summary.mean:{sign}.{shown.decimals}f}"
-    return mean if summary.sd is None else f"{mean} ± {summary.sd:.{shown.decimals}f}"
 
 
 def pipe_table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -42,3 +27,16 @@ def pipe_table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int
     """
     rule = [":--" if index < left else "--:" for index in range(len(headings))]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (headings, rule, *rows))
+
+
+def markdown_of(table: ShownTable) -> str:
+    """Return a table as a pipe table, its blocks under headings where there are several."""
+    headings = ["method", "recipe", "n", *map(escaped, table.headings)]
+    lines: list[list[str]] = []
+    for heading, block in table.blocks:
+        if len(table.blocks) > 1:
+            lines.append([f"**{escaped(heading)}**", *[""] * (len(headings) - 1)])
+        for line in block:
+            numbers = (cell.text for cell in line.cells)
+            lines.append([escaped(line.title), escaped(line.recipe), str(line.seeds), *numbers])
+    return pipe_table(headings, lines, left=2)

@@ -10,6 +10,7 @@ __all__ = [
     "ImageKind",
     "classes_path",
     "comparison_path",
+    "costs_path",
     "page_path",
     "picture_path",
     "summary_path",
@@ -28,6 +29,11 @@ def table_path(root: Path, track: str, suffix: str) -> Path:
 def classes_path(root: Path, track: str) -> Path:
     """Return the table of a track's classes."""
     return root / "results" / "tables" / f"{track}_classes.csv"
+
+
+def costs_path(root: Path, track: str) -> Path:
+    """Return the table of what a track's methods cost."""
+    return root / "results" / "tables" / f"{track}_costs.csv"
 
 
 def picture_path(root: Path, track: str, name: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -23,45 +23,38 @@ from wsolbench.report.columns import (
     PIXEL,
     RULES,
     WITHOUT_ORACLE,
-    Column,
     summarised,
 )
+from wsolbench.report.costs import COST_COLUMNS, Costs, read_costs
 from wsolbench.report.gallery import Section, gallery_sections
-from wsolbench.report.markdown import measured
 from wsolbench.report.outputs import page_path, write_all
 from wsolbench.report.paired import PAIR_COLUMNS, PairedTests, paired_tests
 from wsolbench.report.pictures import plot_picture
 from wsolbench.report.results import Row, TrackResults, missing_metrics, read_track
 from wsolbench.report.run_result import RunResult
-from wsolbench.report.tables import blocks_of, by_row, truth_used, weights_of
+from wsolbench.report.shown import ShownTable, shown_table
+from wsolbench.report.tables import by_row, truth_used, weights_of
 from wsolbench.settings import Settings
 
 __all__ = ["page_html", "write_page"]
 
 _FILES = Path(__file__).parent / "html"
+_SCORES = {
+    "Headline numbers": HEADLINE,
+    "Threshold fixed in advance or chosen on val": WITHOUT_ORACLE,
+    "Threshold chosen on the test split itself (oracle): upper bounds": ORACLE,
+    "The same boxes without the reference evaluator's particularities (protocol pixel)": PIXEL,
+    "Other normalisations of the maps (protocol choe2020)": NORMALISED,
+}
 _CODE = re.compile(r"`([^`]*)`")
 _BOLD = re.compile(r"\*\*([^*]*)\*\*")
 
 
 @dataclass(frozen=True)
-class _Cell:
-    text: str
-    value: float | None  # to sort by
-
-
-@dataclass(frozen=True)
-class _Line:
-    title: str
-    recipe: str
-    seeds: int
-    cells: list[_Cell]
-
-
-@dataclass(frozen=True)
 class _Table:
     caption: str
-    columns: list[Column]
-    blocks: list[tuple[str, list[_Line]]]
+    shown: ShownTable
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,7 +111,7 @@ def page_html(settings: Settings, root: Path) -> str:
     """
     tracks = [_track(settings, name, root) for name in dict.fromkeys(settings.run.tracks)]
     script = (_FILES / "script.js").read_text(encoding="utf-8")
-    used = {each.name for track in tracks for table in track.tables for each in table.columns}
+    used = {heading for track in tracks for table in track.tables for heading in table.shown.headings}
     environment = Environment(
         loader=FileSystemLoader(_FILES),
         autoescape=True,
@@ -133,7 +126,10 @@ def page_html(settings: Settings, root: Path) -> str:
         complete=sum(not track.missing for track in tracks),
         rules=RULES,
         pair_columns=PAIR_COLUMNS,
-        meanings=[each for each in COLUMNS if each.name in used],
+        meanings=[
+            *((each.heading, each.unit, each.meaning) for each in COLUMNS if each.heading in used),
+            *((each.heading, each.unit, each.meaning) for each in COST_COLUMNS if each.heading in used),
+        ],
         true_colour=_css(TRUE_RGB),
         predicted_colour=_css(PREDICTED_RGB),
         style=Markup((_FILES / "style.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
@@ -147,18 +143,11 @@ def _track(settings: Settings, name: str, root: Path) -> _Track:
     if missing:
         return _Track(name, missing, [], [], None, [], [], [], [], quote(name))
     results = read_track(settings, name, root)
-    tables = [
-        _table(results, "Headline numbers", HEADLINE),
-        _table(results, "Threshold fixed in advance or chosen on val", WITHOUT_ORACLE),
-        _table(results, "Threshold chosen on the test split itself (oracle): upper bounds", ORACLE),
-        _table(results, "The same boxes without the reference evaluator's particularities (protocol pixel)", PIXEL),
-        _table(results, "Other normalisations of the maps (protocol choe2020)", NORMALISED),
-    ]
     return _Track(
         name=name,
         missing=(),
         facts=_facts(results),
-        tables=[each for each in tables if each.columns],
+        tables=_tables(results, read_costs(results, root)),
         tests=paired_tests(results, root),
         plots=_plots(name, root),
         gallery=gallery_sections(results, root, settings.report.gallery),
@@ -168,16 +157,15 @@ def _track(settings: Settings, name: str, root: Path) -> _Track:
     )
 
 
-def _table(results: TrackResults, caption: str, columns: Iterable[Column]) -> _Table:
-    shown = [each for each in columns if any(summarised(row, each) for row in results.measured)]
-    blocks = [(heading, [_line(row, shown) for row in rows]) for heading, rows in blocks_of(results.measured)]
-    return _Table(f"{results.track}: {caption}", shown, blocks)
-
-
-def _line(row: Row, columns: Iterable[Column]) -> _Line:
-    summaries = [(each, summarised(row, each)) for each in columns]
-    cells = [_Cell(measured(summary, each), summary.mean if summary else None) for each, summary in summaries]
-    return _Line(row.title, row.recipe, len(row.runs), cells)
+def _tables(results: TrackResults, costs: Costs) -> list[_Table]:
+    """Return the tables that have a column; a table of scores is in percent unless the definitions say otherwise."""
+    percent = "Percent of the test images unless the definitions say otherwise."
+    scores = [
+        _Table(f"{results.track}: {caption}. {percent}", shown_table(results.measured, columns, summarised))
+        for caption, columns in _SCORES.items()
+    ]
+    tables = [*scores, _Table(f"{results.track}: costs.", costs.shown(), costs.reading)]
+    return [each for each in tables if each.shown.headings]
 
 
 def _facts(results: TrackResults) -> list[tuple[str, str]]:

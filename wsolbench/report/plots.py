@@ -6,7 +6,6 @@ read in grey.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,10 @@ from wsolbench.errors import DataError
 from wsolbench.layout import Layout
 from wsolbench.palette import CATEGORICAL
 from wsolbench.report.columns import columns_named, summarised
+from wsolbench.report.costs import read_provenance
 from wsolbench.report.per_image import read_per_image
-from wsolbench.report.results import Row, TrackResults
+from wsolbench.report.results import Row, TrackResults, blocks_of
 from wsolbench.report.style import PAGE_WIDTH, row_label, seeds_phrase
-from wsolbench.report.tables import blocks_of
 from wsolbench.stats import spread
 
 __all__ = [
@@ -188,11 +187,11 @@ def speed_figure(results: TrackResults, root: Path) -> Figure:
     for look, row in zip(_looks(rows), rows, strict=True):
         seconds = []
         for run in row.runs:
-            path = Layout(root).provenance(run.key)
-            try:
-                seconds.append(float(json.loads(path.read_text(encoding="utf-8"))["wall_seconds"]["training"]))
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise DataError(f"{path} cannot be read ({error}); train the run again") from None
+            seen = read_provenance(run, root)
+            if seen is None:
+                path = Layout(root).provenance(run.key)
+                raise DataError(f"{path} is missing, or of other data; train the run (`wsolbench train {run.key}`)")
+            seconds.append(seen.wall_seconds.training)
         x, y = spread(seconds), summarised(row, up)
         if y is not None:
             style = {**look, "linestyle": "none", "markersize": 7}

@@ -14,8 +14,9 @@ from ruamel.yaml.error import YAMLError
 
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.report.columns import Column, columns_named, summarised
-from wsolbench.report.markdown import escaped, measured, pipe_table
+from wsolbench.report.markdown import escaped, pipe_table
 from wsolbench.report.results import Row, TrackResults
+from wsolbench.report.shown import measured
 from wsolbench.schema import StrictModel, validated
 
 __all__ = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -14,7 +14,7 @@ from wsolbench.layout import Layout
 from wsolbench.report.run_result import RunResult, SkippedRun, parse_metrics
 from wsolbench.settings import Settings
 
-__all__ = ["Kind", "Row", "TrackResults", "missing_metrics", "read_track", "remedy"]
+__all__ = ["Kind", "Row", "TrackResults", "blocks_of", "missing_metrics", "read_track", "remedy"]
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +80,9 @@ class _Asked:
         return remedy(self.kind, self.key)
 
 
+_CELLS = "single cells and ablations (`cells`)"
+_BASELINES = "baselines and supervised bounds (no weakly supervised methods)"
+
 # Not `images.val`: a supervised bound may spend part of `val` on training.
 _SAME_FOR_ALL = ("dataset", "backbone", "selection", "protocol", "images.test", "threshold.fixed")
 
@@ -87,6 +90,16 @@ _SAME_FOR_ALL = ("dataset", "backbone", "selection", "protocol", "images.test", 
 def remedy(kind: Kind, key: str) -> str:
     """Return what to do about a result that is missing or damaged, as the end of a sentence."""
     return f"run `wsolbench {'baseline' if kind == 'baseline' else 'evaluate'} {key}`, or `make benchmark`"
+
+
+def blocks_of(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """Divide rows into blocks: one per recipe of methods, whose rows compare, then cells, then baselines and bounds."""
+    methods = [row for row in rows if row.kind == "method"]
+    recipes = dict.fromkeys(row.recipe for row in methods)
+    blocks = [(f"methods, recipe: {recipe}", [row for row in methods if row.recipe == recipe]) for recipe in recipes]
+    cells = [row for row in rows if row.kind == "cell"]
+    others = [row for row in rows if row.kind == "baseline"]
+    return [*blocks, *[(heading, found) for heading, found in ((_CELLS, cells), (_BASELINES, others)) if found]]
 
 
 def missing_metrics(settings: Settings, track: str, root: Path) -> tuple[str, ...]:

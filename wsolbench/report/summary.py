@@ -67,6 +67,8 @@ def _section(page: TrackPage) -> str:
     if page.results.measured:
         parts.append(score_table(page.results, HEADLINE))
     links = [f"[all columns](tables/{name}.md)", f"[CSV](tables/{name}.csv)"]
+    if any(row.kind != "baseline" for row in page.results.measured):
+        links.append(f"[costs](tables/{name}_costs.csv)")
     links += [f"[{shows}](plots/{name}/{file})" for shows, file in page.pictures.items()]
     parts.append(f"More: {', '.join(links)}.\n")
     if page.pictures:

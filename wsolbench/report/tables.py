@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import groupby
 
 import pandas as pd
 
 from wsolbench.report.columns import COLUMNS, NORMALISED, ORACLE, PIXEL, WITHOUT_ORACLE, Column, summarised
+from wsolbench.report.costs import COST_COLUMNS, Costs
 from wsolbench.report.differences import differences_table
-from wsolbench.report.markdown import escaped, measured, pipe_table
+from wsolbench.report.markdown import escaped, markdown_of
 from wsolbench.report.results import Row, TrackResults
 from wsolbench.report.run_result import RunResult
+from wsolbench.report.shown import shown_table
 
 __all__ = [
-    "blocks_of",
     "by_row",
     "csv_table",
     "markdown_table",
@@ -31,8 +32,6 @@ _SELECTIONS = {
     "val_boxes": "Maps of the weights of the epoch with the best BoxAcc on `val`",
     "val_cls": "Maps of the weights of the epoch with the best Top-1 accuracy on `val`",
 }
-_CELLS = "single cells and ablations (`cells`)"
-_BASELINES = "baselines and supervised bounds (no weakly supervised methods)"
 
 
 def table_frame(results: TrackResults) -> pd.DataFrame:
@@ -50,28 +49,28 @@ def csv_table(results: TrackResults) -> str:
     return table_frame(results).to_csv(index=False, lineterminator="\n")
 
 
-def markdown_table(results: TrackResults, paired: str = "") -> str:
-    """Return the track's page: a table per protocol, differences, skipped runs, and what the columns mean.
+def markdown_table(results: TrackResults, paired: str = "", costs: Costs | None = None) -> str:
+    """Return the track's page: a table per protocol, differences, costs, skipped runs, and what the columns mean.
 
     Args:
         results: of the track.
         paired: section on tests between methods.
+        costs: of its methods and cells; None leaves them out.
     """
-    sections = [
-        f"# {escaped(results.track)}\n\n{track_facts(results)}",
-        "## Threshold fixed in advance or chosen on `val`\n\n" + score_table(results, WITHOUT_ORACLE),
-        "## Threshold chosen on the test split itself (oracle)\n\n"
-        "Upper bounds: no user of a method could choose these thresholds.\n\n" + score_table(results, ORACLE),
-        "## The same boxes without the reference evaluator's particularities (protocol `pixel`)\n\n"
-        + score_table(results, PIXEL),
-        "## Other normalisations of the maps (protocol `choe2020`)\n\n" + score_table(results, NORMALISED),
-        differences_table(results),
-        paired,
-        skipped_list(results),
-        _meanings(results),
-    ]
-    if not results.measured:
-        sections[1:7] = []
+    sections = [f"# {escaped(results.track)}\n\n{track_facts(results)}"]
+    if results.measured:
+        sections += [
+            "## Threshold fixed in advance or chosen on `val`\n\n" + score_table(results, WITHOUT_ORACLE),
+            "## Threshold chosen on the test split itself (oracle)\n\n"
+            "Upper bounds: no user of a method could choose these thresholds.\n\n" + score_table(results, ORACLE),
+            "## The same boxes without the reference evaluator's particularities (protocol `pixel`)\n\n"
+            + score_table(results, PIXEL),
+            "## Other normalisations of the maps (protocol `choe2020`)\n\n" + score_table(results, NORMALISED),
+            differences_table(results),
+            paired,
+            _costs_section(costs),
+        ]
+    sections += [skipped_list(results), _meanings(results, costs)]
     return "\n".join(section for section in sections if section)
 
 
@@ -97,27 +96,7 @@ def score_table(results: TrackResults, columns: Iterable[Column]) -> str:
 
     Columns that no row defines are left out. Rows keep the order of the settings: nothing is ranked.
     """
-    shown = [each for each in columns if any(summarised(row, each) for row in results.measured)]
-    headings = ["method", "recipe", "n", *(each.heading for each in shown)]
-    blocks = blocks_of(results.measured)
-    lines: list[list[str]] = []
-    for heading, rows in blocks:
-        if len(blocks) > 1:
-            lines.append([f"**{escaped(heading)}**", *[""] * (len(headings) - 1)])
-        for row in rows:
-            numbers = (measured(summarised(row, each), each) for each in shown)
-            lines.append([escaped(row.title), escaped(row.recipe), str(len(row.runs)), *numbers])
-    return pipe_table(headings, lines, left=2)
-
-
-def blocks_of(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    """Divide rows into blocks: one per recipe of methods, whose rows compare, then cells, then baselines and bounds."""
-    methods = [row for row in rows if row.kind == "method"]
-    recipes = dict.fromkeys(row.recipe for row in methods)
-    blocks = [(f"methods, recipe: {recipe}", [row for row in methods if row.recipe == recipe]) for recipe in recipes]
-    cells = [row for row in rows if row.kind == "cell"]
-    others = [row for row in rows if row.kind == "baseline"]
-    return [*blocks, *[(heading, found) for heading, found in ((_CELLS, cells), (_BASELINES, others)) if found]]
+    return markdown_of(shown_table(results.measured, columns, summarised))
 
 
 def skipped_list(results: TrackResults) -> str:
@@ -181,11 +160,19 @@ def by_row(results: TrackResults, fact: Callable[[RunResult], str]) -> str:
     return "; ".join(f"{value} for {', '.join(rows)}" for value, rows in titles.items())
 
 
-def _meanings(results: TrackResults) -> str:
+def _costs_section(costs: Costs | None) -> str:
+    if costs is None or not costs.rows:
+        return ""
+    return f"## Costs\n\n{escaped(costs.reading)}\n\n{markdown_of(costs.shown())}"
+
+
+def _meanings(results: TrackResults, costs: Costs | None) -> str:
     used = [
         each
         for each in (*WITHOUT_ORACLE, *ORACLE, *PIXEL, *NORMALISED)
         if any(summarised(row, each) for row in results.measured)
     ]
     lines = [f"- {each.heading}: {each.meaning}.\n" for each in used]
+    headings = costs.shown().headings if costs else ()
+    lines += [f"- {each.heading}: {each.meaning}.\n" for each in COST_COLUMNS if each.heading in headings]
     return "## What the columns mean\n\n" + "".join(lines) if lines else ""

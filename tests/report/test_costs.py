@@ -1,0 +1,132 @@
+"""The table of costs holds what was counted and measured, and says what it is."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.report.conftest import Repository
+from wsolbench.errors import DataError
+from wsolbench.layout import Layout
+from wsolbench.report.build import write_report
+from wsolbench.report.costs import Costs, read_costs
+from wsolbench.report.latex import latex_tables
+from wsolbench.report.page import write_page
+from wsolbench.report.results import read_track
+from wsolbench.report.tables import markdown_table
+
+
+def costs_of(repository: Repository) -> Costs:
+    return read_costs(read_track(repository.settings, "toy", repository.root), repository.root)
+
+
+def change(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_counts_have_no_spread_and_measurements_have(full: Repository) -> None:
+    table = pd.read_csv(io.StringIO(costs_of(full).csv())).set_index("method")
+    assert list(table.index) == ["alpha", "beta"]  # a bound is no competitor
+    alpha = table.loc["alpha"]
+    assert (alpha["parameters"], alpha["train_flops_per_image"], alpha["test_flops_per_image"]) == (12345, 3e6, 1e6)
+    # Trainings of 20, 21 and 22 seconds of two epochs with 600 images.
+    assert (alpha["train_seconds_mean"], alpha["train_seconds_sd"], alpha["train_seconds_n"]) == (21, 1, 3)
+    assert alpha["train_images_per_second_mean"] == pytest.approx((1200 / 20 + 1200 / 21 + 1200 / 22) / 3)
+    assert alpha["peak_host_mib_mean"] == 1001
+    assert alpha["peak_device_mib_n"] == 0
+    assert alpha["measured_on"] == "a device, 1 thread, bf16 autocast"
+    shown = costs_of(full).shown()
+    assert shown.headings[:3] == ("parameters (millions)", "GFLOP per training image", "GFLOP per test image")
+    assert not any("device" in heading for heading in shown.headings)
+    (_, (first, _)), *_ = shown.blocks
+    assert [cell.text for cell in first.cells] == ["0.012", "0.003", "0.001", "57 ± 3", "21.0 ± 1.0", "1001 ± 1"]
+
+
+def test_the_table_stands_in_all_outputs_with_where_it_was_measured(full: Repository) -> None:
+    results, costs = read_track(full.settings, "toy", full.root), costs_of(full)
+    markdown, latex = markdown_table(results, "", costs), latex_tables(results, costs)
+    assert "| Alpha | common | 3 | 0.012 | 0.003 | 0.001 | 57 ± 3 | 21.0 ± 1.0 | 1001 ± 1 |" in markdown
+    assert r"Alpha & common & 3 & 0.012 & 0.003 & 0.001 & 57 $\pm$ 3 & 21.0 $\pm$ 1.0 & 1001 $\pm$ 1 \\" in latex
+    page = write_page(full.settings, full.root).read_text(encoding="utf-8")
+    assert '<td data-value="21.0">21.0 ± 1.0</td>' in page
+    for text in (markdown, latex, page):
+        assert "on a device, 1 thread, bf16 autocast" in text
+        assert "measurements" in text
+    assert "- training images/s: " in markdown
+    write_report(full.settings, "toy", full.root)
+    assert (full.root / "results/tables/toy_costs.csv").read_text() == costs.csv()
+
+
+def test_devices_that_differ_are_named_with_their_methods(full: Repository) -> None:
+    for seed in full.seeds:
+        change(Layout(full.root).provenance(f"toy-beta-{seed}"), device="a GPU", amp="off", processes=2, threads=4)
+        change(Layout(full.root).provenance(f"toy-beta-{seed}"), peak_memory_mib={"host": 900, "device": 70})
+    reading = costs_of(full).reading
+    assert "on a device, 1 thread, bf16 autocast (Alpha); on a GPU, 4 threads, 2 processes, float32 (Beta)" in reading
+    assert costs_of(full).shown().headings[-1] == "peak memory, device (MiB)"
+
+
+def test_a_provenance_that_is_missing_or_of_other_data_counts_in_nothing(full: Repository) -> None:
+    Layout(full.root).provenance("toy-alpha-0").unlink()
+    change(Layout(full.root).provenance("toy-beta-1"), index_digest="of other data")
+    table = pd.read_csv(io.StringIO(costs_of(full).csv())).set_index("method")
+    assert table["train_seconds_n"].tolist() == [2, 2]
+    assert table["train_seconds_mean"].tolist() == [21.5, 21]
+    assert "2 runs have no provenance of these data" in costs_of(full).reading
+
+
+def test_without_any_provenance_nothing_is_said_to_be_measured(full: Repository) -> None:
+    for path in (full.root / "results" / "provenance").iterdir():
+        path.unlink()
+    costs = costs_of(full)
+    assert costs.shown().headings == ("parameters (millions)", "GFLOP per training image", "GFLOP per test image")
+    assert "measurements" not in costs.reading
+
+
+def test_a_track_that_trains_nothing_has_no_speed(full: Repository) -> None:
+    for method in ("alpha", "beta"):
+        change(Layout(full.root).costs("toy", f"toy-{method}"), epochs=0, train_flops_per_image=None)
+    headings = costs_of(full).shown().headings
+    assert headings == ("parameters (millions)", "GFLOP per test image", "peak memory, host (MiB)")
+
+
+def test_a_cell_has_the_counts_of_its_own_runs(repository) -> None:  # type: ignore[no-untyped-def]
+    toy = repository(methods=["alpha"], cells=["less-0", "less-2"], seeds=[0])
+    toy.write("alpha", 0, 45.0)
+    for seed in (0, 2):
+        toy.write("less", seed, 30.0 + seed, method="alpha", cell="less", title="Alpha, less")
+        change(Layout(toy.root).costs("toy", f"toy-less-{seed}"), parameters=77)
+    table = pd.read_csv(io.StringIO(costs_of(toy).csv())).set_index("method")
+    assert table["parameters"].tolist() == [12345, 77]
+    assert table.loc["less", "train_seconds_mean"] == 21
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"toy-beta\.json is missing; run `wsolbench costs toy-beta`"),
+        ("{}", r"toy-beta\.json is damaged \(key: Field required\); run `wsolbench costs toy-beta`"),
+        ({"parameters": -1}, r"toy-beta\.json is damaged \(parameters: "),
+        ({"data_digest": "another"}, r"toy-beta\.json was counted for other data than toy-beta-0 .* costs toy-beta`"),
+    ],
+)
+def test_counts_that_cannot_be_used_are_named(full: Repository, content: object, message: str) -> None:
+    path = Layout(full.root).costs("toy", "toy-beta")
+    if content is None:
+        path.unlink()
+    elif isinstance(content, dict):
+        change(path, **content)
+    else:
+        path.write_text(str(content))
+    with pytest.raises(DataError, match=message):
+        costs_of(full)
+
+
+def test_a_damaged_provenance_is_named(full: Repository) -> None:
+    change(Layout(full.root).provenance("toy-alpha-2"), wall_seconds={"training": "long"})
+    with pytest.raises(DataError, match=r"toy-alpha-2\.json is damaged \(wall_seconds\.training"):
+        costs_of(full)

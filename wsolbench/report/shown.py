@@ -1,0 +1,95 @@
+"""A table as all outputs show it: the same cells in Markdown, in LaTeX and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from wsolbench.report.results import Row, blocks_of
+from wsolbench.stats import Spread
+
+__all__ = ["Shown", "ShownCell", "ShownLine", "ShownTable", "measured", "shown_table"]
+
+
+class Shown(Protocol):
+    """What a column of a table has to say about itself."""
+
+    @property
+    def heading(self) -> str:
+        """Of the column; names unit or protocol."""
+        ...
+
+    @property
+    def decimals(self) -> int:
+        """Digits after the point."""
+        ...
+
+
+AnyColumn = TypeVar("AnyColumn", bound=Shown)
+
+
+@dataclass(frozen=True)
+class ShownCell:
+    """A number as text for people, and as what it is sorted by (None where it is not defined)."""
+
+    text: str
+    value: float | None
+
+
+@dataclass(frozen=True)
+class ShownLine:
+    """A row: title, recipe, number of seeds, and a cell per column."""
+
+    title: str
+    recipe: str
+    seeds: int
+    cells: tuple[ShownCell, ...]
+
+
+@dataclass(frozen=True)
+class ShownTable:
+    """A table for people.
+
+    Attributes:
+        headings: one per cell of a line.
+        blocks: lines under a heading each, in the order of the settings: nothing is ranked.
+    """
+
+    headings: tuple[str, ...]
+    blocks: tuple[tuple[str, tuple[ShownLine, ...]], ...]
+
+
+def shown_table(
+    rows: Sequence[Row], columns: Iterable[AnyColumn], summary: Callable[[Row, AnyColumn], Spread | None]
+) -> ShownTable:
+    """Return a table of some columns, without those that no row defines.
+
+    Args:
+        rows: methods, cells, baselines; each kind (and recipe) has a block.
+        columns: what to show.
+        summary: of a row's seeds, None where the column is not defined.
+    """
+    chosen = [each for each in columns if any(summary(row, each) for row in rows)]
+
+    def line(row: Row) -> ShownLine:
+        found = [(each, summary(row, each)) for each in chosen]
+        cells = (ShownCell(measured(one, each), one.mean if one else None) for each, one in found)
+        return ShownLine(row.title, row.recipe, len(row.runs), tuple(cells))
+
+    blocks = tuple((heading, tuple(map(line, block))) for heading, block in blocks_of(rows))
+    return ShownTable(tuple(each.heading for each in chosen), blocks)
+
+
+def measured(summary: Spread | None, shown: Shown, sign: str = "") -> str:
+    """Return ``71.2 ± 1.3`` for several seeds, ``71.2`` for one, ``n/a`` where nothing is defined.
+
+    Args:
+        summary: of the seeds.
+        shown: the column, whose unit decides the number of digits.
+        sign: ``+`` to print the sign of positive means, too.
+    """
+    if summary is None:
+        return "n/a"
+    mean = f"{summary.mean:{sign}.{shown.decimals}f}"
+    return mean if summary.sd is None else f"{mean} ± {summary.sd:.{shown.decimals}f}"
