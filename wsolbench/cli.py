@@ -307,7 +307,7 @@ def page() -> None:
 def plot(
     kind: Annotated[str, typer.Argument(help="One of those that `wsolbench plot list` names.")],
     out: Annotated[Path, typer.Option(help="A .pdf, .svg or .png file.")] = Path("plot.pdf"),
-    tracks: Annotated[list[str] | None, typer.Option(help="Track; may be given several times (heat_map).")] = None,
+    tracks: Annotated[list[str] | None, typer.Option(help="Track; some plots take several.")] = None,
     methods: Annotated[
         list[str] | None, typer.Option(help="Method, cell or baseline to show; may be given several times.")
     ] = None,

@@ -6,6 +6,7 @@ image and seed were an independent trial.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,18 @@ from scipy import stats
 
 from wsolbench.stats import LEVEL
 
-__all__ = ["Difference", "bootstrap_difference", "critical_difference", "friedman", "holm", "mcnemar", "mean_ranks"]
+__all__ = [
+    "Difference",
+    "RankTest",
+    "bootstrap_difference",
+    "critical_difference",
+    "fewest_tracks",
+    "friedman",
+    "holm",
+    "iman_davenport",
+    "mcnemar",
+    "mean_ranks",
+]
 
 Hits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -136,12 +148,61 @@ def mean_ranks(scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
     return dict(zip(scores, stats.rankdata(-table, axis=0).mean(1).tolist(), strict=True))
 
 
-def friedman(scores: Mapping[str, Sequence[float]]) -> float | None:
-    """Return the p-value of Friedman's test that all methods rank alike; None for fewer than 3 methods or 2 tracks."""
+@dataclass(frozen=True)
+class RankTest:
+    """Friedman's test that all methods rank alike, and the less conservative form of Iman and Davenport.
+
+    Attributes:
+        chi2: Friedman's statistic, corrected for ties.
+        p_value: of ``chi2``.
+        f: Iman and Davenport's statistic.
+        f_p_value: of ``f``.
+    """
+
+    chi2: float
+    p_value: float
+    f: float
+    f_p_value: float
+
+
+def friedman(scores: Mapping[str, Sequence[float]]) -> RankTest | None:
+    """Test whether all methods rank alike over the tracks (Demsar, JMLR 2006, section 3.2.2).
+
+    Args:
+        scores: by method, one per track in the same order; higher is better.
+
+    Returns:
+        The test; None for fewer than 3 methods or 2 tracks, and where all methods tie on every track.
+
+    Raises:
+        ValueError: methods have different numbers of tracks.
+    """
     table = _table(scores)
-    if len(table) < 3 or table.shape[1] < 2:
+    methods, tracks = table.shape
+    if methods < 3 or tracks < 2 or not np.ptp(table, axis=0).any():
         return None
-    return float(stats.friedmanchisquare(*table).pvalue)
+    found = stats.friedmanchisquare(*table)
+    return RankTest(
+        float(found.statistic), float(found.pvalue), *iman_davenport(float(found.statistic), methods, tracks)
+    )
+
+
+def iman_davenport(chi2: float, methods: int, tracks: int) -> tuple[float, float]:
+    """Return Iman and Davenport's F for a Friedman statistic, and its p-value.
+
+    ``(N - 1) chi2 / (N (k - 1) - chi2)``, distributed as F with k - 1 and (k - 1)(N - 1) degrees of freedom; infinite,
+    with p-value 0, where all tracks agree on one order.
+
+    Args:
+        chi2: Friedman's statistic.
+        methods: k, at least 2.
+        tracks: N, at least 2.
+    """
+    rest = tracks * (methods - 1) - chi2
+    if rest <= 1e-9 * chi2:
+        return float("inf"), 0.0
+    f = (tracks - 1) * chi2 / rest
+    return f, float(stats.f.sf(f, methods - 1, (methods - 1) * (tracks - 1)))
 
 
 def critical_difference(methods: int, tracks: int, level: float = LEVEL) -> float:
@@ -161,6 +222,22 @@ def critical_difference(methods: int, tracks: int, level: float = LEVEL) -> floa
         raise ValueError(f"{methods} methods on {tracks} tracks cannot be compared")
     quantile = float(stats.studentized_range.ppf(level, methods, np.inf)) / np.sqrt(2)
     return float(quantile * np.sqrt(methods * (methods + 1) / (6 * tracks)))
+
+
+def fewest_tracks(methods: int, level: float = LEVEL) -> int:
+    """Return from how many tracks on Nemenyi's test can tell any two methods apart.
+
+    Mean ranks lie at most ``k - 1`` apart; with fewer tracks the critical difference is larger than that, and the test
+    cannot but find nothing.
+
+    Args:
+        methods: k, at least 2.
+        level: see :func:`critical_difference`.
+
+    Raises:
+        ValueError: there are too few methods.
+    """
+    return math.ceil((critical_difference(methods, 1, level) / (methods - 1)) ** 2)
 
 
 def _resampled(hits: Hits, weights: Floats, random: np.random.Generator) -> Floats:

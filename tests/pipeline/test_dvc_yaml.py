@@ -23,7 +23,6 @@ HARMLESS = {
     "weights": {"wsolbench.data.index", "wsolbench.dataset"},  # only to hash a file
     "photographs": PREPARING | {"wsolbench.data.masks"},
     "evaluate": PREPARING,
-    "summary": {"wsolbench.palette"},  # draws nothing
 }
 # Where things are, not what they are: in no stage.
 NOWHERE = {"wsolbench.errors", "wsolbench.layout", "wsolbench.progress", "wsolbench.registry", "wsolbench.settings"}

@@ -9,9 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chi2
+from scipy.stats import chi2, rankdata
 
-from wsolbench.significance import bootstrap_difference, critical_difference, friedman, holm, mcnemar, mean_ranks
+from wsolbench.significance import (
+    bootstrap_difference,
+    critical_difference,
+    fewest_tracks,
+    friedman,
+    holm,
+    iman_davenport,
+    mcnemar,
+    mean_ranks,
+)
 
 
 def hits(seeds: int, images: int, rate: float, seed: int) -> np.ndarray:
@@ -129,7 +138,45 @@ def test_ranks_and_critical_difference_of_demsars_example() -> None:
     assert critical_difference(4, 14, 0.90) == pytest.approx(1.12, abs=0.005)  # q = 2.291
     # His chi2 of 9.28 with 3 degrees of freedom is not corrected for ties: three pairs and one four among 14 rows.
     corrected = 9.2786 / (1 - (3 * (2**3 - 2) + (4**3 - 4)) / (14 * 4 * (4**2 - 1)))
-    assert friedman(DEMSAR) == pytest.approx(float(chi2.sf(corrected, 3)), abs=1e-4)
+    found = friedman(DEMSAR)
+    assert found is not None
+    assert found.chi2 == pytest.approx(corrected, abs=1e-3)
+    assert found.p_value == pytest.approx(float(chi2.sf(corrected, 3)), abs=1e-4)
+
+
+def test_iman_davenport_of_demsars_example() -> None:
+    # Section 3.2.2: F_F = 13 * 9.28 / (14 * 3 - 9.28) = 3.69, and the critical value of F(3, 39) at 0.05 is 2.85.
+    f, p_value = iman_davenport(9.28, 4, 14)
+    assert f == pytest.approx(3.69, abs=0.005)
+    assert iman_davenport(14 * 3 * 2.85 / (13 + 2.85), 4, 14) == pytest.approx((2.85, 0.05), abs=2e-3)
+    assert p_value < 0.05
+    # His chi2 from the mean ranks that he prints: 12 N / (k (k + 1)) (sum of squares - k (k + 1)^2 / 4).
+    squares = sum(rank**2 for rank in mean_ranks(DEMSAR).values())
+    assert 12 * 14 / 20 * (squares - 4 * 25 / 4) == pytest.approx(9.28, abs=0.005)
+
+
+def test_iman_davenport_is_the_analysis_of_variance_of_the_ranks() -> None:
+    # Of ranks with ties, by sums of squares: methods against what remains after methods and tracks.
+    ranks = np.array([rankdata([-DEMSAR[name][track] for name in DEMSAR]) for track in range(14)])
+    between = 14 * ((ranks.mean(0) - ranks.mean()) ** 2).sum()
+    rest = ((ranks - ranks.mean(0) - ranks.mean(1, keepdims=True) + ranks.mean()) ** 2).sum()
+    found = friedman(DEMSAR)
+    assert found is not None
+    assert found.f == pytest.approx((between / 3) / (rest / 39))
+
+
+def test_tracks_that_all_agree_have_an_infinite_statistic() -> None:
+    found = friedman({name: [float(level)] * 5 for level, name in enumerate("abc")})
+    assert found is not None
+    assert (found.chi2, found.f, found.f_p_value) == (10, float("inf"), 0)
+    assert friedman({name: [1.0] * 5 for name in "abc"}) is None
+
+
+@pytest.mark.parametrize("methods", [2, 3, 4, 7, 10])
+def test_with_fewer_tracks_the_best_could_not_differ_from_the_worst(methods: int) -> None:
+    fewest = fewest_tracks(methods)
+    assert critical_difference(methods, fewest) <= methods - 1
+    assert fewest == 1 or critical_difference(methods, fewest - 1) > methods - 1
 
 
 def test_too_little_to_rank() -> None:

@@ -25,7 +25,7 @@ _PANELS = {
 }
 _LOOKS: dict[str, dict[str, Any]] = {
     "method": {"facecolor": CATEGORICAL["sky blue"], "edgecolor": "0.2", "linewidth": 0.6},
-    "cell": {"facecolor": "white", "edgecolor": CATEGORICAL["sky blue"], "linewidth": 0.9, "hatch": "...."},
+    "cell": {"facecolor": "white", "edgecolor": CATEGORICAL["sky blue"], "linewidth": 0.9, "hatch": ".."},
     "baseline": {"facecolor": "white", "edgecolor": "0.5", "linewidth": 0.6, "hatch": "////"},
 }
 _SEED: dict[str, Any] = {

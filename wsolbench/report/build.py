@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from wsolbench.report.classes import classes_csv
@@ -13,12 +14,15 @@ from wsolbench.report.outputs import (
     comparison_path,
     costs_path,
     picture_path,
+    ranks_path,
+    ranks_picture_path,
     summary_path,
     table_path,
     write_all,
 )
 from wsolbench.report.paired import paired_section
 from wsolbench.report.published import comparison_csv, comparison_markdown, read_published
+from wsolbench.report.ranks import Ranking, rankings, ranks_csv, ranks_section
 from wsolbench.report.results import TrackResults, missing_metrics, read_track
 from wsolbench.report.summary import TrackPage, summary_csv, summary_markdown
 from wsolbench.report.tables import csv_table, markdown_table
@@ -86,7 +90,8 @@ def write_summary(settings: Settings, root: Path) -> tuple[Path, ...]:
         root: the repository, below which ``results/metrics`` is read.
 
     Returns:
-        The files: the summary, and published numbers beside ours, as Markdown and CSV each.
+        The files: the summary, and published numbers beside ours, as Markdown and CSV each; mean ranks over tracks as
+        CSV, and their diagram as ``.svg`` and ``.png``, which says so where there are too few tracks.
 
     Raises:
         SettingsError: ``run`` names no run.
@@ -95,9 +100,12 @@ def write_summary(settings: Settings, root: Path) -> tuple[Path, ...]:
     pages = [_page(settings, track, root) for track in dict.fromkeys(settings.run.tracks)]
     published = read_published(root)
     measured = [page.results for page in pages if page.results]
+    ranked = rankings(measured)
     files = {
         summary_path(root, "csv"): summary_csv(pages).encode(),
-        summary_path(root, "md"): summary_markdown(pages).encode(),
+        summary_path(root, "md"): summary_markdown(pages, ranks_section(ranked)).encode(),
+        ranks_path(root): ranks_csv(ranked).encode(),
+        **{ranks_picture_path(root, kind): content for kind, content in _ranks_pictures(ranked).items()},
         comparison_path(root, "csv"): comparison_csv(measured, published).encode(),
         comparison_path(root, "md"): comparison_markdown(measured, published).encode(),
     }
@@ -121,10 +129,19 @@ def _is_drawn(results: TrackResults) -> bool:
     return any(row.runs[0].gt_known.fixed is not None for row in results.measured)
 
 
+def _ranks_pictures(ranked: Sequence[Ranking]) -> dict[ImageKind, bytes]:
+    from wsolbench.report.rank_figure import rank_figure  # noqa: PLC0415 - takes seconds
+    from wsolbench.report.style import encoded, figure_style  # noqa: PLC0415
+
+    with figure_style():
+        figure = rank_figure(ranked)
+        return {kind: encoded(figure, kind) for kind in _KINDS}
+
+
 def _pictures(results: TrackResults, root: Path) -> dict[str, bytes]:
     if not _is_drawn(results):
         return {}
-    # Matplotlib and seaborn take seconds to import, which the summary does not need.
+    # Matplotlib and seaborn take seconds to import.
     from wsolbench.report.plot import figure_of  # noqa: PLC0415
     from wsolbench.report.style import encoded, figure_style  # noqa: PLC0415
 

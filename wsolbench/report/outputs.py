@@ -13,6 +13,8 @@ __all__ = [
     "costs_path",
     "page_path",
     "picture_path",
+    "ranks_path",
+    "ranks_picture_path",
     "summary_path",
     "table_path",
     "write_all",
@@ -49,6 +51,16 @@ def summary_path(root: Path, suffix: str) -> Path:
 def comparison_path(root: Path, suffix: str) -> Path:
     """Return published numbers beside ours: ``csv`` or ``md``."""
     return root / "results" / f"comparison.{suffix}"
+
+
+def ranks_path(root: Path) -> Path:
+    """Return the mean ranks over tracks."""
+    return root / "results" / "ranks.csv"
+
+
+def ranks_picture_path(root: Path, kind: ImageKind) -> Path:
+    """Return the critical-difference diagram over tracks."""
+    return root / "results" / "plots" / f"critical_difference.{kind}"
 
 
 def page_path(root: Path) -> Path:

@@ -27,9 +27,10 @@ from wsolbench.report.columns import (
 )
 from wsolbench.report.costs import COST_COLUMNS, Costs, read_costs
 from wsolbench.report.gallery import Section, gallery_sections
-from wsolbench.report.outputs import page_path, write_all
+from wsolbench.report.outputs import page_path, ranks_picture_path, write_all
 from wsolbench.report.paired import PAIR_COLUMNS, PairedTests, paired_tests
 from wsolbench.report.pictures import plot_picture
+from wsolbench.report.ranks import rankings
 from wsolbench.report.results import Row, TrackResults, missing_metrics, read_track
 from wsolbench.report.run_result import RunResult
 from wsolbench.report.shown import ShownTable, shown_table
@@ -75,9 +76,10 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Track:
-    """What the page shows of a track; all but the first two is empty where results are missing."""
+    """What the page shows of a track; all but the first three is empty where results are missing."""
 
     name: str
+    results: TrackResults | None
     missing: Sequence[str]
     facts: list[tuple[str, str]]
     tables: list[_Table]
@@ -111,6 +113,7 @@ def page_html(settings: Settings, root: Path) -> str:
     """
     tracks = [_track(settings, name, root) for name in dict.fromkeys(settings.run.tracks)]
     script = (_FILES / "script.js").read_text(encoding="utf-8")
+    ranked = rankings([track.results for track in tracks if track.results])
     used = {heading for track in tracks for table in track.tables for heading in table.shown.headings}
     environment = Environment(
         loader=FileSystemLoader(_FILES),
@@ -124,6 +127,8 @@ def page_html(settings: Settings, root: Path) -> str:
     return environment.get_template("report.html.jinja").render(
         tracks=tracks,
         complete=sum(not track.missing for track in tracks),
+        ranks=[each.reading for each in ranked],
+        ranks_plot=_ranks_plot(root) if any(each.ranks for each in ranked) else None,
         rules=RULES,
         pair_columns=PAIR_COLUMNS,
         meanings=[
@@ -141,10 +146,11 @@ def page_html(settings: Settings, root: Path) -> str:
 def _track(settings: Settings, name: str, root: Path) -> _Track:
     missing = missing_metrics(settings, name, root)
     if missing:
-        return _Track(name, missing, [], [], None, [], [], [], [], quote(name))
+        return _Track(name, None, missing, [], [], None, [], [], [], [], quote(name))
     results = read_track(settings, name, root)
     return _Track(
         name=name,
+        results=results,
         missing=(),
         facts=_facts(results),
         tables=_tables(results, read_costs(results, root)),
@@ -198,6 +204,12 @@ def _plots(track: str, root: Path) -> list[_Plot]:
     """Return the track's plots in the order of their names."""
     found = sorted((root / "results" / "plots" / track).glob("*.png"))
     return [_Plot(path.stem.replace("_", " ").capitalize(), *plot_picture(path)) for path in found]
+
+
+def _ranks_plot(root: Path) -> _Plot | None:
+    """Return the critical-difference diagram; None where the summary has not been written."""
+    path = ranks_picture_path(root, "png")
+    return _Plot("Critical difference", *plot_picture(path)) if path.is_file() else None
 
 
 def _run(row: Row, run: RunResult) -> _Run:

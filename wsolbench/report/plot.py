@@ -20,6 +20,8 @@ from wsolbench.report.plots import (
     trade_off_figure,
     training_figure,
 )
+from wsolbench.report.rank_figure import rank_figure
+from wsolbench.report.ranks import rankings
 from wsolbench.report.results import TrackResults, read_track
 from wsolbench.report.style import encoded, figure_style
 from wsolbench.settings import Settings
@@ -35,10 +37,12 @@ PLOTS = {
     "trade_off": "localization against classification",
     "training": "losses over epochs (needs results/runs)",
     "speed": "localization against training time (needs results/provenance)",
+    "critical_difference": "mean ranks of methods over tracks",
     "heat_map": "MaxBoxAcc of methods on tracks",
 }
 """Kinds of plot, and what they show."""
 
+_OVER_TRACKS = {"heat_map", "critical_difference"}
 _SUFFIXES = (".pdf", ".svg", ".png")
 
 
@@ -66,6 +70,8 @@ def figure_of(kind: str, tracks: Sequence[TrackResults], root: Path) -> Figure:
         DataError: what it shows is missing.
     """
     results = tracks[0]
+    if kind == "critical_difference":
+        return rank_figure(rankings(tracks))
     if kind == "heat_map":
         return heat_figure(tracks, "max_box_acc")
     if kind == "threshold_curves":
@@ -90,7 +96,8 @@ def write_plot(
     Args:
         settings: name the runs.
         kind: one of :data:`PLOTS`.
-        tracks: of ``run.tracks``; all of them if empty. Only ``heat_map`` takes several.
+        tracks: of ``run.tracks``; all of them if empty. Only
+            ``heat_map`` and ``critical_difference`` take several.
         methods: methods, cells and baselines that are shown, in the order of the tables; all of them if empty.
         out: a ``.pdf``, ``.svg`` or ``.png`` file.
         root: the repository.
@@ -105,7 +112,7 @@ def write_plot(
     if out.suffix not in _SUFFIXES:
         raise SettingsError(f"--out: '{out.suffix}' is none of {', '.join(_SUFFIXES)}")
     named = list(tracks or settings.run.tracks)
-    if len(named) > 1 and kind != "heat_map":
+    if len(named) > 1 and kind not in _OVER_TRACKS:
         raise SettingsError(f"plot '{kind}' shows one track; give one of {', '.join(named)} with --tracks")
     found = [_only(read_track(settings, track, root), methods) for track in named]
     with figure_style(options.font, options.font_size):

@@ -45,7 +45,7 @@ _SIZES = ("small", "medium", "large")
 _KINDS = {
     "part": ("part only", CATEGORICAL["sky blue"], ""),
     "more": ("too much", CATEGORICAL["orange"], "////"),
-    "multi_instance": ("several objects", CATEGORICAL["yellow"], "...."),
+    "multi_instance": ("several objects", CATEGORICAL["yellow"], ".."),
     "background": ("background", "0.25", ""),
     "other": ("other", "white", "\\\\\\\\"),
 }

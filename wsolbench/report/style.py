@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,8 @@ _STYLE: Any = {  # matplotlib types the keys since 3.11, and earlier not
     "ytick.labelsize": 7,
 }
 _TEXT = ("font.size", "axes.titlesize", "figure.titlesize", "legend.fontsize", "xtick.labelsize", "ytick.labelsize")
+_PATH = re.compile(rb' d="[^"]*"')
+_NUMBER = re.compile(rb"-?\d+\.\d{3,}")
 _UNDATED: dict[str, dict[str, None]] = {
     "svg": {"Date": None, "Creator": None},
     "png": {"Software": None},
@@ -78,16 +81,23 @@ def figure_style(font: str | None = None, font_size: float | None = None) -> Ite
 def encoded(figure: Figure, kind: str) -> bytes:
     """Return a figure as a file's bytes, ``svg``, ``png`` or ``pdf``; call it inside :func:`figure_style`.
 
-    PNGs are stored with a palette of 256 colours, which figures of few colours do not miss.
+    PNGs are stored with a palette of 256 colours, which figures of few colours do not miss; paths of SVGs to a
+    hundredth of a point, which makes them a fifth smaller.
     """
     stream = io.BytesIO()
     figure.savefig(stream, format=kind, metadata=_UNDATED[kind])
+    if kind == "svg":
+        return _PATH.sub(lambda path: _NUMBER.sub(_rounded, path[0]), stream.getvalue())
     if kind != "png":
         return stream.getvalue()
     reduced = io.BytesIO()
     with Image.open(stream) as image:
         image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(reduced, "PNG", optimize=True)
     return reduced.getvalue()
+
+
+def _rounded(number: re.Match[bytes]) -> bytes:
+    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".").encode()
 
 
 def row_label(row: Row, seeds: int, width: int = 26) -> str:

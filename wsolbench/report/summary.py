@@ -42,17 +42,22 @@ def summary_csv(pages: Sequence[TrackPage]) -> str:
     return joined.to_csv(index=False, lineterminator="\n")
 
 
-def summary_markdown(pages: Sequence[TrackPage]) -> str:
-    """Return the page; its links are relative to ``results/``."""
+def summary_markdown(pages: Sequence[TrackPage], ranks: str = "") -> str:
+    """Return the page; its links are relative to ``results/``.
+
+    Args:
+        pages: the tracks.
+        ranks: section on ranks over them.
+    """
     complete = sum(page.results is not None for page in pages)
     start = (
         f"# Results\n\n{complete} of {len(pages)} tracks of `params.yaml` have results. Each column names the protocol "
         "by which its threshold was chosen: numbers of different protocols are not comparable, and oracle numbers are "
-        "upper bounds. Nothing is ranked; each track's tables say which differences exceed the spread of the seeds.\n"
+        "upper bounds. No track ranks its methods; its tables say which differences exceed the spread of the seeds.\n"
         "\nTables that sort, plots and a gallery of maps and boxes, all on one page: [report.html](report.html). "
         "Published numbers beside ours: [comparison.md](comparison.md).\n"
     )
-    return "\n".join([start, *map(_section, pages)])
+    return "\n".join([start, *([ranks] if ranks else []), *map(_section, pages)])
 
 
 def _section(page: TrackPage) -> str:
