@@ -45,13 +45,20 @@ class Spread:
         Raises:
             ValueError: ``level`` is outside (0, 1).
         """
+        half = self.half_width(level)
+        return None if half is None else (self.mean - half, self.mean + half)
+
+    def half_width(self, level: float = LEVEL) -> float | None:
+        """Return half the width of :meth:`interval`, in the unit of the values; None for a single value.
+
+        Raises:
+            ValueError: ``level`` is outside (0, 1).
+        """
         if not 0 < level < 1:
             raise ValueError(f"level {level} is not between 0 and 1")
         if self.sd is None:
             return None
-        quantile = float(stats.t.ppf((1 + level) / 2, self.n - 1))
-        half = quantile * self.sd / math.sqrt(self.n)
-        return self.mean - half, self.mean + half
+        return float(stats.t.ppf((1 + level) / 2, self.n - 1)) * self.sd / math.sqrt(self.n)
 
     def excludes_zero(self, level: float = LEVEL) -> bool | None:
         """Return whether 0 lies outside :meth:`interval`; None for a single value."""

@@ -19,6 +19,9 @@ from wsolbench.report.page import write_page
 from wsolbench.report.results import read_track
 from wsolbench.report.tables import markdown_table
 
+# Of 60, 57.1 and 54.5 images/s; 20, 21 and 22 s; 1000, 1001 and 1002 MiB. t(2) / sqrt(3) is 2.484.
+MEASURED = ["57 ± 3 (±7)", "21.0 ± 1.0 (±2.5)", "1001 ± 1 (±2)"]
+
 
 def costs_of(repository: Repository) -> Costs:
     return read_costs(read_track(repository.settings, "toy", repository.root), repository.root)
@@ -35,6 +38,7 @@ def test_counts_have_no_spread_and_measurements_have(full: Repository) -> None:
     assert (alpha["parameters"], alpha["train_flops_per_image"], alpha["test_flops_per_image"]) == (12345, 3e6, 1e6)
     # Trainings of 20, 21 and 22 seconds of two epochs with 600 images.
     assert (alpha["train_seconds_mean"], alpha["train_seconds_sd"], alpha["train_seconds_n"]) == (21, 1, 3)
+    assert alpha["train_seconds_ci95"] == pytest.approx(4.302653 / 3**0.5)
     assert alpha["train_images_per_second_mean"] == pytest.approx((1200 / 20 + 1200 / 21 + 1200 / 22) / 3)
     assert alpha["peak_host_mib_mean"] == 1001
     assert alpha["peak_device_mib_n"] == 0
@@ -43,16 +47,17 @@ def test_counts_have_no_spread_and_measurements_have(full: Repository) -> None:
     assert shown.headings[:3] == ("parameters (millions)", "GFLOP per training image", "GFLOP per test image")
     assert not any("device" in heading for heading in shown.headings)
     (_, (first, _)), *_ = shown.blocks
-    assert [cell.text for cell in first.cells] == ["0.012", "0.003", "0.001", "57 ± 3", "21.0 ± 1.0", "1001 ± 1"]
+    assert [cell.text for cell in first.cells] == ["0.012", "0.003", "0.001", *MEASURED]
 
 
 def test_the_table_stands_in_all_outputs_with_where_it_was_measured(full: Repository) -> None:
     results, costs = read_track(full.settings, "toy", full.root), costs_of(full)
     markdown, latex = markdown_table(results, "", costs), latex_tables(results, costs)
-    assert "| Alpha | common | 3 | 0.012 | 0.003 | 0.001 | 57 ± 3 | 21.0 ± 1.0 | 1001 ± 1 |" in markdown
-    assert r"Alpha & common & 3 & 0.012 & 0.003 & 0.001 & 57 $\pm$ 3 & 21.0 $\pm$ 1.0 & 1001 $\pm$ 1 \\" in latex
+    assert "| Alpha | common | 3 | 0.012 | 0.003 | 0.001 | " + " | ".join(MEASURED) + " |" in markdown
+    cells = " & ".join(["0.012", "0.003", "0.001", *MEASURED]).replace("±", r"$\pm$")
+    assert rf"Alpha & common & 3 & {cells} \\" in latex
     page = write_page(full.settings, full.root).read_text(encoding="utf-8")
-    assert '<td data-value="21.0">21.0 ± 1.0</td>' in page
+    assert '<td data-value="21.0">21.0 ± 1.0 (±2.5)</td>' in page
     for text in (markdown, latex, page):
         assert "on a device, 1 thread, bf16 autocast" in text
         assert "measurements" in text

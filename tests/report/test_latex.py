@@ -47,3 +47,31 @@ def test_the_tables_are_well_formed(full: Repository, tmp_path: Path) -> None:
         document = r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}" + text + r"\end{document}"
         (tmp_path / "t.tex").write_text(document)
         subprocess.run(["pdflatex", "-interaction=nonstopmode", "t.tex"], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_notes_are_those_of_the_markdown_page(repository) -> None:  # type: ignore[no-untyped-def]
+    toy = repository(methods=["alpha", "beta"], baselines=["ceiling"], seeds=[0, 1])
+    for seed in toy.seeds:
+        toy.write("alpha", seed, 50, weights={"name": "in_1k", "sha256": "0123456789abcdef" * 4})
+        toy.skip("beta", seed, "needs 100 % of a_mask", title="Beta & co")
+        toy.write("ceiling", seed, 90, images={"val": 48, "test": 400})
+    text = latex_tables(read_track(toy.settings, "toy", toy.root))
+    assert text.count(r"Skipped: Beta \& co (seeds 0, 1): needs 100 \% of a\_mask.") == 4
+    assert r"in\_1k (sha256 0123456789ab) for Alpha; none (random initialisation) for Ceiling" in text
+    assert "Truth of val that chose thresholds: 240 images with 250 boxes and 240 masks for Alpha; 48 images" in text
+    assert r"mean $\pm$ sample standard deviation over the seeds, in brackets half the width" in text
+    assert "`" not in text
+
+
+def test_where_every_run_was_skipped_the_reason_is_left(repository) -> None:  # type: ignore[no-untyped-def]
+    toy = repository(seeds=[0])
+    toy.skip("alpha", 0, "needs masks")
+    text = latex_tables(read_track(toy.settings, "toy", toy.root))
+    assert "Every run was skipped (seeds asked for: 0). Skipped: alpha (seeds 0): needs masks." in text
+    assert "tabular" not in text
+
+
+def test_nothing_is_bold(full: Repository) -> None:
+    text = latex_tables(read_track(full.settings, "toy", full.root))
+    assert "textbf" not in text
+    assert "bfseries" not in text

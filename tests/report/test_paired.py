@@ -12,7 +12,8 @@ from wsolbench.errors import DataError
 from wsolbench.layout import Layout
 from wsolbench.report.build import write_report
 from wsolbench.report.paired import paired_section, read_hits
-from wsolbench.report.results import read_track
+from wsolbench.report.results import blocks_of, read_track
+from wsolbench.report.tables import markdown_table
 
 
 def section(repository: Repository) -> str:
@@ -72,3 +73,21 @@ def test_other_images_are_named(full: Repository) -> None:
     results = read_track(full.settings, "toy", full.root)
     with pytest.raises(DataError, match=r"toy-alpha-2\.parquet is of other images than toy-alpha-0"):
         read_hits(results, results.rows[0], full.root)
+
+
+def test_only_what_is_significant_is_bold(repository: Callable[..., Repository]) -> None:
+    toy = repository(methods=["alpha", "beta", "gamma"], baselines=["ceiling"])
+    for seed in toy.seeds:
+        for method, level in (("alpha", 45.0), ("beta", 60.0), ("gamma", 45.5), ("ceiling", 90.0)):
+            toy.write(method, seed, level + seed)
+    results = read_track(toy.settings, "toy", toy.root)
+    page = markdown_table(results, paired_section(results, toy.root))
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in page.splitlines() if line[:2] == "| "]
+    headings = {heading for heading, _ in blocks_of(results.rows)}
+    bold = [row for row in rows if any(cell.startswith("**") for cell in row) and row[0].strip("*") not in headings]
+    assert [row[0] for row in bold] == ["Alpha - Beta", "Beta - Gamma"]
+    for row in rows:
+        if " - " in row[0]:
+            corrected = float(row[4].removeprefix("< "))
+            assert row[1].startswith("**") == (corrected < 0.05)
+            assert "**" not in "".join([row[0], *row[2:]])

@@ -1,10 +1,15 @@
 import csv
 import io
 import math
+import re
 
 import pandas as pd
 import pytest
+import scipy.stats
 
+from wsolbench.report.columns import NORMALISED, ORACLE, PIXEL, WITHOUT_ORACLE
+from wsolbench.report.latex import latex_tables
+from wsolbench.report.page import write_page
 from wsolbench.report.results import read_track
 from wsolbench.report.tables import csv_table, markdown_table
 
@@ -47,9 +52,63 @@ def test_csv_keeps_full_precision(repository):
 def test_markdown_shows_mean_sd_and_number_of_seeds(three_seeds):
     page = markdown_table(three_seeds)
     fixed_and_val, oracle, *_ = cells(page, "Alpha")
-    assert fixed_and_val[:7] == ["Alpha", "common", "3", "97.5 ± 0.0", "100.0 ± 0.0", "42.0 ± 2.0", "49.0 ± 2.0"]
-    assert fixed_and_val[-1] == "0.310 ± 0.010"
-    assert oracle[3] == "50.0 ± 2.0"
+    # Half an interval is t(2) = 4.3027 times sd / sqrt(3): 4.97 for 2, 0.0248 for 0.01.
+    assert fixed_and_val[:5] == ["Alpha", "common", "3", "97.5 ± 0.0 (±0.0)", "100.0 ± 0.0 (±0.0)"]
+    assert fixed_and_val[5:7] == ["42.0 ± 2.0 (±5.0)", "49.0 ± 2.0 (±5.0)"]
+    assert fixed_and_val[-1] == "0.310 ± 0.010 (±0.025)"
+    assert oracle[3] == "50.0 ± 2.0 (±5.0)"
+    assert "half the width of the 95% interval of the mean (Student's t" in page
+
+
+def test_an_interval_is_students_and_needs_two_seeds(repository):
+    toy = repository(methods=["alpha", "beta", "gamma"], seeds=[0, 1, 2, 3])
+    values = {"alpha": [50.0], "beta": [50.0, 52.0], "gamma": [50.0, 51.0, 53.0, 57.0]}
+    for method, levels in values.items():
+        for seed in toy.seeds:
+            if seed < len(levels):
+                toy.write(method, seed, levels[seed])
+            else:
+                toy.skip(method, seed, "stopped")
+    results = read_track(toy.settings, "toy", toy.root)
+    table = pd.read_csv(io.StringIO(csv_table(results))).set_index("method")
+    assert math.isnan(table.loc["alpha"].max_box_acc_ci95)
+    # t(1) = 12.7062 times sd / sqrt(2) = 1
+    assert table.loc["beta"].max_box_acc_ci95 == pytest.approx(12.7062, abs=1e-4)
+    low, high = scipy.stats.ttest_1samp(values["gamma"], 0).confidence_interval(0.95)
+    assert table.loc["gamma"].max_box_acc_ci95 == pytest.approx((high - low) / 2)
+    assert [row[3] for row in (cells(markdown_table(results), name)[1] for name in ("Alpha", "Beta"))] == [
+        "50.0",
+        "51.0 ± 1.4 (±12.7)",
+    ]
+
+
+def formatted(table, method, column):
+    """Return a number as people see it, from the CSV table and by hand."""
+    mean, deviation, half = (table.loc[method, f"{column.stem}_{end}"] for end in ("mean", "sd", "ci95"))
+    if math.isnan(mean):
+        return "n/a"
+    spread = "" if math.isnan(deviation) else f" ± {deviation:.{column.decimals}f} (±{half:.{column.decimals}f})"
+    return f"{mean:.{column.decimals}f}{spread}"
+
+
+def test_numbers_are_the_same_in_csv_markdown_latex_and_on_the_page(full):
+    full.write("beta", 1, 53.5, top1_loc=dict.fromkeys(("fixed", "val", "oracle", "published")))
+    results = read_track(full.settings, "toy", full.root)
+    table = pd.read_csv(io.StringIO(csv_table(results))).set_index("method")
+    markdown, latex = markdown_table(results), latex_tables(results)
+    page = write_page(full.settings, full.root).read_text(encoding="utf-8")
+    shown = 0
+    for columns in (WITHOUT_ORACLE, ORACLE, PIXEL, NORMALISED):
+        used = [each for each in columns if table[f"{each.stem}_n"].any()]
+        for row in results.rows:
+            numbers = [formatted(table, row.method, each) for each in used]
+            start = [row.title, row.recipe, "3"]
+            assert f"| {' | '.join([*start, *numbers])} |\n" in markdown
+            assert f"{' & '.join([*start, *numbers])} \\\\\n".replace("±", r"$\pm$") in latex
+            on_page = re.findall(rf'<th scope="row">{row.title}</th>(.*?)</tr>', page, re.DOTALL)
+            assert any(re.findall(r">([^<>]+)</td>", line)[2:] == numbers for line in on_page)
+            shown += len(numbers)
+    assert shown > 100
 
 
 def test_no_column_mixes_protocols_and_oracles_stand_apart(three_seeds):

@@ -197,7 +197,7 @@ class Costs:
         return f"{counts}{seen if places else ''}{lacking}"
 
     def csv(self) -> str:
-        """Return the table with full precision: counts as they are, measurements as mean, sd and n."""
+        """Return the table with full precision: counts as they are, measurements as mean, sd, ci95 and n."""
         return pd.DataFrame([self._record(row) for row in self.rows]).to_csv(index=False, lineterminator="\n")
 
     def _record(self, row: Row) -> dict[str, object]:
@@ -211,6 +211,7 @@ class Costs:
                 continue
             record[f"{column.name}_mean"] = found.mean if found else None
             record[f"{column.name}_sd"] = found.sd if found else None
+            record[f"{column.name}_ci95"] = found.half_width() if found else None
             record[f"{column.name}_n"] = found.n if found else 0
         return record | {"measured_on": self.machines(row)}
 

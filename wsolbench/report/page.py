@@ -7,7 +7,6 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
@@ -34,7 +33,7 @@ from wsolbench.report.ranks import rankings
 from wsolbench.report.results import Row, TrackResults, missing_metrics, read_track
 from wsolbench.report.run_result import RunResult
 from wsolbench.report.shown import ShownTable, shown_table
-from wsolbench.report.tables import by_row, truth_used, weights_of
+from wsolbench.report.tables import by_row, over_seeds, skipped_runs, truth_used, weights_of
 from wsolbench.settings import Settings
 
 __all__ = ["page_html", "write_page"]
@@ -158,7 +157,7 @@ def _track(settings: Settings, name: str, root: Path) -> _Track:
         plots=_plots(name, root),
         gallery=gallery_sections(results, root, settings.report.gallery),
         runs=[_run(row, run) for row in results.measured for run in row.runs],
-        skipped=[entry for row in results.rows for entry in _skipped(row)],
+        skipped=skipped_runs(results),
         link=quote(name),
     )
 
@@ -175,11 +174,9 @@ def _tables(results: TrackResults, costs: Costs) -> list[_Table]:
 
 
 def _facts(results: TrackResults) -> list[tuple[str, str]]:
-    seeds = ", ".join(map(str, results.seeds))
     if not results.runs:
-        return [("Seeds asked for", seeds), ("Results", "every run was skipped")]
+        return [("Seeds asked for", ", ".join(map(str, results.seeds))), ("Results", "every run was skipped")]
     run = results.runs[0]
-    spread = "mean ± sample standard deviation over the seeds" if len(results.seeds) > 1 else "one seed, so no spread"
     return [
         ("Data set", run.dataset),
         ("Data digest", by_row(results, lambda each: each.data_digest or "not stored")),
@@ -190,7 +187,7 @@ def _facts(results: TrackResults) -> list[tuple[str, str]]:
         ("Epoch that makes the maps", by_row(results, lambda each: each.selection)),
         ("Box protocol", run.protocol),
         ("Fixed threshold", _fixed_threshold(results)),
-        ("Seeds", f"{seeds}: {spread}"),
+        ("Seeds", over_seeds(results)),
     ]
 
 
@@ -215,11 +212,6 @@ def _ranks_plot(root: Path) -> _Plot | None:
 def _run(row: Row, run: RunResult) -> _Run:
     key = quote(run.key)
     return _Run(row.title, run, f"metrics/{quote(run.track)}/{key}.json", f"provenance/{key}.json")
-
-
-def _skipped(row: Row) -> list[tuple[str, str, str]]:
-    groups = groupby(row.skipped, key=lambda run: run.reason)
-    return [(row.title, ", ".join(run.key.rpartition("-")[2] for run in runs), reason) for reason, runs in groups]
 
 
 def _marked_up(text: str) -> Markup:

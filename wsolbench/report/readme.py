@@ -29,7 +29,7 @@ def refreshed(text: str, settings: Settings, root: Path) -> str:
     """
 
     def table(block: re.Match[str]) -> str:
-        return f"{block[1]}\n{score_table(read_track(settings, block[2], root), _COLUMNS)}\n{block[3]}"
+        return f"{block[1]}\n{score_table(read_track(settings, block[2], root), _COLUMNS, interval=False)}\n{block[3]}"
 
     return _BLOCK.sub(table, text)
 

@@ -61,7 +61,11 @@ class ShownTable:
 
 
 def shown_table(
-    rows: Sequence[Row], columns: Iterable[AnyColumn], summary: Callable[[Row, AnyColumn], Spread | None]
+    rows: Sequence[Row],
+    columns: Iterable[AnyColumn],
+    summary: Callable[[Row, AnyColumn], Spread | None],
+    *,
+    interval: bool = True,
 ) -> ShownTable:
     """Return a table of some columns, without those that no row defines.
 
@@ -69,27 +73,36 @@ def shown_table(
         rows: methods, cells, baselines; each kind (and recipe) has a block.
         columns: what to show.
         summary: of a row's seeds, None where the column is not defined.
+        interval: whether cells have the interval of the mean, too; see :func:`measured`.
     """
     chosen = [each for each in columns if any(summary(row, each) for row in rows)]
 
     def line(row: Row) -> ShownLine:
         found = [(each, summary(row, each)) for each in chosen]
-        cells = (ShownCell(measured(one, each), one.mean if one else None) for each, one in found)
+        cells = (ShownCell(measured(one, each, interval=interval), one.mean if one else None) for each, one in found)
         return ShownLine(row.title, row.recipe, len(row.runs), tuple(cells))
 
     blocks = tuple((heading, tuple(map(line, block))) for heading, block in blocks_of(rows))
     return ShownTable(tuple(each.heading for each in chosen), blocks)
 
 
-def measured(summary: Spread | None, shown: Shown, sign: str = "") -> str:
+def measured(summary: Spread | None, shown: Shown, sign: str = "", *, interval: bool = False) -> str:
     """Return ``71.2 ± 1.3`` for several seeds, ``71.2`` for one, ``n/a`` where nothing is defined.
+
+    With ``interval``, half the width of the 95 % interval of the mean follows in brackets: ``71.2 ± 1.3 (±3.2)``. One
+    seed has none.
 
     Args:
         summary: of the seeds.
         shown: the column, whose unit decides the number of digits.
         sign: ``+`` to print the sign of positive means, too.
+        interval: whether the interval follows.
     """
     if summary is None:
         return "n/a"
     mean = f"{summary.mean:{sign}.{shown.decimals}f}"
-    return mean if summary.sd is None else f"{mean} ± {summary.sd:.{shown.decimals}f}"
+    half = summary.half_width()
+    if summary.sd is None or half is None:
+        return mean
+    text = f"{mean} ± {summary.sd:.{shown.decimals}f}"
+    return f"{text} (±{half:.{shown.decimals}f})" if interval else text

@@ -68,9 +68,9 @@ def _section(page: TrackPage) -> str:
         lines += [f"- and {left_out} more\n"] if left_out > 0 else []
         return f"{heading}\nNo results: {len(page.missing)} runs have no metrics file.\n\n{''.join(lines)}"
     name = quote(page.track)
-    parts = [heading, track_facts(page.results)]
+    parts = [heading, track_facts(page.results, interval=False)]
     if page.results.measured:
-        parts.append(score_table(page.results, HEADLINE))
+        parts.append(score_table(page.results, HEADLINE, interval=False))
     links = [f"[all columns](tables/{name}.md)", f"[CSV](tables/{name}.csv)"]
     if any(row.kind != "baseline" for row in page.results.measured):
         links.append(f"[costs](tables/{name}_costs.csv)")

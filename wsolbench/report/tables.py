@@ -14,13 +14,17 @@ from wsolbench.report.markdown import escaped, markdown_of
 from wsolbench.report.results import Row, TrackResults
 from wsolbench.report.run_result import RunResult
 from wsolbench.report.shown import shown_table
+from wsolbench.stats import LEVEL
 
 __all__ = [
     "by_row",
     "csv_table",
+    "facts",
     "markdown_table",
+    "over_seeds",
     "score_table",
     "skipped_list",
+    "skipped_runs",
     "table_frame",
     "track_facts",
     "truth_used",
@@ -38,8 +42,9 @@ def table_frame(results: TrackResults) -> pd.DataFrame:
     """Return one row per method (or cell, or baseline) and recipe.
 
     Returns:
-        What identifies a row, then ``<number>_mean``, ``<number>_sd`` and ``<number>_n`` for every number of
-        :data:`~wsolbench.report.columns.COLUMNS`. Missing: NaN (no value; no spread of a single one), n = 0.
+        What identifies a row, then ``<number>_mean``, ``<number>_sd``, ``<number>_ci95`` and ``<number>_n`` for every
+        number of :data:`~wsolbench.report.columns.COLUMNS`. ``ci95`` is half the width of Student's 95 % interval of
+        the mean over seeds. Missing: NaN (no value; no spread of a single one), n = 0.
     """
     return pd.DataFrame([_record(results, row) for row in results.rows])
 
@@ -74,39 +79,79 @@ def markdown_table(results: TrackResults, paired: str = "", costs: Costs | None 
     return "\n".join(section for section in sections if section)
 
 
-def track_facts(results: TrackResults) -> str:
-    """Return a paragraph on what was measured: data, protocol, seeds, weights."""
-    seeds = ", ".join(map(str, results.seeds))
+def track_facts(results: TrackResults, *, interval: bool = True) -> str:
+    """Return two paragraphs in Markdown on what was measured: data, protocol, seeds; truth of ``val``, weights.
+
+    Args:
+        results: of the track.
+        interval: whether the numbers below have intervals.
+    """
+    return "\n\n".join(facts(results, escaped, interval=interval)) + "\n"
+
+
+def facts(results: TrackResults, mark: Callable[[str], str], *, interval: bool = True) -> list[str]:
+    """Return what was measured, as paragraphs in which names of parameters stand in backticks.
+
+    Args:
+        results: of the track.
+        mark: applied to everything that a user supplied.
+        interval: whether the numbers have intervals.
+    """
     if not results.runs:
-        return f"Every run was skipped (seeds asked for: {seeds}).\n"
+        return [f"Every run was skipped (seeds asked for: {', '.join(map(str, results.seeds))})."]
     run = results.runs[0]
-    over = "mean ± sample standard deviation over the seeds" if len(results.seeds) > 1 else "one seed, so no spread"
+    measured = (
+        f"Data set {mark(run.dataset)}, backbone {mark(run.backbone)}, {run.images.test} test images. "
+        f"Box protocol {mark(run.protocol)}. {_SELECTIONS[run.selection]}. "
+        f"Seeds {over_seeds(results, interval=interval)}, n = number of seeds. "
+        "Percent of the test images unless a heading says otherwise."
+    )
+    truth, weights = by_row(results, truth_used), by_row(results, weights_of)
+    return [measured, f"Truth of `val` that chose thresholds: {mark(truth)}. Weights: {mark(weights)}."]
+
+
+def over_seeds(results: TrackResults, *, interval: bool = True) -> str:
+    """Return the seeds of a track, and what its numbers say about them."""
+    seeds = ", ".join(map(str, results.seeds))
+    if len(results.seeds) == 1:
+        return f"{seeds}: one seed, so no spread"
+    start = f"{seeds}: mean ± sample standard deviation over the seeds"
+    if not interval:
+        return start
     return (
-        f"Data set {escaped(run.dataset)}, backbone {escaped(run.backbone)}, {run.images.test} test images. "
-        f"Box protocol {escaped(run.protocol)}. {_SELECTIONS[run.selection]}. "
-        f"Seeds {seeds}: {over}, n = number of seeds. "
-        "Percent of the test images unless a heading says otherwise.\n\n"
-        f"Truth of `val` that chose thresholds: {escaped(by_row(results, truth_used))}. "
-        f"Weights: {escaped(by_row(results, weights_of))}.\n"
+        f"{start}, in brackets half the width of the {LEVEL:.0%} interval of the mean (Student's t, n - 1 degrees of "
+        "freedom; it speaks of training again and not of other images)"
     )
 
 
-def score_table(results: TrackResults, columns: Iterable[Column]) -> str:
+def score_table(results: TrackResults, columns: Iterable[Column], *, interval: bool = True) -> str:
     """Return a table of some columns: methods in blocks of one recipe each, below them what is no method.
 
     Columns that no row defines are left out. Rows keep the order of the settings: nothing is ranked.
+
+    Args:
+        results: of the track.
+        columns: what to show.
+        interval: whether cells have the interval of the mean, too.
     """
-    return markdown_of(shown_table(results.measured, columns, summarised))
+    return markdown_of(shown_table(results.measured, columns, summarised, interval=interval))
 
 
 def skipped_list(results: TrackResults) -> str:
     """Return a section on runs without results and why, empty if there is none."""
-    lines = []
-    for row in results.rows:
-        for reason, runs in groupby(row.skipped, key=lambda run: run.reason):
-            seeds = ", ".join(run.key.rpartition("-")[2] for run in runs)
-            lines.append(f"- {escaped(row.title)} (seeds {seeds}): {escaped(reason)}\n")
+    lines = [
+        f"- {escaped(title)} (seeds {seeds}): {escaped(reason)}\n" for title, seeds, reason in skipped_runs(results)
+    ]
     return "## Skipped\n\n" + "".join(lines) if lines else ""
+
+
+def skipped_runs(results: TrackResults) -> list[tuple[str, str, str]]:
+    """Return title, seeds and reason of the runs without results."""
+    return [
+        (row.title, ", ".join(run.key.rpartition("-")[2] for run in runs), reason)
+        for row in results.rows
+        for reason, runs in groupby(row.skipped, key=lambda run: run.reason)
+    ]
 
 
 def _record(results: TrackResults, row: Row) -> dict[str, object]:
@@ -132,6 +177,8 @@ def _record(results: TrackResults, row: Row) -> dict[str, object]:
         summary = summarised(row, each)
         record[f"{each.stem}_mean"] = summary.mean if summary else float("nan")
         record[f"{each.stem}_sd"] = summary.sd if summary and summary.sd is not None else float("nan")
+        half = summary.half_width() if summary else None
+        record[f"{each.stem}_ci95"] = half if half is not None else float("nan")
         record[f"{each.stem}_n"] = summary.n if summary else 0
     return record
 
