@@ -171,8 +171,11 @@ def train(
 def evaluate(run: RunKey, jobs: Jobs = None) -> None:
     """Turn the stored maps of a RUN into metrics, curves, per-image results and small maps for the gallery."""
     from wsolbench.metrics.evaluate import evaluate_key  # noqa: PLC0415
+    from wsolbench.metrics.history import write_history  # noqa: PLC0415
 
-    evaluate_key(read_settings(), run, Layout(), jobs)
+    settings = read_settings()
+    evaluate_key(settings, run, Layout(), jobs)
+    write_history(Layout(), settings.resolve(run).track_name, run)
 
 
 @app.command()

@@ -72,6 +72,10 @@ class Layout:
         """One row per test image."""
         return self.root / "results" / "per_image" / track / f"{key}.parquet"
 
+    def history(self, track: str, key: str) -> Path:
+        """Losses and learning rate over the epochs of a training."""
+        return self.root / "results" / "history" / track / f"{key}.csv"
+
     def curves(self, track: str, key: str) -> Path:
         """Accuracy over thresholds."""
         return self.root / "results" / "curves" / track / f"{key}.csv"

@@ -18,12 +18,14 @@ from wsolbench.report.plots import (
     size_figure,
     speed_figure,
     trade_off_figure,
-    training_figure,
 )
+from wsolbench.report.published import read_published
+from wsolbench.report.published_figure import published_figure
 from wsolbench.report.rank_figure import rank_figure
 from wsolbench.report.ranks import rankings
 from wsolbench.report.results import TrackResults, read_track
 from wsolbench.report.style import encoded, figure_style
+from wsolbench.report.training import training_figure
 from wsolbench.settings import Settings
 
 __all__ = ["PLOTS", "PlotOptions", "figure_of", "write_plot"]
@@ -35,14 +37,15 @@ PLOTS = {
     "object_sizes": "localization by object size",
     "misses": "kinds of miss",
     "trade_off": "localization against classification",
-    "training": "losses over epochs (needs results/runs)",
-    "speed": "localization against training time (needs results/provenance)",
+    "training": "losses and learning rate over epochs",
+    "published": "published numbers against ours, where both were measured alike",
+    "speed": "localization against training time",
     "critical_difference": "mean ranks of methods over tracks",
     "heat_map": "MaxBoxAcc of methods on tracks",
 }
 """Kinds of plot, and what they show."""
 
-_OVER_TRACKS = {"heat_map", "critical_difference"}
+_OVER_TRACKS = {"heat_map", "critical_difference", "published"}
 _SUFFIXES = (".pdf", ".svg", ".png")
 
 
@@ -72,6 +75,8 @@ def figure_of(kind: str, tracks: Sequence[TrackResults], root: Path) -> Figure:
     results = tracks[0]
     if kind == "critical_difference":
         return rank_figure(rankings(tracks))
+    if kind == "published":
+        return published_figure(tracks, read_published(root))
     if kind == "heat_map":
         return heat_figure(tracks, "max_box_acc")
     if kind == "threshold_curves":
@@ -97,7 +102,7 @@ def write_plot(
         settings: name the runs.
         kind: one of :data:`PLOTS`.
         tracks: of ``run.tracks``; all of them if empty. Only
-            ``heat_map`` and ``critical_difference`` take several.
+            ``heat_map``, ``critical_difference`` and ``published`` take several.
         methods: methods, cells and baselines that are shown, in the order of the tables; all of them if empty.
         out: a ``.pdf``, ``.svg`` or ``.png`` file.
         root: the repository.

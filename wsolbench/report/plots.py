@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -23,17 +22,18 @@ from wsolbench.report.columns import columns_named, summarised
 from wsolbench.report.costs import read_provenance
 from wsolbench.report.per_image import read_per_image
 from wsolbench.report.results import Row, TrackResults, blocks_of
+from wsolbench.report.run_result import RunResult
 from wsolbench.report.style import PAGE_WIDTH, row_label, seeds_phrase
 from wsolbench.stats import spread
 
 __all__ = [
     "heat_figure",
     "iou_figure",
+    "looks",
     "miss_figure",
     "size_figure",
     "speed_figure",
     "trade_off_figure",
-    "training_figure",
 ]
 
 _MARKERS = "osD^vP*X<>ph"
@@ -50,6 +50,8 @@ _KINDS = {
     "other": ("other", "white", "\\\\\\\\"),
 }
 _ROW_INCHES = 0.3
+_WHISKER: dict[str, Any] = {"color": "black", "capsize": 3, "elinewidth": 1.4, "zorder": 6}
+_PART_WHISKER: dict[str, Any] = {"color": "0.35", "capsize": 1.5, "elinewidth": 0.7, "capthick": 0.7, "zorder": 5}
 
 
 def iou_figure(results: TrackResults, root: Path) -> Figure:
@@ -63,7 +65,7 @@ def iou_figure(results: TrackResults, root: Path) -> Figure:
     grid = np.linspace(0, 1, 51)
     figure = Figure(figsize=(PAGE_WIDTH, 3.6))
     axis = figure.subplots()
-    for look, row in zip(_looks(rows), rows, strict=True):
+    for look, row in zip(looks(rows), rows, strict=True):
         frames = read_per_image(results, row, root, [column])
         reached = np.stack([(frame[column].to_numpy()[:, None] >= grid).mean(0) * 100 for frame in frames])
         mean = reached.mean(0)
@@ -86,7 +88,7 @@ def size_figure(results: TrackResults) -> Figure:
     figure = Figure(figsize=(PAGE_WIDTH, 3.4))
     axis = figure.subplots()
     sizes = [size for size in _SIZES if getattr(rows[0].runs[0].by_size, size).images]
-    for index, (look, row) in enumerate(zip(_looks(rows), rows, strict=True)):
+    for index, (look, row) in enumerate(zip(looks(rows), rows, strict=True)):
         offset = (index + 0.5) / len(rows) - 0.5
         for place, size in enumerate(sizes):
             values = [getattr(getattr(run.by_size, size).gt_known, key) for run in row.runs]
@@ -104,7 +106,11 @@ def size_figure(results: TrackResults) -> Figure:
 
 
 def miss_figure(results: TrackResults) -> Figure:
-    """Draw the kinds of miss: a bar per method, mean shares of the test images over seeds; what is left is correct."""
+    """Draw the kinds of miss: a bar per method, mean shares of the test images over seeds; what is left is correct.
+
+    A whisker at the end of a bar is one sample standard deviation of all misses; a thin one at the end of a part is
+    that of this kind of miss. Without a spread there is no whisker.
+    """
     rows = _drawn(results)
     _, title = _threshold_of(rows)
     key = "val" if "val" in title else "fixed"
@@ -112,16 +118,20 @@ def miss_figure(results: TrackResults) -> Figure:
     axis = figure.subplots()
     for place, row in enumerate(rows):
         left = 0.0
-        for kind, (_, colour, hatch) in _KINDS.items():
-            share = float(np.mean([getattr(getattr(run.misses, key), kind) for run in row.runs]))
-            axis.barh(
-                place, share, left=left, height=0.72, facecolor=colour, hatch=hatch, edgecolor="0.2", linewidth=0.5
-            )
-            left += share
+        for index, (kind, (_, colour, hatch)) in enumerate(_KINDS.items()):
+            share = spread(getattr(getattr(run.misses, key), kind) for run in row.runs)
+            look: dict[str, Any] = {"facecolor": colour, "hatch": hatch, "edgecolor": "0.2", "linewidth": 0.5}
+            axis.barh(place, share.mean, left=left, height=0.72, **look)
+            left += share.mean
+            if share.sd:
+                axis.errorbar(left, place + 0.06 + 0.06 * index, xerr=share.sd, **_PART_WHISKER)
+        totals = spread(_missed(run, key) for run in row.runs)
+        if totals.sd:
+            axis.errorbar(totals.mean, place - 0.16, xerr=totals.sd, **_WHISKER)
     axis.set_yticks(range(len(rows)), [row_label(row, len(results.seeds)) for row in rows])
     axis.set(xlim=(0, 100), xlabel="missed test images (%)", ylim=(len(rows) - 0.5, -0.5))
     axis.grid(visible=False, axis="y")
-    figure.suptitle(f"{results.track}: kinds of miss, {title}, mean over {len(results.seeds)} seeds")
+    figure.suptitle(f"{results.track}: kinds of miss, {title}, {seeds_phrase(results)}")
     handles = [
         Patch(label=name, facecolor=colour, hatch=hatch, edgecolor="0.2") for name, colour, hatch in _KINDS.values()
     ]
@@ -136,7 +146,7 @@ def trade_off_figure(results: TrackResults) -> Figure:
     across, up = columns_named("cls.top1", "gt_known.val" if "val" in title else "gt_known.fixed")
     figure = Figure(figsize=(PAGE_WIDTH, 3.4))
     axis = figure.subplots()
-    for look, row in zip(_looks(rows), rows, strict=True):
+    for look, row in zip(looks(rows), rows, strict=True):
         x, y = summarised(row, across), summarised(row, up)
         if x is not None and y is not None:
             style = {**look, "linestyle": "none", "markersize": 7}
@@ -144,32 +154,6 @@ def trade_off_figure(results: TrackResults) -> Figure:
     axis.set(xlabel="Top-1 Cls (%)", ylabel="GT-known Loc (%)")
     figure.suptitle(f"{results.track}: localization and classification, {title}, {seeds_phrase(results)}")
     _legend(figure, rows, results)
-    return figure
-
-
-def training_figure(results: TrackResults, root: Path) -> Figure:
-    """Draw the sum of the losses over epochs, mean over seeds; needs the runs themselves, not only their results.
-
-    Raises:
-        DataError: a run's history is not here.
-    """
-    rows = [row for row in results.measured if row.kind != "baseline"]
-    figure = Figure(figsize=(PAGE_WIDTH, 3.4))
-    axis = figure.subplots()
-    for look, row in zip(_looks(rows), rows, strict=True):
-        sums = []
-        for run in row.runs:
-            path = Layout(root).run(run.key) / "history.csv"
-            try:
-                frame = pd.read_csv(path)
-            except (OSError, ValueError) as error:
-                raise DataError(f"{path} cannot be read ({error}); fetch it (`dvc pull {path.parent}`)") from None
-            sums.append(frame.filter(like="loss_").sum(axis=1))
-        mean = pd.concat(sums, axis=1).mean(axis=1)
-        axis.plot(np.arange(1, len(mean) + 1), mean, label=row_label(row, len(results.seeds)), **look)
-    axis.set(xlabel="epoch", ylabel="sum of losses", yscale="log")
-    figure.suptitle(f"{results.track}: training loss, mean over {len(results.seeds)} seeds")
-    figure.legend(loc="outside right center")
     return figure
 
 
@@ -184,7 +168,7 @@ def speed_figure(results: TrackResults, root: Path) -> Figure:
     (up,) = columns_named("gt_known.val" if "val" in title else "gt_known.fixed")
     figure = Figure(figsize=(PAGE_WIDTH, 3.4))
     axis = figure.subplots()
-    for look, row in zip(_looks(rows), rows, strict=True):
+    for look, row in zip(looks(rows), rows, strict=True):
         seconds = []
         for run in row.runs:
             seen = read_provenance(run, root)
@@ -237,14 +221,19 @@ def _drawn(results: TrackResults) -> list[Row]:
     return [row for row in rows if row.runs[0].gt_known.fixed is not None]
 
 
+def _missed(run: RunResult, key: str) -> float:
+    """Return the share of test images that a run misses at a threshold, percent."""
+    return float(sum(getattr(getattr(run.misses, key), kind) for kind in _KINDS))
+
+
 def _threshold_of(rows: Sequence[Row]) -> tuple[str, str]:
     """Return the per-image column and the words for the threshold that a track's figures use."""
     chosen = all(run.gt_known.val is not None for row in rows for run in row.runs)
     return ("iou_val", "threshold from val") if chosen else ("iou_fixed", "fixed threshold")
 
 
-def _looks(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Marker, line and colour of each row; no two rows share marker and line."""
+def looks(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return marker, line and colour of each row; no two rows share marker and line."""
     return [
         {
             "marker": _MARKERS[index % len(_MARKERS)],
@@ -262,6 +251,6 @@ def _looks(rows: Sequence[Row]) -> list[dict[str, Any]]:
 def _legend(figure: Figure, rows: Sequence[Row], results: TrackResults) -> None:
     handles = [
         Line2D([], [], label=row_label(row, len(results.seeds)), **{**look, "linestyle": "none"})
-        for look, row in zip(_looks(rows), rows, strict=True)
+        for look, row in zip(looks(rows), rows, strict=True)
     ]
     figure.legend(handles=handles, loc="outside right center")

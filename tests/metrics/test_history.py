@@ -1,0 +1,61 @@
+"""Histories in git are those of the trainings, rounded and never long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from wsolbench.errors import DataError
+from wsolbench.layout import Layout
+from wsolbench.metrics.history import write_history
+
+KEY = "toy-cam-0"
+
+
+def written(root: Path, content: str | None) -> pd.DataFrame:
+    layout = Layout(root)
+    layout.run(KEY).mkdir(parents=True)
+    if content is not None:
+        (layout.run(KEY) / "history.csv").write_text(content)
+    write_history(layout, "toy", KEY)
+    folder = layout.history("toy", KEY).parent
+    assert [path.name for path in folder.iterdir()] == [f"{KEY}.csv"]
+    return pd.read_csv(layout.history("toy", KEY))
+
+
+def test_losses_rates_and_scores_are_kept_and_rounded(tmp_path: Path) -> None:
+    found = written(tmp_path, "epoch,iteration,lr,loss_a,val_cls\n1,63,0.05,2.0228476,1\n2,126,0.04665063509,1e-9,2\n")
+    expected = {"epoch": [1, 2], "lr": [0.05, 0.046651], "loss_a": [2.0228, 1e-9], "val_cls": [1, 2]}
+    pd.testing.assert_frame_equal(found, pd.DataFrame(expected))
+
+
+@pytest.mark.parametrize(("epochs", "kept"), [(1, 1), (99, 99), (100, 100), (101, 100), (600, 100)])
+def test_long_trainings_are_thinned_from_the_first_to_the_last(tmp_path: Path, epochs: int, kept: int) -> None:
+    rows = "".join(f"{epoch},{epoch * 9},0.1,{1 / epoch}\n" for epoch in range(1, epochs + 1))
+    found = written(tmp_path, "epoch,iteration,lr,loss_a\n" + rows)["epoch"]
+    assert (len(found), found.iloc[0], found.iloc[-1]) == (kept, 1, epochs)
+    if kept > 1:
+        assert found.diff().max() - found.diff().min() <= 1
+
+
+def test_a_run_that_trained_nothing_has_no_rows(tmp_path: Path) -> None:
+    found = written(tmp_path, "epoch,iteration,lr\n")
+    assert (list(found), len(found)) == (["epoch", "lr"], 0)
+
+
+def test_a_skipped_run_has_no_rows(tmp_path: Path) -> None:
+    Layout(tmp_path).run(KEY).mkdir(parents=True)
+    (Layout(tmp_path).run(KEY) / "skipped.json").write_text("{}")
+    write_history(Layout(tmp_path), "toy", KEY)
+    assert Layout(tmp_path).history("toy", KEY).read_text() == "epoch,lr\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [(None, "is missing"), ("", "is damaged"), ("a,b\n1,2\n", "needs the columns epoch, lr")]
+)
+def test_what_cannot_be_read_is_named(tmp_path: Path, content: str | None, problem: str) -> None:
+    with pytest.raises(DataError, match=rf"history\.csv .*{problem}.*dvc pull"):
+        written(tmp_path, content)
+    assert not (tmp_path / "results" / "history").exists()
