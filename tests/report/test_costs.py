@@ -92,6 +92,16 @@ def test_without_any_provenance_nothing_is_said_to_be_measured(full: Repository)
     assert "measurements" not in costs.reading
 
 
+def test_baselines_alone_have_no_table(repository) -> None:  # type: ignore[no-untyped-def]
+    toy = repository(methods=[], baselines=["ceiling"], seeds=[0])
+    toy.write("ceiling", 0, 90)
+    results, costs = read_track(toy.settings, "toy", toy.root), costs_of(toy)
+    assert costs.csv() == ""
+    assert "## Costs" not in markdown_table(results, "", costs)
+    assert "costs" not in latex_tables(results, costs)
+    assert "costs" not in write_page(toy.settings, toy.root).read_text(encoding="utf-8")
+
+
 def test_a_track_that_trains_nothing_has_no_speed(full: Repository) -> None:
     for method in ("alpha", "beta"):
         change(Layout(full.root).costs("toy", f"toy-{method}"), epochs=0, train_flops_per_image=None)

@@ -68,3 +68,11 @@ def test_samples_without_finite_values_are_refused(values):
 def test_levels_outside_0_and_1_are_refused():
     with pytest.raises(ValueError, match="level 95"):
         spread([1.0, 2.0]).interval(95)
+
+
+@given(SAMPLES)
+def test_half_a_width_is_half_of_the_interval(values):
+    summary = spread(values)
+    low, high = summary.interval()
+    assert summary.half_width() == pytest.approx((high - low) / 2, abs=1e-9)
+    assert spread(values[:1]).half_width() is None

@@ -6,9 +6,10 @@ git-tracked results of exactly those runs that ``params.yaml`` names, import no 
 they run again.
 
 Data flow one way: :mod:`~wsolbench.report.run_result` and :mod:`~wsolbench.report.results` (files to dataclasses),
-:mod:`~wsolbench.report.columns` (what each number is), then what is shown (:mod:`~wsolbench.report.tables`,
-:mod:`~wsolbench.report.differences`, :mod:`~wsolbench.report.summary`, :mod:`~wsolbench.report.bars`,
-:mod:`~wsolbench.report.curves`, :mod:`~wsolbench.report.gallery`), and :mod:`~wsolbench.report.build` and
-:mod:`~wsolbench.report.page` write it. No method is ranked or called better; differences stand beside the spread of the
-seeds.
+:mod:`~wsolbench.report.columns` (what each number is), then what is shown (:mod:`~wsolbench.report.shown`, the cells of
+a table in every output; :mod:`~wsolbench.report.tables`, :mod:`~wsolbench.report.costs`,
+:mod:`~wsolbench.report.differences`, :mod:`~wsolbench.report.ranks`, :mod:`~wsolbench.report.summary`,
+:mod:`~wsolbench.report.bars`, :mod:`~wsolbench.report.curves`, :mod:`~wsolbench.report.gallery`), and
+:mod:`~wsolbench.report.build` and :mod:`~wsolbench.report.page` write it. No track ranks its methods or calls one
+better; differences stand beside the spread of the seeds. Over tracks, methods have mean ranks where there are enough.
 """

@@ -197,7 +197,12 @@ class Costs:
         return f"{counts}{seen if places else ''}{lacking}"
 
     def csv(self) -> str:
-        """Return the table with full precision: counts as they are, measurements as mean, sd, ci95 and n."""
+        """Return the table with full precision: counts as they are, measurements as mean, sd, ci95 and n.
+
+        Empty where no method has results.
+        """
+        if not self.rows:
+            return ""
         return pd.DataFrame([self._record(row) for row in self.rows]).to_csv(index=False, lineterminator="\n")
 
     def _record(self, row: Row) -> dict[str, object]:
