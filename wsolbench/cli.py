@@ -14,6 +14,7 @@ import typer
 from wsolbench import __version__
 from wsolbench.errors import SettingsError, WsolbenchError, nearest
 from wsolbench.layout import Layout
+from wsolbench.search.command import search
 from wsolbench.settings import Settings, read_settings
 
 __all__ = ["app", "main"]
@@ -262,6 +263,9 @@ def verify(
     for verdict in found:
         typer.echo(f"{verdict.key}: {verdict.outcome} ({verdict.detail})")
     raise typer.Exit(any(verdict.outcome == "differs" for verdict in found))
+
+
+app.command()(search)
 
 
 @app.command()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from wsolbench.schema import StrictModel
 
-__all__ = ["Cell", "Fraction", "MethodBlock", "MethodOnTrack", "Overrides", "Positive", "Track"]
+__all__ = ["Cell", "Fraction", "MethodBlock", "MethodOnTrack", "Overrides", "Positive", "SearchSettings", "Track"]
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -144,3 +144,37 @@ class Cell(StrictModel):
     recipe: Literal["common", "published", "searched"] | None = None
     args: dict[str, Any] = {}
     train: Overrides = {}
+
+
+Factors = Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2, max_length=2)]
+"""Lowest and highest multiple of a track's own value."""
+
+
+class SearchSettings(StrictModel):
+    """The budget of ``wsolbench search``, the same for all methods.
+
+    Attributes:
+        trials: trainings per method and track, failed ones included.
+        epochs: of a trial; null takes the track's. What a method's ``train`` says of epochs does not count here.
+        seed: of what is tried, and of every trial's training.
+        sampler: ``random`` (each trial by itself), or ``tpe`` (from the second round of ten on, near what was good).
+        objective: what is maximal on ``val``: ``max_box_acc_v2``, ``px_ap``, ``p_iou``, or ``top1_cls``, which looks
+            at no box and no mask; ``auto`` takes the first, and the second where ``val`` has no boxes.
+        recipe: fields of the track's recipe that are searched for every method beside its own arguments, log-uniformly
+            between two multiples of what the track says. A method's own arguments are in its ``search_space``.
+    """
+
+    trials: Positive = 30
+    epochs: Positive | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    sampler: Literal["random", "tpe"] = "random"
+    objective: Literal["auto", "max_box_acc_v2", "px_ap", "p_iou", "top1_cls"] = "auto"
+    recipe: dict[Literal["lr", "weight_decay", "head_lr_mult"], Factors] = {"lr": [0.1, 10.0]}
+
+    @field_validator("recipe")
+    @classmethod
+    def _ascending(cls, value: dict[str, list[float]]) -> dict[str, list[float]]:
+        for name, (low, high) in value.items():
+            if low >= high:
+                raise ValueError(f"{name}: {low:g} is not below {high:g}")
+        return value

@@ -17,7 +17,7 @@ from ruamel.yaml.error import YAMLError
 
 from wsolbench import registry
 from wsolbench.errors import SettingsError
-from wsolbench.recipe import Cell, Fraction, MethodBlock, MethodOnTrack, Positive, Track
+from wsolbench.recipe import Cell, Fraction, MethodBlock, MethodOnTrack, Positive, SearchSettings, Track
 from wsolbench.schema import PARAMS_FILE, StrictModel, check_known, put, validated, validated_arguments
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Run",
     "RunSettings",
     "RuntimeSettings",
+    "SearchSettings",
     "Settings",
     "Track",
     "read_settings",
@@ -128,6 +129,7 @@ class Settings(StrictModel):
     runtime: RuntimeSettings = RuntimeSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     report: ReportSettings = ReportSettings()
+    search: SearchSettings = SearchSettings()
     weights: WeightsSettings = WeightsSettings()
 
     @model_validator(mode="after")

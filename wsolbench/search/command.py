@@ -1,0 +1,61 @@
+"""``wsolbench search``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from wsolbench.layout import Layout
+from wsolbench.settings import Settings, read_settings
+
+__all__ = ["search"]
+
+
+def search(
+    track: Annotated[str, typer.Argument(help="Key of `tracks` in params.yaml, for instance shapes-convnet.")],
+    methods: Annotated[
+        list[str] | None,
+        typer.Option("--method", help="Key of `methods`; may be given several times. All of run.methods if left out."),
+    ] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Overrides search.trials.")] = None,
+    workers: Annotated[
+        int,
+        typer.Option(min=1, help="Trials at a time, each in a process of its own; one per GPU where there are any."),
+    ] = 1,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Throw away the trials of an earlier search, finished or not.")
+    ] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Write the winner to methods.<m>.tracks.<TRACK> in params.yaml.")
+    ] = False,
+) -> None:
+    """Search a TRACK's recipe and a method's arguments on val, with the budget that `search` in params.yaml sets.
+
+    Every trial is a training from the start, judged on val; test is not among its data. Trials are kept as they come:
+    Ctrl-C saves the state of the one that runs, and the same command goes on. It may be started several times, also on
+    machines that share the directory. When the budget is spent, all trials are in results/search/TRACK.
+    """
+    from wsolbench.search.session import search_method  # noqa: PLC0415 - imports torch
+
+    settings, layout = read_settings(), Layout()
+    for method in methods or _supported(settings, track):
+        found = search_method(settings, track, method, layout, trials, workers, restart=restart, apply=apply)
+        sys.stdout.write(f"{found}\n")
+
+
+def _supported(settings: Settings, track: str) -> list[str]:
+    """Return the methods of ``run`` that can run on a track."""
+    from wsolbench import registry  # noqa: PLC0415
+    from wsolbench.errors import SettingsError  # noqa: PLC0415
+    from wsolbench.schema import check_known  # noqa: PLC0415
+
+    check_known("track", track, settings.tracks, error=SettingsError)
+    chosen = settings.tracks[track]
+    traits = registry.load("dataset", chosen.dataset).traits
+    return [
+        name
+        for name in dict.fromkeys(settings.run.methods)
+        if registry.load("method", name).unsupported(chosen.backbone, traits) is None
+    ]
