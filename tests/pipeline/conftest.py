@@ -13,7 +13,16 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-SOURCES = ["wsolbench", "methods", "datasets", "results/published", "dvc.yaml", "params.yaml", ".dvcignore"]
+SOURCES = [
+    "wsolbench",
+    "methods",
+    "datasets",
+    "results/published",
+    "results/search",
+    "dvc.yaml",
+    "params.yaml",
+    ".dvcignore",
+]
 
 # Two small methods on very few, very small images: what is tested is the pipeline, not the numbers.
 SMALL_SHAPES = {"image_size": 48, "num_classes": 3, "train": 24, "val": 9, "test": 9}

@@ -24,6 +24,7 @@ from wsolbench.report.paired import paired_section
 from wsolbench.report.published import comparison_csv, comparison_markdown, read_published
 from wsolbench.report.ranks import Ranking, rankings, ranks_csv, ranks_section
 from wsolbench.report.results import TrackResults, missing_metrics, read_track
+from wsolbench.report.searches import search_section, searches_of
 from wsolbench.report.summary import TrackPage, summary_csv, summary_markdown
 from wsolbench.report.tables import csv_table, markdown_table
 from wsolbench.settings import Settings
@@ -39,7 +40,8 @@ _PICTURES = {
     "localization and classification": "trade_off",
 }
 _KINDS: tuple[ImageKind, ...] = ("svg", "png")
-_ALL_PICTURES = tuple(f"{stem}.{kind}" for stem in _PICTURES.values() for kind in _KINDS)
+_SEARCH = "search"  # drawn where a search is stored
+_ALL_PICTURES = tuple(f"{stem}.{kind}" for stem in (*_PICTURES.values(), _SEARCH) for kind in _KINDS)
 
 
 def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]:
@@ -51,8 +53,8 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
     Args:
         settings: name the runs.
         track: key of ``tracks``.
-        root: the repository, below which ``results/metrics``, ``per_image``, ``curves``, ``costs`` and
-            ``provenance`` are read.
+        root: the repository, below which ``results/metrics``, ``per_image``, ``curves``, ``costs``, ``provenance`` and
+            ``search`` are read.
 
     Returns:
         The files that were written: ``results/tables/<track>.csv``, ``.md``, ``.tex``, ``_classes.csv`` and
@@ -64,10 +66,10 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
         DataError: a result is missing or damaged; the message names the file and how to make it anew.
     """
     results = read_track(settings, track, root)
-    pictures, costs = _pictures(results, root), read_costs(results, root)
+    pictures, costs = _pictures(results, settings, root), read_costs(results, root)
     files = {
         table_path(root, track, "csv"): csv_table(results).encode(),
-        table_path(root, track, "md"): markdown_table(results, paired_section(results, root), costs).encode(),
+        table_path(root, track, "md"): _markdown(results, costs, root).encode(),
         classes_path(root, track): classes_csv(results, root).encode(),
         costs_path(root, track): costs.csv().encode(),
         table_path(root, track, "tex"): latex_tables(results, costs).encode(),
@@ -138,16 +140,25 @@ def _ranks_pictures(ranked: Sequence[Ranking]) -> dict[ImageKind, bytes]:
         return {kind: encoded(figure, kind) for kind in _KINDS}
 
 
-def _pictures(results: TrackResults, root: Path) -> dict[str, bytes]:
-    if not _is_drawn(results):
+def _markdown(results: TrackResults, costs: Costs, root: Path) -> str:
+    return markdown_table(results, paired_section(results, root), costs, search_section(results, root))
+
+
+def _pictures(results: TrackResults, settings: Settings, root: Path) -> dict[str, bytes]:
+    searches = searches_of(results.track, settings.run.methods, root)
+    stems = _PICTURES.values() if _is_drawn(results) else ()
+    if not stems and not searches:
         return {}
     # Matplotlib and seaborn take seconds to import.
     from wsolbench.report.plot import figure_of  # noqa: PLC0415
+    from wsolbench.report.search_plot import search_figure  # noqa: PLC0415
     from wsolbench.report.style import encoded, figure_style  # noqa: PLC0415
 
     pictures: dict[str, bytes] = {}
     with figure_style():
-        for stem in _PICTURES.values():
-            figure = figure_of(stem, [results], root)
+        figures = {stem: figure_of(stem, [results], root) for stem in stems}
+        if searches:
+            figures[_SEARCH] = search_figure(searches)
+        for stem, figure in figures.items():
             pictures |= {f"{stem}.{kind}": encoded(figure, kind) for kind in _KINDS}
     return pictures

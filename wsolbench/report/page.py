@@ -32,6 +32,7 @@ from wsolbench.report.pictures import plot_picture
 from wsolbench.report.ranks import rankings
 from wsolbench.report.results import Row, TrackResults, missing_metrics, read_track
 from wsolbench.report.run_result import RunResult
+from wsolbench.report.searches import SEARCH_COLUMNS, SearchSummary, search_summary
 from wsolbench.report.shown import ShownTable, shown_table
 from wsolbench.report.tables import by_row, over_seeds, skipped_runs, truth_used, weights_of
 from wsolbench.settings import Settings
@@ -83,6 +84,7 @@ class _Track:
     facts: list[tuple[str, str]]
     tables: list[_Table]
     tests: PairedTests | None
+    searches: SearchSummary | None
     plots: list[_Plot]
     gallery: list[Section]
     runs: list[_Run]
@@ -130,6 +132,7 @@ def page_html(settings: Settings, root: Path) -> str:
         ranks_plot=_ranks_plot(root) if any(each.ranks for each in ranked) else None,
         rules=RULES,
         pair_columns=PAIR_COLUMNS,
+        search_columns=SEARCH_COLUMNS,
         meanings=[
             *((each.heading, each.unit, each.meaning) for each in COLUMNS if each.heading in used),
             *((each.heading, each.unit, each.meaning) for each in COST_COLUMNS if each.heading in used),
@@ -145,7 +148,7 @@ def page_html(settings: Settings, root: Path) -> str:
 def _track(settings: Settings, name: str, root: Path) -> _Track:
     missing = missing_metrics(settings, name, root)
     if missing:
-        return _Track(name, None, missing, [], [], None, [], [], [], [], quote(name))
+        return _Track(name, None, missing, [], [], None, None, [], [], [], [], quote(name))
     results = read_track(settings, name, root)
     return _Track(
         name=name,
@@ -154,6 +157,7 @@ def _track(settings: Settings, name: str, root: Path) -> _Track:
         facts=_facts(results),
         tables=_tables(results, read_costs(results, root)),
         tests=paired_tests(results, root),
+        searches=search_summary(results, root),
         plots=_plots(name, root),
         gallery=gallery_sections(results, root, settings.report.gallery),
         runs=[_run(row, run) for row in results.measured for run in row.runs],

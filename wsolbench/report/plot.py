@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from wsolbench.errors import SettingsError, nearest
+from wsolbench.errors import DataError, SettingsError, nearest
 from wsolbench.report.bars import bar_figure
 from wsolbench.report.curves import curve_figure, read_curves
 from wsolbench.report.plots import (
@@ -24,8 +24,11 @@ from wsolbench.report.published_figure import published_figure
 from wsolbench.report.rank_figure import rank_figure
 from wsolbench.report.ranks import rankings
 from wsolbench.report.results import TrackResults, read_track
+from wsolbench.report.search_plot import search_figure
+from wsolbench.report.searches import searches_of
 from wsolbench.report.style import encoded, figure_style
 from wsolbench.report.training import training_figure
+from wsolbench.search.record import Search
 from wsolbench.settings import Settings
 
 __all__ = ["PLOTS", "PlotOptions", "figure_of", "write_plot"]
@@ -42,6 +45,7 @@ PLOTS = {
     "speed": "localization against training time",
     "critical_difference": "mean ranks of methods over tracks",
     "heat_map": "MaxBoxAcc of methods on tracks",
+    "search": "trials of the hyper-parameter searches, against each parameter (needs results/search)",
 }
 """Kinds of plot, and what they show."""
 
@@ -67,7 +71,7 @@ class PlotOptions:
 
 
 def figure_of(kind: str, tracks: Sequence[TrackResults], root: Path) -> Figure:
-    """Draw one kind of plot; call it inside :func:`~wsolbench.report.style.figure_style`.
+    """Draw one kind of plot but ``search``; call it inside :func:`~wsolbench.report.style.figure_style`.
 
     Raises:
         DataError: what it shows is missing.
@@ -119,9 +123,10 @@ def write_plot(
     named = list(tracks or settings.run.tracks)
     if len(named) > 1 and kind not in _OVER_TRACKS:
         raise SettingsError(f"plot '{kind}' shows one track; give one of {', '.join(named)} with --tracks")
-    found = [_only(read_track(settings, track, root), methods) for track in named]
+    found = [] if kind == "search" else [_only(read_track(settings, track, root), methods) for track in named]
+    searches = _searches(settings, named[0], methods, root) if kind == "search" else []
     with figure_style(options.font, options.font_size):
-        figure = figure_of(kind, found, root)
+        figure = search_figure(searches) if kind == "search" else figure_of(kind, found, root)
         width, height = figure.get_size_inches()
         figure.set_size_inches(options.width or width, options.height or height)
         content = encoded(figure, out.suffix.removeprefix("."))
@@ -129,6 +134,17 @@ def write_plot(
     temporary = out.with_name(out.name + ".tmp")
     temporary.write_bytes(content)
     temporary.replace(out)
+
+
+def _searches(settings: Settings, track: str, methods: Sequence[str], root: Path) -> list[Search]:
+    found = searches_of(track, settings.run.methods, root)
+    known = [search.head.method for search in found]
+    if not known:
+        raise DataError(f"no search of track '{track}' is stored in results/search; run `wsolbench search {track}`")
+    for method in methods:
+        if method not in known:
+            raise DataError(f"no search of '{method}' on track '{track}' is stored; {nearest(method, known)}")
+    return [search for search in found if not methods or search.head.method in methods]
 
 
 def _only(results: TrackResults, methods: Sequence[str]) -> TrackResults:

@@ -54,13 +54,14 @@ def csv_table(results: TrackResults) -> str:
     return table_frame(results).to_csv(index=False, lineterminator="\n")
 
 
-def markdown_table(results: TrackResults, paired: str = "", costs: Costs | None = None) -> str:
+def markdown_table(results: TrackResults, paired: str = "", costs: Costs | None = None, searched: str = "") -> str:
     """Return the track's page: a table per protocol, differences, costs, skipped runs, and what the columns mean.
 
     Args:
         results: of the track.
         paired: section on tests between methods.
         costs: of its methods and cells; None leaves them out.
+        searched: section on searches.
     """
     sections = [f"# {escaped(results.track)}\n\n{track_facts(results)}"]
     if results.measured:
@@ -75,7 +76,7 @@ def markdown_table(results: TrackResults, paired: str = "", costs: Costs | None 
             paired,
             _costs_section(costs),
         ]
-    sections += [skipped_list(results), _meanings(results, costs)]
+    sections += [searched, skipped_list(results), _meanings(results, costs)]
     return "\n".join(section for section in sections if section)
 
 

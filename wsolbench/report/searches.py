@@ -1,0 +1,155 @@
+"""What the searches of a track found on `val`, how far their trials spread, and whether their budgets were equal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from wsolbench.report.markdown import escaped, pipe_table
+from wsolbench.report.results import TrackResults
+from wsolbench.search.record import OBJECTIVES, Search, read_searches
+from wsolbench.stats import spread
+
+__all__ = [
+    "SEARCH_COLUMNS",
+    "SearchSummary",
+    "budget_differences",
+    "objective_label",
+    "search_section",
+    "search_summary",
+    "searches_of",
+]
+
+SEARCH_COLUMNS = ("method", "trials", "failed", "best", "median", "range", "sd", "the best trial")
+"""Headings of a table of searches."""
+
+_TITLE = "Hyper-parameter search on `val`"
+_READING = (
+    "Percent of `val`, over the trials that did not fail. The range and the sample standard deviation (sd) say how much "
+    "a method depends on its settings. The best of many trials is an optimistic number: this very split chose it. Failed "
+    "trials diverged or could not be trained, and count as spent."
+)
+
+
+@dataclass(frozen=True)
+class SearchSummary:
+    """The searches of a track as text for people.
+
+    Attributes:
+        title: heading.
+        reading: paragraphs on budget and meaning.
+        lines: cells of :data:`SEARCH_COLUMNS`, a line per method.
+    """
+
+    title: str
+    reading: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+
+
+def searches_of(track: str, order: Iterable[str], root: Path) -> list[Search]:
+    """Read the searches of a track, in the order of the given methods, then others by name.
+
+    Raises:
+        DataError: a stored search is damaged; the message names the file.
+    """
+    places = {method: place for place, method in enumerate(dict.fromkeys(order))}
+    return sorted(read_searches(root, track), key=lambda search: places.get(search.head.method, len(places)))
+
+
+def budget_differences(searches: Sequence[Search]) -> dict[str, dict[str, list[str]]]:
+    """Return in what the budgets differ: by name, the titles that had each value; empty if they are equal."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for search in searches:
+        for name, value in search.head.budget.items():
+            found.setdefault(name, {}).setdefault(value, []).append(search.head.title)
+    return {name: values for name, values in found.items() if len(values) > 1}
+
+
+def search_summary(results: TrackResults, root: Path, text: Callable[[str], str] = str) -> SearchSummary | None:
+    """Return what there is to say about a track's searches; None where there is none.
+
+    Args:
+        results: of the track.
+        root: the repository.
+        text: escapes what users named.
+
+    Raises:
+        DataError: see :func:`searches_of`.
+    """
+    searches = searches_of(results.track, (row.method for row in results.rows), root)
+    if not searches:
+        return None
+    reading = [_budget(searches, text), _READING]
+    stale = [text(search.head.title) for search in searches if _is_stale(search, results)]
+    if stale:
+        reading.append(f"Searched on other data than the track's results (the digests differ): {', '.join(stale)}.")
+    stored = {search.head.method for search in searches}
+    unknown = [
+        text(row.title)
+        for row in results.measured
+        if row.kind == "method" and row.recipe == "searched" and row.method not in stored
+    ]
+    if unknown:
+        reading.append(f"Marked `searched` without a search that is stored here: {', '.join(unknown)}.")
+    lines = (tuple(text(cell) for cell in _line(search)) for search in searches)
+    return SearchSummary(_TITLE, tuple(reading), tuple(lines))
+
+
+def search_section(results: TrackResults, root: Path) -> str:
+    """Return :func:`search_summary` as a section in Markdown, empty where there is no search.
+
+    Raises:
+        DataError: see :func:`searches_of`.
+    """
+    summary = search_summary(results, root, escaped)
+    if summary is None:
+        return ""
+    return f"## {summary.title}\n\n" + "\n\n".join(summary.reading) + f"\n\n{pipe_table(SEARCH_COLUMNS, summary.lines)}"
+
+
+def _budget(searches: Sequence[Search], text: Callable[[str], str]) -> str:
+    unequal = budget_differences(searches)
+    budget = searches[0].head.budget
+    same = ", ".join(f"{name} {text(value)}" for name, value in budget.items() if name not in unequal)
+    if not unequal:
+        who = "All methods had the same budget" if len(searches) > 1 else "The budget"
+        return f"{who}: {same}."
+    parts = []
+    for name, values in unequal.items():
+        groups = (f"{text(value)}: {', '.join(map(text, titles))}" for value, titles in values.items())
+        parts.append(f"{name} ({'; '.join(groups)})")
+    differ = f"they differ in {', '.join(parts)}. Equal: {same}."
+    return f"**The budgets are not equal, and the methods do not compare**: {differ}"
+
+
+def _is_stale(search: Search, results: TrackResults) -> bool:
+    digests = {run.data_digest for run in results.runs if run.data_digest}
+    return bool(digests) and search.head.data_digest not in digests
+
+
+def _line(search: Search) -> tuple[str, ...]:
+    head, values = search.head, search.values
+    counts = (head.title, str(head.trials), str(search.failed))
+    if search.best is None:
+        return (*counts, *["n/a"] * 4, "none")
+    deviation = spread(values).sd
+    shown = (
+        f"{name.partition('.')[2]} {value:.3g}" if isinstance(value, float) else f"{name.partition('.')[2]} {value}"
+        for name, value in search.parameters(search.best).items()
+    )
+    return (
+        *counts,
+        f"{max(values):.1f}",
+        f"{median(values):.1f}",
+        f"{min(values):.1f} to {max(values):.1f}",
+        "n/a" if deviation is None else f"{deviation:.1f}",
+        ", ".join(shown),
+    )
+
+
+def objective_label(searches: Sequence[Search]) -> str:
+    """Return what the vertical axis of a plot shows."""
+    names = dict.fromkeys(OBJECTIVES[search.head.objective].partition(",")[0] for search in searches)
+    return f"{' or '.join(names)} on val (%)"
