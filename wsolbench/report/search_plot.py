@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from wsolbench.palette import CATEGORICAL
 from wsolbench.report.searches import budget_differences, objective_label
@@ -17,34 +17,46 @@ from wsolbench.search.record import COMPLETE, Search, SpaceEntry
 
 __all__ = ["search_figure"]
 
-_ROW_INCHES = 1.45
+_ROW_INCHES = 1.4
+_COLUMNS = 5
 _LANES = 7  # in which the points of a distribution lie beside each other
+_TICKS = 6.0  # points: font size of the values of a choice
 
 
 def search_figure(searches: Sequence[Search]) -> Figure:
-    """Draw a row of panels per method: all its trials, then value against each parameter; the best trial is a star.
+    """Draw panels per method: all its trials, then value against each parameter; the best trial is a star.
 
     Axes of log-uniform parameters are logarithmic, those of choices name the values. Failed trials are crosses below.
 
     Args:
         searches: of one track, at least one.
     """
-    columns = 1 + max(len(search.head.space) for search in searches)
-    figure = Figure(figsize=(PAGE_WIDTH, _ROW_INCHES * len(searches) + 0.7))
-    panels = figure.subplots(len(searches), columns, sharey=True, squeeze=False)
-    for search, axes in zip(searches, panels, strict=True):
-        _distribution(axes[0], search)
-        for axis, entry in zip(axes[1:], search.head.space, strict=False):
+    counts = [1 + len(search.head.space) for search in searches]
+    columns = min(_COLUMNS, max(counts))
+    rows = [-(-count // columns) for count in counts]
+    figure = Figure(figsize=(PAGE_WIDTH, _ROW_INCHES * sum(rows) + 0.5))
+    grid = figure.subplots(sum(rows), columns, sharey=True, squeeze=False)
+    first = 0
+    for search, used in zip(searches, rows, strict=True):
+        panels = list(grid[first : first + used].flat)
+        _distribution(panels[0], search)
+        for axis, entry in zip(panels[1:], search.head.space, strict=False):
             _effect(axis, search, entry)
-        for axis in axes[1 + len(search.head.space) :]:
+        for axis in panels[1 + len(search.head.space) :]:
             axis.set_visible(False)
+        first += used
     figure.supylabel(objective_label(searches), fontsize="medium")
-    equal = "equal budgets" if not budget_differences(searches) else "UNEQUAL BUDGETS, which do not compare"
-    counts = "equal" if len({search.head.trials for search in searches}) == 1 else "different"
-    trials = f"{searches[0].head.trials} trials each" if counts == "equal" else "different numbers of trials"
-    compared = f", {equal}" if len(searches) > 1 else ""
-    figure.suptitle(f"{searches[0].head.track}: hyper-parameter search, {trials}{compared}")
+    figure.suptitle(f"{searches[0].head.track}: hyper-parameter search, {_budget(searches)}")
     return figure
+
+
+def _budget(searches: Sequence[Search]) -> str:
+    """Return what the title says about the budgets."""
+    trials = sorted({search.head.trials for search in searches})
+    said = f"{trials[0]} trials" if len(trials) == 1 else f"{trials[0]} to {trials[-1]} trials"
+    if len(searches) == 1:
+        return said
+    return f"{said} each, UNEQUAL BUDGETS" if budget_differences(searches) else f"{said} each, equal budgets"
 
 
 def _distribution(axis: Axes, search: Search) -> None:
@@ -56,8 +68,8 @@ def _distribution(axis: Axes, search: Search) -> None:
         low, middle, high = np.percentile(search.values, [25, 50, 75])
         axis.hlines(middle, -0.4, 0.4, color="black", linewidth=1.5)
         axis.hlines([low, high], -0.3, 0.3, color="black", linewidth=0.8, linestyle="--")
-    axis.set(xlim=(-0.5, 0.5), xticks=[], title=search.head.title)
-    axis.set_xlabel("all trials, quartiles")
+    axis.set(xlim=(-0.5, 0.5), xticks=[], xlabel="all, with quartiles")
+    axis.set_title(search.head.title, loc="left")
 
 
 def _effect(axis: Axes, search: Search, entry: SpaceEntry) -> None:
@@ -65,12 +77,14 @@ def _effect(axis: Axes, search: Search, entry: SpaceEntry) -> None:
     if entry.kind == "choice":
         texts = sorted(dict.fromkeys(map(str, stored)), key=_order)
         places = np.array([texts.index(str(value)) for value in stored], np.float64)
-        axis.set_xticks(range(len(texts)), [text.replace(" ", "") for text in texts], rotation=30, ha="right")
+        axis.set_xticks(range(len(texts)), list(map(_plain, texts)), rotation=45, ha="right", fontsize=_TICKS)
         axis.set_xlim(-0.5, len(texts) - 0.5)
     else:
         places = stored.to_numpy(np.float64)
         if entry.kind == "log":
             axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(numticks=4))
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.xaxis.set_minor_formatter(NullFormatter())
     _points(axis, search, places)
     axis.set_xlabel(entry.name.partition(".")[2])
@@ -87,6 +101,11 @@ def _points(axis: Axes, search: Search, places: np.ndarray[tuple[int, ...], np.d
     if search.best is not None:
         where, colour = (places[search.best], values[search.best]), CATEGORICAL["orange"]
         axis.scatter(*where, s=60, marker="*", color=colour, edgecolors="black", linewidths=0.5, zorder=3)
+
+
+def _plain(text: str) -> str:
+    """Return JSON text without its signs."""
+    return text.translate(str.maketrans("", "", '[]" ')).replace("null", "none")
 
 
 def _order(text: str) -> tuple[int, float, str]:

@@ -27,9 +27,9 @@ SEARCH_COLUMNS = ("method", "trials", "failed", "best", "median", "range", "sd",
 
 _TITLE = "Hyper-parameter search on `val`"
 _READING = (
-    "Percent of `val`, over the trials that did not fail. The range and the sample standard deviation (sd) say how much "
-    "a method depends on its settings. The best of many trials is an optimistic number: this very split chose it. Failed "
-    "trials diverged or could not be trained, and count as spent."
+    "Percent of `val`, over the trials that did not fail. The range and the sample standard deviation (sd) say how "
+    "much a method depends on its settings. The best of many trials is an optimistic number: this very split chose "
+    "it. Failed trials diverged or could not be trained, and count as spent."
 )
 
 
