@@ -236,7 +236,8 @@ def _end(lines: list[str], key: Node, value: Node) -> int:
     """Return the line behind an entry; blank lines and comments that follow it belong to what comes next."""
     first, end = int(key.start_mark.line), int(value.end_mark.line)
     if not _is_block(lines, key, value):
-        return first + 1 if _is_alias(lines, key) else max(first, end) + 1
+        # An alias is the node that it stands for, and nothing is where the next thing starts.
+        return first + 1 if _is_alias(lines, key) or isinstance(value, ScalarNode) else end + 1
     while not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#"):
         end -= 1
     return end

@@ -199,7 +199,8 @@ def write_search(root: Path, head: Mapping[str, Any], rows: Sequence[Mapping[str
         temporary = path.with_name(path.name + ".tmp")
         temporary.write_text(content, encoding="utf-8")
         temporary.replace(path)
-    return Search(validated(SearchHead, record, "", str(described)), _parsed(text, columns))
+    found = validated(SearchHead, record, "", str(described))
+    return Search(found, _parsed(text, found))
 
 
 def read_search(root: Path, track: str, method: str) -> Search | None:
@@ -229,7 +230,7 @@ def read_search(root: Path, track: str, method: str) -> Search | None:
     if (head.track, head.method) != (track, method):
         raise DataError(f"{described} is of {head.method} on {head.track}; {again}")
     try:
-        return Search(head, _parsed(text, [*_HEADINGS, *(entry.name for entry in head.space)]))
+        return Search(head, _parsed(text, head))
     except ValueError as error:
         raise DataError(f"{table} is damaged ({error}); {again}") from None
 
@@ -245,13 +246,17 @@ def read_searches(root: Path, track: str) -> list[Search]:
     return [search for search in found if search is not None]
 
 
-def _parsed(text: str, columns: list[str]) -> pd.DataFrame:
-    table = pd.read_csv(io.StringIO(text), float_precision="round_trip", keep_default_na=False, na_values=[""])
-    if list(table.columns) != columns:
+def _parsed(text: str, head: SearchHead) -> pd.DataFrame:
+    table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+    if list(table.columns) != [*_HEADINGS, *(entry.name for entry in head.space)]:
         raise ValueError(f"its columns are {', '.join(map(str, table.columns))}")
-    if list(table["number"]) != list(range(len(table))) or not set(table["state"]) <= {COMPLETE, FAILED}:
-        raise ValueError("its trials are not numbered from 0, or have an unknown state")
-    values, done = pd.to_numeric(table["value"]), table["state"] == COMPLETE
-    if bool((values.notna() != done).any()) or not bool(values[done].between(0, 100).all()):
+    # Python's own conversion gives every number back to the last bit, with any version of pandas.
+    table["number"], table["epochs"] = ([int(cell) for cell in table[name]] for name in ("number", "epochs"))
+    for name in ("value", *(entry.name for entry in head.space if entry.kind != "choice")):
+        table[name] = [float(cell) if cell else float("nan") for cell in table[name]]
+    if list(table["number"]) != list(range(head.trials)) or not set(table["state"]) <= {COMPLETE, FAILED}:
+        raise ValueError(f"its trials are not numbered from 0 to {head.trials - 1}, or have an unknown state")
+    done = table["state"] == COMPLETE
+    if bool((table["value"].notna() != done).any()) or not bool(table["value"][done].between(0, 100).all()):
         raise ValueError("a complete trial has no value from 0 to 100, or a failed one has a value")
-    return table.assign(value=values.astype(float), reason=table["reason"].fillna("").astype(str))
+    return table

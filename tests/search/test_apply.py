@@ -1,0 +1,176 @@
+"""The winner is written into params.yaml, and nothing else in that file changes."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.search.test_record import head, rows
+from wsolbench.errors import SettingsError
+from wsolbench.search.apply import apply_search, winner, with_block
+from wsolbench.search.record import Search, write_search
+
+PARAMS = """\
+# top
+methods: &all
+  plain: {}  # one line
+  empty:
+  argued: {args: {a: 1}}
+  block:
+    args: {a: 1}  # why
+    tracks:
+      # above
+      one:
+        recipe: common  # old reason
+        # of the arguments
+        args: {a: 2, kept: [1, 2]}  # source
+        train: {lr: 0.5}
+      # of two
+      two: {args: {b: 3}}  # of a line
+      three: &shared
+        train: {lr: 1.0e-4}
+      four: *shared  # alias
+  flow:
+    tracks: {one: {args: {a: 1}}}
+
+  # about the last
+  last:
+    args: {z: 1}
+    # behind z
+
+# run
+run:
+  methods: *all  # all
+"""
+BLOCK = {"recipe": "searched", "args": {"a": 0.25}, "train": {"lr": 1e-05}}
+SAFE = YAML(typ="safe", pure=True)
+
+
+def changed_lines(before: str, after: str) -> tuple[list[str], list[str]]:
+    diff = [line for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[:2] in {"- ", "+ "}]
+    return [line[2:] for line in diff if line[0] == "-"], [line[2:] for line in diff if line[0] == "+"]
+
+
+def comments_in(lines: list[str]) -> set[str]:
+    return {line.partition("#")[2].strip() for line in lines if "#" in line}
+
+
+@pytest.mark.parametrize("track", ["one", "two", "four", "new"])
+@pytest.mark.parametrize("method", ["plain", "empty", "argued", "block", "flow", "last"])
+def test_only_the_block_changes_in_any_layout(method: str, track: str) -> None:
+    after = with_block(PARAMS, method, track, BLOCK, "won")
+    found, expected = SAFE.load(after), copy.deepcopy(SAFE.load(PARAMS))
+    entry = dict(expected["methods"][method] or {})
+    entry["tracks"] = {**(entry.get("tracks") or {}), track: BLOCK}
+    expected["methods"][method] = entry
+    assert found == expected
+    assert found["run"]["methods"] is found["methods"]  # still an alias
+    assert "&all" in after
+    assert "three: &shared" in after
+    gone, came = changed_lines(PARAMS, after)
+    assert comments_in(gone) - comments_in(came) <= {"old reason"}
+    assert "won" in comments_in(came)
+    assert len(gone) <= 3
+
+
+def test_comments_stay_where_they_were() -> None:
+    after = with_block(PARAMS, "block", "one", {**BLOCK, "args": {"a": 9, "kept": [1, 2]}}, "won")
+    assert changed_lines(PARAMS, after) == (
+        [
+            "        recipe: common  # old reason",
+            "        args: {a: 2, kept: [1, 2]}  # source",
+            "        train: {lr: 0.5}",
+        ],
+        [
+            "        recipe: searched  # won",
+            "        args: {a: 9, kept: [1, 2]}  # source",
+            "        train: {lr: 1.0e-05}",
+        ],
+    )
+
+
+def test_what_others_are_aliases_of_is_left_alone_and_the_block_is_told() -> None:
+    with pytest.raises(SettingsError, match=r"methods\.block\.tracks\.three.*by hand") as caught:
+        with_block(PARAMS, "block", "three", BLOCK)
+    assert SAFE.load(str(caught.value).partition("by hand:\n")[2]) == {"three": BLOCK}
+
+
+@pytest.mark.parametrize("text", ["methods: {plain: {}}\n", "methods:\n  plain: &p {}\nother: *p\n"])
+def test_a_file_without_a_place_for_it_is_left_alone(text: str) -> None:
+    with pytest.raises(SettingsError, match="by hand"):
+        with_block(text, "plain", "one", BLOCK)
+
+
+def test_a_method_that_is_not_there_is_named() -> None:
+    with pytest.raises(SettingsError, match="methods has no 'nobody'"):
+        with_block(PARAMS, "nobody", "one", BLOCK)
+
+
+def test_a_file_may_end_without_a_newline() -> None:
+    text = "methods:\n  plain:\n    tracks:\n      one: {args: {a: 1}}"
+    assert SAFE.load(with_block(text, "plain", "one", BLOCK))["methods"]["plain"]["tracks"]["one"] == BLOCK
+
+
+@pytest.mark.parametrize("value", [1e-05, 2.5e-07, 1e22, 0.1, 3.0, 7, True, None, "a b", [1, [2, 3]], {"x": [1.5]}])
+def test_values_read_back_as_they_were(value: Any) -> None:
+    block = {"recipe": "searched", "args": {"a": value}}
+    after = with_block(PARAMS, "plain", "one", block)
+    assert SAFE.load(after)["methods"]["plain"]["tracks"]["one"] == block
+
+
+@pytest.mark.parametrize("name", YAML(typ="safe", pure=True).load(Path("params.yaml").read_text())["methods"])
+def test_every_method_of_our_own_file_can_be_changed(name: str) -> None:
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    after = with_block(text, name, "shapes-convnet", BLOCK, "won")
+    gone, came = changed_lines(text, after)
+    assert len(gone) <= 3
+    assert len(came) <= 6
+    assert SAFE.load(after)["methods"][name]["tracks"]["shapes-convnet"] == BLOCK
+
+
+def search_of(root: Path, **changes: Any) -> Search:
+    return write_search(root, head(**changes), rows())
+
+
+def test_the_winner_keeps_what_was_not_searched(tmp_path: Path) -> None:
+    present = {"recipe": "common", "args": {"sizes": [4], "other": 1}, "train": {"lr": 9.0, "batch": 2}}
+    found = winner(search_of(tmp_path), present)
+    assert found == {
+        "recipe": "searched",
+        "args": {"sizes": None, "other": 1},
+        "train": {"lr": 0.1 + 0.2, "batch": 2},
+    }
+
+
+def test_a_search_whose_every_trial_failed_has_no_winner(tmp_path: Path) -> None:
+    failed = write_search(tmp_path, head(), [{**row, "state": "failed", "value": None} for row in rows()])
+    with pytest.raises(SettingsError, match=r"every trial of 'alpha' on 'toy' failed.*alpha\.csv"):
+        winner(failed, {})
+
+
+def test_applying_writes_the_file_whole_and_twice_the_same(tmp_path: Path) -> None:
+    params = tmp_path / "params.yaml"
+    params.write_text(Path("params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    name = next(iter(SAFE.load(params.read_text())["methods"]))
+    search = search_of(tmp_path, track="shapes-convnet", method=name)
+    block = apply_search(search, tmp_path)
+    once = params.read_text(encoding="utf-8")
+    assert SAFE.load(once)["methods"][name]["tracks"]["shapes-convnet"] == block
+    assert "# wsolbench search: MaxBoxAccV2 (choe2020) 40.0 on val, the best of 3 trials" in once
+    apply_search(search, tmp_path)
+    assert params.read_text(encoding="utf-8") == once
+    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml", "results"}
+
+
+def test_settings_that_would_not_hold_are_not_written(tmp_path: Path) -> None:
+    params = tmp_path / "params.yaml"
+    before = Path("params.yaml").read_text(encoding="utf-8")
+    params.write_text(before, encoding="utf-8")
+    with pytest.raises(SettingsError, match="toy"):
+        apply_search(search_of(tmp_path, method=next(iter(SAFE.load(before)["methods"]))), tmp_path)
+    assert params.read_text(encoding="utf-8") == before
