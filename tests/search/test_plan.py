@@ -1,0 +1,220 @@
+"""What trials have in common, what they may see, and what they are judged by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.search.conftest import TRACK
+from wsolbench.data.index import read_split
+from wsolbench.dataset import Item, Split, Truth
+from wsolbench.errors import DataError, SettingsError
+from wsolbench.layout import Layout
+from wsolbench.metrics.accuracy import max_box_acc_v2
+from wsolbench.metrics.choe2020 import threshold_grid
+from wsolbench.scoremaps import StoredMaps
+from wsolbench.search.objective import judged
+from wsolbench.search.plan import place_data, plan_of
+from wsolbench.settings import Settings
+
+
+def changed(settings: Settings, block: str, **changes: Any) -> Settings:
+    """The settings with fields of one block changed."""
+    data = settings.model_dump(exclude_unset=True)
+    data.setdefault(block, {}).update(changes)
+    return Settings.model_validate(data)
+
+
+def with_track(settings: Settings, **changes: Any) -> Settings:
+    data = settings.model_dump(exclude_unset=True)
+    data["tracks"][TRACK].update(changes)
+    return Settings.model_validate(data)
+
+
+def test_what_is_searched_starts_from_the_track_and_the_rest_from_the_method(
+    tiny_settings: Settings, layout: Layout
+) -> None:
+    plan = plan_of(tiny_settings, TRACK, "adl", layout)
+    names = [each.name for each in plan.parameters]
+    assert names[0] == "train.lr"
+    assert {"args.gamma", "args.drop_rate"} <= set(names)
+    assert plan.run.on_track.args == {}  # both are searched
+    assert plan.run.track.lr == 0.05  # not the method's 0.5
+    assert plan.run.track.epochs == 1  # search.epochs, not the track's 2
+    assert plan.run.seed == 4
+    drawn = plan.parameters[0].drawn
+    assert (drawn.low, drawn.high) == (0.025, 0.1)  # type: ignore[union-attr]
+
+
+def test_a_trial_is_a_run_of_the_method_with_its_draws(tiny_settings: Settings, layout: Layout) -> None:
+    plan = plan_of(tiny_settings, TRACK, "adl", layout)
+    stored = {each.name: 0.07 for each in plan.parameters}
+    run = plan.trial(5, stored)
+    assert (run.track.lr, run.track.epochs, run.seed, run.track_name) == (0.07, 1, 4, TRACK)
+    assert run.on_track.args == {"gamma": 0.07, "drop_rate": 0.07}
+    assert run.on_track.recipe == "searched"
+    assert run.key != plan.trial(6, stored).key
+
+
+def test_applying_a_winner_does_not_change_what_was_searched(tiny_settings: Settings, layout: Layout) -> None:
+    block = {"recipe": "searched", "args": {"gamma": 0.1, "drop_rate": 0.9}, "train": {"lr": 0.06}}
+    applied = changed(tiny_settings, "methods", adl={"tracks": {TRACK: block}})
+    before, after = (plan_of(each, TRACK, "adl", layout).definition for each in (tiny_settings, applied))
+    assert before == after
+
+
+@pytest.mark.parametrize(
+    ("block", "changes"),
+    [
+        ("search", {"seed": 5}),
+        ("search", {"sampler": "tpe"}),
+        ("search", {"epochs": 2}),
+        ("search", {"objective": "px_ap"}),
+        ("search", {"recipe": {"lr": [0.5, 3]}}),
+        ("methods", {"adl": {"tracks": {TRACK: {"train": {"momentum": 0.8}}}}}),
+        ("evaluate", {"threshold_step": 0.01}),
+    ],
+)
+def test_what_changes_trials_changes_the_definition(
+    tiny_settings: Settings, layout: Layout, block: str, changes: dict[str, Any]
+) -> None:
+    other = plan_of(changed(tiny_settings, block, **changes), TRACK, "adl", layout)
+    assert other.definition != plan_of(tiny_settings, TRACK, "adl", layout).definition
+
+
+def test_the_number_of_trials_is_no_part_of_the_definition(tiny_settings: Settings, layout: Layout) -> None:
+    more = plan_of(changed(tiny_settings, "search", trials=9), TRACK, "adl", layout)
+    assert more.definition == plan_of(tiny_settings, TRACK, "adl", layout).definition
+
+
+def test_boxes_that_judge_are_counted(tiny_settings: Settings, layout: Layout) -> None:
+    val = read_split(layout.prepared(TRACK), "val")
+    boxes = sum(len(val.truth(item.id).boxes) for item in val.items)
+    assert boxes > 0
+    for objective, used in (("auto", (boxes, 0)), ("px_ap", (boxes, len(val))), ("top1_cls", (0, 0))):
+        plan = plan_of(changed(tiny_settings, "search", objective=objective), TRACK, "adl", layout)
+        found = plan.head(3)
+        assert (found["boxes_used"], found["masks_used"]) == used if objective != "px_ap" else found["masks_used"] > 0
+        assert found["images"] == len(val)
+
+
+def test_what_cannot_be_searched_is_refused(tiny_settings: Settings, layout: Layout, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="did you mean 'adl'"):
+        plan_of(tiny_settings, TRACK, "adll", layout)
+    with pytest.raises(SettingsError, match="did you mean 'tiny'"):
+        plan_of(tiny_settings, "tinny", "adl", layout)
+    with pytest.raises(SettingsError, match="nothing to search"):
+        plan_of(changed(tiny_settings, "search", recipe={}), TRACK, "cam", layout)
+    with pytest.raises(SettingsError, match=r"weight_decay is 0.*remove it from search\.recipe"):
+        plan_of(
+            changed(with_track(tiny_settings, weight_decay=0.0), "search", recipe={"weight_decay": [0.5, 2]}),
+            TRACK, "adl", layout,
+        )  # fmt: skip
+    with pytest.raises(SettingsError, match="trains nothing"):
+        plan_of(with_track(tiny_settings, epochs=0, backbone_args={"keep_classifier": True}), TRACK, "cam", layout)
+    with pytest.raises(DataError, match="wsolbench prepare tiny"):
+        plan_of(tiny_settings, TRACK, "adl", Layout(tmp_path / "elsewhere"))
+
+
+def test_trials_see_no_test_image_and_no_truth_of_test(tiny_settings: Settings, layout: Layout) -> None:
+    plan = plan_of(tiny_settings, TRACK, "adl", layout)
+    place_data(plan, layout)
+    place = Layout(plan.folder).prepared(TRACK)
+    assert set(pq.read_table(place / "index.parquet")["split"].to_pylist()) == {"train", "val"}
+    assert set(pq.read_table(place / "truth.parquet")["split"].to_pylist()) == {"val"}
+    for name in ("train", "val"):
+        before, after = (read_split(root, name) for root in (layout.prepared(TRACK), place))  # type: ignore[arg-type]
+        assert before.items == after.items
+        assert before.digest == after.digest
+    assert len(read_split(place, "test")) == 0
+
+
+def maps_of(split: Split) -> StoredMaps:
+    generator = np.random.default_rng(0)
+    maps = generator.random((len(split), 6, 6)).astype(np.float32)
+    labels = np.array([item.label for item in split.items])
+    top5 = np.stack([labels, (labels + 1) % 3], 1)
+    top5[0] = top5[0][::-1]
+    return StoredMaps(np.array([item.id for item in split.items]), labels, maps, top5, top5.astype(np.float32))
+
+
+def test_boxes_are_judged_by_max_box_acc_v2_of_the_evaluator(layout: Layout) -> None:
+    from wsolbench.metrics.image_scores import Rules, Thresholds, score_image
+
+    val = read_split(layout.prepared(TRACK), "val")
+    stored = maps_of(val)
+    found = judged("max_box_acc_v2", stored, val, layout.prepared(TRACK), 0.01, 1)
+    rules = Rules(Thresholds(threshold_grid(0.01), ()))
+    overlaps = [
+        score_image(raw, item, val.truth(item.id), None, rules).boxes["choe2020"].multi
+        for raw, item in zip(stored.maps, val.items, strict=True)
+    ]
+    assert found == pytest.approx(max_box_acc_v2(np.stack(overlaps))["mean"])
+    assert 0 < found < 100
+
+
+def test_masks_are_judged_by_pixels(layout: Layout) -> None:
+    from wsolbench.data.masks import read_mask
+    from wsolbench.metrics.pxap import code_masks
+    from wsolbench.scoremaps import upsample_and_normalise
+
+    val, root = read_split(layout.prepared(TRACK), "val"), layout.prepared(TRACK)
+    stored = maps_of(val)
+    scores = np.stack([upsample_and_normalise(raw, 224, 224) for raw in stored.maps])
+    truth = np.stack(
+        [code_masks([read_mask(root / name) for name in val.truth(item.id).masks], None) for item in val.items]
+    )
+    grid = threshold_grid(0.01)
+    above = scores[None] >= grid[:, None, None, None]
+    shared, either = (above & (truth == 1)).sum((2, 3)), (above | (truth == 1)).sum((2, 3))
+    assert judged("p_iou", stored, val, root, 0.01, 1) == pytest.approx((shared / either).mean(1).max() * 100)
+    precision, recall = [1.0], [0.0]
+    for threshold in [1.0, *grid[::-1]]:
+        claimed = scores >= threshold
+        precision.append((claimed & (truth == 1)).sum() / claimed.sum())
+        recall.append((claimed & (truth == 1)).sum() / (truth == 1).sum())
+    area = sum(p * (r - before) for p, r, before in zip(precision[1:], recall[1:], recall, strict=False))
+    assert judged("px_ap", stored, val, root, 0.01, 1) == pytest.approx(area * 100)
+
+
+def test_classes_are_judged_without_truth(layout: Layout) -> None:
+    val = read_split(layout.prepared(TRACK), "val", with_truth=False)  # asking it for a box would raise
+    assert judged("top1_cls", maps_of(val), val, Path(), 0.01, 1) == pytest.approx((len(val) - 1) / len(val) * 100)
+
+
+def test_maps_of_other_images_are_refused(layout: Layout) -> None:
+    val = read_split(layout.prepared(TRACK), "val")
+    other = Split("val", val.items[::-1], val.class_names, val.digest)
+    with pytest.raises(DataError, match="not those of val"):
+        judged("top1_cls", maps_of(other), val, Path(), 0.01, 1)
+
+
+def test_auto_takes_pixels_where_there_are_only_masks(
+    tiny_settings: Settings, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wsolbench.search import plan as module
+
+    real = read_split(layout.prepared(TRACK), "val")
+    nothing = np.zeros((0, 4))
+
+    def only(**kept: bool) -> Split:
+        def of(item: Item) -> Truth:
+            truth = real.truth(item.id)
+            return Truth(truth.boxes if kept["boxes"] else nothing, truth.masks if kept["masks"] else ())
+
+        return Split("val", real.items, real.class_names, real.digest, {item.id: of(item) for item in real.items})
+
+    monkeypatch.setattr(module, "read_split", lambda *_: only(boxes=False, masks=True))
+    assert plan_of(tiny_settings, TRACK, "adl", layout).objective == "px_ap"
+    with pytest.raises(DataError, match="max_box_acc_v2 needs boxes"):
+        plan_of(changed(tiny_settings, "search", objective="max_box_acc_v2"), TRACK, "adl", layout)
+    monkeypatch.setattr(module, "read_split", lambda *_: only(boxes=True, masks=False))
+    with pytest.raises(DataError, match="p_iou needs masks"):
+        plan_of(changed(tiny_settings, "search", objective="p_iou"), TRACK, "adl", layout)
+    monkeypatch.setattr(module, "read_split", lambda *_: Split("val", [], real.class_names, real.digest))
+    with pytest.raises(DataError, match="no val split"):
+        plan_of(tiny_settings, TRACK, "adl", layout)
