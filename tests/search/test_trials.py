@@ -123,7 +123,11 @@ def raising(error: BaseException) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("name", "failure", "reason"),
     [
-        ("losses", lambda self, images, *_: {"bad": next(self.parameters()).sum() * float("nan")}, "loss 'bad' is not finite"),
+        (
+            "losses",
+            lambda self, images, *_: {"bad": next(self.parameters()).sum() * float("nan")},
+            "loss 'bad' is not finite",
+        ),
         ("losses", raising(ZeroDivisionError("by  the\nmethod")), "ZeroDivisionError: by the method"),
         ("losses", raising(RuntimeError("x" * 900)), "x ..."),
     ],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsolbench.report.classes import classes_csv
-from wsolbench.report.costs import read_costs
+from wsolbench.report.costs import Costs, read_costs
 from wsolbench.report.latex import latex_tables
 from wsolbench.report.outputs import (
     ImageKind,

@@ -28,6 +28,7 @@ from wsolbench.report.search_plot import search_figure
 from wsolbench.report.searches import searches_of
 from wsolbench.report.style import encoded, figure_style
 from wsolbench.report.training import training_figure
+from wsolbench.schema import check_known
 from wsolbench.search.record import Search
 from wsolbench.settings import Settings
 
@@ -137,6 +138,7 @@ def write_plot(
 
 
 def _searches(settings: Settings, track: str, methods: Sequence[str], root: Path) -> list[Search]:
+    check_known("--tracks", track, settings.tracks, error=SettingsError)
     found = searches_of(track, settings.run.methods, root)
     known = [search.head.method for search in found]
     if not known:

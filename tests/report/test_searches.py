@@ -1,0 +1,194 @@
+"""Searches in tables, on the page and in plots; unequal budgets are said to be unequal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.report.conftest import Repository
+from tests.search.test_record import head
+from wsolbench.errors import DataError, SettingsError
+from wsolbench.report.build import write_report
+from wsolbench.report.page import write_page
+from wsolbench.report.plot import PlotOptions, write_plot
+from wsolbench.report.results import read_track
+from wsolbench.report.search_plot import search_figure
+from wsolbench.report.searches import budget_differences, search_section, search_summary, searches_of
+from wsolbench.report.style import figure_style
+from wsolbench.search.record import write_search
+
+
+def searched(root: Path, method: str, values: list[float | None], **changes: Any) -> None:
+    """Store a search whose trials had these values; None failed."""
+    trials = [
+        {
+            "number": number,
+            "state": "failed" if value is None else "complete",
+            "value": value,
+            "reason": "diverged" if value is None else "",
+            "epochs": 2,
+            "train.lr": 0.1 * 2**number,
+            "args.sizes": ["null", "[1]"][number % 2],
+        }
+        for number, value in enumerate(values)
+    ]
+    write_search(root, head(method=method, title=method.title(), trials=len(values), **changes), trials)
+
+
+@pytest.fixture
+def both(full: Repository) -> Repository:
+    """Searches of the two methods, with equal budgets."""
+    searched(full.root, "beta", [30.0, None, 50.0, 40.0])
+    searched(full.root, "alpha", [10.0, 20.0, 60.0, 30.0])
+    return full
+
+
+def section(repository: Repository) -> str:
+    return search_section(read_track(repository.settings, "toy", repository.root), repository.root)
+
+
+def test_a_line_has_counts_best_median_range_and_deviation_of_what_did_not_fail(both: Repository) -> None:
+    summary = search_summary(read_track(both.settings, "toy", both.root), both.root)
+    assert summary is not None
+    alpha, beta = summary.lines
+    assert alpha[:7] == ("Alpha", "4", "0", "60.0", "25.0", "10.0 to 60.0", f"{np.std([10, 20, 60, 30], ddof=1):.1f}")
+    assert beta[:7] == ("Beta", "4", "1", "50.0", "40.0", "30.0 to 50.0", "10.0")
+    assert alpha[7] == "lr 0.4, sizes None"
+    assert beta[7] == "lr 0.4, sizes None"
+
+
+def test_equal_budgets_are_said_to_be_equal(both: Repository) -> None:
+    text = section(both)
+    assert "All methods had the same budget: trials 4, epochs per trial 2" in text
+    assert "not equal" not in text
+    assert budget_differences(searches_of("toy", [], both.root)) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"epochs": 3}, "epochs per trial (2: Alpha; 3: Beta)"),
+        ({"seed": 1}, "seed (0: Alpha; 1: Beta)"),
+        ({"sampler": "tpe"}, "sampler (random: Alpha; tpe: Beta)"),
+        ({"boxes_used": 0, "objective": "top1_cls"}, "boxes of val (7: Alpha; 0: Beta)"),
+        ({"common": {}}, "not searched: Beta"),
+    ],
+)
+def test_unequal_budgets_are_marked_with_what_differs(both: Repository, change: dict[str, Any], said: str) -> None:
+    searched(both.root, "beta", [30.0, None, 50.0, 40.0], **change)
+    text = section(both)
+    assert "**The budgets are not equal, and the methods do not compare**" in text
+    assert said in text
+    with figure_style():
+        assert "UNEQUAL BUDGETS" in search_figure(searches_of("toy", [], both.root)).get_suptitle()
+
+
+def test_another_number_of_trials_is_another_budget(both: Repository) -> None:
+    searched(both.root, "beta", [30.0, 50.0])
+    assert "trials (4: Alpha; 2: Beta)" in section(both)
+
+
+def test_a_search_in_which_every_trial_failed_has_no_numbers(both: Repository) -> None:
+    searched(both.root, "beta", [None] * 4)
+    summary = search_summary(read_track(both.settings, "toy", both.root), both.root)
+    assert summary is not None
+    assert summary.lines[1] == ("Beta", "4", "4", "n/a", "n/a", "n/a", "n/a", "none")
+    with figure_style():
+        search_figure(searches_of("toy", [], both.root))
+
+
+def test_one_trial_has_no_spread(full: Repository) -> None:
+    searched(full.root, "alpha", [10.0])
+    text = section(full)
+    assert "The budget: trials 1" in text
+    assert "| 10.0 | 10.0 | 10.0 to 10.0 | n/a |" in text
+
+
+def test_without_searches_nothing_is_said(full: Repository) -> None:
+    assert section(full) == ""
+    assert "search" not in {path.stem for path in write_report(full.settings, "toy", full.root)}
+
+
+def test_a_searched_row_without_a_search_is_named_and_so_are_other_data(repository: Any) -> None:
+    toy = repository(seeds=[0], methods=["alpha", "beta"])
+    toy.write("alpha", 0, 50, recipe="searched", data_digest="e" * 64)
+    toy.write("beta", 0, 50, recipe="searched", data_digest="e" * 64)
+    searched(toy.root, "beta", [1.0, 2.0])
+    text = section(toy)
+    assert "Marked `searched` without a search that is stored here: " in text
+    assert "lpha" in text.partition("Marked")[2].partition("\n")[0]
+    assert "Searched on other data than the track's results (the digests differ): Beta." in text
+
+
+def test_report_and_page_show_searches_and_are_the_same_each_time(both: Repository) -> None:
+    files = write_report(both.settings, "toy", both.root)
+    page = write_page(both.settings, both.root)
+    assert {path.name for path in files} >= {"search.svg", "search.png"}
+    table = (both.root / "results/tables/toy.md").read_text()
+    assert "## Hyper-parameter search on `val`" in table
+    html = page.read_text()
+    assert "<h3>Hyper-parameter search on <code>val</code></h3>" in html
+    assert "<td>10.0 to 60.0</td>" in html
+    assert "Plot of toy: Search" in html
+    before = {path: path.read_bytes() for path in (*files, page)}
+    write_report(both.settings, "toy", both.root)
+    write_page(both.settings, both.root)
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_a_picture_goes_when_its_searches_go(both: Repository) -> None:
+    write_report(both.settings, "toy", both.root)
+    for path in (both.root / "results/search/toy").iterdir():
+        path.unlink()
+    write_report(both.settings, "toy", both.root)
+    assert not (both.root / "results/plots/toy/search.svg").exists()
+
+
+def test_names_that_users_supplied_are_text_on_the_page(both: Repository) -> None:
+    write_report(both.settings, "toy", both.root)
+    searched(both.root, "beta", [1.0] * 4, val_truth="<script>alert(1)</script>")
+    trials = read_track(both.settings, "toy", both.root)
+    assert trials is not None
+    described = both.root / "results/search/toy/beta.json"
+    described.write_text(described.read_text().replace('"Beta"', '"<b>Beta|*"'))
+    assert "<b>Beta" not in write_page(both.settings, both.root).read_text()
+    assert "\\<b\\>Beta\\|\\*" in section(both)
+
+
+def test_a_damaged_search_is_named(both: Repository) -> None:
+    (both.root / "results/search/toy/beta.json").write_text("{")
+    with pytest.raises(DataError, match=r"beta\.json"):
+        write_report(both.settings, "toy", both.root)
+
+
+def test_the_figure_shows_every_trial_against_every_parameter(both: Repository) -> None:
+    with figure_style():
+        figure = search_figure(searches_of("toy", ["beta"], both.root))
+        figure.draw_without_rendering()
+    panels = [axis for axis in figure.axes if axis.get_visible()]
+    assert [axis.get_title(loc="left") for axis in panels] == ["Beta", "", "", "Alpha", "", ""]
+    assert [axis.get_xlabel() for axis in panels[1:3]] == ["lr", "sizes"]
+    assert [axis.get_xscale() for axis in panels[:3]] == ["linear", "log", "linear"]
+    assert [label.get_text() for label in panels[2].get_xticklabels()] == ["none", "1"]
+    done, failed, best = panels[1].collections
+    np.testing.assert_allclose(done.get_offsets(), [[0.1, 30], [0.4, 50], [0.8, 40]])  # type: ignore[arg-type]
+    np.testing.assert_allclose(np.asarray(failed.get_offsets())[:, 0], [0.2])
+    np.testing.assert_allclose(best.get_offsets(), [[0.4, 50]])  # type: ignore[arg-type]
+
+
+def test_a_plot_of_some_methods_and_of_none(both: Repository, tmp_path: Path) -> None:
+    out = tmp_path / "x.svg"
+    write_plot(both.settings, "search", ["toy"], ["beta"], out, both.root, PlotOptions())
+    assert out.stat().st_size > 1000
+    with pytest.raises(DataError, match="did you mean 'beta'"):
+        write_plot(both.settings, "search", ["toy"], ["betta"], out, both.root, PlotOptions())
+    with pytest.raises(SettingsError, match="did you mean 'toy'"):
+        write_plot(both.settings, "search", ["tyo"], [], out, both.root, PlotOptions())
+
+
+def test_a_plot_without_searches_says_how_to_make_one(full: Repository, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="run `wsolbench search toy`"):
+        write_plot(full.settings, "search", ["toy"], [], tmp_path / "x.svg", full.root, PlotOptions())
