@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -61,9 +62,9 @@ def test_a_search_from_the_command_line(pipeline: Pipeline) -> None:
     assert files_of(pipeline.root) == two
 
     # Killed without warning, then asked to stop, then gone on with.
-    for path in (pipeline.root / "results" / "search" / TRACK).iterdir():
-        path.unlink()
-    killed = started(pipeline, *SEARCH, "--restart")
+    shutil.rmtree(pipeline.root / "results" / "search" / TRACK)
+    shutil.rmtree(pipeline.root / ".wsolbench" / "search")
+    killed = started(pipeline, *SEARCH)
     wait_for_trials(pipeline, killed, 1)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
