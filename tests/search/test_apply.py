@@ -26,12 +26,17 @@ methods: &all
     tracks:
       # above
       one:
+        # of the reason
+
         recipe: common  # old reason
         # of the arguments
         args: {a: 2, kept: [1, 2]}  # source
         train: {lr: 0.5}
       # of two
       two: {args: {b: 3}}  # of a line
+      bare:
+        # ours
+        args: {c: 1}  # theirs
       three: &shared
         train: {lr: 1.0e-4}
       four: *shared  # alias
@@ -60,7 +65,7 @@ def comments_in(lines: list[str]) -> set[str]:
     return {line.partition("#")[2].strip() for line in lines if "#" in line}
 
 
-@pytest.mark.parametrize("track", ["one", "two", "four", "new"])
+@pytest.mark.parametrize("track", ["one", "two", "bare", "four", "new"])
 @pytest.mark.parametrize("method", ["plain", "empty", "argued", "block", "flow", "last"])
 def test_only_the_block_changes_in_any_layout(method: str, track: str) -> None:
     after = with_block(PARAMS, method, track, BLOCK, "won")

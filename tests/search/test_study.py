@@ -147,6 +147,15 @@ def test_scratch_goes_when_a_trial_is_over_and_stays_when_it_is_not(study_in: St
     assert study_in().finished(2) == {0: Finished(claim.stored, 12.5)}
 
 
+def test_scratch_that_a_dying_process_did_not_remove_goes_with_the_next(study_in: StudyIn, tmp_path: Path) -> None:
+    trials_of(study_in(), 2)
+    left = tmp_path / "study" / "trials" / "1"
+    left.mkdir()
+    (left / "maps").write_text("")
+    study_in()
+    assert not left.exists()
+
+
 def test_a_trial_that_another_process_runs_is_not_given_away(study_in: StudyIn) -> None:
     first, second = study_in(), study_in()
     mine, other = first.claim(2), second.claim(2)

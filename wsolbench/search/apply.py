@@ -163,17 +163,17 @@ def _spliced(text: str, method: str, track: str, block: Mapping[str, Any], remar
     if not _is_block(lines, track_key, track_value):
         body = _lines(track, block, column, remark)[1:]
     else:
-        body = _merged(lines, track_value, block, column + 2, remark)
+        body = _merged(lines, start + 1, track_value, block, column + 2, remark)
     return "".join([*lines[:start], _head(lines, track_key, track_value), *body, *lines[end:]])
 
 
-def _merged(lines: list[str], value: Any, block: Mapping[str, Any], indent: int, remark: str) -> list[str]:
-    """Return the body of a track's block, with the comments that stand behind what is kept or replaced."""
+def _merged(lines: list[str], first: int, value: Any, block: Mapping[str, Any], indent: int, remark: str) -> list[str]:
+    """Return the body of a track's block, with the comments that stand above and behind what is kept or replaced."""
     body, left = [], dict(block)
     for key, each in value.value:
         start, end = key.start_mark.line, _end(lines, key, each)
-        body += _comments_above(lines, value, start)
-        name = key.value
+        body += lines[first:start]
+        first, name = end, key.value
         if name == "recipe":
             body.append(_line(name, left.pop(name), indent, remark))
         elif name in left:
@@ -182,13 +182,6 @@ def _merged(lines: list[str], value: Any, block: Mapping[str, Any], indent: int,
             body += lines[start:end]
     missing = [_line(name, left[name], indent, remark if name == "recipe" else "") for name in _ORDER if name in left]
     return missing[:1] + body + missing[1:] if "recipe" in left else body + missing
-
-
-def _comments_above(lines: list[str], value: Any, line: int) -> list[str]:
-    first = line
-    while first - 1 > value.start_mark.line - 1 and lines[first - 1].lstrip().startswith("#"):
-        first -= 1
-    return lines[first:line]
 
 
 def _lines(track: str, block: Mapping[str, Any], indent: int, remark: str) -> list[str]:

@@ -28,7 +28,7 @@ def search(
         bool, typer.Option("--restart", help="Throw away the trials of an earlier search, finished or not.")
     ] = False,
     apply: Annotated[
-        bool, typer.Option("--apply", help="Write the winner to methods.<m>.tracks.<TRACK> in params.yaml.")
+        bool, typer.Option("--apply", help="Write the winner to methods.M.tracks.TRACK in params.yaml.")
     ] = False,
 ) -> None:
     """Search a TRACK's recipe and a method's arguments on val, with the budget that `search` in params.yaml sets.

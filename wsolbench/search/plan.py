@@ -29,7 +29,15 @@ from wsolbench.settings import MethodOnTrack, Run, Settings, Track
 __all__ = ["Plan", "place_data", "plan_of"]
 
 Objective = Literal["max_box_acc_v2", "px_ap", "p_iou", "top1_cls"]
-_JUDGING = ("metrics", "scoremaps.py", "search/objective.py", "search/plan.py", "search/space.py", "search/trial.py")
+_JUDGING = (
+    "metrics",
+    "scoremaps.py",
+    "search/objective.py",
+    "search/plan.py",
+    "search/space.py",
+    "search/trial.py",
+    "search_space.py",
+)
 
 
 @dataclass(frozen=True)
@@ -141,7 +149,7 @@ def plan_of(settings: Settings, track_name: str, method: str, layout: Layout) ->
     definition = {
         "track": run.track.model_dump(),
         "args": args,
-        "space": {each.name: str(each.drawn) for each in parameters},
+        "space": {each.name: repr(each.drawn) for each in parameters},
         "objective": objective,
         "threshold_step": settings.evaluate.threshold_step,
         "sampler": search.sampler,

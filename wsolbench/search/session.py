@@ -67,6 +67,10 @@ def search_method(
     if apply:
         block = apply_search(search, layout.root)
         lines.append(f"params.yaml: methods.{method}.tracks.{track} is now {block}; `make benchmark` trains with it")
+        lines.append("(comments there are as they were, and may speak of earlier values)")
+        epochs = settings.tracks[track].epochs
+        if search.head.epochs != epochs:
+            lines.append(f"its trials had {search.head.epochs} epochs; a run has {epochs}")
     return "\n".join(lines)
 
 

@@ -106,6 +106,9 @@ class Study:
                     f"{folder} holds a search under another definition: {', '.join(changed_names(found, wanted))} "
                     f"differ, and its trials would not compare with new ones; {again}"
                 )
+            for trial in self._trials():
+                if trial.state.is_finished():  # a process may have died before it removed this
+                    shutil.rmtree(self._scratch(trial.number), ignore_errors=True)
 
     def claim(self, budget: int) -> Claim | None:
         """Return a trial to run: one that a dead process left, or a new one; None if there is none at the moment.
@@ -158,7 +161,10 @@ class Study:
     def _claim(self, trial: optuna.Trial, lock: IO[str]) -> Claim:
         for parameter in self._parameters:
             parameter.suggest(trial)
-        return Claim(trial.number, dict(trial.params), self.folder / _TRIALS / str(trial.number), lock)
+        return Claim(trial.number, dict(trial.params), self._scratch(trial.number), lock)
+
+    def _scratch(self, number: int) -> Path:
+        return self.folder / _TRIALS / str(number)
 
     def _trials(self) -> list[FrozenTrial]:
         with self._readable():
