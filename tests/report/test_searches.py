@@ -62,7 +62,7 @@ def test_a_line_has_counts_best_median_range_and_deviation_of_what_did_not_fail(
 
 def test_equal_budgets_are_said_to_be_equal(both: Repository) -> None:
     text = section(both)
-    assert "All methods had the same budget: trials 4, epochs per trial 2" in text
+    assert "All methods had the same budget: trials 4; epochs per trial 2" in text
     assert "not equal" not in text
     assert budget_differences(searches_of("toy", [], both.root)) == {}
 
@@ -126,7 +126,7 @@ def test_a_searched_row_without_a_search_is_named_and_so_are_other_data(reposito
 def test_report_and_page_show_searches_and_are_the_same_each_time(both: Repository) -> None:
     files = write_report(both.settings, "toy", both.root)
     page = write_page(both.settings, both.root)
-    assert {path.name for path in files} >= {"search.svg", "search.png"}
+    assert "search.png" in {path.name for path in files}
     table = (both.root / "results/tables/toy.md").read_text()
     assert "## Hyper-parameter search on `val`" in table
     html = page.read_text()
@@ -141,10 +141,11 @@ def test_report_and_page_show_searches_and_are_the_same_each_time(both: Reposito
 
 def test_a_picture_goes_when_its_searches_go(both: Repository) -> None:
     write_report(both.settings, "toy", both.root)
+    assert (both.root / "results/plots/toy/search.png").exists()
     for path in (both.root / "results/search/toy").iterdir():
         path.unlink()
     write_report(both.settings, "toy", both.root)
-    assert not (both.root / "results/plots/toy/search.svg").exists()
+    assert not (both.root / "results/plots/toy/search.png").exists()
 
 
 def test_names_that_users_supplied_are_text_on_the_page(both: Repository) -> None:
@@ -173,10 +174,21 @@ def test_the_figure_shows_every_trial_against_every_parameter(both: Repository) 
     assert [axis.get_xlabel() for axis in panels[1:3]] == ["lr", "sizes"]
     assert [axis.get_xscale() for axis in panels[:3]] == ["linear", "log", "linear"]
     assert [label.get_text() for label in panels[2].get_xticklabels()] == ["none", "1"]
-    done, failed, best = panels[1].collections
-    np.testing.assert_allclose(done.get_offsets(), [[0.1, 30], [0.4, 50], [0.8, 40]])  # type: ignore[arg-type]
-    np.testing.assert_allclose(np.asarray(failed.get_offsets())[:, 0], [0.2])
-    np.testing.assert_allclose(best.get_offsets(), [[0.4, 50]])  # type: ignore[arg-type]
+    done, failed, best = panels[1].lines
+    np.testing.assert_allclose(done.get_xydata(), [[0.1, 30], [0.4, 50], [0.8, 40]])
+    np.testing.assert_allclose(failed.get_xdata(), [0.2])
+    np.testing.assert_allclose(best.get_xydata(), [[0.4, 50]])
+
+
+def test_trials_that_failed_outside_the_range_of_the_others_are_in_the_panel(full: Repository) -> None:
+    searched(full.root, "alpha", [30.0, 40.0, None, None])
+    with figure_style():
+        figure = search_figure(searches_of("toy", [], full.root))
+        figure.draw_without_rendering()
+    low, high = figure.axes[1].get_xlim()
+    assert low < 0.1
+    assert high > 0.8
+    assert figure.axes[1].get_ylim()[0] > 20  # their height is no value
 
 
 def test_a_plot_of_some_methods_and_of_none(both: Repository, tmp_path: Path) -> None:

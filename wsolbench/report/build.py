@@ -40,8 +40,8 @@ _PICTURES = {
     "localization and classification": "trade_off",
 }
 _KINDS: tuple[ImageKind, ...] = ("svg", "png")
-_SEARCH = "search"  # drawn where a search is stored
-_ALL_PICTURES = tuple(f"{stem}.{kind}" for stem in (*_PICTURES.values(), _SEARCH) for kind in _KINDS)
+_SEARCH, _SEARCH_DPI = "search.png", 100  # where a search is stored; hundreds of points are small as pixels only
+_ALL_PICTURES = (*(f"{stem}.{kind}" for stem in _PICTURES.values() for kind in _KINDS), _SEARCH)
 
 
 def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]:
@@ -58,8 +58,8 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
 
     Returns:
         The files that were written: ``results/tables/<track>.csv``, ``.md``, ``.tex``, ``_classes.csv`` and
-        ``_costs.csv``, and below
-        ``results/plots/<track>`` each picture as ``.svg`` and ``.png``.
+        ``_costs.csv``, and below ``results/plots/<track>`` each picture as ``.svg`` and ``.png`` (that of searches as
+        ``.png``).
 
     Raises:
         SettingsError: the track does not exist, or ``run`` names no run of it.
@@ -156,9 +156,9 @@ def _pictures(results: TrackResults, settings: Settings, root: Path) -> dict[str
 
     pictures: dict[str, bytes] = {}
     with figure_style():
-        figures = {stem: figure_of(stem, [results], root) for stem in stems}
-        if searches:
-            figures[_SEARCH] = search_figure(searches)
-        for stem, figure in figures.items():
+        for stem in stems:
+            figure = figure_of(stem, [results], root)
             pictures |= {f"{stem}.{kind}": encoded(figure, kind) for kind in _KINDS}
+        if searches:
+            pictures[_SEARCH] = encoded(search_figure(searches), "png", _SEARCH_DPI)
     return pictures

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from wsolbench.palette import CATEGORICAL
 from wsolbench.report.searches import budget_differences, objective_label
@@ -85,7 +86,7 @@ def _effect(axis: Axes, search: Search, entry: SpaceEntry) -> None:
             axis.set_xscale("log")
             axis.xaxis.set_major_locator(LogLocator(numticks=4))
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axis.xaxis.set_minor_formatter(NullFormatter())
+            axis.xaxis.set_minor_locator(NullLocator())
     _points(axis, search, places)
     axis.set_xlabel(entry.name.partition(".")[2])
 
@@ -93,14 +94,15 @@ def _effect(axis: Axes, search: Search, entry: SpaceEntry) -> None:
 def _points(axis: Axes, search: Search, places: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> None:
     values = search.table["value"].to_numpy(np.float64)
     done = (search.table["state"] == COMPLETE).to_numpy()
-    axis.scatter(places[done], values[done], s=11, color=CATEGORICAL["blue"], edgecolors="black", linewidths=0.3)
+    edge: dict[str, Any] = {"markeredgecolor": "black"}
+    axis.plot(places[done], values[done], "o", color=CATEGORICAL["blue"], markersize=3.3, markeredgewidth=0.3, **edge)
     if not done.all():
-        lowest = np.full((~done).sum(), 0.04)
-        below = axis.get_xaxis_transform()
-        axis.scatter(places[~done], lowest, s=14, marker="x", color=CATEGORICAL["vermilion"], transform=below)
+        below = axis.get_xaxis_transform()  # height as a share of the panel
+        lowest = np.full(int((~done).sum()), 0.05)
+        axis.plot(places[~done], lowest, "x", color=CATEGORICAL["vermilion"], markersize=4, transform=below)
     if search.best is not None:
-        where, colour = (places[search.best], values[search.best]), CATEGORICAL["orange"]
-        axis.scatter(*where, s=60, marker="*", color=colour, edgecolors="black", linewidths=0.5, zorder=3)
+        best = places[search.best : search.best + 1], values[search.best : search.best + 1]
+        axis.plot(*best, "*", color=CATEGORICAL["orange"], markersize=8, markeredgewidth=0.5, zorder=3, **edge)
 
 
 def _plain(text: str) -> str:

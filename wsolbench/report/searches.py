@@ -112,7 +112,7 @@ def search_section(results: TrackResults, root: Path) -> str:
 def _budget(searches: Sequence[Search], text: Callable[[str], str]) -> str:
     unequal = budget_differences(searches)
     budget = searches[0].head.budget
-    same = ", ".join(f"{name} {text(value)}" for name, value in budget.items() if name not in unequal)
+    same = "; ".join(f"{name} {text(value)}" for name, value in budget.items() if name not in unequal)
     if not unequal:
         who = "All methods had the same budget" if len(searches) > 1 else "The budget"
         return f"{who}: {same}."

@@ -78,14 +78,21 @@ def figure_style(font: str | None = None, font_size: float | None = None) -> Ite
         yield
 
 
-def encoded(figure: Figure, kind: str) -> bytes:
+def encoded(figure: Figure, kind: str, dpi: int | None = None) -> bytes:
     """Return a figure as a file's bytes, ``svg``, ``png`` or ``pdf``; call it inside :func:`figure_style`.
 
     PNGs are stored with a palette of 256 colours, which figures of few colours do not miss; paths of SVGs to a
     hundredth of a point, which makes them a fifth smaller.
+
+    Args:
+        figure: what was drawn.
+        kind: of file.
+        dpi: of a PNG; None for the style's.
     """
     stream = io.BytesIO()
-    figure.savefig(stream, format=kind, metadata=_UNDATED[kind])
+    figure.savefig(
+        stream, format=kind, metadata=_UNDATED[kind], dpi=mpl.rcParams["savefig.dpi"] if dpi is None else dpi
+    )
     if kind == "svg":
         return _PATH.sub(lambda path: _NUMBER.sub(_rounded, path[0]), stream.getvalue())
     if kind != "png":
