@@ -85,7 +85,7 @@ def tiny_settings() -> Settings:
 @pytest.fixture(scope="session")
 def prepared(tiny_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Layout:
     layout = Layout(tmp_path_factory.mktemp("prepared"))
-    prepare(tiny_settings, "shapes", layout.prepared(TRACK))
+    prepare(tiny_settings, TRACK, layout)
     place_weights("convnet", None, None, layout.weights(TRACK))
     write_selection(layout.prepared(TRACK), layout.selection(TRACK), wanted=False)
     return layout

@@ -53,6 +53,7 @@ class Plan:
         definition: everything on which the trials depend but for the machine, as plain data.
         val: images that judge, with their truth.
         folder: scratch of the search.
+        cache: of decoded pictures, the same as for other trainings.
     """
 
     settings: Settings
@@ -63,6 +64,7 @@ class Plan:
     definition: dict[str, Any]
     val: Split
     folder: Path
+    cache: Path
 
     def trial(self, number: int, stored: Mapping[str, Any]) -> Run:
         """Return the run of a trial.
@@ -163,7 +165,8 @@ def plan_of(settings: Settings, track_name: str, method: str, layout: Layout) ->
         },
     }
     folder = layout.root / ".wsolbench" / "search" / f"{track_name}-{method}"
-    return Plan(settings, run, method_class.title, parameters, objective, definition, val, folder)
+    cache = Path(settings.runtime.cache_folder or layout.cache.resolve())
+    return Plan(settings, run, method_class.title, parameters, objective, definition, val, folder, cache)
 
 
 def place_data(plan: Plan, layout: Layout) -> Path:

@@ -74,7 +74,7 @@ def run_trial(plan: Plan, number: int, stored: Mapping[str, Any], folder: Path) 
 
 
 def _train(plan: Plan, run: Run, place: Layout) -> None:
-    runtime = plan.settings.runtime.model_copy(update={"visualisers": []})
+    runtime = plan.settings.runtime.model_copy(update={"visualisers": [], "cache_folder": str(plan.cache)})
     settings = plan.settings.model_copy(update={"runtime": runtime})
     _, weights_file = read_placed(place.weights(run.track_name), run.track.backbone, run.track.weights)
     try:
