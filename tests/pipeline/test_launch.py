@@ -17,8 +17,9 @@ from tests.pipeline.conftest import Pipeline
 from tests.pipeline.test_pipeline import TRACK, metrics, wait_until
 from wsolbench.errors import SettingsError
 from wsolbench.launch.backends import LocalBackend, SlurmBackend, cpu_workers, visible_gpus
-from wsolbench.launch.graph import Unit, units_of
-from wsolbench.launch.worker import StageRunner
+from wsolbench.launch.command import _look
+from wsolbench.launch.graph import Unit, looking_stages, stale_units, units_of
+from wsolbench.launch.worker import StageRunner, dvc_command
 from wsolbench.settings import RuntimeSettings
 
 STAGES = ["prepare", "train-a", "evaluate-a", "train-b", "evaluate-b", "report", "summary"]
@@ -49,6 +50,39 @@ def test_what_depends_on_a_stale_stage_is_stale() -> None:
     assert [unit.stages for unit in units] == [("train-b", "evaluate-b"), ("report",), ("summary",)]
     assert next(unit.stages for unit in units_of(STAGES, EDGES, ["evaluate-a"])) == ("evaluate-a",)
     assert units_of(STAGES, EDGES, ["summary"]) == [Unit(("summary",), is_report=True)]
+
+
+TOY = """
+stages:
+  look:
+    cmd: cp ../outside.txt seen.txt
+    outs: [seen.txt]
+    always_changed: true
+  prepare:
+    cmd: cp seen.txt index.txt
+    deps: [seen.txt]
+    outs: [index.txt]
+"""
+
+
+def test_each_launch_looks_whether_data_outside_have_changed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    root, outside = tmp_path / "repository", tmp_path / "outside.txt"
+    root.mkdir()
+    (root / "dvc.yaml").write_text(TOY)
+    outside.write_text("one")
+    for command in (["git", "init", "--quiet"], dvc_command("init", "--quiet"), dvc_command("repro", "--quiet")):
+        subprocess.run(command, cwd=root, check=True)
+    assert looking_stages(root) == ["look"]
+    for content, expected in (("one", []), ("two", [Unit(("prepare",))]), ("one", [])):
+        outside.write_text(content)
+        _look(root)
+        assert (root / "seen.txt").read_text() == content
+        found = [(unit.stages, unit.after) for unit in stale_units(root)]
+        assert found == [(unit.stages, unit.after) for unit in expected]
+    outside.unlink()
+    capfd.readouterr()
+    _look(root)
+    assert "outside.txt" in capfd.readouterr().err
 
 
 def test_gpus_are_those_that_this_process_may_see(monkeypatch: pytest.MonkeyPatch) -> None:
