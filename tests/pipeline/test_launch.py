@@ -65,9 +65,12 @@ stages:
 """
 
 
-def test_each_launch_looks_whether_data_outside_have_changed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_each_launch_looks_whether_data_outside_have_changed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     root, outside = tmp_path / "repository", tmp_path / "outside.txt"
     root.mkdir()
+    monkeypatch.chdir(root)
     (root / "dvc.yaml").write_text(TOY)
     outside.write_text("one")
     for command in (["git", "init", "--quiet"], dvc_command("init", "--quiet"), dvc_command("repro", "--quiet")):
