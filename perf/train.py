@@ -3,9 +3,10 @@
 For each method: images per second of a bare loop (one batch on the device, forward, backward, step, the same
 precision and format) and of the trainer (loading, augmentation, seeding, hooks and progress included), both on the
 track's network with made-up pictures. The bare loop is the floor. Its arithmetic is counted by torch, and compared with
-the largest matrix product rate that this device reaches in the same precision.
+the largest matrix product rate that this device reaches in the same precision. With ``--plain``, also how many times as
+fast the trainer is as a plain loop: float32, PIL loading in four workers, no fused optimiser, the loss read each time.
 
-    python perf/train.py [--track shapes-convnet] [--iterations 30] [--threads 2] [--profile DIRECTORY]
+    python perf/train.py [--track shapes-convnet] [--iterations 30] [--threads 2] [--plain] [--profile DIRECTORY]
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
 
 from wsolbench.backbones.weights import find_weights
 from wsolbench.costs import flops_of
@@ -45,6 +48,8 @@ def main() -> None:
     parser.add_argument("--track", default="shapes-convnet")
     parser.add_argument("--iterations", type=int, default=30)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--methods", nargs="+", help="only these; by default those of run.methods")
+    parser.add_argument("--plain", action="store_true", help="compare with a plain float32 loop, too")
     parser.add_argument("--profile", type=Path, help="write a trace of the bare loop of each method, for Perfetto")
     chosen = parser.parse_args()
     settings = read_settings()
@@ -54,25 +59,29 @@ def main() -> None:
     what = f"batch {track.batch}, {track.crop} px, amp {track.amp}, {chosen.threads} threads"
     peak = matmul_rate(device, torch.float32 if track.amp == "off" else torch.bfloat16)
     print(f"{chosen.track} on {device}, {what}; matrix products reach {peak / 1e9:.0f} GFLOP/s")
-    columns = ("bare img/s", "trainer img/s", "trainer/bare time", "cost over first", "GFLOP/img", "share of peak")
+    columns = ["bare img/s", "trainer img/s", "trainer/bare time", "cost over first", "GFLOP/img", "share of peak"]
+    columns += ["plain img/s", "trainer over plain"] if chosen.plain else []
     print(f"{'method':12}" + "".join(f"{column:>19}" for column in columns))
     first = 0.0
-    for name in settings.run.methods:
+    for name in chosen.methods or settings.run.methods:
         run = settings.resolve(f"{chosen.track}-{name}-0")
         flops = flops_of(bare_step(prepared_method(run, settings), run, device))
-        bare, whole = float("inf"), float("inf")
+        bare, whole, plain = float("inf"), float("inf"), float("inf")
         for _ in range(REPEATS):  # in turn, because a shared machine changes its speed
             bare = min(bare, bare_seconds(prepared_method(run, settings), run, device, chosen.iterations))
             whole = min(whole, trainer_seconds(prepared_method(run, settings), run, runtime, device, chosen.iterations))
+            if chosen.plain:
+                plain = min(plain, plain_seconds(prepared_method(run, settings), run, device, chosen.iterations))
         first = first or bare
-        numbers = (
+        numbers = [
             f"{track.batch / bare:.0f}",
             f"{track.batch / whole:.0f}",
             f"{whole / bare:.3f}",
             f"{bare / first:.2f}",
             f"{flops / track.batch / 1e9:.3f}",
             f"{flops / bare / peak:.1%}",
-        )
+            *([f"{track.batch / plain:.0f}", f"{plain / whole:.2f}"] if chosen.plain else []),
+        ]
         print(f"{name:12}" + "".join(f"{number:>19}" for number in numbers), flush=True)
         if chosen.profile is not None:
             write_profile(prepared_method(run, settings), run, device, chosen.profile / f"{run.key}.json")
@@ -167,6 +176,51 @@ def trainer_seconds(method: Method, run: Run, runtime: RuntimeSettings, device: 
     with tempfile.TemporaryDirectory() as work:
         fit(method, data, timed, runtime, device, Path(work) / "work" / "perf", {})
         return (now(device) - starts[WARM_UP]) / iterations
+
+
+class PlainSet(Dataset[tuple[torch.Tensor, int]]):
+    """JPEG files, decoded, resized, cropped and flipped by PIL one by one."""
+
+    def __init__(self, paths: list[Path], resize: int, crop: int) -> None:
+        self.paths, self.resize, self.crop = paths, resize, crop
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        with Image.open(self.paths[index]) as stored:
+            image = stored.convert("RGB").resize((self.resize, self.resize), Image.Resampling.BILINEAR)
+        left, top = torch.randint(self.resize - self.crop + 1, (2,)).tolist()
+        image = image.crop((left, top, left + self.crop, top + self.crop))
+        if torch.rand(()) < 0.5:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div(255)
+        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+        return (pixels - mean[:, None, None]) / std[:, None, None], index % CLASSES
+
+
+def plain_seconds(method: Method, run: Run, device: torch.device, iterations: int) -> float:
+    """Return seconds per iteration of a loop as tutorials have it, on a JPEG file of a photograph's size."""
+    track = run.track
+    method = method.to(device).train()
+    sgd = torch.optim.SGD(method.parameters(), lr=track.lr, momentum=track.momentum, weight_decay=track.weight_decay)
+    with tempfile.TemporaryDirectory() as folder:
+        rough = Image.fromarray(np.random.default_rng(0).integers(0, 256, (47, 63, 3), np.uint8))
+        rough.resize((500, 375), Image.Resampling.BICUBIC).save(Path(folder) / "photograph.jpg", quality=90)
+        paths = [Path(folder) / "photograph.jpg"] * (track.batch * (WARM_UP + iterations))
+        files = PlainSet(paths, track.resize, track.crop)
+        loader = DataLoader(files, track.batch, shuffle=True, num_workers=4, pin_memory=device.type == "cuda")
+        start = now(device)
+        for number, (images, labels) in enumerate(loader):
+            if number == WARM_UP:
+                start = now(device)
+            losses = method.losses(images.to(device), labels.to(device), 0.5)
+            loss = torch.stack(list(losses.values())).sum()
+            sgd.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            sgd.step()
+            loss.item()
+        return (now(device) - start) / iterations
 
 
 def now(device: torch.device) -> float:

@@ -80,11 +80,15 @@ def new_method(
 
 
 @app.command()
-def prepare(track: TrackName) -> None:
-    """Get the data set of a TRACK (unpack, download), check it, and write its index to data/TRACK."""
+def prepare(
+    name: Annotated[str, typer.Argument(help="A track, or a data set: then those of its tracks that are run.")],
+) -> None:
+    """Get the data set of a track (unpack, download), check it, and write its index to data/TRACK."""
     from wsolbench.data.prepare import prepare as run_prepare  # noqa: PLC0415
 
-    run_prepare(_settings_with(track), track, Layout())
+    settings = read_settings()
+    for track in settings.tracks_of(name):
+        run_prepare(settings, track, Layout())
 
 
 @app.command()
@@ -97,17 +101,18 @@ def look(track: TrackName) -> None:
 
 @app.command()
 def show(
-    track: TrackName,
+    name: Annotated[str, typer.Argument(help="A prepared track, or its data set.")],
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which images; train has no boxes.")] = "test",
     n: Annotated[int, typer.Option("--n", min=1, max=400, help="How many, spread over the classes.")] = 24,
     seed: Annotated[int, typer.Option(help="Another one, other images.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Picture to write; by default show-TRACK-SPLIT.png here.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Picture to write; by default show-NAME-SPLIT.png here.")] = None,
 ) -> None:
-    """Draw a contact sheet of a prepared TRACK's images with boxes and masks, to look at them."""
+    """Draw a contact sheet of a prepared data set's images with boxes and masks, to look at them."""
     from wsolbench.show import contact_sheet  # noqa: PLC0415
 
-    target = out or Path(f"show-{track}-{split}.png")
-    typer.echo(contact_sheet(_settings_with(track), track, split, n, seed, Layout(), target))
+    settings = read_settings()
+    target = out or Path(f"show-{name}-{split}.png")
+    typer.echo(contact_sheet(settings, settings.tracks_of(name)[0], split, n, seed, Layout(), target))
 
 
 @app.command()

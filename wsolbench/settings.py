@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from wsolbench import registry
-from wsolbench.errors import SettingsError
+from wsolbench.errors import SettingsError, nearest
 from wsolbench.recipe import Cell, Fraction, MethodBlock, MethodOnTrack, Positive, SearchSettings, Track
 from wsolbench.schema import PARAMS_FILE, StrictModel, check_known, put, validated, validated_arguments
 
@@ -178,6 +178,21 @@ class Settings(StrictModel):
             raise ValueError(f"cells: '{key}' has the name of a method or baseline; choose another")
         check_known(f"cells.{key}.track", cell.track, self.tracks)
         check_known(f"cells.{key}.method", cell.method, self.methods)
+
+    def tracks_of(self, name: str) -> list[str]:
+        """Return a track by its name, or those of a data set: the ones in ``run.tracks``, else its first.
+
+        Raises:
+            SettingsError: there is neither such a track nor a track with such a data set.
+        """
+        if name in self.tracks:
+            return [name]
+        found = [track for track, chosen in self.tracks.items() if chosen.dataset == name]
+        if not found:
+            known = {*self.tracks, *(chosen.dataset for chosen in self.tracks.values())}
+            hint = nearest(name, known)
+            raise SettingsError(f"params.yaml: tracks has no '{name}', nor one with such a data set; {hint}")
+        return [track for track in found if track in self.run.tracks] or found[:1]
 
     def resolve(self, key: str) -> Run:
         """Return the run that ``<track>-<method, baseline or cell>-<seed>`` names, with all overrides applied.

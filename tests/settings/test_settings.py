@@ -50,6 +50,17 @@ def test_run_methods_may_be_the_alias_of_the_methods_mapping(tmp_path: Path) -> 
     assert settings_from(tmp_path, MINIMAL).run.methods == ["cam", "adl"]
 
 
+def test_a_data_set_stands_for_those_of_its_tracks_that_are_run() -> None:
+    settings = read_settings(Path("params.yaml"))
+    assert settings.tracks_of("cub-resnet50") == ["cub-resnet50"]
+    of_cub = [name for name, track in settings.tracks.items() if track.dataset == "cub"]
+    assert settings.tracks_of("cub") == of_cub[:1]
+    run = settings.run.model_copy(update={"tracks": [of_cub[2], "shapes-convnet", of_cub[1]]})
+    assert settings.model_copy(update={"run": run}).tracks_of("cub") == of_cub[1:3]
+    with pytest.raises(SettingsError, match=r"tracks has no 'cup', nor one with such a data set; did you mean 'cub'\?"):
+        settings.tracks_of("cup")
+
+
 def test_a_method_on_a_track_overrides_arguments_and_recipe(tmp_path: Path) -> None:
     run = settings_from(tmp_path, MINIMAL).resolve("small-adl-3")
     assert (run.track_name, run.method, run.seed) == ("small", "adl", 3)
