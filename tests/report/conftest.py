@@ -15,6 +15,7 @@ import pytest
 from wsolbench.gallery.photographs import TILE, Caption, Photograph, encode_caption, encode_sheet
 from wsolbench.gallery.thumbnails import candidates, encode_thumbnails
 from wsolbench.layout import Layout
+from wsolbench.recipe import MethodBlock
 from wsolbench.scoremaps import StoredMaps
 from wsolbench.settings import Cell, EvaluateSettings, RunSettings, Settings, Track
 
@@ -40,7 +41,7 @@ class Repository:
     def settings(self) -> Settings:
         """Settings without the registry's check, so that any name may stand for a method."""
         return Settings.model_construct(
-            methods={},
+            methods={name: MethodBlock() for name in self.methods},
             datasets={},
             tracks=dict.fromkeys(self.tracks, TRACK),
             cells=self._cells,

@@ -11,6 +11,7 @@ import pytest
 from tests.report.conftest import Repository
 from tests.search.test_record import head
 from wsolbench.errors import DataError, SettingsError
+from wsolbench.recipe import MethodBlock
 from wsolbench.report.build import write_report
 from wsolbench.report.page import write_page
 from wsolbench.report.plot import PlotOptions, write_plot
@@ -47,11 +48,11 @@ def both(full: Repository) -> Repository:
 
 
 def section(repository: Repository) -> str:
-    return search_section(read_track(repository.settings, "toy", repository.root), repository.root)
+    return search_section(read_track(repository.settings, "toy", repository.root), repository.settings, repository.root)
 
 
 def test_a_line_has_counts_best_median_range_and_deviation_of_what_did_not_fail(both: Repository) -> None:
-    summary = search_summary(read_track(both.settings, "toy", both.root), both.root)
+    summary = search_summary(read_track(both.settings, "toy", both.root), both.settings, both.root)
     assert summary is not None
     alpha, beta = summary.lines
     assert alpha[:7] == ("Alpha", "4", "0", "60.0", "25.0", "10.0 to 60.0", f"{np.std([10, 20, 60, 30], ddof=1):.1f}")
@@ -93,7 +94,7 @@ def test_another_number_of_trials_is_another_budget(both: Repository) -> None:
 
 def test_a_search_in_which_every_trial_failed_has_no_numbers(both: Repository) -> None:
     searched(both.root, "beta", [None] * 4)
-    summary = search_summary(read_track(both.settings, "toy", both.root), both.root)
+    summary = search_summary(read_track(both.settings, "toy", both.root), both.settings, both.root)
     assert summary is not None
     assert summary.lines[1] == ("Beta", "4", "4", "n/a", "n/a", "n/a", "n/a", "none")
     with figure_style():
@@ -121,6 +122,23 @@ def test_a_searched_row_without_a_search_is_named_and_so_are_other_data(reposito
     assert "Marked `searched` without a search that is stored here: " in text
     assert "lpha" in text.partition("Marked")[2].partition("\n")[0]
     assert "Searched on other data than the track's results (the digests differ): Beta." in text
+    assert "but not with what won the search that is stored here: B" in text
+
+
+@pytest.mark.parametrize(
+    ("lr", "sizes", "applied"), [(0.2, [1], True), (0.1, [1], False), (0.2, None, False), (0.2, "absent", False)]
+)
+def test_a_searched_row_has_what_won_the_search_or_is_named(
+    repository: Any, lr: float, sizes: Any, applied: bool
+) -> None:
+    toy = repository(seeds=[0], methods=["alpha"])
+    toy.write("alpha", 0, 50, recipe="searched")
+    searched(toy.root, "alpha", [1.0, 2.0, None])  # the second wins: lr 0.2, sizes [1]
+    on_track = {"recipe": "searched", "args": {} if sizes == "absent" else {"sizes": sizes}, "train": {"lr": lr}}
+    block = MethodBlock.model_validate({"tracks": {"toy": on_track}})
+    settings = toy.settings.model_copy(update={"methods": toy.settings.methods | {"alpha": block}})
+    text = search_section(read_track(settings, "toy", toy.root), settings, toy.root)
+    assert ("but not with what won the search" in text) != applied
 
 
 def test_report_and_page_show_searches_and_are_the_same_each_time(both: Repository) -> None:

@@ -69,7 +69,7 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
     pictures, costs = _pictures(results, settings, root), read_costs(results, root)
     files = {
         table_path(root, track, "csv"): csv_table(results).encode(),
-        table_path(root, track, "md"): _markdown(results, costs, root).encode(),
+        table_path(root, track, "md"): _markdown(results, costs, settings, root).encode(),
         classes_path(root, track): classes_csv(results, root).encode(),
         costs_path(root, track): costs.csv().encode(),
         table_path(root, track, "tex"): latex_tables(results, costs).encode(),
@@ -140,8 +140,8 @@ def _ranks_pictures(ranked: Sequence[Ranking]) -> dict[ImageKind, bytes]:
         return {kind: encoded(figure, kind) for kind in _KINDS}
 
 
-def _markdown(results: TrackResults, costs: Costs, root: Path) -> str:
-    return markdown_table(results, paired_section(results, root), costs, search_section(results, root))
+def _markdown(results: TrackResults, costs: Costs, settings: Settings, root: Path) -> str:
+    return markdown_table(results, paired_section(results, root), costs, search_section(results, settings, root))
 
 
 def _pictures(results: TrackResults, settings: Settings, root: Path) -> dict[str, bytes]:

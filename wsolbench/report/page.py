@@ -157,7 +157,7 @@ def _track(settings: Settings, name: str, root: Path) -> _Track:
         facts=_facts(results),
         tables=_tables(results, read_costs(results, root)),
         tests=paired_tests(results, root),
-        searches=search_summary(results, root),
+        searches=search_summary(results, settings, root),
         plots=_plots(name, root),
         gallery=gallery_sections(results, root, settings.report.gallery),
         runs=[_run(row, run) for row in results.measured for run in row.runs],

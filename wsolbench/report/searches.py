@@ -9,7 +9,8 @@ from statistics import median
 
 from wsolbench.report.markdown import escaped, pipe_table
 from wsolbench.report.results import TrackResults
-from wsolbench.search.record import OBJECTIVES, Search, read_searches
+from wsolbench.search.record import ARGUMENT, OBJECTIVES, RECIPE, Search, read_searches
+from wsolbench.settings import Run, Settings
 from wsolbench.stats import spread
 
 __all__ = [
@@ -67,11 +68,14 @@ def budget_differences(searches: Sequence[Search]) -> dict[str, dict[str, list[s
     return {name: values for name, values in found.items() if len(values) > 1}
 
 
-def search_summary(results: TrackResults, root: Path, text: Callable[[str], str] = str) -> SearchSummary | None:
+def search_summary(
+    results: TrackResults, settings: Settings, root: Path, text: Callable[[str], str] = str
+) -> SearchSummary | None:
     """Return what there is to say about a track's searches; None where there is none.
 
     Args:
         results: of the track.
+        settings: by which they were made.
         root: the repository.
         text: escapes what users named.
 
@@ -85,25 +89,29 @@ def search_summary(results: TrackResults, root: Path, text: Callable[[str], str]
     stale = [text(search.head.title) for search in searches if _is_stale(search, results)]
     if stale:
         reading.append(f"Searched on other data than the track's results (the digests differ): {', '.join(stale)}.")
-    stored = {search.head.method for search in searches}
-    unknown = [
-        text(row.title)
-        for row in results.measured
-        if row.kind == "method" and row.recipe == "searched" and row.method not in stored
-    ]
+    stored = {search.head.method: search for search in searches}
+    marked = [row for row in results.measured if row.kind == "method" and row.recipe == "searched"]
+    unknown = [text(row.title) for row in marked if row.method not in stored]
     if unknown:
         reading.append(f"Marked `searched` without a search that is stored here: {', '.join(unknown)}.")
+    others = [
+        text(row.title)
+        for row in marked
+        if row.method in stored and not _is_applied(stored[row.method], settings.resolve(row.runs[0].key))
+    ]
+    if others:
+        reading.append(f"Marked `searched`, but not with what won the search that is stored here: {', '.join(others)}.")
     lines = (tuple(text(cell) for cell in _line(search)) for search in searches)
     return SearchSummary(_TITLE, tuple(reading), tuple(lines))
 
 
-def search_section(results: TrackResults, root: Path) -> str:
+def search_section(results: TrackResults, settings: Settings, root: Path) -> str:
     """Return :func:`search_summary` as a section in Markdown, empty where there is no search.
 
     Raises:
         DataError: see :func:`searches_of`.
     """
-    summary = search_summary(results, root, escaped)
+    summary = search_summary(results, settings, root, escaped)
     if summary is None:
         return ""
     return f"## {summary.title}\n\n" + "\n\n".join(summary.reading) + f"\n\n{pipe_table(SEARCH_COLUMNS, summary.lines)}"
@@ -122,6 +130,16 @@ def _budget(searches: Sequence[Search], text: Callable[[str], str]) -> str:
         parts.append(f"{name} ({'; '.join(groups)})")
     differ = f"they differ in {', '.join(parts)}. Equal: {same}."
     return f"**The budgets are not equal, and the methods do not compare**: {differ}"
+
+
+def _is_applied(search: Search, run: Run) -> bool:
+    """Return whether a run has the parameters of the best trial."""
+    if search.best is None:
+        return False
+    used = {ARGUMENT + name: value for name, value in run.on_track.args.items()}
+    used |= {RECIPE + name: value for name, value in run.track.model_dump().items()}
+    missing = object()
+    return all(used.get(name, missing) == value for name, value in search.parameters(search.best).items())
 
 
 def _is_stale(search: Search, results: TrackResults) -> bool:
