@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tests.engine.conftest import TRACK
 from tests.engine.test_trainer import ADL, CAM, with_runtime, with_track
+from wsolbench.data.cache import Reading
 from wsolbench.data.index import read_split
 from wsolbench.data.loader import EpochOrder, RankBatches
 from wsolbench.engine.building import build_method
@@ -133,7 +134,7 @@ def test_processes_toss_the_same_coins_and_predict_with_the_same_statistics(
     method.load_state_dict(load_file(layout.run(ADL) / "checkpoint.safetensors"))
     stored = read_maps(layout.run(ADL) / "maps.npz", "test")
     again = predict_split(
-        method, split, layout.prepared(TRACK), crop=40, batch=8, device=torch.device("cpu"), threads=1
+        method, split, layout.prepared(TRACK), crop=40, batch=8, device=torch.device("cpu"), reading=Reading()
     )
     np.testing.assert_allclose(stored.maps, again.maps, rtol=1e-4, atol=1e-5)
 

@@ -18,7 +18,7 @@ SOURCES = [
     "methods",
     "datasets",
     "results/published",
-    "results/search",
+    "results/search/README.md",  # and not the searches, which are of other settings than these tests'
     "dvc.yaml",
     "params.yaml",
     ".dvcignore",
@@ -87,6 +87,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
         if source.is_dir():
             shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, root / name)
     # The editable install maps these two to the original checkout; the copy must find its own.
     (root / "wsolbench" / "methods").symlink_to("../methods")
