@@ -161,6 +161,7 @@ def test_neither_losses_nor_prediction_wait_for_the_device(method, backbone):
         built.eval().predict(images, labels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "backbone"), [pair for pair in SUPPORTED if pair[1] not in SMALL])
 def test_a_network_of_full_size_trains_some_steps_and_localizes(method, backbone):
     built = build(method, backbone)
