@@ -122,13 +122,10 @@ def predict(
     rows, classes = csv.writer(table, lineterminator="\n"), []
     rows.writerow(_HEADER)
     blocks = [items[start : start + _BLOCK] for start in range(0, len(items), _BLOCK)]
+    reading = Reading(settings.runtime.threads)
+    common: dict[str, Any] = {"crop": run.track.crop, "batch": run.track.batch, "reading": reading}
     for block in track(iter(blocks), "predicting", len(blocks), "blocks"):
         split = Split("test", block, record["class_names"], "")
-        common: dict[str, Any] = {
-            "crop": run.track.crop,
-            "batch": run.track.batch,
-            "reading": Reading(settings.runtime.threads),
-        }
         guessed = predict_split(method, split, root, device=device, **common)
         if not guessed.top5.shape[1]:
             raise DataError(f"method '{run.method}' does not classify, so that there is no class to draw a map of")
