@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.distributions import Beta
 from torch.nn.functional import one_hot
 
-from wsolbench.layers import ClassMapMethod, above, between
+from wsolbench.layers import ClassMapMethod, above, between, sent_to
 from wsolbench.method import Backbone, LogUniform, Uniform, space
 
 __all__ = ["CutMix"]
@@ -65,7 +65,7 @@ class CutMix(ClassMapMethod):
             return images, targets
         height, width = images.shape[2:]
         top, bottom, left, right = self._rectangle(height, width, generator)
-        partner = torch.randperm(len(images), generator=generator).to(images.device, non_blocking=True)
+        partner = sent_to(images.device, torch.randperm(len(images), generator=generator))
         mixed = images.clone()
         mixed[:, :, top:bottom, left:right] = images[partner, :, top:bottom, left:right]
         own = 1 - (bottom - top) * (right - left) / (height * width)

@@ -1,12 +1,14 @@
 """How much time the trainer adds to the network's own, per method.
 
-For each method: images per second of a bare loop (one batch on the device, forward, backward, step, the same
-precision and format) and of the trainer (loading, augmentation, seeding, hooks and progress included), both on the
-track's network with made-up pictures. The bare loop is the floor. Its arithmetic is counted by torch, and compared with
-the largest matrix product rate that this device reaches in the same precision. With ``--plain``, also how many times as
-fast the trainer is as a plain loop: float32, PIL loading in four workers, no fused optimiser, the loss read each time.
+For each method: images per second of a bare loop (one batch on the device, the method's transform of it, forward,
+backward, step, the same precision and format) and of the trainer (loading, augmentation, seeding, hooks and progress
+included), both on the track's network with made-up pictures, best of all turns. Their ratio is the median over turns
+of adjacent measurements, with the least and the largest. The bare loop is the floor. Its arithmetic is counted by
+torch, and compared with the largest matrix product rate that this device reaches in the same precision. With
+``--plain``, also how many times as fast the trainer is as a plain loop: float32, PIL loading in four workers, no fused
+optimiser, the loss read each time. ``--profile DIRECTORY`` writes traces.
 
-    python perf/train.py [--track shapes-convnet] [--iterations 30] [--threads 2] [--plain] [--profile DIRECTORY]
+    python perf/train.py [--track shapes-convnet] [--iterations 30] [--turns 5] [--threads 2] [--plain]
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -39,7 +43,6 @@ from wsolbench.settings import Run, RuntimeSettings, Settings, read_settings
 
 CLASSES = 8
 WARM_UP = 5
-REPEATS = 3
 
 
 def main() -> None:
@@ -47,6 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--track", default="shapes-convnet")
     parser.add_argument("--iterations", type=int, default=30)
+    parser.add_argument("--turns", type=int, default=5, help="measurements of each loop, one after the other")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--methods", nargs="+", help="only these; by default those of run.methods")
     parser.add_argument("--plain", action="store_true", help="compare with a plain float32 loop, too")
@@ -61,28 +65,31 @@ def main() -> None:
     print(f"{chosen.track} on {device}, {what}; matrix products reach {peak / 1e9:.0f} GFLOP/s")
     columns = ["bare img/s", "trainer img/s", "trainer/bare time", "cost over first", "GFLOP/img", "share of peak"]
     columns += ["plain img/s", "trainer over plain"] if chosen.plain else []
-    print(f"{'method':12}" + "".join(f"{column:>19}" for column in columns))
+    print(f"{'method':12}" + "".join(f"{column:>20}" for column in columns))
     first = 0.0
     for name in chosen.methods or settings.run.methods:
         run = settings.resolve(f"{chosen.track}-{name}-0")
         flops = flops_of(bare_step(prepared_method(run, settings), run, device))
-        bare, whole, plain = float("inf"), float("inf"), float("inf")
-        for _ in range(REPEATS):  # in turn, because a shared machine changes its speed
-            bare = min(bare, bare_seconds(prepared_method(run, settings), run, device, chosen.iterations))
-            whole = min(whole, trainer_seconds(prepared_method(run, settings), run, runtime, device, chosen.iterations))
+        turns: dict[str, list[float]] = {"bare": [], "whole": [], "plain": []}
+        for _ in range(chosen.turns):  # in turn, because a shared machine changes its speed
+            fresh = partial(prepared_method, run, settings)
+            turns["bare"].append(bare_seconds(fresh(), run, device, chosen.iterations))
+            turns["whole"].append(trainer_seconds(fresh(), run, runtime, device, chosen.iterations))
             if chosen.plain:
-                plain = min(plain, plain_seconds(prepared_method(run, settings), run, device, chosen.iterations))
+                turns["plain"].append(plain_seconds(fresh(), run, device, chosen.iterations))
+        bare, whole, plain = (min(seconds, default=0.0) for seconds in turns.values())
+        ratios = sorted(each / floor for each, floor in zip(turns["whole"], turns["bare"], strict=True))
         first = first or bare
         numbers = [
             f"{track.batch / bare:.0f}",
             f"{track.batch / whole:.0f}",
-            f"{whole / bare:.3f}",
+            f"{median(ratios):.3f} ({ratios[0]:.2f}-{ratios[-1]:.2f})",
             f"{bare / first:.2f}",
             f"{flops / track.batch / 1e9:.3f}",
             f"{flops / bare / peak:.1%}",
             *([f"{track.batch / plain:.0f}", f"{plain / whole:.2f}"] if chosen.plain else []),
         ]
-        print(f"{name:12}" + "".join(f"{number:>19}" for number in numbers), flush=True)
+        print(f"{name:12}" + "".join(f"{number:>20}" for number in numbers), flush=True)
         if chosen.profile is not None:
             write_profile(prepared_method(run, settings), run, device, chosen.profile / f"{run.key}.json")
 
@@ -109,9 +116,12 @@ def bare_step(method: Method, run: Run, device: torch.device) -> Callable[[], No
     inputs = method.backbone.normalise(images).contiguous(memory_format=layout)
     labels = torch.arange(track.batch, device=device) % CLASSES
 
+    generator = torch.Generator().manual_seed(0)
+
     def step() -> None:
+        seen, targets = method.batch_transform(inputs, labels, generator)
         with wrapper.optim_context(model):
-            loss = torch.stack(list(method.losses(inputs, labels, 0.5).values())).sum()
+            loss = torch.stack(list(method.losses(seen, targets, 0.5).values())).sum()
         wrapper.update_params(loss)
 
     return step

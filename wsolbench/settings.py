@@ -58,7 +58,8 @@ class RuntimeSettings(StrictModel):
     Attributes:
         device: ``auto`` takes CUDA where there is one.
         threads: CPU threads of the network; bytes are promised for one setting only.
-        workers: loader processes; any number gives the same bytes.
+        workers: loader processes; any number gives the same bytes. ``auto`` takes none where the network runs on the
+            CPU, which needs the cores, and at most eight beside a CUDA device.
         deterministic: what to do about CUDA operations without a deterministic kernel.
         tf32: whether CUDA may round float32 products to 10 bits of mantissa; faster, where ``amp`` is ``off``.
         compile: whether the backbone goes through ``torch.compile``: pays in long trainings on a GPU, and costs up to
@@ -72,7 +73,7 @@ class RuntimeSettings(StrictModel):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Positive = 2
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     deterministic: Literal["strict", "warn", "off"] = "warn"
     tf32: bool = False
     compile: bool = False

@@ -161,6 +161,20 @@ def test_neither_losses_nor_prediction_wait_for_the_device(method, backbone):
         built.eval().predict(images, labels)
 
 
+@on_every_pair
+def test_losses_and_maps_are_made_where_the_network_is(method, backbone):
+    # A fake tensor may lie on a device that is not there; one that meets another of elsewhere raises.
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        with torch.device("cuda"):
+            built = build(method, backbone)
+            images, labels = torch.randn(4, 3, PIXELS, PIXELS), torch.zeros(4, dtype=torch.int64)
+        with torch.set_grad_enabled(built.needs_grad):
+            found = built.predict(images, labels)
+        losses = built.losses(images, labels, 0.5)
+    assert {loss.device.type for loss in losses.values()} == {"cuda"}
+    assert (found.maps.device.type, found.logits.device.type) == ("cuda", "cuda")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "backbone"), [pair for pair in SUPPORTED if pair[1] not in SMALL])
 def test_a_network_of_full_size_trains_some_steps_and_localizes(method, backbone):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.datasets.test_truth_policy import settings_with
+from wsolbench import registry
 from wsolbench.data.prepare import look, prepare
 from wsolbench.datasets.cub import ROOT_VARIABLE
+from wsolbench.errors import DataError
 from wsolbench.layout import Layout
 from wsolbench.settings import Settings
 
@@ -92,3 +95,31 @@ def test_a_second_prepare_decodes_nothing(of_birds: Settings, tmp_path: Path, mo
 def test_looking_imports_no_torch() -> None:
     code = "import sys; import wsolbench.data.prepare, wsolbench.datasets.cub; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_class_folder_that_is_a_link_is_looked_into(of_birds: Settings, cub_root: Path, tmp_path: Path) -> None:
+    folder = cub_root / "CUB_200_2011" / "images" / "001.Auk"
+    folder.rename(tmp_path / "auks")
+    folder.symlink_to(tmp_path / "auks", target_is_directory=True)
+    before = seen(of_birds, tmp_path)
+    (tmp_path / "auks" / "new.jpg").write_bytes(b"")
+    assert seen(of_birds, tmp_path) != before
+
+
+def test_a_link_to_a_folder_above_it_is_followed_once(of_birds: Settings, cub_root: Path, tmp_path: Path) -> None:
+    images = cub_root / "CUB_200_2011" / "images"
+    (images / "again").symlink_to(images, target_is_directory=True)
+    assert seen(of_birds, tmp_path) == seen(of_birds, tmp_path)
+
+
+@pytest.mark.parametrize("task", [look, prepare])
+def test_a_folder_that_may_not_be_listed_is_named(
+    of_birds: Settings, tmp_path: Path, task: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(path: Path) -> object:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", forbidden)
+    monkeypatch.setattr(registry.load("dataset", "cub"), "obtain", lambda self, sources: os.scandir(Path("images")))
+    with pytest.raises(DataError, match="images: Permission denied; give this user the right"):
+        task(of_birds, "small", Layout(tmp_path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.engine.test_trainer import ADL, CAM, train_into, with_runtime, with_track
 from wsolbench.engine import building, fitting
+from wsolbench.engine.device import loader_workers
 from wsolbench.engine.history import TrainingError
 from wsolbench.layout import Layout
-from wsolbench.settings import Settings
+from wsolbench.settings import RuntimeSettings, Settings
 
 
 def record_steps(monkeypatch: pytest.MonkeyPatch, seen: list[dict[str, torch.Tensor]]) -> None:
@@ -130,3 +132,18 @@ def test_one_step_agrees_between_precisions_and_threads(
     moved = torch.cat([(exact[name] - initial[name]).flatten() for name in initial if name.endswith("weight")])
     other = torch.cat([(steps[count][name] - initial[name]).flatten() for name in initial if name.endswith("weight")])
     assert float((moved - other).norm() / moved.norm()) < {"off": 1e-5, "bf16": 0.1}[amp]
+
+
+def test_loader_processes_are_chosen_by_device_unless_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)))
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert loader_workers(RuntimeSettings(), cpu) == 0
+    assert loader_workers(RuntimeSettings(workers=3), cpu) == 3
+    assert loader_workers(RuntimeSettings(workers=0), cuda) == 0
+    assert loader_workers(RuntimeSettings(), cuda) == 5
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert loader_workers(RuntimeSettings(), cuda) == 2
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "6")
+    assert loader_workers(RuntimeSettings(), cuda) == 1
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(256)))
+    assert loader_workers(RuntimeSettings(), cuda) == 8

@@ -148,6 +148,9 @@ def test_slurm_jobs_get_the_cpus_of_a_run_one_gpu_and_the_given_options(tmp_path
     assert given["time"] == 90
     assert given["mem"] == "8GB"
     assert (backend.has_room(1), backend.has_room(2)) == (True, False)
+    for device, cpus in (("cpu", 3), ("auto", 7)):
+        chosen = SlurmBackend(tmp_path, 2, RuntimeSettings(threads=3, device=device), options)
+        assert chosen._executor._executor.parameters["cpus_per_task"] == cpus
 
 
 @pytest.mark.usefixtures("sbatch")

@@ -129,11 +129,11 @@ def _is_whole(file: Path, size: int) -> bool:
     if not file.is_file() or not record.is_file():
         return False
     try:
-        known = json.loads(record.read_text(encoding="utf-8"))
-        if file.stat().st_size == size and file_sha256(file) == known["sha256"]:
-            return True
+        recorded = json.loads(record.read_text(encoding="utf-8"))["sha256"]
     except (ValueError, KeyError, TypeError):
-        pass
+        recorded = None  # a damaged record, of nothing
+    if file.stat().st_size == size and file_sha256(file) == recorded:
+        return True
     _log.warning("%s is damaged; it is built anew", file)
     return False
 

@@ -58,7 +58,7 @@ def prepare(settings: Settings, track: str, layout: Layout) -> str:
     if "embedded" in dataset.traits:
         shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True, exist_ok=True)
-    with _alone(layout.checked / f"{name}.lock"), remembering(layout.checked):
+    with _permitted(), _alone(layout.checked / f"{name}.lock"), remembering(layout.checked):
         dataset.obtain(chosen.sources)
         contents = chosen.policy.applied(dataset.contents(directory), dataset.image_root(directory))
         digest = write_index(directory, contents, dataset.image_root(directory), chosen.policy.truth_name)
@@ -74,7 +74,8 @@ def look(settings: Settings, track: str, layout: Layout) -> None:
     image is opened. What is written into an image file without that is noticed when it is read, by its digest.
     """
     name = settings.tracks[track].dataset
-    seen = [_state(path) for path in build_dataset(settings, name).watched()]
+    with _permitted():
+        seen = [_state(path) for path in build_dataset(settings, name).watched()]
     target = layout.look(track)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_suffix(".tmp")
@@ -92,26 +93,43 @@ def _state(path: Path) -> list[list[str | int]]:
     if not path.is_dir():
         return [[path.name, found.st_size, found.st_mtime_ns]]
     seen: list[list[str | int]] = []
-    below = [path]
+    below, entered = [path], set()
     while below:
         folder = below.pop()
-        state = folder.stat()
-        seen.append([str(folder.relative_to(path)), state.st_mtime_ns])
-        if state.st_nlink != _LEAF:
+        state, name = folder.stat(), folder.relative_to(path)
+        seen.append([str(name), state.st_mtime_ns])
+        if (state.st_dev, state.st_ino) in entered:
+            continue  # a link to a directory above it, or to one that has been seen
+        entered.add((state.st_dev, state.st_ino))
+        if state.st_nlink != _LEAF or len(name.parts) < _LINKED:
             below += sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir())
     return seen
 
 
 _LEAF = 2  # links of a directory without directories in it, on file systems that count them; others say 1
+_LINKED = 2  # levels on which directories may be symbolic links, which are not counted: those of splits and of classes
 
 
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
     """Wait while another process gets or checks the same data set, for another track."""
     lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _permitted() -> Iterator[None]:
+    """Say which file or directory this user has no right to.
+
+    Raises:
+        DataError: so it is.
+    """
     try:
-        with lock.open("w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
+        yield
     except PermissionError as error:
-        raise DataError(f"{lock} cannot be written ({error.strerror})") from None
+        raise DataError(
+            f"{error.filename}: {error.strerror}; give this user the right to read the data set and to write its own "
+            "files (README, 'Published data sets', names the roots)"
+        ) from None

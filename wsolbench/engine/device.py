@@ -9,7 +9,9 @@ import torch
 from wsolbench.errors import SettingsError
 from wsolbench.settings import RuntimeSettings
 
-__all__ = ["set_up_device"]
+__all__ = ["loader_workers", "set_up_device"]
+
+_MOST_WORKERS = 8
 
 
 def set_up_device(runtime: RuntimeSettings) -> torch.device:
@@ -27,6 +29,16 @@ def set_up_device(runtime: RuntimeSettings) -> torch.device:
         torch.set_float32_matmul_precision("high" if runtime.tf32 else "highest")
         torch.backends.cudnn.allow_tf32 = runtime.tf32
     return device
+
+
+def loader_workers(runtime: RuntimeSettings, device: torch.device) -> int:
+    """Return how many processes load images for this one, which with others of its kind may share the machine."""
+    if runtime.workers != "auto":
+        return runtime.workers
+    if device.type == "cpu":
+        return 0
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # as torchrun says; Slurm gives each its own cores
+    return max(1, min(_MOST_WORKERS, len(os.sched_getaffinity(0)) // beside - 1))
 
 
 def _set_up_cuda(deterministic: str) -> None:

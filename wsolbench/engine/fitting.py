@@ -16,6 +16,7 @@ from mmengine.hooks import Hook
 
 from wsolbench.backbones.base import Backbone
 from wsolbench.data.loader import SizedDataset, training_loader
+from wsolbench.engine.device import loader_workers
 from wsolbench.engine.ema import MovingAverage
 from wsolbench.engine.history import History, TrainingError
 from wsolbench.engine.model import TrainingModel
@@ -148,7 +149,7 @@ def _runner(
         data,
         track.batch,
         run.seed,
-        workers=runtime.workers,
+        workers=loader_workers(runtime, device),
         pin=device.type == "cuda",
         rank=rank,
         processes=processes,

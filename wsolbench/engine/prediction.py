@@ -16,6 +16,7 @@ from wsolbench.data.loader import evaluation_batches
 from wsolbench.dataset import Split
 from wsolbench.engine.processes import gathered
 from wsolbench.errors import DataError
+from wsolbench.layers import sent_to
 from wsolbench.method import Method
 from wsolbench.scoremaps import StoredMaps
 
@@ -65,10 +66,11 @@ def _predict(
     maps, logits = [], []
     with torch.set_grad_enabled(method.needs_grad):
         for images, labels, _ in evaluation_batches(split, image_root, crop, batch, reading):
-            inputs = method.backbone.normalise(images.to(device))
-            found = method.predict(inputs, labels.to(device))
-            maps.append(found.maps.detach().float().cpu())
-            logits.append(found.logits.detach().float().cpu())
+            found = method.predict(method.backbone.normalise(sent_to(device, images)), sent_to(device, labels))
+            maps.append(found.maps.detach().float().to("cpu", non_blocking=True))
+            logits.append(found.logits.detach().float().to("cpu", non_blocking=True))
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)  # until now, nothing has waited for it
     labels_array = np.array([item.label for item in split.items], np.int64)
     ids = np.array([item.id for item in split.items], np.str_)
     if not maps:

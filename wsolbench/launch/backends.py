@@ -21,6 +21,7 @@ from wsolbench.settings import RuntimeSettings
 __all__ = ["Backend", "LocalBackend", "SlurmBackend", "cpu_workers", "visible_gpus"]
 
 _NO_LIMIT_MIN = 60 * 24 * 365  # submitit's local jobs end after a time; ours do not
+_LOADERS_PER_GPU = 4  # asked of Slurm for `runtime.workers: auto`, which then takes what was granted
 _SHARED_OPTIONS = {"timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node"}  # that submitit knows without `slurm_`
 
 
@@ -108,9 +109,11 @@ class SlurmBackend:
     def __init__(self, folder: Path, limit: int | None, runtime: RuntimeSettings, options: Mapping[str, str]) -> None:
         self._limit = limit
         logging.getLogger("submitit").propagate = False  # it prints its warnings itself
+        on_cpu = runtime.device == "cpu"
+        loading = runtime.workers if runtime.workers != "auto" else 0 if on_cpu else _LOADERS_PER_GPU
         given: dict[str, object] = {
-            "cpus_per_task": runtime.threads + runtime.workers,
-            "gpus_per_node": 0 if runtime.device == "cpu" else 1,
+            "cpus_per_task": runtime.threads + loading,
+            "gpus_per_node": 0 if on_cpu else 1,
             "stderr_to_stdout": True,
         }
         for name, value in options.items():

@@ -9,6 +9,7 @@ from wsolbench.layers.drop_layer import DropLayer, coin, insert_drop_layers
 from wsolbench.layers.he_init import he_init
 from wsolbench.layers.min_max import min_max
 from wsolbench.layers.points import chosen_points
+from wsolbench.layers.sent_to import sent_to
 from wsolbench.layers.spatial_drop import SpatialDrop
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "insert_drop_layers",
     "min_max",
     "odd",
+    "sent_to",
     "together",
     "with_bias_rate",
 ]
