@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.conformance.building import CLASSES, PIXELS, batch, build, has_width, losses_and_gradients, same
 from wsolbench import registry
@@ -159,6 +160,36 @@ def test_neither_losses_nor_prediction_wait_for_the_device(method, backbone):
         images, labels = torch.randn(4, 3, PIXELS, PIXELS), torch.zeros(4, dtype=torch.int64)
         torch.stack(list(built.losses(images, labels, 0.0).values())).sum().backward()
         built.eval().predict(images, labels)
+
+
+@on_every_pair
+def test_every_operation_has_a_deterministic_cuda_kernel(method, backbone):
+    """As torch.use_deterministic_algorithms lists them; bilinear interpolation has one, by another way on CUDA."""
+    with FakeTensorMode(allow_non_fake_inputs=True), _Operations() as seen:
+        losses = build(method, backbone).losses(
+            torch.randn(4, 3, PIXELS, PIXELS), torch.zeros(4, dtype=torch.int64), 0.5
+        )
+        torch.stack(list(losses.values())).sum().backward()
+    assert "convolution_backward" in seen.names
+    assert sorted(seen.names & WITHOUT_DETERMINISTIC_KERNEL) == []
+
+
+WITHOUT_DETERMINISTIC_KERNEL = {
+    *("_adaptive_avg_pool2d_backward", "adaptive_max_pool2d_backward", "fractional_max_pool2d_backward"),
+    *("upsample_bicubic2d_backward", "grid_sampler_2d_backward", "reflection_pad2d_backward", "nll_loss2d_backward"),
+    *("avg_pool3d_backward", "max_pool3d_with_indices_backward", "_adaptive_avg_pool3d_backward", "max_unpool2d"),
+    *("_ctc_loss_backward", "_embedding_bag_backward", "histc", "bincount", "kthvalue", "median", "cumsum", "put"),
+}
+
+
+class _Operations(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
 
 
 @on_every_pair
