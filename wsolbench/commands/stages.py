@@ -1,0 +1,157 @@
+"""The stages of the pipeline as commands: each for one track or one run, as ``dvc.yaml`` calls them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from wsolbench.commands.arguments import Jobs, RunKey, TrackName, settings_with
+from wsolbench.errors import SettingsError
+from wsolbench.layout import Layout
+from wsolbench.settings import read_settings
+
+__all__ = [
+    "baseline",
+    "costs",
+    "evaluate",
+    "look",
+    "page",
+    "photographs",
+    "prepare",
+    "report",
+    "selection",
+    "summary",
+    "train",
+    "weights",
+]
+
+
+def prepare(
+    name: Annotated[str, typer.Argument(help="A track, or a data set: then those of its tracks that are run.")],
+) -> None:
+    """Get the data set of a track (unpack, download), check it, and write its index to data/TRACK."""
+    from wsolbench.data.prepare import prepare as run_prepare  # noqa: PLC0415
+
+    settings = read_settings()
+    for track in settings.tracks_of(name):
+        run_prepare(settings, track, Layout())
+
+
+def look(track: TrackName) -> None:
+    """See whether files of a TRACK's data set have changed, without opening images; `dvc repro` does so each time."""
+    from wsolbench.data.prepare import look as run_look  # noqa: PLC0415
+
+    run_look(settings_with(track), track, Layout())
+
+
+def weights(track: TrackName) -> None:
+    """Find, check and place the pretrained weights of a TRACK's backbone in data/weights/TRACK."""
+    from wsolbench.data.pretrained import place_weights  # noqa: PLC0415
+
+    settings = settings_with(track)
+    chosen = settings.tracks[track]
+    root = Path(settings.weights.root) if settings.weights.root else None
+    place_weights(chosen.backbone, chosen.weights, root, Layout().weights(track))
+
+
+def selection(track: TrackName) -> None:
+    """Hand the boxes of val over to the trainings of a TRACK that selects epochs by them; to others, nothing."""
+    from wsolbench.data.index import write_selection  # noqa: PLC0415
+
+    settings, layout = settings_with(track), Layout()
+    wanted = settings.tracks[track].selection == "val_boxes"
+    write_selection(layout.prepared(track), layout.selection(track), wanted=wanted)
+
+
+def train(
+    run: RunKey,
+    device: Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Overrides runtime.device.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Overrides runtime.threads.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Overrides runtime.workers.")] = None,
+    cfg_options: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Overrides of params.yaml: key.of.params=value, several in a row. DVC sees that the files are "
+            "not those of params.yaml, and makes them anew."
+        ),
+    ] = None,
+    more_options: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+    launcher: Annotated[
+        Literal["none", "pytorch", "slurm"],
+        typer.Option(help="What started this process as one of several: pytorch is torchrun, slurm is srun."),
+    ] = "none",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved run and stop.")] = False,
+) -> None:
+    """Train a RUN and store its checkpoint and localization maps in results/runs/RUN."""
+    if more_options and not cfg_options:
+        raise SettingsError(f"unexpected argument '{more_options[0]}'; overrides follow --cfg-options")
+    settings = read_settings(changes=[*(cfg_options or ()), *(more_options or ())])
+    resolved = settings.resolve(run)
+    given = {"device": device, "threads": threads, "workers": workers}
+    runtime = settings.runtime.model_copy(update={name: value for name, value in given.items() if value is not None})
+    if dry_run:
+        from wsolbench.listing import print_run  # noqa: PLC0415 - imports torch
+
+        print_run(resolved, runtime)
+        return
+    from wsolbench.engine.trainer import train as run_train  # noqa: PLC0415 - imports torch, after the settings hold
+
+    run_train(resolved, settings.model_copy(update={"runtime": runtime}), Layout(), launcher)
+
+
+def evaluate(run: RunKey, jobs: Jobs = None) -> None:
+    """Turn the stored maps of a RUN into metrics, curves, per-image results and small maps for the gallery."""
+    from wsolbench.metrics.evaluate import evaluate_key  # noqa: PLC0415
+    from wsolbench.metrics.history import write_history  # noqa: PLC0415
+
+    settings = read_settings()
+    evaluate_key(settings, run, Layout(), jobs)
+    write_history(Layout(), settings.resolve(run).track_name, run)
+
+
+def costs(
+    key: Annotated[str, typer.Argument(help="`<track>-<method>`, for instance shapes-convnet-cam, or a cell's run.")],
+) -> None:
+    """Count the parameters and floating-point operations of a method on a track: results/costs/TRACK/KEY.json."""
+    from wsolbench.costs import write_costs  # noqa: PLC0415 - imports torch
+
+    write_costs(read_settings(), key, Layout())
+
+
+def baseline(run: RunKey, jobs: Jobs = None) -> None:
+    """Fit and evaluate a baseline; RUN is `<track>-<baseline>-<seed>`."""
+    from wsolbench.baselines.stage import run_baseline  # noqa: PLC0415 - imports torch
+
+    run_baseline(read_settings(), run, Layout(), jobs)
+
+
+def photographs(track: TrackName) -> None:
+    """Write small copies of the images of a TRACK that the gallery may show."""
+    from wsolbench.gallery.stage import write_photographs  # noqa: PLC0415
+
+    settings = settings_with(track)
+    write_photographs(settings, track, Layout())
+
+
+def report(track: TrackName) -> None:
+    """Write the tables and plots of a TRACK from its git-tracked results."""
+    from wsolbench.report.build import write_report  # noqa: PLC0415
+
+    settings = settings_with(track)
+    write_report(settings, track, Path())
+
+
+def summary() -> None:
+    """Write results/summary.md over all tracks of `run`."""
+    from wsolbench.report.build import write_summary  # noqa: PLC0415
+
+    write_summary(read_settings(), Path())
+
+
+def page() -> None:
+    """Write results/report.html: tables, plots and gallery of all tracks of `run` in one file."""
+    from wsolbench.report.page import write_page  # noqa: PLC0415
+
+    write_page(read_settings(), Path())
