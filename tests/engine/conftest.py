@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiny import TINY_SHAPES, TINY_TRACK
 from wsolbench.data.index import write_selection
 from wsolbench.data.prepare import prepare
 from wsolbench.data.pretrained import place_weights
@@ -20,22 +21,8 @@ def tiny_settings() -> Settings:
     return Settings.model_validate(
         {
             "methods": {"cam": {}, "adl": {}},
-            "datasets": {"shapes": {"image_size": 48, "num_classes": 3, "train": 22, "val": 6, "test": 7}},
-            "tracks": {
-                TRACK: {
-                    "dataset": "shapes",
-                    "backbone": "convnet",
-                    "weights": None,
-                    "resize": 48,
-                    "crop": 40,
-                    "epochs": 2,
-                    "batch": 8,
-                    "lr": 0.05,
-                    "weight_decay": 0.0001,
-                    "head_lr_mult": 1.0,
-                    "schedule": "cosine",
-                }
-            },
+            "datasets": {"shapes": TINY_SHAPES},
+            "tracks": {TRACK: TINY_TRACK},
             "run": {"tracks": [TRACK], "methods": ["cam", "adl"], "baselines": ["mask_supervised"], "seeds": [0]},
             "runtime": {"device": "cpu", "threads": 1},
         }

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.tiny import TINY_SHAPES, TINY_TRACK
 from wsolbench.data.index import write_selection
 from wsolbench.data.prepare import prepare
 from wsolbench.data.pretrained import place_weights
@@ -59,22 +60,8 @@ def tiny_settings() -> Settings:
                 "cam": {},
                 "adl": {"args": {"gamma": 0.7}, "tracks": {TRACK: {"args": {"drop_rate": 0.3}, "train": {"lr": 0.5}}}},
             },
-            "datasets": {"shapes": {"image_size": 48, "num_classes": 3, "train": 22, "val": 6, "test": 7}},
-            "tracks": {
-                TRACK: {
-                    "dataset": "shapes",
-                    "backbone": "convnet",
-                    "weights": None,
-                    "resize": 48,
-                    "crop": 40,
-                    "epochs": 2,
-                    "batch": 8,
-                    "lr": 0.05,
-                    "weight_decay": 0.0001,
-                    "head_lr_mult": 1.0,
-                    "schedule": "cosine",
-                }
-            },
+            "datasets": {"shapes": TINY_SHAPES},
+            "tracks": {TRACK: TINY_TRACK},
             "run": {"tracks": [TRACK], "methods": ["cam", "adl"], "seeds": [0]},
             "runtime": {"device": "cpu", "threads": 1},
             "search": {"trials": 3, "epochs": 1, "seed": 4, "recipe": {"lr": [0.5, 2]}},

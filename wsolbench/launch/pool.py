@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import submitit
 from rich.console import Console
@@ -16,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from wsolbench.launch.backends import Backend
 from wsolbench.launch.graph import Unit
+from wsolbench.launch.watching import log_tail, stop_requests
 from wsolbench.launch.worker import StageRunner
 
 __all__ = ["Outcome", "Pool"]
@@ -67,7 +66,7 @@ class Pool:
     def run(self, units: Sequence[Unit]) -> None:
         """Run units; SIGINT, SIGTERM and SIGHUP stop those that run and leave out the rest."""
         waiting, given_up = list(units), math.inf
-        with _stop_requests() as stop, _shown() as progress:
+        with stop_requests() as stop, _shown() as progress:
             task = progress.add_task("launch", total=len(units), note="")
             while waiting or self._running:
                 if self._outcome.stopped and time.monotonic() > given_up:
@@ -135,25 +134,7 @@ def _failure(entry: _Job) -> str | None:
     if error is None and status == 0:
         return None
     cause = f"DVC ended with status {status}" if error is None else "the worker was killed or broke down"
-    return f"{cause}; {entry.runner.log}:{_tail(entry.runner.log)}"
-
-
-def _tail(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-    return "".join(f"\n    {line}" for line in [line for line in lines if line.strip()][-_TAIL_LINES:])
-
-
-@contextmanager
-def _stop_requests() -> Iterator[list[int]]:
-    """Collect the signals that ask to stop, while the context is open."""
-    received: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, lambda got, _: received.append(got)) for number in numbers]
-    try:
-        yield received
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+    return f"{cause}; {entry.runner.log}:{log_tail(entry.runner.log, _TAIL_LINES)}"
 
 
 @contextmanager

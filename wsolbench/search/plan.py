@@ -131,26 +131,13 @@ def plan_of(settings: Settings, track_name: str, method: str, layout: Layout) ->
     )
     if not parameters:
         raise SettingsError(f"method '{method}' declares no search space and search.recipe is empty: nothing to search")
-    prepared = layout.prepared(track_name)
-    val = read_split(prepared, "val")
+    val = read_split(layout.prepared(track_name), "val")
     objective = _objective(search.objective, val, track_name)
-    resolved = settings.resolve(f"{track_name}-{method}-{search.seed}")
-    fields = resolved.track.model_dump() | {"epochs": search.epochs or common.epochs}
-    fields |= {each.key: getattr(common, each.key) for each in parameters if each.is_common}
-    own = {each.key for each in parameters if not each.is_common}
-    args = {name: value for name, value in resolved.on_track.args.items() if name not in own}
-    run = Run(
-        key=f"{track_name}-{method}-search",
-        track_name=track_name,
-        method=method,
-        seed=search.seed,
-        track=validated(Track, fields, f"search on {track_name}"),
-        on_track=MethodOnTrack(recipe="searched", args=args),
-    )
+    run = _run_but_for(parameters, settings, track_name, method)
     weights, _ = read_placed(layout.weights(track_name), common.backbone, common.weights)
     definition = {
         "track": run.track.model_dump(),
-        "args": args,
+        "args": run.on_track.args,
         "space": {each.name: repr(each.drawn) for each in parameters},
         "objective": objective,
         "threshold_step": settings.evaluate.threshold_step,
@@ -167,6 +154,24 @@ def plan_of(settings: Settings, track_name: str, method: str, layout: Layout) ->
     folder = layout.root / ".wsolbench" / "search" / f"{track_name}-{method}"
     cache = Path(settings.runtime.cache_folder or layout.cache.resolve())
     return Plan(settings, run, method_class.title, parameters, objective, definition, val, folder, cache)
+
+
+def _run_but_for(parameters: tuple[Parameter, ...], settings: Settings, track_name: str, method: str) -> Run:
+    """Return what all trials have in common: the method's settings on the track without what is searched."""
+    common, search = settings.tracks[track_name], settings.search
+    resolved = settings.resolve(f"{track_name}-{method}-{search.seed}")
+    fields = resolved.track.model_dump() | {"epochs": search.epochs or common.epochs}
+    fields |= {each.key: getattr(common, each.key) for each in parameters if each.is_common}
+    own = {each.key for each in parameters if not each.is_common}
+    args = {name: value for name, value in resolved.on_track.args.items() if name not in own}
+    return Run(
+        key=f"{track_name}-{method}-search",
+        track_name=track_name,
+        method=method,
+        seed=search.seed,
+        track=validated(Track, fields, f"search on {track_name}"),
+        on_track=MethodOnTrack(recipe="searched", args=args),
+    )
 
 
 def place_data(plan: Plan, layout: Layout) -> Path:

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from wsolbench.errors import SettingsError
 from wsolbench.launch.backends import cpu_workers, visible_gpus
+from wsolbench.launch.watching import log_tail, stop_requests
 from wsolbench.launch.worker import STOPPED, end_group
 from wsolbench.layout import Layout
 from wsolbench.progress import meter
@@ -82,7 +83,7 @@ def run_in_processes(plan: Plan, study: Study, budget: int, workers: int, layout
     run, received = plan.run, list[int]()
     logs = [layout.log(f"search/{run.track_name}-{run.method}-{index}") for index in range(workers)]
     with ExitStack() as stack:
-        stop = stack.enter_context(_stop_requests())
+        stop = stack.enter_context(stop_requests())
         running: list[subprocess.Popen[bytes]] = []
         stack.callback(_end, running)
         for index, log in enumerate(logs):
@@ -102,7 +103,7 @@ def run_in_processes(plan: Plan, study: Study, budget: int, workers: int, layout
     finished = study.finished(budget)
     if len(finished) < budget:
         broken = "".join(
-            f"\n{log}:{_tail(log)}"
+            f"\n{log}:{log_tail(log, _TAIL_LINES)}"
             for process, log in zip(running, logs, strict=True)
             if process.returncode and not stop
         )
@@ -172,24 +173,6 @@ def _end(running: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 _GRACE_S = 60.0
-
-
-@contextmanager
-def _stop_requests() -> Iterator[list[int]]:
-    """Collect the signals that ask to stop, while the context is open."""
-    received: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, lambda got, _: received.append(got)) for number in numbers]
-    try:
-        yield received
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
-def _tail(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-    return "".join(f"\n    {line}" for line in [line for line in lines if line.strip()][-_TAIL_LINES:])
 
 
 def _short(value: Any) -> str:
