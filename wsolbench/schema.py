@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -72,6 +73,10 @@ def check_known(where: str, name: str, valid: Collection[str], error: type[Excep
         raise error(f"{where}: unknown name '{name}'; {nearest(name, valid)}")
 
 
+# What pydantic adds to a key whose value may be of several types.
+_ALTERNATIVE = re.compile(r"constrained-\w+|literal\[.*\]")
+
+
 def validated(model: type[M], data: Any, where: str, file: str = str(PARAMS_FILE)) -> M:
     """Return plain data as a model.
 
@@ -89,7 +94,8 @@ def validated(model: type[M], data: Any, where: str, file: str = str(PARAMS_FILE
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            key = ".".join([where, *map(str, problem["loc"])] if where else map(str, problem["loc"]))
+            place = [str(part) for part in problem["loc"] if not _ALTERNATIVE.fullmatch(str(part))]
+            key = ".".join([where, *place] if where else place)
             message = problem["msg"].removeprefix("Value error, ")
             shown = "" if problem["type"] in {"value_error", "missing"} else f" (found {problem['input']!r})"
             lines.append(f"{file}: {key}: {message}{shown}" if key else f"{file}: {message}{shown}")

@@ -261,6 +261,7 @@ def test_overrides_are_put_in_before_the_check(tmp_path: Path) -> None:
         ("tracks..lr=1", "is not of the form"),
         ("tracks.small.lr=[", "'[' is not valid YAML"),
         ("tracks.small.lr.x=1", "'tracks.small.lr.x=1': lr holds no keys"),
+        ("runtime.workers=many", "runtime.workers: Input should be 'auto' (found 'many')"),
         ("tracks.small.lrr=1.0", "unknown key 'lrr'; did you mean 'lr'?"),
     ],
 )
