@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import os
 import sys
 from typing import Annotated
 
@@ -14,10 +12,9 @@ from wsolbench import __version__
 from wsolbench.commands import stages, tools
 from wsolbench.errors import WsolbenchError
 from wsolbench.search.command import search
+from wsolbench.startup import prepare_process
 
 __all__ = ["app", "main"]
-
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 app = typer.Typer(
     help=(
@@ -56,25 +53,10 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 def main() -> None:
     """Run the command line; errors meant for the user are printed without a traceback, with exit status 1."""
-    # Threads that spin for long while they wait make a training several times slower as soon as anything else runs;
-    # threads that sleep at once cost a quarter when nothing does. Read when torch is imported.
-    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-    _keep_freed_memory()
+    prepare_process()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         app()
     except WsolbenchError as error:
         typer.secho(f"wsolbench: {error}", fg=typer.colors.RED, err=True)
         sys.exit(error.exit_status)
-
-
-def _keep_freed_memory() -> None:
-    """Tell glibc to keep large freed blocks instead of returning them to the kernel.
-
-    A network frees and allocates the same tensors in every iteration; getting their pages anew took a fifth of a small
-    training on a CPU. Other C libraries have no such switch and are left alone.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)

@@ -9,7 +9,7 @@ from torch import nn
 
 from tests.conformance.building import build
 from wsolbench.errors import SettingsError
-from wsolbench.layers import ClassMapHead, chosen_points, coin, min_max, with_bias_rate
+from wsolbench.layers import ClassMapHead, chosen_points, coin, coins_from, min_max, with_bias_rate
 from wsolbench.method import OptimRecipe
 
 
@@ -57,6 +57,40 @@ def test_coin_falls_as_often_as_asked():
     torch.manual_seed(0)
     heads = sum(bool(coin(0.3, torch.device("cpu"))) for _ in range(4000))
     assert abs(heads / 4000 - 0.3) < 4 * (0.3 * 0.7 / 4000) ** 0.5
+
+
+def tossed(seed, count, between=lambda: None):
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    with coins_from(generator):
+        for _ in range(count):
+            between()
+            found.append(bool(coin(0.5, torch.device("cpu"))))
+    return found
+
+
+def test_a_batchs_coins_do_not_depend_on_what_is_drawn_for_its_images():
+    alone = tossed(3, 200)  # more than are drawn at once
+    assert tossed(3, 200, between=lambda: torch.rand(5)) == alone
+    assert tossed(4, 200) != alone
+    assert 60 < sum(alone) < 140
+    assert len({tuple(alone[k : k + 20]) for k in range(0, 200, 20)}) == 10
+
+
+def test_tossing_a_batchs_coins_draws_nothing_for_its_images():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    tossed(3, 5)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_outside_of_a_training_coins_follow_torchs_seed():
+    tossed(3, 5)
+    torch.manual_seed(1)
+    expected = [float(torch.rand(())) < 0.5 for _ in range(9)]
+    torch.manual_seed(1)
+    assert [bool(coin(0.5, torch.device("cpu"))) for _ in range(9)] == expected
 
 
 def test_bias_rate_splits_weights_and_biases_of_every_layer():

@@ -33,8 +33,16 @@ class FrozenStatistics(fitting.TrainingModel):
 def main(settings_file: str, root: str, key: str, launcher: str, statistics: str) -> None:
     kept: dict[str, torch.Tensor] = {}
     tosses: list[torch.Tensor] = []
+    noise: list[torch.Tensor] = []  # what a layer would draw first for its images
     steps = itertools.count()
     step, toss = OptimWrapper.step, drop_layer.coin
+
+    forward = fitting.TrainingModel.forward
+
+    def noted_forward(self: fitting.TrainingModel, *arguments: Any, **named: Any) -> Any:
+        with torch.random.fork_rng(devices=()):
+            noise.append(torch.rand(()))
+        return forward(self, *arguments, **named)
 
     def kept_step(self: OptimWrapper, **arguments: Any) -> None:
         number = next(steps)
@@ -46,6 +54,7 @@ def main(settings_file: str, root: str, key: str, launcher: str, statistics: str
         tosses.append(toss(probability, device))
         return tosses[-1]
 
+    fitting.TrainingModel.forward = noted_forward
     OptimWrapper.step = kept_step
     spatial_drop.coin = kept_toss
     if statistics == "frozen":
@@ -61,7 +70,7 @@ def main(settings_file: str, root: str, key: str, launcher: str, statistics: str
     settings = Settings.model_validate_json(Path(settings_file).read_text())
     trainer.train(settings.resolve(key), settings, Layout(Path(root)), launcher)
     if tosses:
-        kept["tosses"] = torch.stack(tosses)
+        kept |= {"tosses": torch.stack(tosses), "noise": torch.stack(noise)}
     save_file(kept, Path(root) / f"kept-{rank[0]}.safetensors")
 
 

@@ -69,6 +69,12 @@ def test_an_image_is_augmented_alike_wherever_it_stands_in_the_index() -> None:
         assert torch.equal(there[4, k][0], here[4, COUNT - 1 - k][0])
 
 
+def test_a_batch_lies_channels_last_in_memory() -> None:
+    images, _, _ = next(iter(training_loader(made_up_set(0), 5, 0, workers=0, pin=False)))
+    assert images.shape == (5, 3, CROP, CROP)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_a_crop_is_a_window_of_the_picture_possibly_flipped() -> None:
     picture = np.arange(SIDE * SIDE * 3, dtype=np.uint16).reshape(SIDE, SIDE, 3).astype(np.uint8)
     windows = {
@@ -79,9 +85,9 @@ def test_a_crop_is_a_window_of_the_picture_possibly_flipped() -> None:
     }
     seen = set()
     for k in range(400):
-        out = np.empty((3, CROP, CROP), np.uint8)
+        out = np.empty((CROP, CROP, 3), np.uint8)
         augment(picture, CROP, np.random.default_rng(k), out)
-        seen.add(out.transpose(1, 2, 0).tobytes())
+        seen.add(out.tobytes())
     assert seen <= windows
     assert len(seen) > len(windows) / 2
 
@@ -91,6 +97,12 @@ def test_streams_of_different_keys_differ(other: tuple[str, int, int, int]) -> N
     purpose, *key = other
     first = generator("augmentation", 1, 2, 3).integers(0, 2**32, 8)
     assert not np.array_equal(first, generator(purpose, *key).integers(0, 2**32, 8))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("key", [(0,), (1, 2**32 - 1), (2**32, 3), (2**64 - 1, 0, 2**70 + 5)])
+def test_seeds_are_those_of_numpys_own_sequence(key: tuple[int, ...]) -> None:
+    expected = np.random.default_rng(np.random.SeedSequence([1, *key]))  # 1 stands for augmentation
+    assert generator("augmentation", *key).integers(0, 2**62, 5).tolist() == expected.integers(0, 2**62, 5).tolist()
 
 
 def test_seeds_do_not_depend_on_process_or_version() -> None:

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.engine.conftest import TRACK
 from tests.engine.test_trainer import ADL, CAM, train_into, with_runtime, with_track
 from wsolbench.engine import building, fitting
 from wsolbench.engine.device import loader_workers
@@ -77,6 +78,29 @@ def test_compile_changes_the_backbone_only_while_it_trains(
     monkeypatch.setattr(torch, "compile", compiling)
     assert train_into(layout, with_runtime(tiny_settings, compile=True), CAM) == expected
     assert len(calls) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # the compiler's own
+@pytest.mark.parametrize("name", ["cam", "dgdm"])
+def test_compiled_in_one_piece_a_network_trains_as_it_does_otherwise(
+    layout: Layout, tiny_settings: Settings, name: str
+) -> None:
+    import torch._dynamo as compiler
+    import torch._inductor.config as generated
+
+    compiler.reset()
+    compiler.utils.counters.clear()
+    settings = tiny_settings.model_copy(update={"methods": {name: tiny_settings.methods["cam"]}})
+    key = f"{TRACK}-{name}-0"
+    train_into(layout, settings, key)
+    expected = load_file(layout.run(key) / "checkpoint.safetensors")
+    with generated.patch(fallback_random=True):  # draw as the uncompiled network does
+        train_into(layout, with_runtime(settings, compile=True), key)
+    assert compiler.utils.counters["stats"]["unique_graphs"] > 0
+    assert not compiler.utils.counters["graph_break"]
+    for place, value in load_file(layout.run(key) / "checkpoint.safetensors").items():
+        torch.testing.assert_close(value, expected[place], rtol=1e-3, atol=1e-4)
 
 
 def test_memory_that_runs_out_is_explained(

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.engine.conftest import TRACK
-from tests.engine.test_trainer import ADL, CAM, with_runtime, with_track
+from tests.engine.test_trainer import CAM, with_runtime, with_track
 from wsolbench.data.cache import Reading
 from wsolbench.data.index import read_split
 from wsolbench.data.loader import EpochOrder, RankBatches
@@ -122,17 +122,26 @@ def test_two_processes_have_the_gradients_weights_and_maps_of_one(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("method_name", ["adl", "dgdm"])  # DGDM draws for single channels before each coin
 def test_processes_toss_the_same_coins_and_predict_with_the_same_statistics(
-    layout: Layout, tiny_settings: Settings
+    layout: Layout, tiny_settings: Settings, tmp_path: Path, method_name: str
 ) -> None:
-    settings = with_track(tiny_settings, batch=5)
-    tosses = trained(layout, settings, ADL, 2, "own")["tosses"]
-    assert torch.equal(load_file(layout.root / "kept-1.safetensors")["tosses"], tosses)
+    settings = with_track(tiny_settings, batch=5)  # shared as 3 and 2
+    settings = settings.model_copy(update={"methods": settings.methods | {"dgdm": settings.methods["cam"]}})
+    key = f"{TRACK}-{method_name}-0"
+    first = trained(layout, settings, key, 2, "own")
+    second = load_file(layout.root / "kept-1.safetensors")
+    tosses = first["tosses"]
+    assert torch.equal(second["tosses"], tosses)
     assert 0 < tosses.sum() < len(tosses)
+    assert not torch.equal(second["noise"], first["noise"])
+    alone = trained(beside(layout, tmp_path), settings, key, 1, "own")
+    assert torch.equal(alone["tosses"], tosses)
+    assert torch.equal(alone["noise"], first["noise"])
     split = read_split(layout.prepared(TRACK), "test")
-    method = build_method(settings.resolve(ADL), split.num_classes, None)
-    method.load_state_dict(load_file(layout.run(ADL) / "checkpoint.safetensors"))
-    stored = read_maps(layout.run(ADL) / "maps.npz", "test")
+    method = build_method(settings.resolve(key), split.num_classes, None)
+    method.load_state_dict(load_file(layout.run(key) / "checkpoint.safetensors"))
+    stored = read_maps(layout.run(key) / "maps.npz", "test")
     again = predict_split(
         method, split, layout.prepared(TRACK), crop=40, batch=8, device=torch.device("cpu"), reading=Reading()
     )

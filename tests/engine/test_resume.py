@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.engine.conftest import TRACK
 from tests.engine.test_trainer import ADL, train_into, with_runtime, with_track
@@ -189,15 +190,54 @@ def test_a_second_signal_acts_as_ever() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_a_loss_that_is_not_finite_is_never_saved(
-    layout: Layout, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(fitting.TrainingError, match=r"loss 'classification' is not finite in epoch .*last state"):
-        train_into(layout, with_track(settings, lr=1e30, warmup_iters=0), ADL)
-    for path in (layout.work(ADL) / "state").rglob("*.safetensors"):
-        from safetensors.torch import load_file
+def saved_tensors(layout: Layout) -> list[torch.Tensor]:
+    files = sorted((layout.work(ADL) / "state").rglob("*.safetensors"))
+    return [value for path in files for value in load_file(path).values()]
 
-        assert all(torch.isfinite(value).all() for value in load_file(path).values() if value.ndim == 0)
+
+def spoiling(monkeypatch: pytest.MonkeyPatch, iteration: int, what: str) -> None:
+    """Let one iteration (from 1) end with a loss, or a weight, that is no number."""
+    original = fitting.TrainingModel.train_step
+
+    def spoiled(self: Any, *args: Any, **kwargs: Any) -> Any:
+        found = original(self, *args, **kwargs)
+        if self.iteration == iteration:
+            with torch.no_grad():
+                (self.losses if what == "loss" else next(self.method.parameters())).fill_(torch.nan)
+        return found
+
+    monkeypatch.setattr(fitting.TrainingModel, "train_step", spoiled)
+
+
+@pytest.mark.parametrize("iteration", [1, 4, 10, 11, 18])
+def test_a_loss_that_is_not_finite_is_told_with_its_iteration_and_the_recipe(
+    layout: Layout, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch, iteration: int
+) -> None:
+    """At any place in the blocks of ten in which losses are looked at."""
+    spoiling(monkeypatch, iteration, "loss")
+    settings = with_track(tiny_settings, batch=2, amp="bf16")  # eleven iterations per epoch
+    epoch = 1 + (iteration - 1) // 11
+    message = (
+        rf"{ADL}: loss 'classification' of ADL is not finite at iteration {iteration} of 22 "
+        rf"\(epoch {epoch}, batch 2, amp bf16, lr 0\.05\)\. Lower the learning rate .*set amp: off; the last state"
+    )
+    with pytest.raises(fitting.TrainingError, match=message):
+        train_into(layout, settings, ADL)
+    assert all(torch.isfinite(value).all() for value in saved_tensors(layout))
+
+
+@pytest.mark.parametrize("what", ["loss", "weight"])
+@pytest.mark.parametrize("iteration", [2, 3])  # within an epoch, and at its end
+def test_a_state_that_is_not_finite_is_never_saved(
+    layout: Layout, settings: Settings, monkeypatch: pytest.MonkeyPatch, iteration: int, what: str
+) -> None:
+    spoiling(monkeypatch, iteration, what)
+    where = {"loss": "loss 'classification' of ADL is not finite at", "weight": "'backbone.* is not finite after"}[what]
+    with pytest.raises(fitting.TrainingError, match=rf"{where} iteration {iteration}.*the last state that was saved"):
+        train_into(layout, settings, ADL)
+    names = sorted(path.name for path in (layout.work(ADL) / "state").rglob("*.json"))
+    assert names == [f"{number:09d}.json" for number in range(1, iteration)]
+    assert all(torch.isfinite(value).all() for value in saved_tensors(layout))
 
 
 def test_a_state_comes_back_as_it_was_saved(tmp_path: Path) -> None:

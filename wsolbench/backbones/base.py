@@ -96,9 +96,9 @@ class Backbone(nn.Module):
         return list(self.channels)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Turn uint8 RGB ``(B, 3, H, W)`` into the normalised float input of the first stage."""
+        """Turn uint8 RGB ``(B, 3, H, W)`` into the normalised float input of the first stage, in its memory format."""
         mean, std = cast("Tensor", self.mean), cast("Tensor", self.std)
-        return images.to(mean.dtype, copy=True).div_(255.0).sub_(mean).div_(std)
+        return torch.div(images, 255.0).to(mean.dtype).sub_(mean).div_(std)
 
     def insert_after(self, stage: str, module: nn.Module) -> None:
         """Insert ``module`` behind ``stage``; its output must have its input's shape.

@@ -118,9 +118,10 @@ class _MaskedSet(SizedDataset):
         epoch, position = where
         random = generator("augmentation", self._seed, epoch, self._keys[position])
         stacked = np.concatenate([self._pictures[position], self._masks[position][..., None]], axis=2)
-        both = np.empty((4, self._crop, self._crop), np.uint8)
+        both = np.empty((self._crop, self._crop, 4), np.uint8)
         augment(stacked, self._crop, random, both)
-        return torch.from_numpy(both[:3]), torch.from_numpy(both[3:]), torch.tensor(position)
+        planes = torch.from_numpy(both).permute(2, 0, 1)
+        return planes[:3], planes[3:], torch.tensor(position)
 
 
 def _divide(val: Split) -> tuple[Split, Split]:

@@ -14,7 +14,9 @@ import numpy as np
 
 __all__ = ["Purpose", "generator", "image_key", "torch_seed"]
 
-Purpose = Literal["order", "augmentation", "initialisation", "iteration", "batch_transform", "bound", "baseline"]
+Purpose = Literal[
+    "order", "augmentation", "initialisation", "iteration", "batch_transform", "bound", "baseline", "coin"
+]
 _PURPOSES: dict[Purpose, int] = {
     "order": 0,
     "augmentation": 1,
@@ -23,7 +25,9 @@ _PURPOSES: dict[Purpose, int] = {
     "batch_transform": 4,
     "bound": 5,
     "baseline": 6,
+    "coin": 7,
 }
+_WORD = 2**32 - 1
 
 
 def image_key(image_id: str) -> int:
@@ -42,4 +46,10 @@ def torch_seed(purpose: Purpose, *key: int) -> int:
 
 
 def _sequence(purpose: Purpose, key: tuple[int, ...]) -> np.random.SeedSequence:
-    return np.random.SeedSequence([_PURPOSES[purpose], *key])
+    """Return numpy's sequence of these numbers, split into words as it would do, but in half the time."""
+    words: list[int] = []
+    for number in (_PURPOSES[purpose], *key):
+        words.append(number & _WORD)
+        while (number := number >> 32) > 0:
+            words.append(number & _WORD)
+    return np.random.SeedSequence(np.array(words, np.uint32))

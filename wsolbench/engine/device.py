@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import cv2
 import torch
 
 from wsolbench.errors import SettingsError
@@ -23,6 +24,7 @@ def set_up_device(runtime: RuntimeSettings) -> torch.device:
     if runtime.device == "cuda" and not torch.cuda.is_available():
         raise SettingsError("runtime.device: cuda, but torch sees no CUDA device; use 'auto' or 'cpu'")
     torch.set_num_threads(runtime.threads)
+    cv2.setNumThreads(runtime.threads)
     device = torch.device("cuda" if runtime.device != "cpu" and torch.cuda.is_available() else "cpu")
     if device.type == "cuda":
         _set_up_cuda(runtime.deterministic)

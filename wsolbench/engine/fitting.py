@@ -62,10 +62,11 @@ class _Watchers:
     selection: Selection | None
 
     @classmethod
-    def of(cls, method: Method, decay: float | None, judge: Judge | None) -> _Watchers:
+    def of(cls, method: Method, run: Run, judge: Judge | None) -> _Watchers:
         """Return those that a recipe asks for."""
-        history = History()
-        average = None if decay is None else MovingAverage(method, decay)
+        track = run.track
+        history = History(run.key, f"batch {track.batch}, amp {track.amp}, lr {track.lr:g}")
+        average = None if track.ema is None else MovingAverage(method, track.ema)
         selection = None
         if judge is not None:
             judged = (lambda: method) if average is None else (lambda: average.method)
@@ -116,8 +117,8 @@ def fit(
         InterruptedTrainingError: SIGINT or SIGTERM came; the state is saved.
     """
     keeper = StateKeeper(work / "state", _digest(method, runtime, device, defining))
-    watchers = _Watchers.of(method, run.track.ema, judge)
-    progress = ProgressMeter(run.key, run.track.epochs * len(data))
+    watchers = _Watchers.of(method, run, judge)
+    progress = ProgressMeter(run.key, run.track.epochs * len(data), watchers.history)
     with stop_requests() as stop, compiled(method.backbone, runtime.compile):
         saving = SaveState(keeper, watchers.history, watchers.parts, stop, runtime.save_minutes, run.key)
         runner = _runner(method, data, run, runtime, device, work, watchers, progress, saving, keeper.load())

@@ -1,15 +1,15 @@
 """One training on several devices: who takes part, and what they tell one another.
 
 Every process computes its share of the same batch, so that a run on N devices has the recipe's batch, learning rate and
-order of images; nothing is scaled. All processes seed torch alike, so that draws for a whole batch, such as a coin that
-decides whether it is erased, are the same everywhere (as long as no draw for single images comes before them in the
-last, unevenly shared batch of an epoch).
+order of images; nothing is scaled. Processes draw differently for their images (dropout), and alike for the batch: a
+coin that decides whether it is erased comes from a generator of its own, and what a method does to a batch before the
+network sees it from another, both seeded alike everywhere.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
@@ -56,20 +56,20 @@ def joined(launcher: Launcher, runtime: RuntimeSettings) -> Iterator[tuple[int, 
     distributed.destroy_process_group()  # not after an error, when it would wait for the others
 
 
-def batch_means(losses: Sequence[Tensor], images: int) -> tuple[Tensor, Tensor]:
+def batch_means(losses: Tensor, images: int) -> tuple[Tensor, Tensor]:
     """Return mean losses over all processes' shares of a batch, and the factor that makes gradients theirs.
 
     Averaging gradients over processes counts every process alike; multiplied by ``images * processes / all images``,
     the sum of losses counts every image alike.
 
     Args:
-        losses: scalar means over this process's share.
+        losses: ``(L,)`` means over this process's share.
         images: size of the share.
 
     Returns:
-        ``(L,)`` float64 means, detached; a scalar float64 factor.
+        ``(L,)`` float64 means; a scalar float64 factor.
     """
-    share = torch.stack([loss.detach().double() for loss in losses])
+    share = losses.double()
     total = torch.cat([share * images, share.new_full((1,), images)])
     distributed.all_reduce(total)
     return total[:-1] / total[-1], images * distributed.get_world_size() / total[-1]

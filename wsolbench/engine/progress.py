@@ -7,26 +7,27 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
+from wsolbench.engine.history import BLOCK, History
 from wsolbench.progress import Meter, meter
 
 __all__ = ["ProgressMeter"]
 
 
 class ProgressMeter(Hook):  # type: ignore[misc]
-    """Shows images per second, the loss and the learning rate.
+    """Shows images per second, the losses and the learning rate.
 
-    The loss is read from the device once every ``every`` iterations.
+    Losses are those that the history has last looked at: none is read here.
 
     Args:
         description: what is trained.
         images: images that the whole training sees.
-        every: iterations between two looks at the loss.
+        history: where losses are taken from; it runs first.
     """
 
     priority = "LOWEST"
 
-    def __init__(self, description: str, images: int, every: int = 10) -> None:
-        self._description, self._images, self._every = description, images, every
+    def __init__(self, description: str, images: int, history: History) -> None:
+        self._description, self._images, self._history = description, images, history
         self._stack = ExitStack()
         self._meter: Meter | None = None
         self._pending = 0
@@ -45,12 +46,13 @@ class ProgressMeter(Hook):  # type: ignore[misc]
         loader = runner.train_dataloader
         full, before = loader.batch_sampler.batch_size, runner.iter % len(loader)
         self._pending += min(full, len(loader.dataset) - before * full)
-        if (runner.iter + 1) % self._every and runner.iter + 1 < runner.max_iters:
+        if (runner.iter + 1) % BLOCK and runner.iter + 1 < runner.max_iters:
             return
-        terms = ", ".join(f"{name} {float(value):.3f}" for name, value in runner.model.losses.items())
+        terms = ", ".join(f"{name} {value:.3f}" for name, value in self._history.latest.items())
         rate = runner.optim_wrapper.param_groups[0]["lr"]
         assert self._meter is not None  # noqa: S101 - mmengine calls before_train first
-        self._meter.advance(self._pending, f"epoch {runner.epoch + 1}/{runner.max_epochs}, {terms}, lr {rate:.2g}")
+        shown = [f"epoch {runner.epoch + 1}/{runner.max_epochs}", *([terms] if terms else []), f"lr {rate:.2g}"]
+        self._meter.advance(self._pending, ", ".join(shown))
         self._pending = 0
 
     def after_train(self, runner: Any) -> None:

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import torch
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
-from torch import Tensor
+from torch import Tensor, nn
 
-from wsolbench.engine.history import History
+from wsolbench.engine.history import History, TrainingError
 from wsolbench.engine.processes import agreed
 from wsolbench.engine.state import StateKeeper
 from wsolbench.errors import WsolbenchError
@@ -79,7 +79,7 @@ class SaveState(Hook):  # type: ignore[misc]
 
     Args:
         keeper: writes the states.
-        history: losses so far; a state with one that is not finite is not saved.
+        history: losses so far; a state with one, or with weights, that are not finite is not saved.
         parts: by name, whatever else has a state to keep.
         stop: looked at after every iteration.
         minutes: between two states within an epoch.
@@ -109,7 +109,6 @@ class SaveState(Hook):  # type: ignore[misc]
         if done % len(runner.train_dataloader) == 0:
             return  # the end of the epoch has its own state
         if self._asked is not None or time.monotonic() - self._saved >= self._seconds:
-            self._history.checked_means(runner)
             self._save(runner, done)
 
     def after_train_epoch(self, runner: Any) -> None:
@@ -117,6 +116,8 @@ class SaveState(Hook):  # type: ignore[misc]
         self._save(runner, runner.iter)
 
     def _save(self, runner: Any, done: int) -> None:
+        self._history.check(runner, done)
+        _check_weights(runner.model.method, self._name, done)
         if runner.rank == 0:
             self._keeper.save(
                 done,
@@ -136,6 +137,21 @@ class SaveState(Hook):  # type: ignore[misc]
                 f"{self._name}: stopped by {what} after iteration {done} of {runner.max_iters}; its state is saved, "
                 "and the same command goes on from there",
                 self._asked,
+            )
+
+
+def _check_weights(method: nn.Module, name: str, done: int) -> None:
+    """Look at weights and statistics, all at once.
+
+    Raises:
+        TrainingError: one of them is not finite; it shows in the loss one iteration later.
+    """
+    finite = {key: value.isfinite().all() for key, value in method.state_dict().items() if value.is_floating_point()}
+    for key, good in zip(finite, torch.stack(list(finite.values())).tolist(), strict=True):
+        if not good:
+            raise TrainingError(
+                f"{name}: '{key}' is not finite after iteration {done}: a gradient was not, or the step was too long. "
+                "Lower the learning rate, set clip_grad_norm, or set amp: off; the last state that was saved is good"
             )
 
 

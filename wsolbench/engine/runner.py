@@ -72,7 +72,8 @@ class TrainingRunner(Runner):  # type: ignore[misc]
             param_scheduler=schedules,
             # The group of processes is there already; this tells mmengine to use it.
             launcher="pytorch" if is_distributed() else "none",
-            default_hooks={"timer": None, "logger": None, "checkpoint": None},
+            # runtime_info notes the learning rate of every iteration in a list that it searches through each time.
+            default_hooks=dict.fromkeys(("timer", "logger", "checkpoint", "runtime_info")),
             custom_hooks=hooks,
             env_cfg={"mp_cfg": {"mp_start_method": "fork"}},
             # Seeding is the model's and the loader's, by purpose; this only keeps mmengine from drawing a seed.

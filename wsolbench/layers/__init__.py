@@ -5,7 +5,7 @@ from wsolbench.layers.bias_rate import with_bias_rate
 from wsolbench.layers.class_map_head import ClassMapHead
 from wsolbench.layers.class_map_method import ClassMapMethod
 from wsolbench.layers.conv_relu import conv_relu
-from wsolbench.layers.drop_layer import DropLayer, coin, insert_drop_layers
+from wsolbench.layers.drop_layer import DropLayer, coin, coins_from, insert_drop_layers
 from wsolbench.layers.he_init import he_init
 from wsolbench.layers.min_max import min_max
 from wsolbench.layers.points import chosen_points
@@ -22,6 +22,7 @@ __all__ = [
     "between",
     "chosen_points",
     "coin",
+    "coins_from",
     "conv_relu",
     "he_init",
     "insert_drop_layers",

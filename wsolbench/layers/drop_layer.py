@@ -1,9 +1,11 @@
-"""Layers that hide part of a feature map while training."""
+"""Layers that hide part of a feature map while training, and the coins that decide for a whole batch."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +13,32 @@ from torch import Tensor, nn
 from wsolbench.backbones.base import Backbone
 from wsolbench.layers.points import chosen_points
 
-__all__ = ["DropLayer", "coin", "insert_drop_layers"]
+__all__ = ["DropLayer", "coin", "coins_from", "insert_drop_layers"]
+
+_DRAWN = 64
+
+
+@dataclass
+class _Coins:
+    """What decides the coins of one batch: uniform numbers drawn before it, so that tossing one draws nothing.
+
+    A compiled network may read them; a generator it may not.
+    """
+
+    generator: torch.Generator
+    uniforms: Tensor
+    used: int = 0
+
+    def next(self) -> Tensor:
+        """Return the next number."""
+        if self.used == len(self.uniforms):
+            more = torch.rand(_DRAWN, device=self.uniforms.device, generator=self.generator)
+            self.uniforms = torch.cat([self.uniforms, more])
+        self.used += 1
+        return self.uniforms[self.used - 1]
+
+
+_coins: list[_Coins] = []  # of the batch in training; empty outside of one
 
 
 class DropLayer(nn.Module, ABC):
@@ -23,12 +50,35 @@ class DropLayer(nn.Module, ABC):
 
     @abstractmethod
     def drop(self, features: Tensor) -> Tensor:
-        """Do what the layer does in training; draws from torch's global generator only, and only what it uses."""
+        """Do what the layer does in training.
+
+        It draws what it uses and no more: for single images from torch's global generator, for the batch by
+        :func:`coin`.
+        """
 
 
 def coin(probability: float, device: torch.device) -> Tensor:
-    """Draw one scalar bool that is True with the given probability, without waiting for the device."""
-    return torch.rand((), device=device) < probability
+    """Draw one scalar bool that is True with the given probability, without waiting for the device.
+
+    It decides for a whole batch. In a training, it falls alike in all processes that share the batch, whatever they
+    have drawn for their own images; elsewhere it comes from torch's global generator.
+    """
+    uniform = _coins[-1].next() if _coins else torch.rand((), device=device)
+    return uniform < probability
+
+
+@contextmanager
+def coins_from(generator: torch.Generator) -> Iterator[None]:
+    """Decide the coins of one batch by numbers of this generator, while the context is open.
+
+    Args:
+        generator: on the device of the network.
+    """
+    _coins.append(_Coins(generator, torch.rand(_DRAWN, device=generator.device, generator=generator)))
+    try:
+        yield
+    finally:
+        _coins.pop()
 
 
 def insert_drop_layers(backbone: Backbone, points: Sequence[str] | None, make: Callable[[], DropLayer]) -> None:
