@@ -37,7 +37,7 @@ class Track(StrictModel):
         milestones: epochs after which a step comes, ascending, instead of ``step_epochs``.
         step_gamma: factor of a step.
         warmup_iters: iterations of linear warm-up from 1 % of the rate.
-        amp: ``off`` (float32), ``bf16`` or ``fp16`` (CUDA only) autocast.
+        amp: ``off`` (float32), ``bf16`` or ``fp16`` autocast; ``fp16`` with a dynamic loss scale, and slow on a CPU.
         channels_last: NHWC memory format.
         clip_grad_norm: largest norm of the gradient of all parameters together; longer ones are shortened to it.
         sync_bn: on several devices, take the statistics of batch normalisation over all of them; on one, nothing.

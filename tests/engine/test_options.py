@@ -18,6 +18,7 @@ from tests.engine.test_trainer import ADL, CAM, train_into, with_runtime, with_t
 from wsolbench.engine import building, fitting
 from wsolbench.engine.device import loader_workers
 from wsolbench.engine.history import TrainingError
+from wsolbench.engine.optim import PrecisionWrapper
 from wsolbench.layout import Layout
 from wsolbench.settings import RuntimeSettings, Settings
 
@@ -51,9 +52,13 @@ def test_the_moving_average_follows_its_recurrence(
                 assert not torch.equal(value, steps[-1][name])
 
 
-def test_long_gradients_are_shortened(layout: Layout, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("amp", ["off", "fp16"])
+def test_long_gradients_are_shortened(
+    layout: Layout, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch, amp: str
+) -> None:
     steps: list[dict[str, torch.Tensor]] = []
     record_steps(monkeypatch, steps)
+    tiny_settings = with_track(tiny_settings, amp=amp)
     plain = with_track(tiny_settings, nesterov=False, momentum=0.0, weight_decay=0.0, schedule="step", step_epochs=9)
     train_into(layout, with_track(plain, clip_grad_norm=0.01), CAM)
     parameters = [name for name in steps[0] if name.endswith(("weight", "bias"))]
@@ -78,6 +83,31 @@ def test_compile_changes_the_backbone_only_while_it_trains(
     monkeypatch.setattr(torch, "compile", compiling)
     assert train_into(layout, with_runtime(tiny_settings, compile=True), CAM) == expected
     assert len(calls) == 6
+
+
+def test_a_step_whose_scaled_gradient_overflows_is_left_out_and_the_scale_halved() -> None:
+    weight = torch.nn.Parameter(torch.tensor([1.0]))
+    sgd = torch.optim.SGD([weight], lr=0.5)
+    wrapper = PrecisionWrapper(sgd, torch.device("cpu"), torch.float16, None)
+    wrapper.update_params(weight.sum() * 1e35)  # times 2^16, it is above what float32 holds
+    assert weight.item() == 1
+    saved = wrapper.state_dict()
+    assert saved["scaler"]["scale"] == 2.0**15
+    other = PrecisionWrapper(sgd, torch.device("cpu"), torch.float16, None)
+    other.load_state_dict(saved)
+    other.update_params(weight.sum() * 3)
+    assert weight.item() == pytest.approx(1 - 0.5 * 3)
+    assert other.state_dict()["scaler"]["scale"] == 2.0**15
+
+
+def test_a_clipped_gradient_is_not_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight = torch.nn.Parameter(torch.ones(4))
+    wrapper = PrecisionWrapper(torch.optim.SGD([weight], lr=0.5), torch.device("cpu"), None, 1.0)
+    with monkeypatch.context() as patched:
+        for name in ("item", "tolist", "__float__", "__bool__"):
+            patched.setattr(torch.Tensor, name, lambda *_: pytest.fail("waits for the device"))
+        wrapper.update_params(weight.sum() * 3)
+    assert torch.allclose(1 - weight, torch.full((4,), 0.25))
 
 
 @pytest.mark.slow

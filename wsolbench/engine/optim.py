@@ -3,41 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from mmengine.optim import AmpOptimWrapper, OptimWrapper
-from torch import nn
+from mmengine.optim import OptimWrapper
+from torch import Tensor, nn
 
 from wsolbench.errors import SettingsError
 from wsolbench.method import Method, OptimRecipe
 from wsolbench.settings import Track
 
-__all__ = ["Bf16OptimWrapper", "optim_wrapper", "schedulers"]
+__all__ = ["PrecisionWrapper", "optim_wrapper", "schedulers"]
 
 _WARMUP_START = 0.01
+_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class Bf16OptimWrapper(OptimWrapper):  # type: ignore[misc]
-    """bfloat16 autocast on any device; no loss scaling, which that format does not need.
+class PrecisionWrapper(OptimWrapper):  # type: ignore[misc]
+    """An optimiser with autocast, loss scaling where the format needs it, and gradient clipping, on any device.
 
-    mmengine's own wrapper refuses to run on a CPU.
+    mmengine's own wrappers refuse to run on a CPU, and read the norm of every clipped gradient back from the device.
+
+    Args:
+        optimiser: of the method's parameter groups.
+        device: where the network is.
+        dtype: that autocast takes; None for float32. ``torch.float16`` scales the loss, dynamically.
+        max_norm: of the gradient of all parameters together; None leaves it as it is.
     """
+
+    def __init__(
+        self, optimiser: torch.optim.Optimizer, device: torch.device, dtype: torch.dtype | None, max_norm: float | None
+    ) -> None:
+        super().__init__(optimiser)
+        self._device, self._dtype, self._max_norm = device.type, dtype, max_norm
+        self._scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Run the enclosed forward pass under autocast."""
-        device = next(model.parameters()).device.type
-        with super().optim_context(model), torch.autocast(device, torch.bfloat16):
+        lower = nullcontext() if self._dtype is None else torch.autocast(self._device, self._dtype)
+        with super().optim_context(model), lower:
             yield
 
+    def backward(self, loss: Tensor, **arguments: Any) -> None:
+        """Compute the gradient of the loss, scaled where the format needs it."""
+        self._scaler.scale(loss).backward(**arguments)  # type: ignore[no-untyped-call]
+        self._inner_count += 1
 
-def optim_wrapper(method: Method, track: Track, device: torch.device) -> OptimWrapper:
+    def step(self, **arguments: Any) -> None:
+        """Clip, and step unless a scaled gradient is not finite."""
+        if self._max_norm is not None:
+            self._scaler.unscale_(self.optimizer)
+            parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, self._max_norm)
+        self._scaler.step(self.optimizer, **arguments)
+        self._scaler.update()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the optimiser's state with that of the loss scale."""
+        return {"optimiser": super().state_dict(), "scaler": self._scaler.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        super().load_state_dict(dict(state["optimiser"]))
+        self._scaler.load_state_dict(state["scaler"])
+
+
+def optim_wrapper(method: Method, track: Track, device: torch.device) -> PrecisionWrapper:
     """Build SGD over the method's parameter groups, with the recipe's precision.
 
     Raises:
-        SettingsError: ``amp: fp16`` on a CPU, or a method whose groups leave out or repeat a parameter.
+        SettingsError: a method whose groups leave out or repeat a parameter.
     """
     recipe = OptimRecipe(track.lr, track.weight_decay, track.head_lr_mult)
     groups = method.param_groups(recipe)
@@ -50,13 +87,7 @@ def optim_wrapper(method: Method, track: Track, device: torch.device) -> OptimWr
         nesterov=track.nesterov,
         fused=device.type == "cuda",
     )
-    clip = None if track.clip_grad_norm is None else {"max_norm": track.clip_grad_norm}
-    if track.amp == "fp16":
-        if device.type != "cuda":
-            raise SettingsError("tracks.*.amp: fp16 needs a CUDA device; use 'bf16' or 'off' on a CPU")
-        return AmpOptimWrapper(optimizer=sgd, dtype="float16", clip_grad=clip)
-    wrapper = Bf16OptimWrapper if track.amp == "bf16" else OptimWrapper
-    return wrapper(optimizer=sgd, clip_grad=clip)
+    return PrecisionWrapper(sgd, device, _DTYPES[track.amp], track.clip_grad_norm)
 
 
 def schedulers(track: Track, iterations_per_epoch: int) -> list[dict[str, Any]]:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
+from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
-from wsolbench.engine.history import History, TrainingError
+from wsolbench.engine.history import BLOCK, History, TrainingError
 from wsolbench.engine.processes import agreed
 from wsolbench.engine.state import StateKeeper
 from wsolbench.errors import WsolbenchError
@@ -105,8 +106,10 @@ class SaveState(Hook):  # type: ignore[misc]
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Save within an epoch, if it is time or if a stop is asked for."""
         done = runner.iter + 1
-        self._asked = agreed(self._stop.number)
-        if done % len(runner.train_dataloader) == 0:
+        ends = done % len(runner.train_dataloader) == 0
+        if ends or done % BLOCK == 0 or get_dist_info()[1] == 1:  # several processes wait for one another here
+            self._asked = agreed(self._stop.number)
+        if ends:
             return  # the end of the epoch has its own state
         if self._asked is not None or time.monotonic() - self._saved >= self._seconds:
             self._save(runner, done)
