@@ -3,22 +3,28 @@
 For each method: images per second of a bare loop (one batch on the device, the method's transform of it, forward,
 backward, step, the same precision and format) and of the trainer (loading, augmentation, seeding, hooks and progress
 included), both on the track's network with made-up pictures, best of all turns. Their ratio is the median over turns
-of adjacent measurements, with the least and the largest. The bare loop is the floor. Its arithmetic is counted by
-torch, and compared with the largest matrix product rate that this device reaches in the same precision. With
-``--plain``, also how many times as fast the trainer is as a plain loop: float32, PIL loading in four workers, no fused
-optimiser, the loss read each time. ``--profile DIRECTORY`` writes traces.
+of adjacent measurements, first one and then the other, with the least and the largest. The bare loop is the floor. Its
+arithmetic is counted by torch, and compared with the largest matrix product rate that this device reaches in the same
+precision. The cost of a method is its bare loop's time over the first method's, also turn by turn. On a GPU, also the
+peak of the memory that the trainer takes. With ``--plain``, also how many times as fast the trainer is as a plain loop:
+float32, PIL loading in four workers, no fused optimiser, the loss read each time. ``--profile DIR`` writes traces.
 
-    python perf/train.py [--track shapes-convnet] [--iterations 30] [--turns 5] [--threads 2] [--plain]
+    python perf/train.py [--track shapes-convnet] [--iterations 60] [--turns 7] [--threads 1] [--plain]
 """
 
+# ruff: noqa: E402 - what a process sets before torch is imported comes before it
+
 from __future__ import annotations
+
+from wsolbench.startup import prepare_process
+
+prepare_process()  # as the command line does
 
 import argparse
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,6 +44,7 @@ from wsolbench.engine.device import set_up_device
 from wsolbench.engine.fitting import fit
 from wsolbench.engine.model import TrainingModel
 from wsolbench.engine.optim import optim_wrapper
+from wsolbench.engine.provenance import device_name
 from wsolbench.method import Method
 from wsolbench.settings import Run, RuntimeSettings, Settings, read_settings
 
@@ -49,9 +56,9 @@ def main() -> None:
     """Print one line per method."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--track", default="shapes-convnet")
-    parser.add_argument("--iterations", type=int, default=30)
-    parser.add_argument("--turns", type=int, default=5, help="measurements of each loop, one after the other")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--iterations", type=int, default=60)
+    parser.add_argument("--turns", type=int, default=7, help="measurements of each loop, one after the other")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--methods", nargs="+", help="only these; by default those of run.methods")
     parser.add_argument("--plain", action="store_true", help="compare with a plain float32 loop, too")
     parser.add_argument("--profile", type=Path, help="write a trace of the bare loop of each method, for Perfetto")
@@ -62,36 +69,72 @@ def main() -> None:
     track = settings.tracks[chosen.track]
     what = f"batch {track.batch}, {track.crop} px, amp {track.amp}, {chosen.threads} threads"
     peak = matmul_rate(device, torch.float32 if track.amp == "off" else torch.bfloat16)
-    print(f"{chosen.track} on {device}, {what}; matrix products reach {peak / 1e9:.0f} GFLOP/s")
+    print(f"{chosen.track} on {device_name(device)}, {what}; matrix products reach {peak / 1e9:.0f} GFLOP/s")
     columns = ["bare img/s", "trainer img/s", "trainer/bare time", "cost over first", "GFLOP/img", "share of peak"]
+    columns += ["peak MiB"] if device.type == "cuda" else []
     columns += ["plain img/s", "trainer over plain"] if chosen.plain else []
     print(f"{'method':12}" + "".join(f"{column:>20}" for column in columns))
-    first = 0.0
-    for name in chosen.methods or settings.run.methods:
-        run = settings.resolve(f"{chosen.track}-{name}-0")
+    methods = chosen.methods or settings.run.methods
+    runs = {name: settings.resolve(f"{chosen.track}-{name}-0") for name in methods}
+    turns = [
+        {name: one_turn(run, settings, runtime, device, chosen, turn) for name, run in runs.items()}
+        for turn in range(chosen.turns)
+    ]  # in turn, because a shared machine changes its speed
+    for name, run in runs.items():
         flops = flops_of(bare_step(prepared_method(run, settings), run, device))
-        turns: dict[str, list[float]] = {"bare": [], "whole": [], "plain": []}
-        for _ in range(chosen.turns):  # in turn, because a shared machine changes its speed
-            fresh = partial(prepared_method, run, settings)
-            turns["bare"].append(bare_seconds(fresh(), run, device, chosen.iterations))
-            turns["whole"].append(trainer_seconds(fresh(), run, runtime, device, chosen.iterations))
-            if chosen.plain:
-                turns["plain"].append(plain_seconds(fresh(), run, device, chosen.iterations))
-        bare, whole, plain = (min(seconds, default=0.0) for seconds in turns.values())
-        ratios = sorted(each / floor for each, floor in zip(turns["whole"], turns["bare"], strict=True))
-        first = first or bare
+        mine = [turn[name] for turn in turns]
+        bare, whole = min(turn.bare for turn in mine), min(turn.trainer for turn in mine)
         numbers = [
             f"{track.batch / bare:.0f}",
             f"{track.batch / whole:.0f}",
-            f"{median(ratios):.3f} ({ratios[0]:.2f}-{ratios[-1]:.2f})",
-            f"{bare / first:.2f}",
+            middle([turn.trainer / turn.bare for turn in mine]),
+            middle([turn[name].bare / turn[methods[0]].bare for turn in turns]),
             f"{flops / track.batch / 1e9:.3f}",
             f"{flops / bare / peak:.1%}",
-            *([f"{track.batch / plain:.0f}", f"{plain / whole:.2f}"] if chosen.plain else []),
         ]
+        numbers += [f"{max(turn.peak_mib for turn in mine)}"] if device.type == "cuda" else []
+        if chosen.plain:
+            numbers += [f"{track.batch / min(turn.plain for turn in mine):.0f}"]
+            numbers += [middle([turn.plain / turn.trainer for turn in mine])]
         print(f"{name:12}" + "".join(f"{number:>20}" for number in numbers), flush=True)
         if chosen.profile is not None:
             write_profile(prepared_method(run, settings), run, device, chosen.profile / f"{run.key}.json")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Seconds per iteration of each loop, and the trainer's peak of device memory."""
+
+    bare: float
+    trainer: float
+    plain: float
+    peak_mib: int
+
+
+def one_turn(
+    run: Run, settings: Settings, runtime: RuntimeSettings, device: torch.device, chosen: argparse.Namespace, turn: int
+) -> Turn:
+    """Measure each loop once; which comes first changes from turn to turn."""
+    count, peaks = chosen.iterations, [0]
+
+    def trainer() -> float:
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        seconds = trainer_seconds(prepared_method(run, settings), run, runtime, device, count)
+        if device.type == "cuda":
+            peaks.append(torch.cuda.max_memory_allocated(device) // 2**20)
+        return seconds
+
+    loops = {"bare": lambda: bare_seconds(prepared_method(run, settings), run, device, count), "trainer": trainer}
+    order = list(loops) if turn % 2 else list(loops)[::-1]
+    found = {name: loops[name]() for name in order}
+    plain = plain_seconds(prepared_method(run, settings), run, device, count) if chosen.plain else 0.0
+    return Turn(found["bare"], found["trainer"], plain, max(peaks))
+
+
+def middle(ratios: list[float]) -> str:
+    """Return the median, and the least and the largest."""
+    return f"{median(ratios):.3f} ({min(ratios):.2f}-{max(ratios):.2f})"
 
 
 def prepared_method(run: Run, settings: Settings) -> Method:
@@ -138,8 +181,9 @@ def bare_seconds(method: Method, run: Run, device: torch.device, iterations: int
     return (now(device) - start) / iterations
 
 
-def matmul_rate(device: torch.device, dtype: torch.dtype, side: int = 2048) -> float:
+def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Return the operations per second of a large matrix product: what the device can do at best."""
+    side = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     best = float("inf")
     for _ in range(WARM_UP):
