@@ -46,6 +46,19 @@ def test_a_matrix_product_is_two_operations_per_multiplication() -> None:
     assert flops_of(lambda: nn.functional.conv2d(torch.ones(1, 2, 6, 6), torch.ones(4, 2, 3, 3))) == 2 * 2 * 9 * 4 * 16
 
 
+@pytest.mark.parametrize("layer", [nn.Conv2d, nn.ConvTranspose2d])
+@pytest.mark.parametrize("groups", [1, 4, 64])
+def test_both_gradients_of_a_convolution_cost_what_it_does_itself(layer: type[nn.Conv2d], groups: int) -> None:
+    convolution = layer(64, 64, 3, padding=1, groups=groups, bias=False)
+    images = torch.rand(2, 64, 16, 16, requires_grad=True)
+    forward = 2 * 2 * 64 * 16 * 16 * 64 // groups * 9
+    assert flops_of(lambda: convolution(images)) == forward
+    features = convolution(images).sum()
+    assert flops_of(features.backward) == 2 * forward
+    features = convolution(images.detach()).sum()
+    assert flops_of(features.backward) == forward
+
+
 @pytest.mark.parametrize("trained", [True, False])
 def test_counts_are_those_of_the_layers(tiny_settings: Settings, trained: bool) -> None:
     side = tiny_settings.tracks[TRACK].crop
