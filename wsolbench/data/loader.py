@@ -135,7 +135,7 @@ class TrainingSet(SizedDataset):
 
     def __init__(self, split: Split, pictures: Pictures, crop: int, seed: int) -> None:
         self._pictures, self._crop, self._seed = pictures, crop, seed
-        self._labels = np.array([item.label for item in split.items], np.int64)
+        self._labels = [item.label for item in split.items]
         self._keys = [image_key(item.id) for item in split.items]
 
     def __len__(self) -> int:
@@ -151,9 +151,9 @@ class TrainingSet(SizedDataset):
         for image, (epoch, position) in zip(images, places, strict=True):
             random = generator("augmentation", self._seed, epoch, self._keys[position])
             augment(self._pictures[position], self._crop, random, image)
-        positions = np.array([position for _, position in places])
-        labels = torch.from_numpy(self._labels[positions])
-        return torch.from_numpy(images).permute(0, 3, 1, 2), labels, torch.from_numpy(positions)
+        positions = [position for _, position in places]
+        labels = torch.tensor([self._labels[position] for position in positions])
+        return torch.from_numpy(images).permute(0, 3, 1, 2), labels, torch.tensor(positions)
 
 
 def training_loader(

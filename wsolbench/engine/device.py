@@ -45,8 +45,8 @@ def loader_workers(runtime: RuntimeSettings, device: torch.device) -> int:
 
 def _set_up_cuda(deterministic: str) -> None:
     """Choose kernels. The CPU needs nothing: for one number of threads its kernels give the same bytes."""
-    if deterministic != "off":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at the first product
+    if deterministic == "strict":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.use_deterministic_algorithms(deterministic != "off", warn_only=deterministic == "warn")
     # Filling fresh memory is for finding bugs; it costs time and changes no result of a correct operation.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
