@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_dist_info
-from mmengine.optim import OptimWrapper
 from safetensors.torch import save_file
 from torch import nn
 
 from wsolbench.engine import fitting, trainer
+from wsolbench.engine.optim import PrecisionWrapper
 from wsolbench.layers import drop_layer, spatial_drop
 from wsolbench.layout import Layout
 from wsolbench.settings import Settings
@@ -35,7 +35,7 @@ def main(settings_file: str, root: str, key: str, launcher: str, statistics: str
     tosses: list[torch.Tensor] = []
     noise: list[torch.Tensor] = []  # what a layer would draw first for its images
     steps = itertools.count()
-    step, toss = OptimWrapper.step, drop_layer.coin
+    step, toss = PrecisionWrapper.step, drop_layer.coin
 
     forward = fitting.TrainingModel.forward
 
@@ -44,7 +44,7 @@ def main(settings_file: str, root: str, key: str, launcher: str, statistics: str
             noise.append(torch.rand(()))
         return forward(self, *arguments, **named)
 
-    def kept_step(self: OptimWrapper, **arguments: Any) -> None:
+    def kept_step(self: PrecisionWrapper, **arguments: Any) -> None:
         number = next(steps)
         gradients = [p.grad for group in self.param_groups for p in group["params"]]
         kept.update({f"{number}.{place}": gradient.contiguous().clone() for place, gradient in enumerate(gradients)})
@@ -55,7 +55,7 @@ def main(settings_file: str, root: str, key: str, launcher: str, statistics: str
         return tosses[-1]
 
     fitting.TrainingModel.forward = noted_forward
-    OptimWrapper.step = kept_step
+    PrecisionWrapper.step = kept_step
     spatial_drop.coin = kept_toss
     if statistics == "frozen":
         fitting.TrainingModel = FrozenStatistics
