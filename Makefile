@@ -5,6 +5,8 @@ READY := $(VENV)/.ready
 # A Python that the package supports; override with `make PYTHON=/path/to/python test`.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+# On all cores; tests/conftest.py says how many workers, and what one worker runs.
+PYTEST := python -m pytest -n auto --dist loadgroup
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: help benchmark test test-slow lint perf check-results readme doctor lock clean
@@ -16,10 +18,10 @@ benchmark: $(READY)  ## run the whole benchmark: everything in params.yaml that 
 	wsolbench launch
 
 test: $(READY)  ## run the tests that take seconds
-	python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: $(READY)  ## run the tests that train, or run the pipeline
-	python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: $(READY)  ## check style and types
 	ruff check .

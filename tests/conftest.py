@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch are there: workers share the cores
+
 import pytest
 import torch
 
@@ -23,3 +25,16 @@ def test_data() -> Path:
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """As many workers as this process may use cores; each imports torch, so that many would cost more than they win."""
+    return min(len(os.sched_getaffinity(0)), 8)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one worker run a file, whose tests may build on one another; a file on backbones is divided by them."""
+    for item in items:
+        backbone = getattr(item, "callspec", None) and item.callspec.params.get("backbone")
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{backbone}" if backbone else str(item.path)))
