@@ -19,9 +19,9 @@ from PIL import Image
 from wsolbench.data import cache as module
 from wsolbench.data.cache import Pictures, Reading, pictures_of
 from wsolbench.data.images import resize
-from wsolbench.data.index import file_sha256
 from wsolbench.dataset import Item, Split
 from wsolbench.errors import DataError
+from wsolbench.files import file_sha256
 
 SIDE, COUNT = 16, 7
 

@@ -140,7 +140,7 @@ def test_a_data_set_may_do_without_train_and_val(
         ({"label": 3}, "'test': label 3 is not one of 3 classes"),
         ({"label": -1}, "'test': label -1 is not one of 3 classes"),
         ({"split": "dev"}, "'test': unknown split 'dev'"),
-        ({"path": "gone.png"}, r"gone\.png cannot be read \(No such file"),
+        ({"path": "gone.png"}, r"gone\.png is missing"),
     ],
 )
 def test_contradictory_items_are_refused(

@@ -20,13 +20,12 @@ PREPARING |= {"wsolbench.data.choe_files", "wsolbench.data.inspection"}
 HARMLESS = {
     "prepare": {"wsolbench.data.download"},  # what it fetches is checked against what the data set's file says
     "train": {"wsolbench.scoremaps"},  # writes arrays as they are; normalisation belongs to evaluate
-    "weights": {"wsolbench.data.index", "wsolbench.dataset"},  # only to hash a file
     "photographs": PREPARING | {"wsolbench.data.masks"},
     "evaluate": PREPARING,
 }
-# Where things are, not what they are: in no stage.
-NOWHERE = {"wsolbench.errors", "wsolbench.layout", "wsolbench.progress", "wsolbench.registry", "wsolbench.settings"}
-NOWHERE |= {"wsolbench.recipe", "wsolbench.schema"}
+# Where things are and how they get there, not what they are: in no stage.
+NOWHERE = {"wsolbench.errors", "wsolbench.files", "wsolbench.layout", "wsolbench.progress", "wsolbench.registry"}
+NOWHERE |= {"wsolbench.recipe", "wsolbench.schema", "wsolbench.settings"}
 
 
 def imported(module: str) -> set[str]:

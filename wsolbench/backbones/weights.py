@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wsolbench.data.index import file_sha256
 from wsolbench.errors import WeightsError
+from wsolbench.files import file_sha256
 
 __all__ = ["PINNED", "WEIGHTS_VARIABLE", "PinnedWeights", "check_weights", "find_weights"]
 

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from PIL import features
 
 from wsolbench.data.images import read_resized
-from wsolbench.data.index import file_sha256
 from wsolbench.dataset import Split
+from wsolbench.files import file_sha256
 from wsolbench.layout import Layout
 from wsolbench.progress import track
 from wsolbench.settings import RuntimeSettings

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from wsolbench.dataset import SPLITS, Contents, Item, Split, SplitName, Truth
 from wsolbench.errors import DataError
+from wsolbench.files import file_sha256
 
 __all__ = [
     "INDEX_FILE",
     "TRUTH_FILE",
     "boxes_outside",
-    "file_sha256",
     "read_selection",
     "read_split",
     "write_index",
@@ -35,19 +35,6 @@ __all__ = [
 INDEX_FILE = "index.parquet"
 TRUTH_FILE = "truth.parquet"
 _BOX_SLACK = 1.0  # pixels that a box may reach over the border: annotators' rounding
-
-
-def file_sha256(path: Path) -> str:
-    """Return the hex sha256 of a file.
-
-    Raises:
-        DataError: the file is missing or cannot be read.
-    """
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); restore it") from None
 
 
 def boxes_outside(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:

@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from wsolbench.data.index import file_sha256
 from wsolbench.data.masks import boxes_around
 from wsolbench.data.sources import Sources
 from wsolbench.data.tables import read_boxes
 from wsolbench.dataset import Contents, Item, Truth
 from wsolbench.errors import DataError
+from wsolbench.files import file_sha256
 from wsolbench.progress import track
 from wsolbench.schema import StrictModel, validated
 

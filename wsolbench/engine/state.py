@@ -24,8 +24,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import wsolbench
-from wsolbench.data.index import file_sha256
 from wsolbench.errors import DataError
+from wsolbench.files import file_sha256
 
 __all__ = ["StateKeeper", "run_digest"]
 

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from wsolbench import registry
 from wsolbench.data.cache import Reading, pictures_of
-from wsolbench.data.index import file_sha256, read_selection, read_split
+from wsolbench.data.index import read_selection, read_split
 from wsolbench.data.loader import TrainingSet
 from wsolbench.data.prepare import build_dataset
 from wsolbench.data.pretrained import read_placed
@@ -34,6 +34,7 @@ from wsolbench.engine.provenance import write_provenance
 from wsolbench.engine.scratch import exclusive, log_file, move_into_place
 from wsolbench.engine.selection import box_accuracy_of_val, class_accuracy
 from wsolbench.errors import DataError
+from wsolbench.files import file_sha256
 from wsolbench.layout import Layout
 from wsolbench.method import Method
 from wsolbench.scoremaps import MAPS_FILE, StoredMaps, write_maps

@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 
 import wsolbench
 from wsolbench import registry
-from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, file_sha256, read_split
+from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, read_split
 from wsolbench.data.pretrained import read_placed
 from wsolbench.dataset import Split
 from wsolbench.engine.state import run_digest
 from wsolbench.errors import DataError, SettingsError
+from wsolbench.files import file_sha256
 from wsolbench.layout import Layout
 from wsolbench.schema import check_known, validated
 from wsolbench.search.record import ARGUMENT, RECIPE

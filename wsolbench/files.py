@@ -1,0 +1,234 @@
+"""Write files and directories so that they are whole or not there; read them with their digest checked; lock.
+
+Nothing here knows what a file means. A temporary file has a name of its own, ``.<name>.<random>.tmp``, beside its
+target, so that two processes never write into one; git and DVC pass such names over.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+from typing import IO, Any
+
+from wsolbench.errors import DataError, WsolbenchError
+
+__all__ = [
+    "bytes_sha256",
+    "check_record",
+    "file_sha256",
+    "locked",
+    "open_regular",
+    "read_file",
+    "replace_directory",
+    "replacing",
+    "with_digest",
+    "write_bytes",
+    "write_text",
+]
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
+_DIGEST_KEY = "sha256"
+
+
+def bytes_sha256(content: bytes) -> str:
+    """Return the hex sha256 of some bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def file_sha256(path: Path, cure: str = "restore it") -> str:
+    """Return the hex sha256 of a file.
+
+    Args:
+        path: the file.
+        cure: what to do where it cannot be read, for the message.
+
+    Raises:
+        DataError: the file is missing, cannot be read, or is none (a pipe, a device, a directory).
+    """
+    with open_regular(path, cure) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def open_regular(path: Path, cure: str = "restore it") -> BufferedReader:
+    """Open a regular file to read, and nothing else: a pipe or a device would block, or never end.
+
+    Args:
+        path: the file; a link is followed.
+        cure: what to do where it cannot be read, for the message.
+
+    Raises:
+        DataError: the file is missing, is no regular file, or cannot be opened; the message names it.
+    """
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; {cure}") from None
+    except (OSError, ValueError) as error:  # the latter: a zero byte in the name
+        raise DataError(f"{path} cannot be read ({_reason(error)}); {cure}") from None
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise DataError(f"{path} is not a regular file; {cure}")
+    return open(number, "rb")  # noqa: PTH123 - of a number
+
+
+def read_file(path: Path, cure: str, sha256: str | None = None) -> bytes:
+    """Return what a stored file holds, checked.
+
+    Args:
+        path: the file.
+        cure: what to do where it is missing or damaged, for the message: ``train the run again``.
+        sha256: hex digest that was recorded when it was written; None where there is none.
+
+    Raises:
+        DataError: the file is missing, unreadable, or not the recorded one; the message names it and ends in ``cure``.
+    """
+    with open_regular(path, cure) as stream:
+        try:
+            content = stream.read()
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({_reason(error)}); {cure}") from None
+    if sha256 is not None and bytes_sha256(content) != sha256:
+        raise DataError(
+            f"{path} is damaged (its sha256 is {bytes_sha256(content)[:12]}..., recorded is {sha256[:12]}...); {cure}"
+        )
+    return content
+
+
+def with_digest(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record of plain data with the sha256 of its content as a further entry, ``sha256``."""
+    plain = {key: value for key, value in record.items() if key != _DIGEST_KEY}
+    return {**plain, _DIGEST_KEY: bytes_sha256(json.dumps(plain, sort_keys=True).encode())}
+
+
+def check_record(record: Any, path: Path, cure: str) -> dict[str, Any]:
+    """Return a record that was read, if it is what :func:`with_digest` returned when it was written.
+
+    Args:
+        record: as parsed from JSON or YAML.
+        path: where it was read, for the message.
+        cure: what to do where it is damaged.
+
+    Raises:
+        DataError: it is not.
+    """
+    try:
+        whole = isinstance(record, dict) and with_digest(record)[_DIGEST_KEY] == record.get(_DIGEST_KEY)
+    except (TypeError, ValueError):  # keys or values that JSON does not have
+        whole = False
+    if not whole:
+        raise DataError(f"{path} is damaged (its content is not what its digest says); {cure}")
+    return dict(record)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; what was written there replaces ``path`` when the context ends well.
+
+    Directories above are made. The content reaches the disk before the rename. After an error, nothing is left.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(path, "tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that it holds the old content or the new, whole, whenever the process ends."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text, line ends as they are, as :func:`write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def replace_directory(new: Path, target: Path) -> None:
+    """Put a finished directory where an older one may be, by one rename, and remove the older one.
+
+    Where the file system cannot exchange two names (NFS, systems other than Linux), the older one is renamed first: a
+    process that is killed just then leaves none in its place, but never a part of one.
+
+    Args:
+        new: the directory, on the same file system as ``target``; it is gone afterwards.
+        target: where it goes.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not os.path.lexists(target):
+        new.rename(target)
+        return
+    old = new
+    if not _exchange(new, target):
+        old = _beside(target, "old")
+        target.rename(old)
+        new.rename(target)
+    shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
+
+
+@contextmanager
+def locked(path: Path, refuse: WsolbenchError | None = None) -> Iterator[IO[str]]:
+    """Hold a lock that the operating system lets go when the process ends; children do not inherit it.
+
+    Args:
+        path: file to lock, made if need be, with the directories above; it stays.
+        refuse: raised at once where another process (or another part of this one) holds the lock; None waits.
+
+    Yields:
+        The file, open for appending and reading.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if refuse is None else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise refuse or error from None
+        _held.add(stream)
+        try:
+            yield stream
+        finally:
+            _held.discard(stream)
+
+
+_held: set[IO[str]] = set()
+
+
+def _let_go() -> None:
+    """Close a parent's locks in its forked child: a loader's worker that outlives its trainer must not hold them."""
+    for stream in _held:
+        stream.close()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _beside(path: Path, kind: str) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{kind}")
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step, and return whether system and file system could."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):  # no Linux, or an old libc
+        return False
+    names = _AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other)
+    return bool(renameat2(*names, _RENAME_EXCHANGE) == 0)
