@@ -20,6 +20,7 @@ from wsolbench import registry
 from wsolbench.backbones.weights import find_weights
 from wsolbench.data.prepare import build_dataset
 from wsolbench.data.pretrained import pinned_weights
+from wsolbench.engine.machine import check_precision, trains_on_cpu
 from wsolbench.errors import WsolbenchError
 from wsolbench.layout import Layout
 from wsolbench.settings import Settings, read_settings, validated_arguments
@@ -164,9 +165,16 @@ def _track(settings: Settings, name: str, root: Path) -> Iterator[Finding]:
         local = find_weights(pinned, folder)
         return f"{track.weights}, checked: {local}" if local else f"{track.weights}: will be fetched from {pinned.url}"
 
+    def precision() -> str:
+        runs = [settings.resolve(f"{name}-{method}-0") for method in settings.run.methods]
+        if trains_on_cpu(settings.runtime):
+            check_precision(runs)
+        return ", ".join(sorted({f"amp {run.track.amp}" for run in runs})) or "no methods"
+
     yield _checked(f"track {name}, data set {track.dataset}", data)
     yield _checked(f"track {name}, backbone", backbone)
     yield _checked(f"track {name}, weights", weights)
+    yield _checked(f"track {name}, precision", precision)
 
 
 def _stale(settings: Settings, root: Path) -> Iterator[Finding]:

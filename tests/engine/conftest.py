@@ -10,10 +10,17 @@ from tests.tiny import TINY_SHAPES, TINY_TRACK
 from wsolbench.data.index import write_selection
 from wsolbench.data.prepare import prepare
 from wsolbench.data.pretrained import place_weights
+from wsolbench.engine import machine
 from wsolbench.layout import Layout
 from wsolbench.settings import Settings
 
 TRACK = "tiny"
+
+
+@pytest.fixture(autouse=True)
+def _emulation_of_bf16_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let tiny trainings emulate bfloat16 on any processor: their numbers are tested, not their speed."""
+    monkeypatch.setattr(machine, "has_native_bf16", lambda: True)
 
 
 @pytest.fixture(scope="session")

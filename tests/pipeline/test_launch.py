@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from tests.pipeline.conftest import Pipeline
 from tests.pipeline.test_pipeline import TRACK, metrics, wait_until
 from wsolbench.errors import SettingsError
-from wsolbench.launch.backends import LocalBackend, SlurmBackend, cpu_workers, visible_gpus
+from wsolbench.launch.backends import LocalBackend, SlurmBackend
 from wsolbench.launch.command import _look
 from wsolbench.launch.graph import Unit, looking_stages, stale_units, units_of
 from wsolbench.launch.worker import StageRunner, dvc_command
@@ -87,19 +87,6 @@ def test_each_launch_looks_whether_data_outside_have_changed(
     capfd.readouterr()
     _look(root)
     assert "outside.txt" in capfd.readouterr().err
-
-
-def test_gpus_are_those_that_this_process_may_see(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-5f")
-    assert visible_gpus() == ["3", "GPU-5f"]
-    for nothing in ("", "-1"):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", nothing)
-        assert visible_gpus() == []
-
-
-def test_a_cpu_has_room_for_its_cores_by_threads_and_for_one_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    assert [cpu_workers(threads) for threads in (1, 3, 16)] == [8, 2, 1]
 
 
 class Recorded:

@@ -24,6 +24,7 @@ from wsolbench.dataset import Item, Split
 from wsolbench.engine.building import build_backbone
 from wsolbench.engine.device import set_up_device
 from wsolbench.engine.fitting import fit
+from wsolbench.engine.machine import check_precision
 from wsolbench.engine.prediction import predict_split
 from wsolbench.errors import DataError
 from wsolbench.method import Method, Prediction
@@ -63,6 +64,8 @@ class MaskSupervised(Baseline):
                 "take it out of run.baselines"
             )
         device = set_up_device(runtime)
+        if device.type == "cpu":
+            check_precision([run])
         fitted, held_out = _divide(inputs.val)
         head = _MaskHead(build_backbone(inputs.run, inputs.weights_file))
         pictures = pictures_of(fitted, inputs.image_root, run.track.resize, inputs.reading)

@@ -28,6 +28,7 @@ from wsolbench.engine.building import build_method
 from wsolbench.engine.device import set_up_device
 from wsolbench.engine.fitting import Judge, fit
 from wsolbench.engine.history import History
+from wsolbench.engine.machine import check_precision
 from wsolbench.engine.prediction import predict_split
 from wsolbench.engine.processes import Launcher, joined
 from wsolbench.engine.provenance import write_provenance
@@ -101,6 +102,8 @@ def _train_and_write(run: Run, settings: Settings, layout: Layout, reason: str |
 def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None:
     start = time.monotonic()
     device = set_up_device(settings.runtime)
+    if device.type == "cpu":
+        check_precision([run])
     inputs = _read_inputs(run, settings, layout)
     method = build_method(run, inputs.split.num_classes, inputs.weights_file)
     reading = Reading.of(settings.runtime, layout)

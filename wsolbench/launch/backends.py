@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
 import signal
@@ -14,11 +13,12 @@ from typing import Protocol
 
 import submitit
 
+from wsolbench.engine.machine import cpu_workers
 from wsolbench.errors import SettingsError
 from wsolbench.launch.worker import StageRunner, end_group
 from wsolbench.settings import RuntimeSettings
 
-__all__ = ["Backend", "LocalBackend", "SlurmBackend", "cpu_workers", "visible_gpus"]
+__all__ = ["Backend", "LocalBackend", "SlurmBackend"]
 
 _NO_LIMIT_MIN = 60 * 24 * 365  # submitit's local jobs end after a time; ours do not
 _LOADERS_PER_GPU = 4  # asked of Slurm for `runtime.workers: auto`, which then takes what was granted
@@ -140,25 +140,6 @@ class SlurmBackend:
 
     def clean_up(self, job: submitit.Job[int], runner: StageRunner) -> None:
         """Slurm ends all processes of its jobs."""
-
-
-def cpu_workers(threads: int) -> int:
-    """Return how many runs of ``threads`` threads each the cores hold that this process may use."""
-    return max(1, len(os.sched_getaffinity(0)) // threads)
-
-
-def visible_gpus() -> list[str]:
-    """Return one value of ``CUDA_VISIBLE_DEVICES`` per GPU that this process sees."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [name.strip() for name in named.split(",") if name.strip() not in {"", "-1", "NoDevFiles"}]
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:  # no driver: torch need not be asked, which takes seconds to import
-        return []
-    import torch  # noqa: PLC0415
-
-    return [str(index) for index in range(torch.cuda.device_count())]
 
 
 @contextlib.contextmanager

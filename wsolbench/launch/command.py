@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from wsolbench.engine.machine import cpu_workers, visible_gpus
 from wsolbench.errors import LaunchError, SettingsError
-from wsolbench.launch.backends import Backend, LocalBackend, SlurmBackend, cpu_workers, visible_gpus
+from wsolbench.launch.backends import Backend, LocalBackend, SlurmBackend
 from wsolbench.launch.graph import Unit, looking_stages, stale_units
 from wsolbench.launch.pool import Outcome, Pool
 from wsolbench.launch.worker import STOPPED, StageRunner, dvc_command, dvc_environment

@@ -13,8 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from wsolbench.engine.machine import cpu_workers, visible_gpus
 from wsolbench.errors import SettingsError
-from wsolbench.launch.backends import cpu_workers, visible_gpus
 from wsolbench.launch.watching import log_tail, stop_requests
 from wsolbench.launch.worker import STOPPED, end_group
 from wsolbench.layout import Layout

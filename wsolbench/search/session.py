@@ -8,6 +8,7 @@ from statistics import median
 
 from wsolbench.data.index import read_split
 from wsolbench.engine.device import set_up_device
+from wsolbench.engine.machine import check_precision
 from wsolbench.errors import WsolbenchError
 from wsolbench.layout import Layout
 from wsolbench.search.apply import apply_search
@@ -54,8 +55,10 @@ def search_method(
         SearchError: trials that are here were made under another definition, or processes broke down.
         InterruptedTrainingError: SIGINT or SIGTERM came; the state is saved.
     """
-    set_up_device(settings.runtime)  # complain before anything is written
+    device = set_up_device(settings.runtime)  # complain before anything is written
     plan = plan_of(settings, track, method, layout)
+    if device.type == "cpu":
+        check_precision([plan.run])
     budget = trials or settings.search.trials
     study = open_study(plan, layout, restart=restart)
     if workers == 1:
