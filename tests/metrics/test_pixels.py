@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -15,7 +16,7 @@ from tests.metrics.by_definition import px_ap_by_definition
 from wsolbench.data.masks import read_mask
 from wsolbench.errors import DataError
 from wsolbench.metrics.choe2020 import SIDE, threshold_grid
-from wsolbench.metrics.pxap import IGNORED, code_masks, curve, histograms, resize_nearest
+from wsolbench.metrics.pxap import IGNORED, code_masks, curve, histograms, nearest_cells, resize_nearest
 
 GRID = threshold_grid(0.1)
 SCORES = st.sampled_from([0.0, 0.05, 0.1, 0.3, 0.55, 0.9, 0.95, 1.0])
@@ -71,13 +72,22 @@ def test_a_split_without_foreground_has_no_px_ap() -> None:
         curve(nothing, nothing + 1)
 
 
-def test_masks_are_resized_to_the_nearest_cell_above_left() -> None:
-    random = np.random.default_rng(0)
-    mask = random.random((60, 500)) > 0.5
-    resized = resize_nearest(mask)
-    assert resized.shape == (SIDE, SIDE)
-    for row, column in random.integers(0, SIDE, (200, 2)):
-        assert resized[row, column] == mask[row * 60 // SIDE, column * 500 // SIDE]
+def test_masks_are_resized_as_opencv_does_for_every_size_up_to_2000() -> None:
+    differing = {}
+    for size in range(1, 2001):
+        positions = np.arange(size, dtype=np.float32)[None]
+        reference = cv2.resize(positions, (SIDE, 1), interpolation=cv2.INTER_NEAREST)[0]
+        assert nearest_cells(size).tolist() == reference.tolist(), size
+        differing[size] = int((reference != np.arange(SIDE) * size // SIDE).sum())
+    assert (differing[288], differing[232], sum(count > 0 for count in differing.values())) == (22, 7, 141)
+    assert all(differing[size] for size in (200, 300, 344, 400, 488, 576, 600, 688))
+
+
+@pytest.mark.parametrize("shape", [(288, 500), (60, 232), (1, 2), (224, 400)])
+def test_a_mask_is_resized_in_both_directions(shape: tuple[int, int]) -> None:
+    mask = np.random.default_rng(0).random(shape) > 0.5
+    reference = cv2.resize(mask.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST) > 0.5
+    assert np.array_equal(resize_nearest(mask), reference)
 
 
 def test_foreground_of_any_instance_outweighs_the_ignore_region() -> None:
