@@ -12,12 +12,13 @@ from typing import ClassVar, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.data.choe_metadata import read_metadata
+from wsolbench.data.choe_metadata import numbered_lines, read_metadata
 from wsolbench.data.images import summarised
 from wsolbench.data.index import boxes_outside
 from wsolbench.data.inspection import ImageFacts, inspect_images
 from wsolbench.data.roots import configured_root, existing_root
 from wsolbench.data.sources import Archive, Sources
+from wsolbench.data.tables import as_number
 from wsolbench.dataset import Contents, Item, SplitName, Truth, WsolDataset
 from wsolbench.errors import DataError, SettingsError
 
@@ -295,17 +296,9 @@ def _read_records(base: Path) -> tuple[list[str], list[_Record]]:
 
 def _read_table(path: Path, columns: int) -> dict[str, _Line]:
     """Read ``id value ...`` lines by id."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing; unpack CUB_200_2011.tgz again") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read ({error}); unpack CUB_200_2011.tgz again") from None
     table: dict[str, _Line] = {}
-    for number, row in enumerate(text.splitlines(), 1):
+    for number, row in numbered_lines(path):
         fields = row.split()
-        if not fields:
-            continue
         if len(fields) != columns + 1:
             raise DataError(f"{path}:{number}: expected an id and {columns} value(s), found {row!r}")
         if fields[0] in table:
@@ -341,7 +334,7 @@ def _choice(path: Path, line: _Line, valid: Mapping[str, V], what: str) -> V:
 
 def _numbers(path: Path, line: _Line) -> tuple[float, float, float, float]:
     try:
-        x, y, width, height = (float(field) for field in line.fields)
+        x, y, width, height = map(as_number, line.fields)
     except ValueError:
         found = " ".join(line.fields)
         raise DataError(f"{path}:{line.number}: 'x y width height' must be numbers, found '{found}'") from None

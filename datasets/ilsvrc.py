@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from wsolbench.data.choe_metadata import read_list, read_metadata
 from wsolbench.data.inspection import inspect_images
 from wsolbench.data.roots import configured_root, existing_root
 from wsolbench.data.sources import Archive, Sources
+from wsolbench.data.tables import as_number, read_rows
 from wsolbench.dataset import Contents, Item, SplitName, Truth, WsolDataset
 from wsolbench.errors import DataError
 
@@ -237,22 +237,17 @@ def _read_synsets(base: Path) -> dict[str, int]:
 
 def _of_solution(base: Path, synsets: dict[str, int]) -> Iterator[_Picture]:
     path = base / _SOLUTION
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}). {_HOW_TO}") from None
-    for number, row in enumerate(rows, start=2):
-        name, fields = row.get("ImageId"), (row.get("PredictionString") or "").split()
+    for number, (name, prediction) in read_rows(path, ("ImageId", "PredictionString")):
+        fields = prediction.split()
         if not name or not fields or len(fields) % (_BOX + 1):
             raise DataError(f"{path}:{number}: expected an image id and groups of a synset and four numbers")
         try:
-            boxes = np.array([fields[k + 1 : k + 1 + _BOX] for k in range(0, len(fields), _BOX + 1)], np.float64)
-        except ValueError:
-            raise DataError(f"{path}:{number}: image '{name}' has a box that is not four numbers") from None
+            numbers = [as_number(field) for place, field in enumerate(fields) if place % (_BOX + 1)]
+        except ValueError as error:
+            raise DataError(f"{path}:{number}: a box of image '{name}' is not four numbers ({error})") from None
         label = _label(fields[0], synsets, name)
         image = f"val/{name}.JPEG"
-        yield _Picture(image, base / _IMAGES / image, label, "test", boxes)
+        yield _Picture(image, base / _IMAGES / image, label, "test", np.array(numbers).reshape(-1, _BOX))
 
 
 def _label(synset: str, synsets: dict[str, int], image: str) -> int:

@@ -75,7 +75,7 @@ def test_a_set_with_test_images_only_can_be_indexed(root: Path, tmp_path: Path) 
             "cat/1.png,0\n",
             r"class_labels\.txt: image 'dog/2\.png' of image_ids\.txt is missing",
         ),
-        ("train/class_labels.txt", "cat/1.png,-1\ndog/2.png,0\n", r"'cat/1\.png' has class -1; classes count from 0"),
+        ("train/class_labels.txt", "cat/1.png,-1\ndog/2.png,0\n", r"class_labels\.txt:1: image 'cat/1\.png' has -1"),
         ("train/class_labels.txt", "cat/1.png,x\ndog/2.png,0\n", r"class_labels\.txt:1: expected an image id and 1"),
         (
             "test/image_sizes.txt",

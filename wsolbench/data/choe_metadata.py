@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.data.tables import as_number
 from wsolbench.errors import DataError
 
-__all__ = ["Entry", "read_labels", "read_list", "read_metadata"]
+__all__ = ["Entry", "numbered_lines", "read_labels", "read_list", "read_metadata"]
 
 _BOX = 4
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -40,17 +44,28 @@ class Entry:
     ignore: str | None = None
 
 
-def read_list(path: Path) -> list[str]:
-    """Return the lines of a text file, without empty ones.
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield number, from 1, and text of the lines of a file that are not blank; a byte order mark is no text.
 
     Raises:
         DataError: it is missing or cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read ({error}); restore it from the data set") from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield number, line.strip()
+
+
+def read_list(path: Path) -> list[str]:
+    """Return the lines of a text file, without blank ones.
+
+    Raises:
+        DataError: it is missing or cannot be read.
+    """
+    return [line for _, line in numbered_lines(path)]
 
 
 def read_labels(path: Path, ids: list[str]) -> dict[str, int]:
@@ -63,11 +78,7 @@ def read_labels(path: Path, ids: list[str]) -> dict[str, int]:
         DataError: the file is missing, a line is malformed or says again what an earlier one says, or an image has no
             label; the message names file and line, or image.
     """
-    table = _table(path, 1, ids)
-    negative = [name for name in ids if table[name][0] < 0]
-    if negative:
-        raise DataError(f"{path}: image '{negative[0]}' has class {table[negative[0]][0]}; classes count from 0")
-    return {name: table[name][0] for name in ids}
+    return {name: label for name, (label,) in _table(path, 1, ids, least=0).items()}
 
 
 def read_metadata(directory: Path, *, sizes: bool = True) -> dict[str, Entry]:
@@ -91,22 +102,22 @@ def read_metadata(directory: Path, *, sizes: bool = True) -> dict[str, Entry]:
     if len(set(ids)) < len(ids):
         twice = next(name for name, count in Counter(ids).items() if count > 1)
         raise DataError(f"{directory / 'image_ids.txt'}: image '{twice}' occurs twice")
-    labels = _table(directory / "class_labels.txt", 1, ids)
+    labels = read_labels(directory / "class_labels.txt", ids)
     located = _located(directory / "localization.txt", ids)
     stated = directory / "image_sizes.txt"
     has_masks_only = not any(each.boxes for each in located.values())
     unknown = not sizes or (has_masks_only and not (stated.is_file() and read_list(stated)))
-    stated_sizes = {name: [0, 0] for name in ids} if unknown else _table(stated, 2, ids)
+    stated_sizes = {name: [0, 0] for name in ids} if unknown else _table(stated, 2, ids, least=1)
     entries = {}
     for name in ids:
         (width, height), (boxes, masks, ignore) = stated_sizes[name], located[name].as_truth()
-        entries[name] = Entry(name, labels[name][0], width, height, boxes, masks, ignore)
+        entries[name] = Entry(name, labels[name], width, height, boxes, masks, ignore)
     return entries
 
 
 @dataclass
 class _Located:
-    boxes: list[list[int]] = field(default_factory=list)
+    boxes: list[list[float]] = field(default_factory=list)
     masks: list[str] = field(default_factory=list)
     ignore: str | None = None
 
@@ -116,15 +127,15 @@ class _Located:
 
 def _located(path: Path, ids: list[str]) -> dict[str, _Located]:
     found = {name: _Located() for name in ids}
-    for number, line in enumerate(read_list(path) if path.is_file() else [], start=1):
+    for number, line in numbered_lines(path) if path.is_file() else ():
         name, *values = line.rsplit(",", _BOX)
-        boxed = len(values) == _BOX and all(map(_is_whole, values))
-        if not boxed:
+        box = _as_box(values)
+        if box is None:
             name, *values = line.split(",")
         if name not in found:
             raise DataError(f"{path}:{number}: image '{name}' is not in {path.with_name('image_ids.txt')}")
-        if boxed:
-            found[name].boxes.append([int(value) for value in values])
+        if box is not None:
+            found[name].boxes.append(box)
             continue
         if not 1 <= len(values) <= 2 or not values[0]:
             raise DataError(f"{path}:{number}: expected id,x0,y0,x1,y1 or id,mask,ignore, found '{line}'")
@@ -135,20 +146,25 @@ def _located(path: Path, ids: list[str]) -> dict[str, _Located]:
     return found
 
 
-def _table(path: Path, count: int, ids: list[str]) -> dict[str, list[int]]:
+def _as_box(values: list[str]) -> list[float] | None:
+    try:
+        return [as_number(value) for value in values] if len(values) == _BOX else None
+    except ValueError:
+        return None
+
+
+def _table(path: Path, count: int, ids: list[str], *, least: int) -> dict[str, list[int]]:
     rows: dict[str, list[int]] = {}
-    for number, line in enumerate(read_list(path), start=1):
+    for number, line in numbered_lines(path):
         name, *values = line.rsplit(",", count)
-        if len(values) != count or not all(map(_is_whole, values)):
+        if len(values) != count or not all(_WHOLE.fullmatch(value.strip()) for value in values):
             raise DataError(f"{path}:{number}: expected an image id and {count} whole numbers, found '{line}'")
         if name in rows:
             raise DataError(f"{path}:{number}: image '{name}' has a line already; remove one of them")
         rows[name] = [int(value) for value in values]
-    for name in ids:
-        if name not in rows:
-            raise DataError(f"{path}: image '{name}' of image_ids.txt is missing")
-    return rows
-
-
-def _is_whole(text: str) -> bool:
-    return text.strip().lstrip("-").isdecimal()
+        if min(rows[name]) < least:
+            raise DataError(f"{path}:{number}: image '{name}' has {min(rows[name])}, expected is {least} or more")
+    missing = [name for name in ids if name not in rows]
+    if missing:
+        raise DataError(f"{path}: image '{missing[0]}' of image_ids.txt is missing")
+    return {name: rows[name] for name in ids}

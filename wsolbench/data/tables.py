@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -11,24 +12,37 @@ from numpy.typing import NDArray
 
 from wsolbench.errors import DataError
 
-__all__ = ["read_boxes", "read_rows"]
+__all__ = ["as_number", "read_boxes", "read_rows"]
 
 _BOX_COLUMNS = ("id", "x0", "y0", "x1", "y1")
+_NUMBER = re.compile(r"[-+]?([0-9]{1,18}(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,2})?")
+
+
+def as_number(text: str) -> float:
+    """Return the number that a text writes in decimal digits 0 to 9.
+
+    Raises:
+        ValueError: it does not; Python alone would also take ``1_2``, ``nan`` and the digits of other scripts.
+    """
+    if not _NUMBER.fullmatch(text.strip()):
+        raise ValueError(f"'{text}' is not a number")
+    return float(text)
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield line number and values of each row.
+    """Yield line number and values of each row that is not blank; a byte order mark is no part of the header.
 
     Raises:
         DataError: the file cannot be read, has another header, or a row of another length.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream)
-            header = next(reader, [])
+            rows = (row for row in reader if "".join(row).strip())
+            header = next(rows, [])
             if header != list(columns):
                 raise DataError(f"{path}: the header must be {','.join(columns)}, not {','.join(header)}")
-            for row in reader:
+            for row in rows:
                 if len(row) != len(columns):
                     raise DataError(f"{path}:{reader.line_num}: expected {len(columns)} values, found {len(row)}")
                 yield reader.line_num, row
@@ -55,7 +69,7 @@ def read_boxes(path: Path, known: Collection[str], where: str) -> dict[str, NDAr
         if name not in known:
             raise DataError(f"{path}:{number}: image '{name}' is not in {where}")
         try:
-            boxes.setdefault(name, []).append([float(value) for value in values])
+            boxes.setdefault(name, []).append([as_number(value) for value in values])
         except ValueError as error:
             raise DataError(f"{path}:{number}: a box must be four numbers ({error})") from None
     return {name: np.array(found, np.float64) for name, found in boxes.items()}
