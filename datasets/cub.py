@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from wsolbench.data.choe_metadata import numbered_lines, read_metadata
 from wsolbench.data.images import summarised
-from wsolbench.data.index import boxes_outside
-from wsolbench.data.inspection import ImageFacts, inspect_images
+from wsolbench.data.inspection import inspect_images
+from wsolbench.data.official_boxes import OfficialBoxes
 from wsolbench.data.roots import configured_root, existing_root
 from wsolbench.data.sources import Archive, Sources
 from wsolbench.data.tables import as_number
@@ -83,7 +83,9 @@ class Cub(WsolDataset):
 
     ``test`` is the official test split. ``train`` is the official training split, less the images of ``val`` that
     ``holdout`` takes from it: per class those whose id has the lowest sha256, a choice that needs no list and no seed.
-    The image id is the path in ``images.txt``; boxes ``x y width height`` become ``x, y, x + width, y + height``.
+    The image id is the path in ``images.txt``; boxes ``x y width height`` become ``x, y, x + width, y + height``,
+    clipped to the image, beyond which 1 of 200 reaches. ``choe2020`` scores against the boxes that Choe et al. list,
+    which end at the image's last pixel at the latest.
 
     With ``cubv2``, ``val`` are the 1000 images that J. Choe et al. (CVPR 2020, arXiv 2001.07437) collected, under their
     ids (``001.Black_footed_Albatross/30107316117.jpg``), with boxes as they wrote them.
@@ -176,21 +178,23 @@ class Cub(WsolDataset):
         class_names, records = _read_records(base)
         val = self._val_paths(class_names, records)
         facts = inspect_images(base / "images", [record.path for record in records])
-        items, truth = [], {}
+        items, truth, official = [], {}, OfficialBoxes()
         for record, fact in zip(records, facts, strict=True):
             split: SplitName = "test" if not record.is_train else "val" if record.path in val else "train"
             items.append(
                 Item(record.path, record.path, record.label, fact.width, fact.height, split, sha256=fact.sha256)
             )
             if split != "train":
-                truth[record.path] = Truth(_checked_box(base, record, fact), *self._mask(base, record.path))
+                source = f"{base / 'bounding_boxes.txt'}:{record.box_line}"
+                boxed = official.truth(_corners(record.box), items[-1], source, ends_at_last_pixel=True)
+                truth[record.path] = self._with_mask(boxed, base, record.path)
         if self._segmentations:
             _check_masks(base / "images", truth)
         if self._val == "cubv2":
             folder, metadata = self._cubv2_places(base.parent)
-            new_items, new_truth = _read_cubv2(folder, metadata, base / "images", class_names)
+            new_items, new_truth = _read_cubv2(folder, metadata, base / "images", class_names, official)
             items, truth = items + new_items, truth | new_truth
-        return Contents(class_names, items, truth)
+        return Contents(class_names, items, truth, official.clipped)
 
     def image_root(self, directory: Path) -> Path:
         """Return ``<root>/CUB_200_2011/images``.
@@ -215,12 +219,12 @@ class Cub(WsolDataset):
     def _cubv2_places(self, root: Path) -> tuple[Path, Path]:
         return self._cubv2 or root / "CUBV2", (self._metadata or root / "metadata" / "CUB") / "val"
 
-    def _mask(self, base: Path, path: str) -> tuple[tuple[str, ...], None, int] | tuple[()]:
-        """Return what a truth says of the masks of an image; paths are relative to the images."""
+    def _with_mask(self, truth: Truth, base: Path, path: str) -> Truth:
+        """Return the truth of an image with its mask, if masks are wanted; paths are relative to the images."""
         if not self._segmentations:
-            return ()
+            return truth
         folder = os.path.relpath((base.parent / "segmentations").resolve(), (base / "images").resolve())
-        return ((Path(folder) / path).with_suffix(".png").as_posix(),), None, _HALF
+        return replace(truth, masks=((Path(folder) / path).with_suffix(".png").as_posix(),), mask_above=_HALF)
 
     def _val_paths(self, class_names: list[str], records: list[_Record]) -> set[str]:
         if self._val != "holdout":
@@ -247,7 +251,7 @@ def _check_masks(images: Path, truth: Mapping[str, Truth]) -> None:
 
 
 def _read_cubv2(
-    folder: Path, metadata: Path, image_root: Path, class_names: list[str]
+    folder: Path, metadata: Path, image_root: Path, class_names: list[str], official: OfficialBoxes
 ) -> tuple[list[Item], dict[str, Truth]]:
     if not folder.is_dir():
         raise DataError(
@@ -270,7 +274,7 @@ def _read_cubv2(
                 f"{entry.width}x{entry.height}: its boxes would not fit; restore the original file"
             )
         items.append(Item(entry.id, path, entry.label, fact.width, fact.height, "val", sha256=fact.sha256))
-        truth[entry.id] = Truth(entry.boxes)
+        truth[entry.id] = official.truth(entry.boxes, items[-1], f"{metadata / 'localization.txt'}")
     return items, truth
 
 
@@ -341,12 +345,6 @@ def _numbers(path: Path, line: _Line) -> tuple[float, float, float, float]:
     return x, y, width, height
 
 
-def _checked_box(base: Path, record: _Record, fact: ImageFacts) -> NDArray[np.float64]:
-    x, y, width, height = record.box
-    box = np.array([[x, y, x + width, y + height]])
-    if boxes_outside(box, fact.width, fact.height).any():
-        raise DataError(
-            f"{base / 'bounding_boxes.txt'}:{record.box_line}: box {list(record.box)} (x, y, width, height) is empty "
-            f"or lies outside the {fact.width}x{fact.height} image '{record.path}'; correct the line"
-        )
-    return box
+def _corners(box: tuple[float, float, float, float]) -> NDArray[np.float64]:
+    x, y, width, height = box
+    return np.array([[x, y, x + width, y + height]])

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from wsolbench.data.choe_metadata import read_list, read_metadata
 from wsolbench.data.inspection import inspect_images
+from wsolbench.data.official_boxes import OfficialBoxes
 from wsolbench.data.roots import configured_root, existing_root
 from wsolbench.data.sources import Archive, Sources
 from wsolbench.data.tables import as_number, read_rows
-from wsolbench.dataset import Contents, Item, SplitName, Truth, WsolDataset
+from wsolbench.dataset import Contents, Item, SplitName, WsolDataset
 from wsolbench.errors import DataError
 
 __all__ = ["ROOT_VARIABLE", "Ilsvrc"]
@@ -84,7 +85,7 @@ class Ilsvrc(WsolDataset):
     ``ILSVRC/Data/CLS-LOC`` (``val/ILSVRC2012_val_00000001.JPEG``), those of ImageNetV2 as Choe et al. spell them
     (``val2/0/0.jpeg``). Labels follow the order of ``LOC_synset_mapping.txt`` or, without it, that of the sorted
     synsets, which is the same and that of all pretrained classifiers. Boxes are those of ``LOC_val_solution.csv`` or,
-    without it, of Choe et al.'s lists, taken as they are written.
+    without it, of Choe et al.'s lists, as they are written; what reaches beyond its image is clipped to it.
 
     Source: Russakovsky et al., IJCV 2015, arXiv 1409.0575; Recht et al., ICML 2019, arXiv 1902.10811 (ImageNetV2).
 
@@ -153,13 +154,13 @@ class Ilsvrc(WsolDataset):
         pictures = [*self._training(base, synsets), *self._validation(base), *self._test(base, synsets)]
         root = self.image_root(directory)
         paths = [os.path.relpath(picture.path, root) for picture in pictures]
-        items, truth = [], {}
+        items, truth, official = [], {}, OfficialBoxes()
         for picture, path, fact in zip(pictures, paths, inspect_images(root, paths), strict=True):
             name, split = Path(path).as_posix(), picture.split
             items.append(Item(picture.id, name, picture.label, fact.width, fact.height, split, sha256=fact.sha256))
             if split != "train":
-                truth[picture.id] = Truth(picture.boxes)
-        return Contents(list(synsets), items, truth)
+                truth[picture.id] = official.truth(picture.boxes, items[-1], str(self._box_file(base, split)))
+        return Contents(list(synsets), items, truth, official.clipped)
 
     def image_root(self, directory: Path) -> Path:
         """Return ``<root>/ILSVRC/Data/CLS-LOC``.
@@ -189,6 +190,10 @@ class Ilsvrc(WsolDataset):
 
     def _lists(self, root: Path, split: SplitName) -> Path:
         return (self._metadata or root / "metadata" / "ILSVRC") / split
+
+    def _box_file(self, base: Path, split: SplitName) -> Path:
+        solution = base / _SOLUTION
+        return solution if split == "test" and solution.is_file() else self._lists(base, split) / "localization.txt"
 
     def _training(self, base: Path, synsets: dict[str, int]) -> Iterator[_Picture]:
         nothing = np.zeros((0, _BOX))

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from wsolbench.data.choe_metadata import read_labels, read_list, read_metadata
 from wsolbench.data.inspection import inspect_images
+from wsolbench.data.official_boxes import OfficialBoxes
 from wsolbench.data.roots import configured_root, existing_root
 from wsolbench.data.sources import Archive, Sources
 from wsolbench.dataset import Contents, Item, SplitName, Truth, WsolDataset
@@ -44,8 +45,8 @@ class INatLoc500(WsolDataset):
 
     About 138,000 images of iNat21 to train on, and 12,500 of iNat17 each for ``val`` and ``test``, split by the
     authors. Ids are paths below the images (``test/Actinopterygii/Cyprinus carpio/....jpg``); boxes ``x0, y0, x1, y1``
-    are taken as written. ``image_sizes.txt`` states height before width and is known to be wrong for some images;
-    sizes come from the images.
+    are taken as written, and clipped to their image where they reach beyond it. ``image_sizes.txt`` states height
+    before width and is known to be wrong for some images; sizes come from the images.
 
     Source: E. Cole et al., On Label Granularity and Object Localization, ECCV 2022, arXiv 2207.10225; format and
     addresses from github.com/visipedia/inat_loc. The archives were not at hand when this was written: it was tried on
@@ -93,11 +94,14 @@ class INatLoc500(WsolDataset):
         lists, root = self._configured() / _LISTS.makes, self.image_root(directory)
         items = self._items(lists, root, "train", read_list(lists / "train" / "image_ids.txt"))
         truth: dict[str, Truth] = {}
+        official = OfficialBoxes()
         for split in _EXAMINED:
             entries = read_metadata(lists / split, sizes=False)
-            items += self._items(lists, root, split, list(entries))
-            truth |= {name: Truth(entry.boxes) for name, entry in entries.items()}
-        return Contents(read_list(lists / f"class_names{self._suffix}.txt"), items, truth)
+            examined = self._items(lists, root, split, list(entries))
+            items += examined
+            source = str(lists / split / "localization.txt")
+            truth |= {item.id: official.truth(entries[item.id].boxes, item, source) for item in examined}
+        return Contents(read_list(lists / f"class_names{self._suffix}.txt"), items, truth, official.clipped)
 
     def image_root(self, directory: Path) -> Path:
         """Return ``<root>/images``.

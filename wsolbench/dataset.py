@@ -62,6 +62,7 @@ class Truth:
         ignore: PNG of pixels that count for neither side, or None.
         mask_above: grey value that the object's pixels of a mask exceed.
         ignore_grey: grey value of a mask's own pixels that count for neither side, or None.
+        published: ``(n, 4)`` the same boxes as Choe et al. (CVPR 2020) list them, or None where those are ``boxes``.
     """
 
     boxes: NDArray[np.float64]
@@ -69,6 +70,12 @@ class Truth:
     ignore: str | None = None
     mask_above: int = 0
     ignore_grey: int | None = None
+    published: NDArray[np.float64] | None = None
+
+    @property
+    def choe2020_boxes(self) -> NDArray[np.float64]:
+        """The boxes that the box protocol ``choe2020`` scores against, ``(n, 4)``; every other use takes ``boxes``."""
+        return self.boxes if self.published is None else self.published
 
 
 @dataclass(frozen=True)
@@ -79,11 +86,13 @@ class Contents:
         class_names: name of each class, by label.
         items: every image of every split.
         truth: boxes and masks by image id, for ``val`` and ``test`` only.
+        clipped: how many of the boxes reached beyond their image as they were annotated.
     """
 
     class_names: Sequence[str]
     items: Sequence[Item]
     truth: Mapping[str, Truth]
+    clipped: int = 0
 
 
 class WsolDataset(ABC):

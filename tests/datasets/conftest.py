@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.tiny import TINY_TRACK
+from wsolbench.data.prepare import prepare
 from wsolbench.datasets.cub import ROOT_VARIABLE
+from wsolbench.layout import Layout
+from wsolbench.settings import Settings
 
 CLASSES = ("001.Auk", "002.Wren")
 TRAIN_PER_CLASS = 4
@@ -32,6 +36,21 @@ def cub_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_table(base / "train_test_split.txt", [int(int(path[-5]) < TRAIN_PER_CLASS) for path in paths])
     write_table(base / "bounding_boxes.txt", [f"{n}.0 2.5 20.0 10.0" for n in range(len(paths))])
     return base.parent
+
+
+def prepare_whole(dataset: str, directory: Path, **block: object) -> Path:
+    """Go through all of ``wsolbench prepare`` and return the prepared directory.
+
+    Args:
+        dataset: key of the data set.
+        directory: of the repository to prepare in.
+        block: ``datasets.<dataset>`` of its ``params.yaml``.
+    """
+    run = {"tracks": [], "methods": [], "seeds": [0]}
+    tracks = {"small": TINY_TRACK | {"dataset": dataset}}
+    settings = Settings.model_validate({"methods": {}, "tracks": tracks, "datasets": {dataset: block}, "run": run})
+    prepare(settings, "small", Layout(directory))
+    return Layout(directory).prepared("small")
 
 
 def write_table(path: Path, values: object) -> None:

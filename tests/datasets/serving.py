@@ -39,7 +39,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         start = int(header.removeprefix("bytes=").removesuffix("-")) if header else 0
-        if start >= len(body):
+        if header and start >= len(body):
             self.send_error(416)
             return
         self.send_response(206 if header else 200)

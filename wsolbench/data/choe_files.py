@@ -10,7 +10,7 @@ __all__ = ["BASE", "CHOE_FILES"]
 BASE = "https://raw.githubusercontent.com/clovaai/wsolevaluation/96f4b88679af41f005824661f47e6fe3628af2aa"
 """Address of that commit."""
 
-CHOE_FILES = {
+CHOE_FILES: dict[str, tuple[int | None, str | None]] = {
     "metadata/CUB/test/class_labels.txt": (326010, "0e65f035658267b2c7eec0d289048bb822e4a5f9a244b034c127ea7fb1367d7d"),
     "metadata/CUB/test/image_ids.txt": (305941, "f654e4676187fc322ad409487faa3568bffa751438198011692e7ff01be574ca"),
     "metadata/CUB/test/image_sizes.txt": (352293, "96c4e79810545b237b2a79f4623a198ce6effb290fba01790b5587b464abd33b"),
@@ -36,8 +36,7 @@ CHOE_FILES = {
         3829081,
         "c4a9929837b61e9c2a03524f5b963945782ddc9930c4f8ea764cc10004c5ee62",
     ),
-    "metadata/ILSVRC/train/image_sizes.txt": (0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
-    "metadata/ILSVRC/train/localization.txt": (0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+    "metadata/ILSVRC/train/image_ids_proxy.txt": (None, None),
     "metadata/ILSVRC/val/class_labels.txt": (
         197799,
         "316209e92831b0dd910432afe74c55f2fb33ed72ade1378d3d0954df325ea51e",
@@ -91,4 +90,4 @@ CHOE_FILES = {
         "74c9b64d462e423008cda2cb0d4c12bb55b69b2fe438d8e10e49dd61d21d01be",
     ),
 }
-"""Bytes and sha256 by path below :data:`BASE`."""
+"""Bytes and sha256 by path below :data:`BASE`; None where neither is published: BASE pins the commit."""

@@ -2,7 +2,8 @@
 
 ``index.parquet`` has one row per image (id, path, label, width, height, split, sha256) and is what training depends on.
 ``truth.parquet`` has boxes and mask names of ``val`` and ``test`` and is opened by evaluation, threshold choice and the
-supervised bound only. Boxes of ``train`` are written nowhere.
+supervised bound only; its metadata say how many boxes were clipped to their image. Boxes of ``train`` are written
+nowhere.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def write_index(directory: Path, contents: Contents, image_root: Path, val_truth
         directory / TRUTH_FILE,
         _truth_rows(items, contents.truth),
         _TRUTH_SCHEMA,
-        {"digest": digest, "val_truth": val_truth},
+        {"digest": digest, "val_truth": val_truth, "clipped": str(contents.clipped)},
     )
     _write(directory / INDEX_FILE, rows, _INDEX_SCHEMA, meta)
     return digest
@@ -164,6 +165,7 @@ _TRUTH_SCHEMA = pa.schema(
         ("ignore", pa.string()),
         ("mask_above", pa.int16()),
         ("ignore_grey", pa.int16()),
+        ("published", pa.list_(pa.float64())),
     ]
 )
 
@@ -202,21 +204,32 @@ def _truth_rows(items: Iterable[Item], truth: Mapping[str, Truth]) -> list[dict[
     for item in items:
         if item.split != "train":
             found = truth[item.id]
-            boxes = found.boxes.reshape(-1).astype(float).tolist()
+            published = None if found.published is None else _flat(found.published)
+            boxes = {"boxes": _flat(found.boxes), "published": published}
             masks = {"masks": list(found.masks), "ignore": found.ignore}
             greys = {"mask_above": found.mask_above, "ignore_grey": found.ignore_grey}
-            rows.append({"id": item.id, "split": item.split, "boxes": boxes, **masks, **greys})
+            rows.append({"id": item.id, "split": item.split, **boxes, **masks, **greys})
     return rows
+
+
+def _flat(boxes: NDArray[np.float64]) -> list[float]:
+    flat: list[float] = boxes.reshape(-1).astype(float).tolist()
+    return flat
+
+
+def _boxes(flat: Sequence[float]) -> NDArray[np.float64]:
+    return np.asarray(flat, np.float64).reshape(-1, 4)
 
 
 def _truth_of(table: pa.Table, split: SplitName = "val") -> dict[str, Truth]:
     return {
         row["id"]: Truth(
-            np.asarray(row["boxes"], np.float64).reshape(-1, 4),
+            _boxes(row["boxes"]),
             tuple(row["masks"]),
             row["ignore"],
             row["mask_above"],
             row["ignore_grey"],
+            None if row["published"] is None else _boxes(row["published"]),
         )
         for row in table.to_pylist()
         if row["split"] == split

@@ -62,6 +62,8 @@ def prepare(settings: Settings, track: str, layout: Layout) -> str:
         dataset.obtain(chosen.sources)
         contents = chosen.policy.applied(dataset.contents(directory), dataset.image_root(directory))
         digest = write_index(directory, contents, dataset.image_root(directory), chosen.policy.truth_name)
+    if contents.clipped:
+        _log.info("%s: %d boxes reached beyond their image and were clipped to it", name, contents.clipped)
     counts = {split: sum(item.split == split for item in contents.items) for split in SPLITS}
     _log.info("%s: %s; %d classes; digest %s", name, counts, len(contents.class_names), digest[:12])
     return digest

@@ -100,24 +100,23 @@ class Sources(StrictModel):
         Args:
             name: data set as they call it: ``CUB``, ``ILSVRC`` or ``OpenImages``.
             split: ``train``, ``val`` or ``test``.
-            directory: ``image_ids.txt`` and its like go into it.
+            directory: ``image_ids.txt`` and its like go into it; for ILSVRC's ``train`` only ``image_ids_proxy.txt``.
 
         Raises:
             DataError: a file is missing and cannot be fetched, or is not the published one.
         """
-        if (directory / "image_ids.txt").is_file():
+        wanted = {
+            directory / Path(path).name: path for path in CHOE_FILES if path.startswith(f"metadata/{name}/{split}/")
+        }
+        # The list of ids comes last: where it is, so are the others.
+        ids = next(target for target in wanted if target.stem.startswith("image_ids"))
+        if ids.is_file():
             return
-        wanted = {path: facts for path, facts in CHOE_FILES.items() if path.startswith(f"metadata/{name}/{split}/")}
-        for path, (size, sha256) in wanted.items():
-            target = directory / Path(path).name
-            # The list of ids comes last: where it is, so are the others.
-            if target.name == "image_ids.txt":
-                continue
-            self._fetch_list(path, target, size, sha256)
-        path = f"metadata/{name}/{split}/image_ids.txt"
-        self._fetch_list(path, directory / "image_ids.txt", *wanted[path])
+        for target in (*(target for target in wanted if target != ids), ids):
+            self._fetch_list(wanted[target], target)
 
-    def _fetch_list(self, path: str, target: Path, size: int, sha256: str) -> None:
+    def _fetch_list(self, path: str, target: Path) -> None:
+        size, sha256 = CHOE_FILES[path]
         if not self.download:
             raise DataError(f"{target} is missing, and download is false; get {path} of {BASE}")
         bases = [*_listed(self.mirrors.get(self.LISTS, ())), BASE]

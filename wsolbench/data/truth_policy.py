@@ -98,7 +98,7 @@ def _boxed(contents: Contents, image_root: Path) -> Contents:
     if not any(truth.masks for truth in contents.truth.values()):
         raise DataError("boxes: masks needs a data set with masks, and this one has none; take given")
     truth = {
-        item.id: replace(found, boxes=boxes_around(item, found, image_root))
+        item.id: replace(found, boxes=boxes_around(item, found, image_root), published=None)
         for item in track(contents.items, "boxes around masks", len(contents.items), "images")
         if (found := contents.truth.get(item.id)) is not None
     }

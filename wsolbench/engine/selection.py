@@ -111,7 +111,7 @@ def box_accuracy_of_val(stored: StoredMaps, split: Split) -> float:
     hits = np.zeros(len(thresholds), np.int64)
     for raw, item in zip(stored.maps, split.items, strict=True):
         size = np.array([item.width, item.height] * 2)
-        truth = (split.truth(item.id).boxes * _SIDE / size).astype(np.int64)
+        truth = (split.truth(item.id).choe2020_boxes * _SIDE / size).astype(np.int64)
         grey = _grey(raw)
         cuts = (thresholds * float(grey.max())).astype(np.int64)
         right = {cut: _overlap(_largest_box(grey > cut), truth) >= _IOU for cut in np.unique(cuts).tolist()}

@@ -316,7 +316,7 @@ def _misses(scored: Scored) -> dict[str, Any]:
 def _kinds(scored: Scored, place: int) -> list[str]:
     kinds = []
     for box, item in zip(_drawn(scored, place), scored.split.items, strict=True):
-        truth = scaled_boxes(scored.split.truth(item.id).boxes, item.width, item.height)
+        truth = scaled_boxes(scored.split.truth(item.id).choe2020_boxes, item.width, item.height)
         kinds.append(kind_of_miss(box, truth))
     return kinds
 

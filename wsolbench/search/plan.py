@@ -235,7 +235,12 @@ def _objective(asked: str, val: Split, track_name: str) -> Objective:
 
 def _truth_digest(val: Split) -> str:
     truths = [(item.id, val.truth(item.id)) for item in val.items]
-    text = repr([(name, truth.boxes.tolist(), truth.masks, truth.ignore) for name, truth in truths])
+    text = repr(
+        [
+            (name, truth.boxes.tolist(), truth.choe2020_boxes.tolist(), truth.masks, truth.ignore)
+            for name, truth in truths
+        ]
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -1,0 +1,89 @@
+"""Boxes that reach beyond their images: clipped for ``pixel``, as published for ``choe2020``, counted and said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.datasets.conftest import edit_line, prepare_whole
+from wsolbench.data.index import TRUTH_FILE, read_split
+from wsolbench.data.official_boxes import OfficialBoxes
+from wsolbench.dataset import Item, Truth
+from wsolbench.errors import DataError
+from wsolbench.metrics.image_scores import Rules, Thresholds, score_image
+
+# x, y, width, height of the official file; width and height of the image; x0, y0, x1, y1 of Choe et al.'s list.
+PUBLISHED = [
+    ((2, 69, 457, 311), (500, 375), [2, 69, 459, 374]),
+    ((27, 6, 148, 127), (177, 131), [27, 6, 175, 130]),
+    ((92, 51, 440, 303), (500, 410), [92, 51, 499, 354]),
+    ((5, 127, 496, 131), (500, 275), [5, 127, 499, 258]),
+    ((58, 70, 216, 306), (500, 375), [58, 70, 274, 374]),
+    ((1, 2, 499, 286), (500, 335), [1, 2, 499, 288]),
+    ((5, 4, 131, 149), (140, 153), [5, 4, 136, 152]),
+    ((0, 0, 500, 375), (500, 375), [0, 0, 499, 374]),
+    ((60, 27, 325, 304), (500, 335), [60, 27, 385, 331]),
+]
+
+
+def item_of(width: int, height: int) -> Item:
+    return Item("a.jpg", "a.jpg", 0, width, height, "test")
+
+
+@pytest.mark.parametrize(("box", "size", "published"), PUBLISHED)
+def test_a_box_of_cub_is_the_published_one_for_choe2020_and_the_clipped_one_for_pixel(
+    box: tuple[int, ...], size: tuple[int, int], published: list[int]
+) -> None:
+    x, y, width, height = box
+    official = OfficialBoxes()
+    truth = official.truth(
+        np.array([[x, y, x + width, y + height]], float), item_of(*size), "here", ends_at_last_pixel=True
+    )
+    assert truth.choe2020_boxes.tolist() == [published]
+    assert truth.boxes.tolist() == [[x, y, min(x + width, size[0]), min(y + height, size[1])]]
+    assert official.clipped == (x + width > size[0] or y + height > size[1])
+
+
+def test_a_listed_box_stays_as_it_is_written_but_where_it_reaches_beyond_the_image() -> None:
+    official, written = OfficialBoxes(), np.array([[0, 0, 40, 29], [3, 4, 41, 30], [-2, 1, 9.5, 8]])
+    truth = official.truth(written, item_of(40, 30), "here")
+    assert truth.boxes.tolist() == [[0, 0, 40, 29], [3, 4, 40, 30], [0, 1, 9.5, 8]]
+    assert truth.choe2020_boxes.tolist() == [[0, 0, 40, 29], [3, 4, 39, 30], [0, 1, 9.5, 8]]
+    assert official.clipped == 2
+
+
+@pytest.mark.parametrize("box", [(40, 3, 55, 9), (-9, 3, 0, 9), (5, 5, 5, 9), (3, 30, 9, 31), (9, 3, 3, 9)])
+def test_a_box_of_which_nothing_is_in_its_image_is_refused_with_the_image(box: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match=r"^list\.txt:7: box .* of image 'a\.jpg' is empty or lies outside its 40x30"):
+        OfficialBoxes().truth(np.array([box], float), item_of(40, 30), "list.txt:7")
+
+
+def test_each_protocol_scores_against_its_own_boxes() -> None:
+    """A map that marks columns 0 to 99 of 224: to choe2020 a box that ends at 100, to pixel one of 100 columns."""
+    item = item_of(224, 224)
+    score_map = np.zeros((224, 224))
+    score_map[:, :100] = 1
+    rules = Rules(Thresholds(np.array([0.5]), ()), as_they_are=True)
+    truth = Truth(np.array([[0.0, 0, 112, 224]]), published=np.array([[0.0, 0, 111, 223]]))
+    scores = score_image(score_map, item, truth, None, rules).boxes
+    assert scores["choe2020"].single.tolist() == [101 / 112]
+    assert scores["pixel"].single.tolist() == [100 / 112]
+
+
+def test_prepare_clips_stores_both_and_says_once_how_many(
+    cub_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    edit_line(cub_root / "CUB_200_2011" / "bounding_boxes.txt", 12, "12 30 2 20.5 40")
+    edit_line(cub_root / "CUB_200_2011" / "bounding_boxes.txt", 6, "6 10 5 30 10")
+    with caplog.at_level("INFO", logger="wsolbench.prepare"):
+        directory = prepare_whole("cub", tmp_path, root=str(cub_root), val="none")
+    assert caplog.text.count("1 boxes reached beyond their image and were clipped to it") == 1
+    assert pq.read_schema(directory / TRUTH_FILE).metadata[b"clipped"] == b"1"
+    test = read_split(directory, "test")
+    clipped, ending = test.truth("002.Wren/Wren_5.jpg"), test.truth("001.Auk/Auk_5.jpg")
+    assert (clipped.boxes.tolist(), clipped.choe2020_boxes.tolist()) == ([[30, 2, 40, 30]], [[30, 2, 39, 29]])
+    assert (ending.boxes.tolist(), ending.choe2020_boxes.tolist()) == ([[10, 5, 40, 15]], [[10, 5, 39, 15]])
+    assert test.truth("001.Auk/Auk_4.jpg").published is None

@@ -1,0 +1,88 @@
+"""The whole of ``wsolbench prepare``, for every data set and every value of its options, as a stranger calls it."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Literal, get_args, get_origin, get_type_hints
+
+import pytest
+
+from tests.datasets.conftest import prepare_whole
+from tests.datasets.roots import WRITERS, pack
+from tests.datasets.serving import serving
+from tests.tiny import TINY_SHAPES
+from wsolbench import registry
+from wsolbench.data import sources
+from wsolbench.data.index import read_split
+from wsolbench.data.sources import Archive
+from wsolbench.dataset import SPLITS, Split
+
+GENERATED = {"shapes": TINY_SHAPES}
+
+
+def options(name: str) -> dict[str, tuple[object, ...]]:
+    """Return the values of each option of a data set that has a known few."""
+    hints = get_type_hints(registry.load("dataset", name).__init__)
+    known = {key: get_args(hint) for key, hint in hints.items() if get_origin(hint) is Literal}
+    return known | {key: (False, True) for key, hint in hints.items() if hint is bool}
+
+
+CASES = [
+    (name, {} if option is None else {option: value})
+    for name in registry.names("dataset")
+    for option, values in {None: (None,), **options(name)}.items()
+    for value in values
+]
+
+
+@pytest.fixture(autouse=True)
+def small_archives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let archives be small ones of our own, and ILSVRC have two classes; unset all roots."""
+    monkeypatch.setattr(sys.modules[registry.load("dataset", "ilsvrc").__module__], "_CLASSES", 2)
+    for name in registry.names("dataset"):
+        module = sys.modules[registry.load("dataset", name).__module__]
+        monkeypatch.delenv(getattr(module, "ROOT_VARIABLE", "UNSET"), raising=False)
+        for key, archive in vars(module).copy().items():
+            if isinstance(archive, Archive):
+                monkeypatch.setattr(module, key, replace(archive, size=None, sha256=None, md5=None, urls=()))
+
+
+def archives_of(name: str) -> list[str]:
+    module: ModuleType = sys.modules[registry.load("dataset", name).__module__]
+    return [each.file for each in vars(module).values() if isinstance(each, Archive)]
+
+
+def splits(directory: Path) -> list[Split]:
+    return [read_split(directory, name) for name in SPLITS]
+
+
+@pytest.mark.parametrize(("name", "block"), CASES, ids=str)
+def test_every_option_is_prepared_from_directories_and_the_same_from_archives(
+    name: str, block: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any network, everything lies below the root; then only archives do, and lists are downloaded."""
+    if name in GENERATED:
+        assert all(len(split) for split in splits(prepare_whole(name, tmp_path, **GENERATED[name], **block)))
+        return
+    WRITERS[name](tmp_path / "root")
+    found = splits(prepare_whole(name, tmp_path / "one", root=str(tmp_path / "root"), download=False, **block))
+    assert len(found[2]) > 0
+    truth = [split.truth(item.id) for split in found[1:] for item in split.items]
+    assert all(len(each.boxes) or each.masks for each in truth)
+    lists = pack(tmp_path / "root", tmp_path / "packed", archives_of(name))
+    facts = {path: (len(content), hashlib.sha256(content).hexdigest()) for path, content in lists.items()}
+    monkeypatch.setattr(sources, "CHOE_FILES", facts)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serving({f"/{path}": content for path, content in lists.items()}) as server:
+        served = {"root": str(tmp_path / "packed"), "mirrors": {"wsolevaluation": server.address}}
+        again = splits(prepare_whole(name, tmp_path / "two", **served, **block))
+    assert [split.digest for split in again] == [split.digest for split in found]
+
+
+def test_every_value_of_every_option_is_among_the_cases() -> None:
+    assert ("ilsvrc", {"train": "proxy"}) in CASES
+    assert {name for name, _ in CASES} == set(registry.names("dataset"))
