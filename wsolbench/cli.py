@@ -31,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-new = typer.Typer(help="Write the file of a new component, and its line in params.yaml.", no_args_is_help=True)
+new = typer.Typer(help="Write the file of a new component, and its lines in params.yaml.", no_args_is_help=True)
 new.command("method")(tools.new_method)
 
 app.command("list")(tools.list_components)

@@ -181,9 +181,10 @@ def _stale(settings: Settings, root: Path) -> Iterator[Finding]:
     for track in settings.run.tracks:
         wanted = {
             f"{track}-{name}-{seed}"
-            for name in [*settings.run.methods, *settings.run.baselines]
+            for name in [*settings.run.methods, *settings.run.seeded_baselines]
             for seed in settings.run.seeds
         }
+        wanted |= {f"{track}-{name}-0" for name in settings.run.baselines}
         wanted |= {f"{track}-{name}" for name in settings.run.cells}
         folder = Layout(root).metrics(track, "any").parent
         for path in sorted(folder.glob("*.json")):

@@ -95,9 +95,10 @@ def _backbones(settings: Settings) -> Table:
 
 def _baselines(settings: Settings) -> Table:
     table = _table("baselines", "key", "title", "reference", "in run")
+    chosen = {*settings.run.baselines, *settings.run.seeded_baselines}
     for name in registry.names("baseline"):
         baseline = registry.load("baseline", name)
-        table.add_row(name, baseline.title, baseline.reference, "yes" if name in settings.run.baselines else "no")
+        table.add_row(name, baseline.title, baseline.reference, "yes" if name in chosen else "no")
     return table
 
 
@@ -126,10 +127,12 @@ def _runs(settings: Settings) -> Table:
         for seed in chosen.seeds:
             for method in chosen.methods:
                 table.add_row(f"{track}-{method}-{seed}", "train, evaluate")
-            for baseline in chosen.baselines:
-                table.add_row(f"{track}-{baseline}-{seed}", "baseline")
-    for name in chosen.cells:
-        table.add_row(f"{settings.cells[name].track}-{name}", "train_cell, evaluate_cell")
+            for baseline in chosen.seeded_baselines:
+                table.add_row(f"{track}-{baseline}-{seed}", "baseline_seeded")
+        for baseline in chosen.baselines:
+            table.add_row(f"{track}-{baseline}-0", "baseline")
+    for name, track in chosen.cells.items():
+        table.add_row(f"{track}-{name}", "train_cell, evaluate_cell")
     return table
 
 

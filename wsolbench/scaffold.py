@@ -1,47 +1,32 @@
-"""``wsolbench new``: write the file of a new method and its line in ``params.yaml``."""
+"""``wsolbench new``: write the file of a new method and its lines in ``params.yaml``."""
 
 from __future__ import annotations
 
 import datetime as dt
 import keyword
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.nodes import MappingNode
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from wsolbench import registry
 from wsolbench.errors import SettingsError
 from wsolbench.schema import PARAMS_FILE
 from wsolbench.settings import Settings
 
-__all__ = ["NewMethod", "new_method"]
+__all__ = ["new_method"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TEMPLATE = "templates/method.py.template"
 
 
-@dataclass(frozen=True)
-class NewMethod:
-    """What was written.
+def new_method(name: str, settings: Settings, root: Path) -> Path:
+    """Write ``methods/<name>.py``, a commented method that works, and its two lines in ``params.yaml``.
 
-    Attributes:
-        path: file of the method.
-        runs: whether ``run.methods`` holds it, as it does where it is an alias of ``methods``.
-    """
-
-    path: Path
-    runs: bool
-
-
-def new_method(name: str, settings: Settings, root: Path) -> NewMethod:
-    """Write ``methods/<name>.py``, a commented method that works, and ``<name>: {}`` under ``methods`` in params.yaml.
-
+    These are ``<name>: {}`` under ``methods``, and its name in ``run.methods``.
     Comments and layout of ``params.yaml`` stay as they are. Nothing is written unless both files can be.
 
     Args:
@@ -49,9 +34,12 @@ def new_method(name: str, settings: Settings, root: Path) -> NewMethod:
         settings: of the repository.
         root: the repository.
 
+    Returns:
+        The file of the method.
+
     Raises:
-        SettingsError: the name is not that of a Python module in snake_case or is taken, or ``params.yaml`` is not
-            written as a block, so that a line cannot be added.
+        SettingsError: the name is not that of a Python module in snake_case or is taken, or ``params.yaml`` is written
+            in a way that leaves no place for it.
     """
     path = root / "methods" / f"{name}.py"
     _check_name(name, settings, path)
@@ -63,7 +51,7 @@ def new_method(name: str, settings: Settings, root: Path) -> NewMethod:
     changed = _with_method(params.read_text(encoding="utf-8"), name)
     _write(path, source)
     _write(params, changed)
-    return NewMethod(path, name in YAML(typ="safe", pure=True).load(changed).get("run", {}).get("methods", ()))
+    return path
 
 
 def _check_name(name: str, settings: Settings, path: Path) -> None:
@@ -87,31 +75,48 @@ def _check_name(name: str, settings: Settings, path: Path) -> None:
 
 
 def _with_method(text: str, name: str) -> str:
-    """Return the YAML text with an empty block for a method behind the last one."""
+    """Return the YAML text with an empty block for a method behind the last one, and its name in ``run.methods``."""
     yaml = YAML(typ="safe", pure=True)
-    top = yaml.compose(text)
-    methods = next((value for key, value in top.value if key.value == "methods"), None)
+    by_hand = (
+        f"{PARAMS_FILE}: no place was found for the new method; add '{name}: {{}}' under methods, and '{name}' to "
+        "run.methods"
+    )
+    chosen = _value(_value(yaml.compose(text), "run"), "methods")
+    if not isinstance(chosen, SequenceNode) or not chosen.value:
+        raise SettingsError(by_hand)
+    if chosen.flow_style:
+        end = chosen.value[-1].end_mark.index
+        changed = f"{text[:end]}, {name}{text[end:]}"
+    else:
+        changed = _with_line(text, chosen.value[-1], f"{' ' * chosen.start_mark.column}- {name}\n")
+    methods = _value(yaml.compose(changed), "methods")
     if not isinstance(methods, MappingNode) or methods.flow_style or not methods.value:
-        raise SettingsError(f"{PARAMS_FILE}: methods is not a block of one line or more per method; add '{name}: {{}}'")
-    lines = text.splitlines(keepends=True)
-    last = methods.value[-1][1].end_mark
-    # A block ends where the next token starts, behind blank lines and comments that belong to what follows.
-    end = last.line + (last.column > 0)
-    while not lines[end - 1].strip() or lines[end - 1].startswith("#"):
-        end -= 1
-    while end < len(lines) and re.match(r"[ \t]+#", lines[end]):  # comments on the last method
-        end += 1
-    if not lines[end - 1].endswith("\n"):
-        lines[end - 1] += "\n"
-    indent = methods.value[0][0].start_mark.column
-    changed = "".join([*lines[:end], f"{' ' * indent}{name}: {{}}\n", *lines[end:]])
-    _check_only_added(yaml.load(text), yaml.load(changed), name)
+        raise SettingsError(by_hand)
+    changed = _with_line(changed, methods.value[-1][1], f"{' ' * methods.value[0][0].start_mark.column}{name}: {{}}\n")
+    before, after = yaml.load(text), yaml.load(changed)
+    before["methods"][name], before["run"]["methods"] = {}, [*before["run"]["methods"], name]
+    if after != before:
+        raise SettingsError(by_hand)
     return changed
 
 
-def _check_only_added(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> None:
-    if after["methods"] != {**before["methods"], name: {}}:
-        raise SettingsError(f"{PARAMS_FILE}: no place was found for the new method; add '{name}: {{}}' under methods")
+def _value(node: Node | None, key: str) -> Node | None:
+    pairs = node.value if isinstance(node, MappingNode) else ()
+    return next((value for name, value in pairs if name.value == key), None)
+
+
+def _with_line(text: str, last: Node, line: str) -> str:
+    """Return the text with a line behind the last entry of a block, and behind the comments on that."""
+    lines = text.splitlines(keepends=True)
+    # A block ends where the next token starts, behind blank lines and comments that belong to what follows.
+    end = last.end_mark.line + (last.end_mark.column > 0)
+    while not lines[end - 1].strip() or lines[end - 1].startswith("#"):
+        end -= 1
+    while end < len(lines) and re.match(r"[ \t]+#", lines[end]):  # comments on the last entry
+        end += 1
+    if not lines[end - 1].endswith("\n"):
+        lines[end - 1] += "\n"
+    return "".join([*lines[:end], line, *lines[end:]])
 
 
 def _write(path: Path, text: str) -> None:

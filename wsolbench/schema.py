@@ -14,7 +14,7 @@ from ruamel.yaml.error import YAMLError
 
 from wsolbench.errors import SettingsError, nearest
 
-__all__ = ["PARAMS_FILE", "StrictModel", "check_known", "put", "validated", "validated_arguments"]
+__all__ = ["PARAMS_FILE", "StrictModel", "check_known", "extended", "put", "validated", "validated_arguments"]
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -100,6 +100,39 @@ def validated(model: type[M], data: Any, where: str, file: str = str(PARAMS_FILE
             shown = "" if problem["type"] in {"value_error", "missing"} else f" (found {problem['input']!r})"
             lines.append(f"{file}: {key}: {message}{shown}" if key else f"{file}: {message}{shown}")
         raise SettingsError("\n".join(lines)) from None
+
+
+def extended(where: str, entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return entries with what ``extends: <another entry>`` says put in; nested mappings are merged key by key.
+
+    Args:
+        where: key of the entries in the file, for messages.
+        entries: mappings by name; what is none is left as it is.
+
+    Raises:
+        ValueError: an entry extends one that does not exist, or extends itself over others.
+    """
+
+    def merged(name: str, below: tuple[str, ...]) -> Any:
+        entry = entries[name]
+        if not isinstance(entry, Mapping) or "extends" not in entry:
+            return entry
+        base = entry["extends"]
+        if not isinstance(base, str) or base not in entries:
+            raise ValueError(f"{where}.{name}.extends: unknown name '{base}'; {nearest(str(base), entries)}")
+        if base in (name, *below):
+            raise ValueError(f"{where}.{name}.extends: '{base}' extends '{name}' itself; remove one of them")
+        own = {key: value for key, value in entry.items() if key != "extends"}
+        return _merged(merged(base, (name, *below)), own)
+
+    return {name: merged(name, ()) for name in entries}
+
+
+def _merged(base: Any, own: Mapping[str, Any]) -> dict[str, Any]:
+    both = dict(base) if isinstance(base, Mapping) else {}
+    for key, value in own.items():
+        both[key] = _merged(both[key], value) if isinstance(value, Mapping) and key in both else value
+    return both
 
 
 def put(data: dict[str, Any], change: str) -> None:

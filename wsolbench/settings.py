@@ -11,14 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from wsolbench import registry
 from wsolbench.errors import SettingsError, nearest
 from wsolbench.recipe import Cell, Fraction, MethodBlock, MethodOnTrack, Positive, SearchSettings, Track
-from wsolbench.schema import PARAMS_FILE, StrictModel, check_known, put, validated, validated_arguments
+from wsolbench.schema import PARAMS_FILE, StrictModel, check_known, extended, put, validated, validated_arguments
 
 __all__ = [
     "PARAMS_FILE",
@@ -38,18 +38,23 @@ __all__ = [
 
 
 class RunSettings(StrictModel):
-    """Which tracks, methods, baselines, seeds and cells ``dvc repro`` executes."""
+    """What ``dvc repro`` executes.
+
+    Attributes:
+        tracks: keys of ``tracks``.
+        methods: keys of ``methods``; each runs with every seed on every track.
+        baselines: baselines that do not depend on a seed; each runs once on every track.
+        seeded_baselines: baselines that do; each runs with every seed on every track.
+        seeds: of the runs.
+        cells: keys of ``cells``, each with its track: DVC can look up neither.
+    """
 
     tracks: list[str]
     methods: list[str]
     baselines: list[str] = []
+    seeded_baselines: list[str] = []
     seeds: list[Annotated[int, Field(ge=0)]]
-    cells: dict[str, Cell] = {}
-
-    @field_validator("methods", mode="before")
-    @classmethod
-    def _keys_of_a_mapping(cls, value: Any) -> Any:
-        return list(value) if isinstance(value, Mapping) else value  # `*all_methods`, as DVC reads it
+    cells: dict[str, str] = {}
 
 
 class RuntimeSettings(StrictModel):
@@ -133,14 +138,16 @@ class Settings(StrictModel):
     search: SearchSettings = SearchSettings()
     weights: WeightsSettings = WeightsSettings()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _extend(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        blocks = {name: data[name] for name in ("tracks", "cells") if isinstance(data.get(name), Mapping)}
+        return {**data, **{name: extended(name, entries) for name, entries in blocks.items()}}
+
     @model_validator(mode="after")
     def _names_exist(self) -> Settings:
-        for chosen in self.run.tracks:
-            check_known("run.tracks", chosen, self.tracks)
-        for method in self.run.methods:
-            check_known("run.methods", method, self.methods)
-        for baseline in self.run.baselines:
-            check_known("run.baselines", baseline, registry.names("baseline"))
         for name, track in self.tracks.items():
             check_known(f"tracks.{name}.dataset", track.dataset, self.datasets)
             check_known(f"tracks.{name}.backbone", track.backbone, registry.names("backbone"))
@@ -150,6 +157,15 @@ class Settings(StrictModel):
             check_known("methods", name, registry.names("method"))
             for track_name in block.tracks:
                 check_known(f"methods.{name}.tracks", track_name, self.tracks)
+        baselines = registry.names("baseline")
+        for chosen, names, known in (
+            ("tracks", self.run.tracks, [*self.tracks]),
+            ("methods", self.run.methods, [*self.methods]),
+            ("baselines", self.run.baselines, baselines),
+            ("seeded_baselines", self.run.seeded_baselines, baselines),
+        ):
+            for each in names:
+                check_known(f"run.{chosen}", each, known)
         for method, by_track in self.evaluate.published_threshold.items():
             check_known("evaluate.published_threshold", method, self.methods)
             for track_name in by_track:
@@ -160,10 +176,10 @@ class Settings(StrictModel):
     def _cells_fit(self) -> Settings:
         for key, cell in self.cells.items():
             self._check_cell(key, cell)
-        for key, cell in self.run.cells.items():
+        for key, track in self.run.cells.items():
             check_known("run.cells", key, self.cells)
-            if cell != self.cells[key]:  # DVC reads this one, and everything else the other
-                raise ValueError(f"run.cells: '{key}' is not what stands under cells; write an alias of that")
+            if track != self.cells[key].track:
+                raise ValueError(f"run.cells.{key}: '{track}' is not its track under cells, '{self.cells[key].track}'")
             if self.cells[key].track not in self.run.tracks:
                 raise ValueError(
                     f"run.cells: '{key}' is on track '{self.cells[key].track}', which is not in run.tracks; add the "

@@ -65,7 +65,7 @@ def run_keys(settings: Settings) -> list[str]:
         for method in settings.run.methods
         for seed in settings.run.seeds
     ]
-    return product + [f"{cell.track}-{name}" for name, cell in settings.run.cells.items()]
+    return product + [f"{track}-{name}" for name, track in settings.run.cells.items()]
 
 
 def verify(

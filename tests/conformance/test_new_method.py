@@ -13,10 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 from ruamel.yaml import YAML
-from typer.testing import CliRunner
 
 from tests.conformance.building import CLASSES, batch, small_backbone
-from wsolbench.cli import app
 from wsolbench.errors import SettingsError
 from wsolbench.method import OptimRecipe
 from wsolbench.scaffold import new_method
@@ -70,7 +68,7 @@ def test_a_new_method_conforms_at_once_and_so_does_the_walk_through(checkout):
     assert done.returncode == 0, done.stderr
     assert "make benchmark" in done.stdout
     lines = (checkout / "params.yaml").read_text().splitlines()
-    assert [line for line in lines if line not in before.splitlines()] == ["  quite_new: {}"]
+    assert [line for line in lines if line not in before.splitlines()] == ["  quite_new: {}", "    - quite_new"]
     assert len(lines) == len(before.splitlines()) + 1
     assert_conforms(checkout, "quite_new")
     assert new_in(checkout, "quite_new").returncode == 1
@@ -153,41 +151,51 @@ def test_a_file_that_exists_is_not_overwritten(small_repository):
         ("  dgdm:\n    args:\n      drop_rate: 0.5  # ours\ndatasets: {}\n", 5),
     ],
 )
-def test_the_line_stands_behind_the_last_method_and_all_else_stays(small_repository, tail, line):
+@pytest.mark.parametrize("chosen", ["  methods:\n    - adl  # a comment\n", "  methods:\n  - adl\n    # another\n"])
+def test_the_lines_stand_behind_the_last_methods_and_all_else_stays(small_repository, tail, line, chosen):
     params = small_repository / "params.yaml"
-    text = "methods:\n  adl: {args: {gamma: 0.5}}  # a comment\n" + tail
+    text = "methods:\n  adl: {args: {gamma: 0.5}}  # a comment\n" + tail + f"run:\n{chosen}  seeds: [0]\n"
     params.write_text(text)
     new_method("mine", read_settings(Path("params.yaml")), small_repository)
     lines = params.read_text().splitlines()
     assert lines.pop(line) == "  mine: {}"
+    assert lines.pop(-2).strip() == "- mine"
     assert lines == text.splitlines()
 
 
-def test_a_flow_mapping_of_methods_is_refused(small_repository):
-    (small_repository / "params.yaml").write_text("methods: {adl: {}}\n")
+def test_a_method_is_added_to_a_flow_list_of_those_that_run(small_repository):
+    params = small_repository / "params.yaml"
+    params.write_text("methods:\n  adl: {}\nrun: {methods: [adl], seeds: [0]}  # all\n")
+    new_method("mine", read_settings(Path("params.yaml")), small_repository)
+    assert params.read_text() == "methods:\n  adl: {}\n  mine: {}\nrun: {methods: [adl, mine], seeds: [0]}  # all\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "methods: {adl: {}}\nrun: {methods: [adl]}\n",
+        "methods:\n  adl: {}\nrun: {methods: []}\n",
+        "methods:\n  adl: {}\n",
+        "methods: &all\n  adl: {}\nrun: {methods: *all}\n",
+    ],
+)
+def test_where_there_is_no_place_for_the_lines_nothing_is_written(small_repository, text):
+    (small_repository / "params.yaml").write_text(text)
     with pytest.raises(SettingsError, match=r"add 'mine: \{\}'"):
         new_method("mine", read_settings(Path("params.yaml")), small_repository)
     assert not (small_repository / "methods" / "mine.py").exists()
 
 
-def test_the_committed_params_stay_valid(small_repository):
+def test_the_committed_params_stay_valid_and_differ_in_two_lines(small_repository):
+    before = Path("params.yaml").read_text().splitlines()
     new_method("mine", read_settings(Path("params.yaml")), small_repository)
-    changed = YAML(typ="safe").load(small_repository / "params.yaml")
-    assert changed["methods"].pop("mine") == {}
-    assert changed == YAML(typ="safe").load(Path("params.yaml")) | {"run": changed["run"]}
-    assert list(changed["run"]["methods"]) == [*read_settings(Path("params.yaml")).run.methods]
-
-
-@pytest.mark.parametrize(("chosen", "runs"), [("*all_methods", True), ("[cam]", False)])
-def test_the_command_says_where_the_new_method_would_not_run(small_repository, monkeypatch, chosen, runs):
-    params = small_repository / "params.yaml"
-    text = params.read_text()
-    assert "  methods: *all_methods" in text
-    params.write_text(text.replace("  methods: *all_methods", f"  methods: {chosen}"))
-    monkeypatch.chdir(small_repository)
-    done = CliRunner().invoke(app, ["new", "method", "mine"])
-    assert done.exit_code == 0
-    assert ("add mine to run.methods" in done.output) is not runs
+    after = (small_repository / "params.yaml").read_text().splitlines()
+    assert [line for line in after if line not in before] == ["  mine: {}", "    - mine"]
+    assert len(after) == len(before) + 2
+    assert YAML(typ="safe").load("\n".join(after))["run"]["methods"] == [
+        *read_settings(Path("params.yaml")).run.methods,
+        "mine",
+    ]
 
 
 @pytest.fixture

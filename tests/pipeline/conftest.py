@@ -104,6 +104,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
         cells={},
         run__cells={},
         run__baselines=[],
+        run__seeded_baselines=[],
         run__seeds=[0],
         evaluate__gallery=2,
         evaluate__published_threshold={},

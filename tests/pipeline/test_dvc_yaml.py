@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 from pathlib import Path
 
 import pytest
@@ -94,16 +93,6 @@ def test_editing_a_metric_or_the_report_retrains_nothing(stage: str) -> None:
 def test_training_depends_on_the_index_and_not_on_the_truth() -> None:
     data = [dep for dep in STAGES["train"]["deps"] if dep.startswith("data/${item.track}")]
     assert data == ["data/${item.track}/index.parquet"]
-
-
-@pytest.mark.parametrize("stage", ["train", "evaluate", "costs"])
-def test_a_cell_runs_as_its_method_does_and_also_depends_on_its_own_block(stage: str) -> None:
-    plain, cell = STAGES[stage], STAGES[f"{stage}_cell"]["do"]
-    assert STAGES[f"{stage}_cell"]["foreach"] == "${run.cells}"
-    substituted = YAML(typ="safe").load(json.dumps(plain).replace("${key}", "${item.track}-${key}"))
-    extra = ["cells.${key}"] if stage != "evaluate" else []
-    assert cell.pop("params") == substituted.pop("params") + extra
-    assert cell == {name: value for name, value in substituted.items() if name != "matrix"}
 
 
 def test_a_run_depends_on_its_own_method_only() -> None:

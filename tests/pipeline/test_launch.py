@@ -207,7 +207,7 @@ def worker_of(trainer: int) -> int:
 
 @pytest.mark.slow
 def test_everything_is_done_once_and_dvc_finds_it_done(pipeline: Pipeline) -> None:
-    pipeline.edit_params(run__seeds=[0, 1], run__baselines=["mask_supervised"])
+    pipeline.edit_params(run__seeds=[0, 1], run__seeded_baselines=["mask_supervised"])
     done = pipeline.run("wsolbench", "launch", "--workers", "3")
     assert pipeline.repro() == []
     logs = list((pipeline.root / "results" / "logs" / "launch").iterdir())

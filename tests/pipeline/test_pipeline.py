@@ -84,7 +84,7 @@ def test_changing_one_methods_argument_runs_only_its_stages(finished: Pipeline) 
 
 def test_a_cell_is_run_and_reported_and_changing_it_runs_only_its_own_stages(finished: Pipeline) -> None:
     block = {"track": TRACK, "method": "cam", "title": "short", "args": {}, "train": {"lr": 0.01}}
-    finished.edit_params(cells={"brief-0": block}, run__cells={"brief-0": block})
+    finished.edit_params(cells={"brief-0": block}, run__cells={"brief-0": TRACK})
     own = sorted(["train_cell@brief-0", "evaluate_cell@brief-0", "costs_cell@brief-0"])
     ran = finished.repro()
     assert sorted(ran[:3]) == own
@@ -95,7 +95,7 @@ def test_a_cell_is_run_and_reported_and_changing_it_runs_only_its_own_stages(fin
     assert "single cells and ablations" in page
     assert "| CAM, short |" in page
     block = block | {"train": {"lr": 0.02}}
-    finished.edit_params(cells={"brief-0": block}, run__cells={"brief-0": block})
+    finished.edit_params(cells={"brief-0": block}, run__cells={"brief-0": TRACK})
     ran = finished.repro()
     assert sorted(ran[:3]) == own
     assert set(ran) <= {*own, *REPORTS}

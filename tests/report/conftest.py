@@ -32,6 +32,7 @@ class Repository:
     root: Path
     methods: list[str] = field(default_factory=lambda: ["alpha"])
     baselines: list[str] = field(default_factory=list)
+    unseeded: list[str] = field(default_factory=list)
     cells: list[str] = field(default_factory=list)
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     tracks: list[str] = field(default_factory=lambda: ["toy"])
@@ -48,9 +49,10 @@ class Repository:
             run=RunSettings(
                 tracks=self.tracks,
                 methods=self.methods,
-                baselines=self.baselines,
+                baselines=self.unseeded,
+                seeded_baselines=self.baselines,
                 seeds=self.seeds,
-                cells=self._cells,
+                cells={name: cell.track for name, cell in self._cells.items()},
             ),
             evaluate=EvaluateSettings(gallery=self.gallery),
         )

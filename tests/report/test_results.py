@@ -134,3 +134,14 @@ def test_settings_without_runs_are_refused(repository):
     toy = repository(methods=[])
     with pytest.raises(SettingsError, match="nothing to report"):
         read_track(toy.settings, "toy", toy.root)
+
+
+def test_a_baseline_that_depends_on_no_seed_has_one_run(repository):
+    toy = repository(baselines=["ceiling"], unseeded=["middle"], seeds=[3, 4])
+    for method in ("alpha", "ceiling"):
+        for seed in (3, 4):
+            toy.write(method, seed, 50)
+    toy.write("middle", 0, 20)
+    rows = {row.method: row for row in read_track(toy.settings, "toy", toy.root).rows}
+    assert [run.seed for run in rows["ceiling"].runs] == [3, 4]
+    assert [run.seed for run in rows["middle"].runs] == [0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from wsolbench.errors import SettingsError
 from wsolbench.settings import Settings, read_settings, validated_arguments
 
 MINIMAL = """
-methods: &all_methods
+methods:
   cam: {}
   adl: {args: {gamma: 0.8}, tracks: {small: {recipe: published, args: {drop_rate: 0.5}, train: {lr: 0.1}}}}
 datasets:
@@ -30,7 +31,7 @@ tracks:
     schedule: cosine
 run:
   tracks: [small]
-  methods: *all_methods
+  methods: [cam, adl]
   seeds: [0]
 """
 
@@ -46,8 +47,46 @@ def test_the_committed_params_are_valid() -> None:
     assert settings.run.tracks == ["shapes-convnet"]
 
 
-def test_run_methods_may_be_the_alias_of_the_methods_mapping(tmp_path: Path) -> None:
-    assert settings_from(tmp_path, MINIMAL).run.methods == ["cam", "adl"]
+EXTENDED = """
+  larger: {extends: small, crop: 40, resize: 40, backbone_args: {channels: [4, 5]}}
+  largest: {extends: larger, lr: 0.5, backbone_args: {stem_stride: 1}}
+"""
+
+
+def extending(text: str = EXTENDED) -> str:
+    return MINIMAL.replace("\nrun:\n", f"{text}run:\n")
+
+
+def test_a_track_takes_over_what_it_extends_key_by_key(tmp_path: Path) -> None:
+    tracks = settings_from(tmp_path, extending()).tracks
+    assert tracks["larger"] == tracks["small"].model_copy(
+        update={"crop": 40, "resize": 40, "backbone_args": {"channels": [4, 5]}}
+    )
+    assert tracks["largest"] == tracks["larger"].model_copy(
+        update={"lr": 0.5, "backbone_args": {"channels": [4, 5], "stem_stride": 1}}
+    )
+
+
+def test_a_change_of_what_is_extended_reaches_all_that_extend_it(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(extending())
+    tracks = read_settings(path, ["tracks.small.lr=0.25"]).tracks
+    assert [track.lr for track in tracks.values()] == [0.25, 0.25, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("extends: small", "extends: smal", "tracks.larger.extends: unknown name 'smal'; did you mean 'small'?"),
+        ("extends: small", "extends: [small]", "tracks.larger.extends: unknown name"),
+        ("extends: small", "extends: larger", "tracks.larger.extends: 'larger' extends 'larger' itself"),
+        ("extends: small", "extends: largest", "'larger' extends 'largest' itself"),
+        ("lr: 0.5", "lrr: 0.5", "tracks.largest: unknown key 'lrr'; did you mean 'lr'?"),
+    ],
+)
+def test_a_wrong_extension_is_named(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(expected)):
+        settings_from(tmp_path, extending(EXTENDED.replace(old, new)))
 
 
 def test_a_data_set_stands_for_those_of_its_tracks_that_are_run() -> None:
@@ -70,13 +109,13 @@ def test_a_method_on_a_track_overrides_arguments_and_recipe(tmp_path: Path) -> N
 
 
 CELLS = """
-cells: &all_cells
-  low-0: &low {track: small, method: adl, title: low only, args: {gamma: 0.1}, train: {epochs: 2}}
-  low-4: *low
+cells:
+  low-0: {track: small, method: adl, title: low only, args: {gamma: 0.1}, train: {epochs: 2}}
+  low-4: {extends: low-0}
 """
 
 
-def with_cells(cells: str = CELLS, run: str = "  cells: *all_cells\n") -> str:
+def with_cells(cells: str = CELLS, run: str = "  cells: {low-0: small, low-4: small}\n") -> str:
     return MINIMAL.replace("\nrun:\n", f"{cells}\nrun:\n") + run
 
 
@@ -102,7 +141,7 @@ def test_a_cell_changes_nothing_for_its_method_and_may_say_whose_choice_it_is(tm
 
 
 def test_no_cells_is_an_empty_mapping(tmp_path: Path) -> None:
-    assert settings_from(tmp_path, with_cells("\ncells: &all_cells {}\n")).run.cells == {}
+    assert settings_from(tmp_path, with_cells("\ncells: {}\n", "  cells: {}\n")).run.cells == {}
     assert settings_from(tmp_path, with_cells(run="  cells: {}\n")).run.cells == {}
 
 
@@ -127,8 +166,8 @@ def test_a_wrong_cell_is_named(tmp_path: Path, old: str, new: str, expected: str
 @pytest.mark.parametrize(
     ("run", "expected"),
     [
-        ("  cells: {low-0: {track: small, method: cam, title: low only}}\n", "'low-0' is not what stands under cells"),
-        ("  cells: {lov-0: *low}\n", "run.cells: unknown name 'lov-0'; did you mean 'low-0'?"),
+        ("  cells: {low-0: smal}\n", "run.cells.low-0: 'smal' is not its track under cells, 'small'"),
+        ("  cells: {lov-0: small}\n", "run.cells: unknown name 'lov-0'; did you mean 'low-0'?"),
         ("  cells: [low-0]\n", "run.cells: Input should be a valid dictionary"),
     ],
 )
@@ -139,8 +178,8 @@ def test_what_runs_is_what_stands_under_cells(tmp_path: Path, run: str, expected
 
 
 def test_a_cell_to_run_needs_its_track_in_run(tmp_path: Path) -> None:
-    text = with_cells().replace("  small:\n", "  other: &other\n").replace("  tracks: [small]", "  tracks: [other]")
-    text = text.replace("  schedule: cosine\n", "  schedule: cosine\n  small: *other\n")
+    text = with_cells().replace("  small:\n", "  other:\n").replace("  tracks: [small]", "  tracks: [other]")
+    text = text.replace("  schedule: cosine\n", "  schedule: cosine\n  small: {extends: other}\n")
     with pytest.raises(SettingsError, match=r"'low-0' is on track 'small', which is not in run\.tracks"):
         settings_from(tmp_path, text)
 

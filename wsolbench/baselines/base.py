@@ -49,10 +49,13 @@ class Baseline(ABC):
     Attributes:
         title: name in tables and plots.
         reference: what it is, or where it comes from.
+        seeded: whether it depends on the seed. One that does is named in ``run.seeded_baselines`` and runs with each;
+            one that does not is named in ``run.baselines`` and runs once.
     """
 
     title: ClassVar[str]
     reference: ClassVar[str]
+    seeded: ClassVar[bool]
 
     @abstractmethod
     def predictions(self, inputs: BaselineInputs) -> Mapping[str, StoredMaps | StoredBoxes]:

@@ -26,6 +26,7 @@ class CentreGaussian(Baseline):
 
     title = "centre Gaussian"
     reference = "Choe et al., CVPR 2020 (arXiv 2001.07437)"
+    seeded = False
 
     def predictions(self, inputs: BaselineInputs) -> Mapping[str, StoredMaps]:
         """Return the same map for every image of ``val`` and ``test``."""

@@ -23,6 +23,7 @@ class RandomBox(Baseline):
 
     title = "random box"
     reference = "two uniform corners"
+    seeded = True
 
     def predictions(self, inputs: BaselineInputs) -> Mapping[str, StoredBoxes]:
         """Return a box for every image of ``val`` and ``test``."""

@@ -17,6 +17,7 @@ class WholeImage(Baseline):
 
     title = "whole image"
     reference = "box around the image"
+    seeded = False
 
     def predictions(self, inputs: BaselineInputs) -> Mapping[str, StoredBoxes]:
         """Return the image's own size as the box of every image of ``val`` and ``test``."""

@@ -30,13 +30,11 @@ def list_components(
 def new_method(
     name: Annotated[str, typer.Argument(help="Its name: stem of the file, key in params.yaml; in snake_case.")],
 ) -> None:
-    """Write methods/NAME.py, a commented method that works, and its line in params.yaml."""
+    """Write methods/NAME.py, a commented method that works, and its lines in params.yaml."""
     from wsolbench.scaffold import new_method as write_method  # noqa: PLC0415
 
     written = write_method(name, read_settings(), Path())
-    typer.echo(f"{written.path} is written, and {name}: {{}} stands under methods in params.yaml. Next:")
-    if not written.runs:
-        typer.echo(f"  add {name} to run.methods in params.yaml")
+    typer.echo(f"{written} is written, and {name} stands under methods and run.methods in params.yaml. Next:")
     typer.echo(f"  python -m pytest tests/conformance -k {name}   # passes now; keep it so\n  make benchmark")
 
 

@@ -124,7 +124,7 @@ def missing_metrics(settings: Settings, track: str, root: Path) -> tuple[str, ..
 
 
 def read_track(settings: Settings, track: str, root: Path) -> TrackResults:
-    """Read the metrics files of a track: of ``run.methods`` and ``run.baselines`` for ``run.seeds``, of ``run.cells``.
+    """Read the metrics files of a track: of all that ``run`` names.
 
     Other files beside them are not counted; the log names them.
 
@@ -159,7 +159,8 @@ def _asked(settings: Settings, track: str, root: Path) -> list[_Asked]:
     named: list[tuple[Kind, str, int]] = [
         *(("method", method, seed) for method in dict.fromkeys(settings.run.methods) for seed in seeds),
         *(("cell", name, int(seed)) for name, _, seed in cells),
-        *(("baseline", baseline, seed) for baseline in dict.fromkeys(settings.run.baselines) for seed in seeds),
+        *(("baseline", baseline, 0) for baseline in dict.fromkeys(settings.run.baselines)),
+        *(("baseline", baseline, seed) for baseline in dict.fromkeys(settings.run.seeded_baselines) for seed in seeds),
     ]
     layout = Layout(root)
     asked = [
