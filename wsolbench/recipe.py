@@ -37,11 +37,10 @@ class Track(StrictModel):
         milestones: epochs after which a step comes, ascending, instead of ``step_epochs``.
         step_gamma: factor of a step.
         warmup_iters: iterations of linear warm-up from 1 % of the rate.
-        amp: ``off`` (float32), ``bf16`` or ``fp16`` autocast; ``fp16`` with a dynamic loss scale, and slow on a CPU.
+        amp: ``off`` (float32), ``bf16`` or, on CUDA only, ``fp16`` autocast with a dynamic loss scale.
         channels_last: NHWC memory format.
         clip_grad_norm: largest norm of the gradient of all parameters together; longer ones are shortened to it.
         sync_bn: on several devices, take the statistics of batch normalisation over all of them; on one, nothing.
-        ema: decay per iteration of an exponential moving average of weights and statistics, which then makes the maps.
         selection: which epoch's weights make the maps: the ``last``, or the one with the best localization
             (``val_boxes``: BoxAcc at IoU 0.5 and its best threshold, ``choe2020``) or classification (``val_cls``:
             Top-1) on ``val``. The same for all methods of a track.
@@ -69,7 +68,6 @@ class Track(StrictModel):
     channels_last: bool = True
     clip_grad_norm: Annotated[float, Field(gt=0)] | None = None
     sync_bn: bool = False
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     selection: Literal["last", "val_boxes", "val_cls"] = "last"
 
     @model_validator(mode="after")

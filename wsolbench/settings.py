@@ -67,8 +67,6 @@ class RuntimeSettings(StrictModel):
             CPU, which needs the cores, and at most eight beside a CUDA device.
         deterministic: what to do about CUDA operations without a deterministic kernel.
         tf32: whether CUDA may round float32 products to 10 bits of mantissa; faster, where ``amp`` is ``off``.
-        compile: whether the backbone goes through ``torch.compile``: pays in long trainings on a GPU, and costs up to
-            minutes at the start.
         visualisers: classes of mmengine that losses and rates are written with, to ``.wsolbench/visual/<run>``.
         save_minutes: minutes between two saved states within an epoch; the end of an epoch has its own.
         cache_gib: GiB of decoded and resized pictures of one split (at one size) that are kept on the disk for all
@@ -81,7 +79,6 @@ class RuntimeSettings(StrictModel):
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     deterministic: Literal["strict", "warn", "off"] = "warn"
     tf32: bool = False
-    compile: bool = False
     visualisers: list[str] = ["TensorboardVisBackend"]
     save_minutes: Annotated[float, Field(ge=0)] = 10
     cache_gib: Annotated[float, Field(ge=0)] = 32

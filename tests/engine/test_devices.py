@@ -86,7 +86,7 @@ VARIANTS = [
     *[(device, 1, {"channels_last": True}, 1e-5, 0.02) for device in DEVICES],
     ("cpu", 2, {}, 1e-5, 0.02),
     *[(device, 1, {"amp": "bf16", "channels_last": True}, 0.01, 0.35) for device in DEVICES],
-    *[(device, 1, {"amp": "fp16", "channels_last": True}, 0.002, 0.15) for device in DEVICES],
+    *[(device, 1, {"amp": "fp16", "channels_last": True}, 0.002, 0.15) for device in DEVICES if device == "cuda"],
 ]
 
 
@@ -108,7 +108,7 @@ def test_one_step_has_the_losses_and_the_gradient_of_float32_on_one_thread(
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("recipe", [{"amp": "bf16"}, {"amp": "fp16", "clip_grad_norm": 1.0, "ema": 0.9}])
+@pytest.mark.parametrize("recipe", [{"amp": "bf16"}, {"clip_grad_norm": 1.0}])
 def test_strictly_deterministic_a_device_gives_the_same_bytes_for_any_number_of_workers(
     layout: Layout, tiny_settings: Settings, device: str, recipe: dict[str, Any]
 ) -> None:

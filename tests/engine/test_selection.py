@@ -88,12 +88,9 @@ def test_the_best_epoch_is_the_last_of_a_shorter_training(
     assert chosen["maps.npz"] == two["maps.npz"]
 
 
-@pytest.mark.parametrize("ema", [None, 0.5])
-def test_the_history_has_the_scores_of_the_weights_that_would_be_taken(
-    own: Layout, tiny_settings: Settings, ema: float | None
-) -> None:
+def test_the_history_has_the_scores_of_the_weights_that_would_be_taken(own: Layout, tiny_settings: Settings) -> None:
     write_selection(own.prepared(TRACK), own.selection(TRACK), wanted=True)
-    files = trained(own, with_track(tiny_settings, selection="val_boxes", epochs=3, ema=ema))
+    files = trained(own, with_track(tiny_settings, selection="val_boxes", epochs=3))
     scores = [float(row["val_boxes"]) for row in rows_of(files)]
     stored = read_maps(own.run(KEY) / "maps.npz", "val")
     assert box_accuracy_of_val(stored, read_split(own.prepared(TRACK), "val")) == max(scores)

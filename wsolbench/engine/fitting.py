@@ -14,10 +14,8 @@ import torch
 from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 
-from wsolbench.backbones.base import Backbone
 from wsolbench.data.loader import SizedDataset, training_loader
 from wsolbench.engine.device import loader_workers
-from wsolbench.engine.ema import MovingAverage
 from wsolbench.engine.history import History, TrainingError
 from wsolbench.engine.model import TrainingModel
 from wsolbench.engine.optim import optim_wrapper, schedulers
@@ -53,39 +51,6 @@ class Judge:
     score: Callable[[StoredMaps], float]
 
 
-@dataclass(frozen=True)
-class _Watchers:
-    """What looks on while a method trains, and may take its weights over in the end."""
-
-    history: History
-    average: MovingAverage | None
-    selection: Selection | None
-
-    @classmethod
-    def of(cls, method: Method, run: Run, judge: Judge | None) -> _Watchers:
-        """Return those that a recipe asks for."""
-        track = run.track
-        history = History(run.key, f"batch {track.batch}, amp {track.amp}, lr {track.lr:g}")
-        average = None if track.ema is None else MovingAverage(method, track.ema)
-        selection = None
-        if judge is not None:
-            judged = (lambda: method) if average is None else (lambda: average.method)
-            selection = Selection(method, judged, judge.predict, judge.score, judge.name, history)
-        return cls(history, average, selection)
-
-    @property
-    def parts(self) -> dict[str, Hook]:
-        """Those with a state to save, by name."""
-        named = {"average": self.average, "selection": self.selection}
-        return {name: part for name, part in named.items() if part is not None}
-
-    def take_over(self) -> None:
-        """Give the method the weights that the recipe asks for; it has those of the last iteration."""
-        last = self.selection or self.average
-        if last is not None:
-            last.take_over()
-
-
 def fit(
     method: Method,
     data: SizedDataset,
@@ -116,20 +81,23 @@ def fit(
         TrainingError: a loss is not finite.
         InterruptedTrainingError: SIGINT or SIGTERM came; the state is saved.
     """
+    track = run.track
     keeper = StateKeeper(work / "state", _digest(method, runtime, device, defining))
-    watchers = _Watchers.of(method, run, judge)
-    progress = ProgressMeter(run.key, run.track.epochs * len(data), watchers.history)
-    with stop_requests() as stop, compiled(method.backbone, runtime.compile):
-        saving = SaveState(keeper, watchers.history, watchers.parts, stop, runtime.save_minutes, run.key)
-        runner = _runner(method, data, run, runtime, device, work, watchers, progress, saving, keeper.load())
+    history = History(run.key, f"batch {track.batch}, amp {track.amp}, lr {track.lr:g}")
+    selection = None if judge is None else Selection(method, judge.predict, judge.score, judge.name, history)
+    progress = ProgressMeter(run.key, track.epochs * len(data), history)
+    with stop_requests() as stop:
+        saving = SaveState(keeper, history, selection, stop, runtime.save_minutes, run.key)
+        runner = _runner(method, data, run, runtime, device, work, history, selection, progress, saving, keeper.load())
         try:
             with explained(run, device):
                 runner.train()
         finally:
             progress.close()
-    watchers.take_over()
+    if selection is not None:
+        selection.take_over()
     share_buffers(method)
-    return watchers.history
+    return history
 
 
 def _runner(
@@ -139,7 +107,8 @@ def _runner(
     runtime: RuntimeSettings,
     device: torch.device,
     work: Path,
-    watchers: _Watchers,
+    history: History,
+    selection: Selection | None,
     progress: Hook,
     saving: Hook,
     state: Any,
@@ -160,35 +129,22 @@ def _runner(
     model = TrainingModel(method, run.seed, track.epochs * len(loader), channels_last=track.channels_last).to(device)
     if state is not None:
         _log.info("%s: goes on after iteration %d", run.key, state["iteration"])
-    history, parts = watchers.history, watchers.parts
+    chosen = [] if selection is None else [selection]
     shown = [] if rank else [progress, Curves(history)]
     return TrainingRunner(
         model,
         loader,
         optim_wrapper(method, track, device),
         schedulers(track, len(loader)),
-        [history, *parts.values(), *shown, saving],
+        [history, *chosen, *shown, saving],
         epochs=track.epochs,
         device=device,
         work_dir=work / "mmengine",
         name=run.key,
         visualisers=runtime.visualisers,
         visual_dir=work.parent.parent / "visual" / run.key,
-        start=None if state is None else lambda runner: restore(runner, history, parts, state),
+        start=None if state is None else lambda runner: restore(runner, history, selection, state),
     )
-
-
-@contextmanager
-def compiled(backbone: Backbone, wanted: bool) -> Iterator[None]:
-    """Send a backbone's forward pass through ``torch.compile`` while the context is open."""
-    if not wanted:
-        yield
-        return
-    backbone.forward_taps = torch.compile(backbone.forward_taps)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        del backbone.forward_taps
 
 
 @contextmanager
@@ -208,6 +164,6 @@ def explained(run: Run, device: torch.device) -> Iterator[None]:
 
 
 def _digest(method: Method, runtime: RuntimeSettings, device: torch.device, defining: Mapping[str, Any]) -> str:
-    chosen = runtime.model_dump(include={"threads", "deterministic", "tf32", "compile"})
+    chosen = runtime.model_dump(include={"threads", "deterministic", "tf32"})
     machine = {"device": str(device), "name": device_name(device), "processes": get_dist_info()[1], **chosen}
     return run_digest({**defining, **machine}, Path(inspect.getfile(type(method))))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from mmengine.dist import get_dist_info
@@ -18,22 +18,11 @@ from torch import Tensor, nn
 
 from wsolbench.engine.history import BLOCK, History, TrainingError
 from wsolbench.engine.processes import agreed
+from wsolbench.engine.selection import Selection
 from wsolbench.engine.state import StateKeeper
 from wsolbench.errors import WsolbenchError
 
-__all__ = ["InterruptedTrainingError", "SaveState", "Stateful", "StopRequest", "restore", "stop_requests"]
-
-
-class Stateful(Protocol):
-    """Something whose state is saved along."""
-
-    def state_dict(self) -> Any:
-        """Return the state, of tensors and plain values."""
-        ...
-
-    def load_state_dict(self, state: Any) -> Any:
-        """Go on from a saved state."""
-        ...
+__all__ = ["InterruptedTrainingError", "SaveState", "StopRequest", "restore", "stop_requests"]
 
 
 class InterruptedTrainingError(WsolbenchError):
@@ -81,7 +70,7 @@ class SaveState(Hook):  # type: ignore[misc]
     Args:
         keeper: writes the states.
         history: losses so far; a state with one, or with weights, that are not finite is not saved.
-        parts: by name, whatever else has a state to keep.
+        selection: what has been chosen so far; None where nothing is.
         stop: looked at after every iteration.
         minutes: between two states within an epoch.
         name: of the run, for messages.
@@ -93,12 +82,12 @@ class SaveState(Hook):  # type: ignore[misc]
         self,
         keeper: StateKeeper,
         history: History,
-        parts: Mapping[str, Stateful],
+        selection: Selection | None,
         stop: StopRequest,
         minutes: float,
         name: str,
     ) -> None:
-        self._keeper, self._history, self._parts, self._stop = keeper, history, parts, stop
+        self._keeper, self._history, self._selection, self._stop = keeper, history, selection, stop
         self._seconds, self._name = minutes * 60, name
         self._saved = time.monotonic()
         self._asked: int | None = None  # by a signal to any of the processes
@@ -130,7 +119,7 @@ class SaveState(Hook):  # type: ignore[misc]
                     "optimiser": runner.optim_wrapper.state_dict(),
                     "schedules": [schedule.state_dict() for schedule in runner.param_schedulers],
                     "history": self._history.state_dict(),
-                    "parts": {name: part.state_dict() for name, part in self._parts.items()},
+                    "selection": None if self._selection is None else self._selection.state_dict(),
                 },
             )
         self._saved = time.monotonic()
@@ -158,7 +147,7 @@ def _check_weights(method: nn.Module, name: str, done: int) -> None:
             )
 
 
-def restore(runner: Any, history: History, parts: Mapping[str, Stateful], state: Any) -> None:
+def restore(runner: Any, history: History, selection: Selection | None, state: Any) -> None:
     """Put a runner that is about to train where a saved state left off."""
     done, per_epoch = int(state["iteration"]), len(runner.train_dataloader)
     method = runner.model.method
@@ -169,8 +158,8 @@ def restore(runner: Any, history: History, parts: Mapping[str, Stateful], state:
     for schedule, saved in zip(runner.param_schedulers, state["schedules"], strict=True):
         schedule.load_state_dict(saved)
     history.load_state_dict(state["history"])
-    for name, part in parts.items():
-        part.load_state_dict(state["parts"][name])
+    if selection is not None:
+        selection.load_state_dict(state["selection"])
     runner.model.iteration = done
     batches = runner.train_dataloader.batch_sampler
     batches.sampler.skip(done % per_epoch * batches.batch_size)

@@ -38,8 +38,7 @@ class Selection(Hook):  # type: ignore[misc]
     """Predicts ``val`` after every epoch and keeps the weights of the best one; of equals, the earliest.
 
     Args:
-        method: what is trained; given the best weights by :meth:`take_over`.
-        predicted: the method that is to be judged, and predicts with: ``method``, or its moving average.
+        method: what is trained, and predicts; given the best weights by :meth:`take_over`.
         predict: returns the maps and classes of ``val``, at process 0.
         score: of them, percent.
         name: of the score, a column of the history.
@@ -51,21 +50,19 @@ class Selection(Hook):  # type: ignore[misc]
     def __init__(
         self,
         method: Method,
-        predicted: Callable[[], Method],
         predict: Callable[[Method], StoredMaps],
         score: Callable[[StoredMaps], float],
         name: str,
         history: History,
     ) -> None:
-        self._method, self._predicted, self._predict, self._score = method, predicted, predict, score
+        self._method, self._predict, self._score = method, predict, score
         self._name, self._history = name, history
         self._best, self._epoch = -1.0, 0
         self._weights: dict[str, Tensor] = {}
 
     def after_train_epoch(self, runner: Any) -> None:
         """Judge the epoch."""
-        method = self._predicted()
-        stored = self._predict(method)
+        stored = self._predict(self._method)
         runner.model.train()
         told = [self._score(stored) if runner.rank == 0 else 0.0]
         broadcast_object_list(told)
@@ -73,7 +70,7 @@ class Selection(Hook):  # type: ignore[misc]
         self._history.noted[self._name] = score
         if score > self._best:
             self._best, self._epoch = score, runner.epoch + 1
-            self._weights = {name: value.detach().clone() for name, value in method.state_dict().items()}
+            self._weights = {name: value.detach().clone() for name, value in self._method.state_dict().items()}
 
     def take_over(self) -> None:
         """Give the method the weights of the best epoch."""

@@ -132,7 +132,7 @@ def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None
     seconds = {"loading": loaded - start, "training": trained - loaded, "prediction": time.monotonic() - trained}
     identity = {"key": run.key, "seed": run.seed, "params_digest": _params_digest(run), "amp": run.track.amp}
     identity |= {"index_digest": inputs.split.digest, "weights": inputs.weights, "processes": processes}
-    identity |= settings.runtime.model_dump(include={"deterministic", "tf32", "compile"})
+    identity |= settings.runtime.model_dump(include={"deterministic", "tf32"})
     write_provenance(layout.provenance(run.key), identity, device, seconds)
     _log.info("%s: done; %s", run.key, ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items()))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,30 +14,7 @@ from wsolbench.layers.points import chosen_points
 
 __all__ = ["DropLayer", "coin", "coins_from", "insert_drop_layers"]
 
-_DRAWN = 64
-
-
-@dataclass
-class _Coins:
-    """What decides the coins of one batch: uniform numbers drawn before it, so that tossing one draws nothing.
-
-    A compiled network may read them; a generator it may not.
-    """
-
-    generator: torch.Generator
-    uniforms: Tensor
-    used: int = 0
-
-    def next(self) -> Tensor:
-        """Return the next number."""
-        if self.used == len(self.uniforms):
-            more = torch.rand(_DRAWN, device=self.uniforms.device, generator=self.generator)
-            self.uniforms = torch.cat([self.uniforms, more])
-        self.used += 1
-        return self.uniforms[self.used - 1]
-
-
-_coins: list[_Coins] = []  # of the batch in training; empty outside of one
+_generators: list[torch.Generator] = []  # of the batch in training; empty outside of one
 
 
 class DropLayer(nn.Module, ABC):
@@ -63,8 +39,8 @@ def coin(probability: float, device: torch.device) -> Tensor:
     It decides for a whole batch. In a training, it falls alike in all processes that share the batch, whatever they
     have drawn for their own images; elsewhere it comes from torch's global generator.
     """
-    uniform = _coins[-1].next() if _coins else torch.rand((), device=device)
-    return uniform < probability
+    generator = _generators[-1] if _generators else None
+    return torch.rand((), device=device, generator=generator) < probability
 
 
 @contextmanager
@@ -74,11 +50,11 @@ def coins_from(generator: torch.Generator) -> Iterator[None]:
     Args:
         generator: on the device of the network.
     """
-    _coins.append(_Coins(generator, torch.rand(_DRAWN, device=generator.device, generator=generator)))
+    _generators.append(generator)
     try:
         yield
     finally:
-        _coins.pop()
+        _generators.pop()
 
 
 def insert_drop_layers(backbone: Backbone, points: Sequence[str] | None, make: Callable[[], DropLayer]) -> None:
