@@ -11,6 +11,8 @@ import pytest
 import torch
 
 TEST_DATA = "WSOLBENCH_TEST_DATA"
+# torch reads it once in a process, at the first matrix product on CUDA, which any test may do.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 @pytest.fixture(scope="session")

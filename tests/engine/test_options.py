@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,23 @@ from typing import Any
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from tests.engine.conftest import TRACK
 from tests.engine.test_trainer import ADL, CAM, train_into, with_runtime, with_track
+from wsolbench.backbones.convnet import ConvNet
+from wsolbench.data.cache import Reading, pictures_of
+from wsolbench.data.index import read_split
+from wsolbench.data.loader import TrainingSet
 from wsolbench.engine import building, fitting
 from wsolbench.engine.device import loader_workers
 from wsolbench.engine.history import TrainingError
 from wsolbench.engine.optim import PrecisionWrapper
 from wsolbench.errors import SettingsError
+from wsolbench.layers import ClassMapHead
 from wsolbench.layout import Layout
+from wsolbench.method import Method, Prediction
 from wsolbench.settings import RuntimeSettings, Settings
 
 
@@ -129,3 +138,49 @@ def test_loader_processes_are_chosen_by_device_unless_they_are_given(monkeypatch
     assert loader_workers(RuntimeSettings(), cuda) == 1
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(256)))
     assert loader_workers(RuntimeSettings(), cuda) == 8
+
+
+class Late(Method):
+    """Trains its second head from the second iteration on."""
+
+    def __init__(self, names: Callable[[bool], tuple[str, str]] = lambda late: ("first", "second")) -> None:
+        super().__init__(ConvNet(None, width=8), 3)
+        self.heads = nn.ModuleList(ClassMapHead(self.backbone.out_channels, 3) for _ in range(2))
+        self._names = names
+
+    def losses(self, images: Tensor, targets: Tensor, progress: float) -> dict[str, Tensor]:
+        features = self.backbone(images)
+        first, second = (cross_entropy(head(features), targets) for head in self.heads)
+        return dict(zip(self._names(progress > 0), (first, second if progress > 0 else second.detach()), strict=True))
+
+    def predict(self, images: Tensor, labels: Tensor) -> Prediction:
+        features = self.backbone(images)
+        return Prediction(self.heads[0](features), self.heads[0].maps(features, labels))
+
+
+def fitted(method: Method, settings: Settings, layout: Layout, work: Path) -> fitting.History:
+    split = read_split(layout.prepared(TRACK), "train")
+    run = settings.resolve(CAM)
+    data = TrainingSet(split, pictures_of(split, layout.prepared(TRACK), 48, Reading()), run.track.crop, 0)
+    return fitting.fit(method, data, run, settings.runtime, torch.device("cpu"), work / "a" / "b", {})
+
+
+def test_a_first_gradient_may_come_after_the_first_step(
+    layout: Layout, tiny_settings: Settings, tmp_path: Path
+) -> None:
+    method = Late()
+    before = [parameter.detach().clone() for parameter in method.heads[1].parameters()]
+    history = fitted(method, tiny_settings, layout, tmp_path)
+    assert set(history.rows[-1]) == {"epoch", "iteration", "lr", "loss_first", "loss_second"}
+    assert all(not torch.equal(one, now) for one, now in zip(before, method.heads[1].parameters(), strict=True))
+
+
+@pytest.mark.parametrize("late", [("first", "third"), ("second", "first")])
+def test_losses_keep_their_names(
+    layout: Layout, tiny_settings: Settings, tmp_path: Path, late: tuple[str, str]
+) -> None:
+    method = Late(lambda changed: late if changed else ("first", "second"))
+    with pytest.raises(TrainingError) as error:
+        fitted(method, tiny_settings, layout, tmp_path)
+    for named in (CAM, "Late", "iteration 2 of 6", str(list(late)), "['first', 'second']"):
+        assert named in str(error.value)

@@ -23,6 +23,8 @@ def set_up_device(runtime: RuntimeSettings) -> torch.device:
     """
     if runtime.device == "cuda" and not torch.cuda.is_available():
         raise SettingsError("runtime.device: cuda, but torch sees no CUDA device; use 'auto' or 'cpu'")
+    if runtime.deterministic != "off":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch reads it at its first product on CUDA
     torch.set_num_threads(runtime.threads)
     cv2.setNumThreads(runtime.threads)
     device = torch.device("cuda" if runtime.device != "cpu" and torch.cuda.is_available() else "cpu")
@@ -45,8 +47,6 @@ def loader_workers(runtime: RuntimeSettings, device: torch.device) -> int:
 
 def _set_up_cuda(deterministic: str) -> None:
     """Choose kernels. The CPU needs nothing: for one number of threads its kernels give the same bytes."""
-    if deterministic == "strict":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.use_deterministic_algorithms(deterministic != "off", warn_only=deterministic == "warn")
     # Filling fresh memory is for finding bugs; it costs time and changes no result of a correct operation.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -63,7 +63,8 @@ class History(Hook):  # type: ignore[misc]
     """Mean of every loss per epoch, as deterministic as the training itself.
 
     Losses stay on the device and are read ten iterations at a time, ten iterations later, so that nothing waits for
-    them. A loss that is not finite ends the training with an error that names method, iteration and term.
+    them. A loss that is not finite, or has another name than before, ends the training with an error that names method,
+    iteration and term.
 
     Args:
         run: key of the run, for messages.
@@ -102,7 +103,7 @@ class History(Hook):  # type: ignore[misc]
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Keep the losses of a step, and look at a full block of them."""
-        self._terms = list(runner.model.terms)
+        self._check_terms(runner)
         self._pending.append(runner.model.losses)
         self._count += 1
         if len(self._pending) == BLOCK:
@@ -154,6 +155,21 @@ class History(Hook):  # type: ignore[misc]
         self.rows, self._terms = list(state["rows"]), list(state["terms"])
         self._sums, self._pending = state["sums"], list(state["pending"])
         self._count, self._rate, self._resumed = state["count"], state["rate"], True
+
+    def _check_terms(self, runner: Any) -> None:
+        """Check that the step had the losses of the steps before.
+
+        Raises:
+            TrainingError: they have other names.
+        """
+        terms = list(runner.model.terms)
+        if self._terms and terms != self._terms:
+            raise TrainingError(
+                f"{self._run}: {type(runner.model.method).__name__} returned the losses {terms} at iteration "
+                f"{runner.iter + 1} of {runner.max_iters}, and {self._terms} before; return the same names in the same "
+                "order in every step, 0 for a loss that has no part in one"
+            )
+        self._terms = terms
 
     def _gather(self, runner: Any, done: int) -> None:
         """Add the pending losses, of iterations up to ``done``, to the sums, and send them to the CPU."""

@@ -73,6 +73,11 @@ class PrecisionWrapper(OptimWrapper):  # type: ignore[misc]
 def optim_wrapper(method: Method, track: Track, device: torch.device) -> PrecisionWrapper:
     """Build SGD over the method's parameter groups, with the recipe's precision.
 
+    Args:
+        method: on ``device``, in its memory format.
+        track: the recipe.
+        device: where it trains.
+
     Raises:
         SettingsError: a method whose groups leave out or repeat a parameter.
     """
@@ -85,8 +90,12 @@ def optim_wrapper(method: Method, track: Track, device: torch.device) -> Precisi
         momentum=track.momentum,
         weight_decay=track.weight_decay,
         nesterov=track.nesterov,
-        fused=device.type == "cuda",
+        fused=True,
     )
+    if track.momentum:
+        # SGD would make these at a parameter's first gradient, and its fused kernel takes either all of them or none.
+        for parameter in (each for group in groups for each in group["params"]):
+            sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return PrecisionWrapper(sgd, device, _DTYPES[track.amp], track.clip_grad_norm)
 
 

@@ -14,6 +14,7 @@ import torch
 from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
+from mmengine.utils import apply_to
 from torch import Tensor, nn
 
 from wsolbench.engine.history import BLOCK, History, TrainingError
@@ -148,7 +149,9 @@ def _check_weights(method: nn.Module, name: str, done: int) -> None:
 
 
 def restore(runner: Any, history: History, selection: Selection | None, state: Any) -> None:
-    """Put a runner that is about to train where a saved state left off."""
+    """Put a runner that is about to train where a saved state left off; tensors go where the network is."""
+    device = next(runner.model.parameters()).device
+    state = apply_to(state, lambda value: isinstance(value, Tensor), lambda tensor: tensor.to(device))
     done, per_epoch = int(state["iteration"]), len(runner.train_dataloader)
     method = runner.model.method
     method.load_state_dict(state["method"])
