@@ -37,23 +37,23 @@ def check_precision(runs: Iterable[Run]) -> None:
         SettingsError: one of them would; of bfloat16, the message says how much slower a convolution is.
     """
     runs = [run for run in runs if run.track.epochs]
-    for run in runs:
-        if run.track.amp == "fp16":
-            raise SettingsError(
-                f"run '{run.key}': amp: fp16 is for CUDA devices only, and this run trains on the CPU. Set tracks."
-                f"{run.track_name}.amp: off"
-            )
-    bf16 = next((run for run in runs if run.track.amp == "bf16"), None)
-    native = True if bf16 is None else has_native_bf16()
-    if bf16 is None or native:
+    half = next((run for run in runs if run.track.amp == "fp16"), None)
+    if half is not None:
+        raise SettingsError(
+            f"run '{half.key}': amp: fp16 is for CUDA devices only, and this run trains on the CPU. Set tracks."
+            f"{half.track_name}.amp: off"
+        )
+    run = next((run for run in runs if run.track.amp == "bf16"), None)
+    native = True if run is None else has_native_bf16()
+    if run is None or native:
         return
     slower = _bf16_slowdown()
     if native is None and slower < _EMULATED_FROM:
         return
     raise SettingsError(
-        f"run '{bf16.key}': amp: bf16 is emulated by this processor, which has none of {', '.join(sorted(_BF16_FLAGS))} "
+        f"run '{run.key}': amp: bf16 is emulated by this processor, which has none of {', '.join(sorted(_BF16_FLAGS))} "
         f"(or may not use it): a convolution takes {slower:.1f} times as long as in float32. Set tracks."
-        f"{bf16.track_name}.amp: off, or train on a GPU"
+        f"{run.track_name}.amp: off, or train on a GPU"
     )
 
 
