@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
+from wsolbench.data.boxes import Turned, check_boxes, first_three
 from wsolbench.data.choe_metadata import Entry, read_labels, read_list, read_metadata
-from wsolbench.data.images import summarised
-from wsolbench.data.inspection import inspect_images
+from wsolbench.data.folders import files_below
+from wsolbench.data.images import summarised, turned_size
+from wsolbench.data.inspection import ImageFacts, inspect_images
+from wsolbench.data.mask_checks import check_masks
+from wsolbench.data.mask_names import match_masks
 from wsolbench.data.roots import configured_root, existing_root
 from wsolbench.data.tables import read_boxes, read_rows
 from wsolbench.dataset import SPLITS, Contents, Item, SplitName, Truth, WsolDataset
@@ -24,6 +31,8 @@ ROOT_VARIABLE = "WSOLBENCH_IMAGE_FOLDER_ROOT"
 _EXAMINED: tuple[SplitName, ...] = ("val", "test")
 _SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _BRIGHTEST = 255
+_OTHER = {True: "raster", False: "displayed"}
+_log = logging.getLogger("wsolbench.prepare")
 _HOW_TO = (
     "Put the images into <root>/images/<class>/, and their truth into <root>/boxes.csv (header id,x0,y0,x1,y1, one "
     "line per box, ids being paths below images) or <root>/masks/<class>/<name>.png; images without truth are "
@@ -38,7 +47,8 @@ class ImageFolder(WsolDataset):
 
     **Folders.** ``<root>/images/<class>/...``, classes by the names of their folders in order; ``<root>/boxes.csv``
     with the header ``id,x0,y0,x1,y1`` (half-open, pixels) and a line per box, ids being paths below ``images``; and/or
-    ``<root>/masks`` with the same paths, ending in ``.png``. ``<root>/splits.csv`` (``id,split``) says which image is
+    ``<root>/masks`` with the same paths, named as :func:`wsolbench.data.mask_names.match_masks` says. Links are
+    followed. ``<root>/splits.csv`` (``id,split``) says which image is
     for what. Without it, of each class's images that have truth, those with the lowest sha256 of their id are
     ``test``, the next ``val``, by the shares given here; all others are ``train``, where truth is left aside.
 
@@ -52,8 +62,11 @@ class ImageFolder(WsolDataset):
             ``WSOLBENCH_IMAGE_FOLDER_ROOT`` takes precedence.
         test_share: of a class's images with truth, for folders without ``splits.csv``; above 0, at most 1.
         val_share: likewise; 0 for no ``val``.
-        mask_above: grey value that an object's pixels exceed in a mask, 0-254.
-        ignore_grey: grey value of pixels in a mask that count for neither side; None for none.
+        mask_above: level that an object's pixels exceed in a mask, 0-254; :mod:`wsolbench.data.masks` says what a
+            level is.
+        ignore_grey: level of pixels in a mask that count for neither side, 0-255; None for none.
+        orientation: ``displayed`` turns pictures by their EXIF orientation, as viewers and annotation tools do;
+            ``raster`` takes them as they are stored. Boxes and masks must fit what is chosen.
 
     Raises:
         SettingsError: an argument is out of its range.
@@ -70,6 +83,7 @@ class ImageFolder(WsolDataset):
         val_share: float = 0.2,
         mask_above: int = 0,
         ignore_grey: int | None = None,
+        orientation: Literal["displayed", "raster"] = "displayed",
     ) -> None:
         if not (0 < test_share <= 1 and 0 <= val_share <= 1 - test_share):
             raise SettingsError(
@@ -80,6 +94,7 @@ class ImageFolder(WsolDataset):
             raise SettingsError("datasets.image_folder: mask_above must be 0-254, ignore_grey 0-255 or null")
         self._root, self._shares = root, (test_share, val_share)
         self._greys = (mask_above, ignore_grey)
+        self.orientation = orientation
 
     def watched(self) -> Sequence[Path]:
         """Return the directories of images, masks and lists, and the tables."""
@@ -91,12 +106,18 @@ class ImageFolder(WsolDataset):
         """Read what describes the images, and decode every image once.
 
         Raises:
-            DataError: a file is missing or malformed, files contradict each other, an image is missing, damaged or of
-                another size than stated, an image of ``val`` or ``test`` has neither box nor mask, or a mask is
-                missing.
+            DataError: a file is missing or malformed, files contradict each other, an image or a mask is missing or
+                damaged, or sizes, boxes or masks do not fit the images.
         """
         base = self._base()
-        return self._of_lists(base) if (base / "metadata").is_dir() else self._of_folders(base)
+        pictures = _Pictures(base / "images", displayed=self.orientation == "displayed")
+        lists = (base / "metadata").is_dir()
+        contents = self._of_lists(base, pictures) if lists else self._of_folders(base, pictures)
+        where = base / ("metadata" if lists else "boxes.csv")
+        check_boxes(str(where), contents.items, contents.truth, pictures.turned)
+        check_masks(base / "images", contents.items, contents.truth, pictures.turned, own=True)
+        pictures.say_orientation()
+        return contents
 
     def image_root(self, directory: Path) -> Path:
         """Return ``<root>/images``.
@@ -112,9 +133,8 @@ class ImageFolder(WsolDataset):
             raise DataError(f"{base} does not hold a directory images. {_HOW_TO}")
         return base
 
-    def _of_folders(self, base: Path) -> Contents:
-        images = base / "images"
-        paths = list(_found(images))
+    def _of_folders(self, base: Path, pictures: _Pictures) -> Contents:
+        paths = _found(base / "images")
         names = sorted({path.split("/")[0] for path in paths})
         truth = self._truth(base, paths)
         if not truth:
@@ -122,21 +142,19 @@ class ImageFolder(WsolDataset):
         splits = (
             _read_splits(base / "splits.csv", paths) if (base / "splits.csv").is_file() else self._dealt(paths, truth)
         )
-        facts = inspect_images(images, paths)
-        items = [
-            Item(path, path, names.index(path.split("/")[0]), fact.width, fact.height, splits[path], sha256=fact.sha256)
-            for path, fact in zip(paths, facts, strict=True)
-        ]
+        items = pictures.items({path: names.index(path.split("/")[0]) for path in paths}, splits)
         return Contents(names, items, {name: each for name, each in truth.items() if splits[name] != "train"})
 
     def _truth(self, base: Path, paths: list[str]) -> dict[str, Truth]:
         boxes = read_boxes(base / "boxes.csv", set(paths), "images") if (base / "boxes.csv").is_file() else {}
+        masks = match_masks(base / "masks", paths)
+        # Through a link, `images/..` is not the root.
+        folder = os.path.relpath((base / "masks").resolve(), (base / "images").resolve())
         truth = {}
         for path in paths:
-            mask = Path("..", "masks", path).with_suffix(".png")
-            masks = (mask.as_posix(),) if (base / "images" / mask).is_file() else ()
-            if masks or path in boxes:
-                truth[path] = Truth(boxes.get(path, np.zeros((0, 4))), masks, None, *self._greys)
+            if path in masks or path in boxes:
+                names = (f"{folder}/{masks[path]}",) if path in masks else ()
+                truth[path] = Truth(boxes.get(path, np.zeros((0, 4))), names, None, *self._greys)
         return truth
 
     def _dealt(self, paths: list[str], truth: dict[str, Truth]) -> dict[str, SplitName]:
@@ -152,47 +170,73 @@ class ImageFolder(WsolDataset):
                 splits[path] = "test" if place < ends[0] else "val"
         return splits
 
-    def _of_lists(self, base: Path) -> Contents:
+    def _of_lists(self, base: Path, pictures: _Pictures) -> Contents:
         train = base / "metadata" / "train"
         items: list[Item] = []
         if train.is_dir():
-            items = _items(base, read_labels(train / "class_labels.txt", read_list(train / "image_ids.txt")), "train")
+            labels = read_labels(train / "class_labels.txt", read_list(train / "image_ids.txt"))
+            items = pictures.items(labels, dict.fromkeys(labels, "train"))
         truth: dict[str, Truth] = {}
         for split in _EXAMINED:
             metadata = base / "metadata" / split
             if split == "val" and not metadata.is_dir():
                 continue
             entries = read_metadata(metadata)
-            found = _items(base, {name: entry.label for name, entry in entries.items()}, split)
-            differing = [
-                f"{item.id}: {item.width}x{item.height} pixels, not {entry.width}x{entry.height}"
-                for item, entry in zip(found, entries.values(), strict=True)
-                if entry.width and (item.width, item.height) != (entry.width, entry.height)
-            ]
-            if differing:
-                raise DataError(
-                    f"{metadata / 'image_sizes.txt'}: {len(differing)} of {len(found)} images have another size, so "
-                    f"their boxes may not fit; correct images or metadata:\n{summarised(differing)}"
-                )
+            found = pictures.items({name: each.label for name, each in entries.items()}, dict.fromkeys(entries, split))
+            _check_sizes(metadata / "image_sizes.txt", found, entries, pictures.turned)
             items += found
             truth |= {
                 name: Truth(entry.boxes, entry.masks, entry.ignore, *self._greys) for name, entry in entries.items()
             }
-            _check_masks(base / "images", entries)
         return Contents(_class_names(base / "class_names.txt", items), items, truth)
 
 
-def _found(images: Path) -> Iterator[str]:
-    """Yield the images below a folder, in order, by their paths; hidden files are left out."""
-    for path in sorted(images.rglob("*")):
-        below = path.relative_to(images)
-        if any(part.startswith(".") for part in below.parts) or path.is_dir():
-            continue
+@dataclass(frozen=True)
+class _Pictures:
+    """Makes items of image files, turned as they are displayed or as they are stored."""
+
+    images: Path
+    displayed: bool
+    oriented: dict[str, ImageFacts] = field(default_factory=dict)
+
+    def items(self, labels: Mapping[str, int], splits: Mapping[str, SplitName]) -> list[Item]:
+        found = []
+        for (name, label), fact in zip(labels.items(), inspect_images(self.images, list(labels)), strict=True):
+            orientation = fact.orientation if self.displayed else 1
+            width, height = turned_size(fact.width, fact.height, orientation)
+            found.append(Item(name, name, label, width, height, splits[name], fact.sha256, orientation))
+            if fact.orientation != 1:
+                self.oriented[name] = fact
+        return found
+
+    @property
+    def turned(self) -> Turned:
+        lying = {name for name, fact in self.oriented.items() if turned_size(0, 1, fact.orientation) == (1, 0)}
+        return Turned(frozenset(lying), f"datasets.image_folder.orientation: {_OTHER[self.displayed]}")
+
+    def say_orientation(self) -> None:
+        if self.oriented:
+            _log.warning(
+                "%d images have an EXIF orientation (%s) and are %s; boxes and masks must fit that "
+                "(datasets.image_folder.orientation: %s would be the other choice)",
+                len(self.oriented),
+                first_three(list(self.oriented)),
+                "turned, as viewers display them" if self.displayed else "not turned",
+                _OTHER[self.displayed],
+            )
+
+
+def _found(images: Path) -> list[str]:
+    """Return the images below a folder, in order, by their paths; hidden files are left out."""
+    found = files_below(images)
+    for path in map(Path, found):
         if path.suffix.lower() not in _SUFFIXES:
-            raise DataError(f"{path} is no image that is read ({', '.join(sorted(_SUFFIXES))}); take it out of images")
-        if len(below.parts) == 1:
-            raise DataError(f"{path} lies in no folder of a class; move it to {images}/<class>/{path.name}")
-        yield below.as_posix()
+            raise DataError(
+                f"{images / path} is no image that is read ({', '.join(sorted(_SUFFIXES))}); take it out of images"
+            )
+        if len(path.parts) == 1:
+            raise DataError(f"{images / path} lies in no folder of a class; move it to {images}/<class>/{path.name}")
+    return found
 
 
 def _read_splits(path: Path, paths: list[str]) -> dict[str, SplitName]:
@@ -211,19 +255,26 @@ def _read_splits(path: Path, paths: list[str]) -> dict[str, SplitName]:
     return splits
 
 
-def _check_masks(images: Path, entries: dict[str, Entry]) -> None:
-    wanted = {mask for entry in entries.values() for mask in (*entry.masks, *([entry.ignore] if entry.ignore else ()))}
-    missing = sorted(mask for mask in wanted if not (images / mask).is_file())
-    if missing:
-        raise DataError(f"{images}: {len(missing)} masks of localization.txt are missing:\n{summarised(missing)}")
-
-
-def _items(base: Path, labels: dict[str, int], split: SplitName) -> list[Item]:
-    facts = inspect_images(base / "images", list(labels))
-    return [
-        Item(name, name, label, fact.width, fact.height, split, sha256=fact.sha256)
-        for (name, label), fact in zip(labels.items(), facts, strict=True)
+def _check_sizes(path: Path, items: Sequence[Item], entries: Mapping[str, Entry], turned: Turned) -> None:
+    differing = [
+        item
+        for item in items
+        if (entry := entries[item.id]).width and (item.width, item.height) != (entry.width, entry.height)
     ]
+    if not differing:
+        return
+    guess = ""
+    if all((item.height, item.width) == (entries[item.id].width, entries[item.id].height) for item in differing):
+        lying = all(item.id in turned.ids for item in differing)
+        guess = f"; with {turned.other} they would fit" if lying else " (h,w? A line is id,width,height)"
+    lines = [
+        f"{item.id}: {item.width}x{item.height} pixels, not {entries[item.id].width}x{entries[item.id].height}"
+        for item in differing
+    ]
+    raise DataError(
+        f"{path}: {len(differing)} of {len(items)} images have another size, so their boxes may not fit{guess}; "
+        f"correct images or metadata:\n{summarised(lines)}"
+    )
 
 
 def _class_names(path: Path, items: list[Item]) -> list[str]:

@@ -35,10 +35,11 @@ class Item:
         id: name that is unique in the data set, as the literature's split files spell it.
         path: file below the data set's image root, with forward slashes.
         label: class, from 0.
-        width: pixels of the stored file.
-        height: pixels of the stored file.
+        width: pixels of the picture, as it is turned by ``orientation``.
+        height: likewise.
         split: ``train`` (labels only), ``val`` (thresholds, selection, search) or ``test`` (report only).
         sha256: hex digest of the file; filled in by ``prepare`` where a data set leaves it empty.
+        orientation: EXIF orientation by which the stored raster is turned, 1 to 8; 1 leaves it as it is.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Item:
     height: int
     split: SplitName
     sha256: str = ""
+    orientation: int = 1
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Truth:
     """Where the object is.
 
     Attributes:
-        boxes: ``(n, 4)`` float64 ``x0, y0, x1, y1`` in pixels of the stored image, half-open: a box that
+        boxes: ``(n, 4)`` float64 ``x0, y0, x1, y1`` in pixels of the picture (:class:`Item`), half-open: a box that
             covers the whole image is ``0, 0, width, height``.
         masks: one PNG per object, relative to the image root (or, for generated sets, to the prepared directory).
             Empty where the data set has boxes only.
@@ -101,12 +103,15 @@ class WsolDataset(ABC):
     Attributes:
         title: name in tables.
         reference: where the data come from, and their terms.
+        orientation: ``raster``: pixels are those of the stored file, whatever its EXIF says, as the annotations of the
+            published sets want it; or ``displayed``.
         traits: ``"boxes"`` and/or ``"masks"``: what truth it has; ``"embedded"`` if it is generated.
     """
 
     title: ClassVar[str]
     reference: ClassVar[str]
     traits: ClassVar[frozenset[str]]
+    orientation: Literal["displayed", "raster"] = "raster"
 
     def obtain(self, sources: Sources) -> None:  # noqa: B027 - optional
         """Put in place what the data set consists of: unpack archives that are there, download what may be downloaded.

@@ -16,9 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from wsolbench.data.boxes import first_three
 from wsolbench.data.cache import Reading
-from wsolbench.data.images import read_image
+from wsolbench.data.folders import files_below, refuse_bad_names
+from wsolbench.data.images import read_image, turned_size
 from wsolbench.data.inspection import inspect_images
+from wsolbench.data.prepare import build_dataset
 from wsolbench.dataset import Item, Split
 from wsolbench.engine.device import set_up_device
 from wsolbench.engine.prediction import predict_split
@@ -32,12 +35,11 @@ from wsolbench.progress import track
 from wsolbench.scoremaps import upsample_and_normalise
 from wsolbench.settings import Settings
 
-__all__ = ["find_images", "predict"]
+__all__ = ["find_images", "photographs", "predict"]
 
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _BLEND = 0.45  # share of the heat map
 _BLOCK = 64  # images at a time
-_ORIENTATION = 0x0112  # tag of EXIF
 _HEADER = ("id", "class", "name", "logit", "x0", "y0", "x1", "y1")
 _log = logging.getLogger("wsolbench.predict")
 
@@ -63,22 +65,54 @@ def find_images(sources: Sequence[Path]) -> tuple[Path, list[str]]:
         A folder, and paths below it, sorted, each once.
 
     Raises:
-        DataError: a source does not exist, or there is no image in any of them.
+        DataError: a source does not exist, there is no image in any of them, or a name is not UTF-8.
     """
     found: set[Path] = set()
     for source in sources:
         if source.is_dir():
-            found |= {path.resolve() for path in source.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES}
-        elif source.is_file():
-            found.add(source.resolve())
+            # A link keeps its own name: what it leads to may lie anywhere.
+            below = (source.resolve() / name for name in files_below(source))
+            found |= {path for path in below if path.suffix.lower() in IMAGE_SUFFIXES}
+        elif source.exists():
+            found.add(source.parent.resolve() / source.name)
         else:
             raise DataError(f"{source} does not exist")
     if not found:
         raise DataError(f"no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in {', '.join(map(str, sources))}")
     only = sources[0].resolve() if len(sources) == 1 and sources[0].is_dir() else None
-    parents = {path.parent for path in found}
-    root = only or Path(*_shared([parent.parts for parent in parents]))
-    return root, sorted(path.relative_to(root).as_posix() for path in found)
+    root = only or Path(*_shared([path.parent.parts for path in found]))
+    names = sorted(path.relative_to(root).as_posix() for path in found)
+    refuse_bad_names(root, names)
+    return root, names
+
+
+def photographs(root: Path, names: Sequence[str], *, displayed: bool) -> list[Item]:
+    """Open all photographs, and return them as items; how they are turned is said once.
+
+    Args:
+        root: folder that the names are relative to.
+        names: image files.
+        displayed: whether to turn them by their EXIF orientation, as the images that the run was trained on were.
+
+    Raises:
+        DataError: photographs are missing or unreadable; the first ones are named.
+    """
+    items, oriented = [], []
+    for name, fact in zip(names, inspect_images(root, names), strict=True):
+        orientation = fact.orientation if displayed else 1
+        width, height = turned_size(fact.width, fact.height, orientation)
+        items.append(Item(name, name, 0, width, height, "test", fact.sha256, orientation))
+        oriented += [name] if fact.orientation != 1 else []
+    if oriented:
+        _log.warning(
+            "%d images have an EXIF orientation (%s) and are %s",
+            len(oriented),
+            first_three(oriented),
+            "turned, as viewers display them"
+            if displayed
+            else "not turned, like the images that the run was trained on; turn them first if they lie on their side",
+        )
+    return items
 
 
 def predict(
@@ -107,15 +141,10 @@ def predict(
     """
     record = read_record(layout, key)
     run = run_of_record(record)
+    root, names = find_images(sources)
+    items = photographs(root, names, displayed=build_dataset(settings, run.track.dataset).orientation == "displayed")
     device = set_up_device(settings.runtime)
     method = load_trained(record, layout, device)
-    root, names = find_images(sources)
-    facts = inspect_images(root, names)
-    _warn_of_rotation(root, names)
-    items = [
-        Item(name, name, 0, fact.width, fact.height, "test", fact.sha256)
-        for name, fact in zip(names, facts, strict=True)
-    ]
     cut = _threshold(settings, run.track_name, key, layout) if threshold is None else threshold
     _log.info("%s: %d images, threshold %g, protocol pixel", key, len(items), cut)
     writer, table = _Writer(out), io.StringIO()
@@ -157,21 +186,6 @@ def _threshold(settings: Settings, track_name: str, key: str, layout: Layout) ->
         if chosen is not None:
             return float(chosen)
     return settings.evaluate.fixed_threshold
-
-
-def _warn_of_rotation(root: Path, names: Sequence[str]) -> None:
-    turned = []
-    for name in names:
-        with Image.open(root / name) as image:
-            if image.getexif().get(_ORIENTATION, 1) != 1:
-                turned.append(name)
-    if turned:
-        _log.warning(
-            "%d images have an EXIF orientation, which is not applied here or anywhere in the benchmark (%s ...); turn "
-            "them first if they lie on their side",
-            len(turned),
-            turned[0],
-        )
 
 
 def _write_image(writer: _Writer, root: Path, item: Item, raw: NDArray[np.float32], cut: float) -> list[int]:

@@ -126,7 +126,7 @@ def test_every_missing_or_truncated_image_is_named(cub_root: Path) -> None:
     (images / "001.Auk/Auk_0.jpg").unlink()
     whole = (images / "002.Wren/Wren_3.jpg").read_bytes()
     (images / "002.Wren/Wren_3.jpg").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"(?s)2 of 12 images.*Auk_0\.jpg: .*missing.*Wren_3\.jpg: .*truncated"):
+    with pytest.raises(DataError, match=r"(?s)2 of 12 images.*Auk_0\.jpg is missing.*Wren_3\.jpg: .*truncated"):
         read(cub_root)
 
 

@@ -152,7 +152,7 @@ def test_without_the_challenges_files_classes_are_the_folders_and_boxes_those_of
         ("v1,n02 0 0 x 29", r"csv:2: a box of image 'v1' is not four numbers"),
         ("v1,n09 0 0 39 29", r"image 'v1': synset 'n09' is not in LOC_synset_mapping"),
         ("v1,", r"csv:2: expected"),
-        ("v9,n01 0 0 39 29", r"v9\.JPEG: the image file is missing"),
+        ("v9,n01 0 0 39 29", r"v9\.JPEG is missing"),
     ],
 )
 def test_a_wrong_line_is_named(made_up: Path, tmp_path: Path, line: str, message: str) -> None:

@@ -128,7 +128,7 @@ def test_masks_need_no_sizes_and_no_ignore_files(root: Path) -> None:
     truth = read(root).truth["dog/5.png"]
     assert (truth.masks, truth.ignore, len(truth.boxes)) == (("dog/5.png.mask.png",), None, 0)
     (root / "images" / "dog/5.png.mask.png").unlink()
-    with pytest.raises(DataError, match=r"1 masks of localization\.txt are missing:\n.*dog/5\.png\.mask\.png"):
+    with pytest.raises(DataError, match=r"1 of 2 masks cannot be used:\n.*dog/5\.png\.mask\.png is missing"):
         read(root)
 
 

@@ -108,7 +108,7 @@ def test_damaged_files_are_named(tmp_path: Path, suffix: str, damage: Callable[[
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"gone\.png: the image file is missing"):
+    with pytest.raises(DataError, match=r"gone\.png is missing; restore"):
         read_image(tmp_path / "gone.png")
 
 

@@ -88,7 +88,7 @@ def test_a_second_prepare_decodes_nothing(of_birds: Settings, tmp_path: Path, mo
     monkeypatch.setattr(inspection, "_SETTLED", -(10**12))
     layout = Layout(tmp_path)
     digest = prepare(of_birds, "small", layout)
-    monkeypatch.setattr(inspection, "decode", lambda *_: pytest.fail("an image was decoded again"))
+    monkeypatch.setattr(inspection, "measure", lambda *_: pytest.fail("an image was decoded again"))
     assert prepare(of_birds, "small", layout) == digest
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,13 @@ import torch
 from PIL import Image
 
 from tests.engine.conftest import TRACK
+from wsolbench.data.images import read_image
 from wsolbench.data.index import read_split
 from wsolbench.engine.trained import load_trained, read_record, run_of_record
 from wsolbench.engine.trainer import train
 from wsolbench.errors import DataError
 from wsolbench.layout import Layout
-from wsolbench.predict import find_images, predict
+from wsolbench.predict import find_images, photographs, predict
 from wsolbench.scoremaps import read_maps
 from wsolbench.settings import Settings
 
@@ -120,6 +122,37 @@ def test_images_are_found_in_files_and_folders_each_once(tmp_path: Path) -> None
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no images"):
         find_images([tmp_path / "empty"])
+
+
+def test_links_are_followed_and_keep_their_names(tmp_path: Path) -> None:
+    for name in ("elsewhere/far/1.png", "elsewhere/2.png", "here/3.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "here" / "folder").symlink_to(tmp_path / "elsewhere" / "far")
+    (tmp_path / "here" / "photograph.png").symlink_to(tmp_path / "elsewhere" / "2.png")
+    (tmp_path / "here" / "folder" / "above").symlink_to(tmp_path / "here")
+    expected = ["3.png", "folder/1.png", "photograph.png"]
+    assert find_images([tmp_path / "here"]) == (tmp_path / "here", expected)
+    assert find_images([tmp_path / "here" / "photograph.png"]) == (tmp_path / "here", ["photograph.png"])
+
+
+def test_a_name_that_could_not_be_written_into_the_table_is_named_first(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xe4.png")).write_bytes(b"")
+    with pytest.raises(DataError, match=r"1 file names are not UTF-8 \('\\udce4\.png'\)"):
+        find_images([tmp_path])
+
+
+@pytest.mark.parametrize(("displayed", "size"), [(True, (20, 30)), (False, (30, 20))])
+def test_photographs_are_turned_as_those_that_the_run_trained_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, displayed: bool, size: tuple[int, int]
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.jpg", exif=exif)
+    (item,) = photographs(tmp_path, ["a.jpg"], displayed=displayed)
+    assert (item.width, item.height) == size
+    assert read_image(tmp_path / "a.jpg", item).shape[:2] == size[::-1]
+    assert ("are turned, as viewers display them" in caplog.text, len(caplog.records)) == (displayed, 1)
 
 
 def test_a_file_that_is_no_image_is_named(trained: Layout, tiny_settings: Settings, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ STAGES = YAML(typ="safe").load(Path("dvc.yaml").read_text())["stages"]
 PREPARING = {
     f"wsolbench.data.{name}" for name in ("prepare", "truth_policy", "sources", "tables", "unpack", "download")
 }
-PREPARING |= {"wsolbench.data.choe_files", "wsolbench.data.inspection"}
+PREPARING |= {f"wsolbench.data.{name}" for name in ("choe_files", "folders", "inspection")}
 # Imported by a stage without changing what it writes.
 HARMLESS = {
     "prepare": {"wsolbench.data.download"},  # what it fetches is checked against what the data set's file says

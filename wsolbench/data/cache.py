@@ -1,8 +1,9 @@
 """Pictures decoded and resized once, for all methods, seeds, epochs and processes.
 
 A cache is a file of raw uint8 values, mapped into memory by whoever reads it, beside a record of its digest. Its name
-is a digest of the images' own digests, the size, and the libraries that decode and resize: a cache of something else
-has another name, and nothing has to be told that it is out of date. The folder may be deleted at any time.
+is a digest of the images' own digests and orientations, the size, and the libraries that decode and resize: a cache of
+something else has another name, and nothing has to be told that it is out of date. The folder may be deleted at any
+time.
 """
 
 from __future__ import annotations
@@ -92,9 +93,9 @@ def pictures_of(split: Split, image_root: Path, side: int, reading: Reading) -> 
     """
     direct = _Direct(split, image_root, side)
     size = len(split) * side * side * 3
-    digests = [item.sha256 for item in split.items]
-    if reading.cache is None or not 0 < size <= reading.most_bytes or not all(digests):
+    if reading.cache is None or not 0 < size <= reading.most_bytes or not all(item.sha256 for item in split.items):
         return direct
+    digests = [item.sha256 if item.orientation == 1 else f"{item.sha256} {item.orientation}" for item in split.items]
     file = reading.cache / f"{_key(digests, side)}.u8"
     shape = (len(split), side, side, 3)
     try:

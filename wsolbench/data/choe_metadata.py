@@ -18,6 +18,8 @@ __all__ = ["Entry", "numbered_lines", "read_labels", "read_list", "read_metadata
 
 _BOX = 4
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
+_MOST_CLASSES = 100_000  # more than any data set has; a table of a billion classes would take all memory
+_LONGEST_SIDE = 1_000_000  # pixels
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def read_labels(path: Path, ids: list[str]) -> dict[str, int]:
         DataError: the file is missing, a line is malformed or says again what an earlier one says, or an image has no
             label; the message names file and line, or image.
     """
-    return {name: label for name, (label,) in _table(path, 1, ids, least=0).items()}
+    return {name: label for name, (label,) in _table(path, 1, ids, range(_MOST_CLASSES)).items()}
 
 
 def read_metadata(directory: Path, *, sizes: bool = True) -> dict[str, Entry]:
@@ -107,7 +109,7 @@ def read_metadata(directory: Path, *, sizes: bool = True) -> dict[str, Entry]:
     stated = directory / "image_sizes.txt"
     has_masks_only = not any(each.boxes for each in located.values())
     unknown = not sizes or (has_masks_only and not (stated.is_file() and read_list(stated)))
-    stated_sizes = {name: [0, 0] for name in ids} if unknown else _table(stated, 2, ids, least=1)
+    stated_sizes = {name: [0, 0] for name in ids} if unknown else _table(stated, 2, ids, range(1, _LONGEST_SIDE + 1))
     entries = {}
     for name in ids:
         (width, height), (boxes, masks, ignore) = stated_sizes[name], located[name].as_truth()
@@ -153,7 +155,7 @@ def _as_box(values: list[str]) -> list[float] | None:
         return None
 
 
-def _table(path: Path, count: int, ids: list[str], *, least: int) -> dict[str, list[int]]:
+def _table(path: Path, count: int, ids: list[str], valid: range) -> dict[str, list[int]]:
     rows: dict[str, list[int]] = {}
     for number, line in numbered_lines(path):
         name, *values = line.rsplit(",", count)
@@ -162,8 +164,10 @@ def _table(path: Path, count: int, ids: list[str], *, least: int) -> dict[str, l
         if name in rows:
             raise DataError(f"{path}:{number}: image '{name}' has a line already; remove one of them")
         rows[name] = [int(value) for value in values]
-        if min(rows[name]) < least:
-            raise DataError(f"{path}:{number}: image '{name}' has {min(rows[name])}, expected is {least} or more")
+        wrong = [value for value in rows[name] if value not in valid]
+        if wrong:
+            expected = f"expected is {valid.start} or more, at most {valid.stop - 1}"
+            raise DataError(f"{path}:{number}: image '{name}' has {wrong[0]}, {expected}")
     missing = [name for name in ids if name not in rows]
     if missing:
         raise DataError(f"{path}: image '{missing[0]}' of image_ids.txt is missing")

@@ -1,9 +1,10 @@
 """Image files to RGB arrays: decoding, checking and the one resizing rule.
 
-Pixels are those of the stored raster. An EXIF orientation is *not* applied: the annotations of the public data sets,
-their published sizes and the loaders of the literature all refer to the raster as it is stored, and a turned picture
-would no longer fit its boxes. Grey, palette and CMYK files become RGB; transparent pixels are laid over black, because
-what is stored under them is arbitrary. Greys of 16 or more bits are refused: their range is not known.
+Pixels are those of the stored raster, unless an image's row of the index says that it is turned. In the published data
+sets an EXIF orientation is *not* applied: their annotations, their published sizes and the loaders of the literature
+all refer to the raster as it is stored, and a turned picture would no longer fit its boxes. Grey, palette and CMYK
+files become RGB; transparent pixels are laid over black, because what is stored under them is arbitrary. Greys of 16
+or more bits are refused: their range is not known.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,20 @@ from PIL import Image
 
 from wsolbench.dataset import Item
 from wsolbench.errors import DataError
+from wsolbench.files import read_file
 
-__all__ = ["SHOWN", "UNDECODABLE", "decode", "read_bytes", "read_image", "read_resized", "resize", "summarised"]
+__all__ = [
+    "SHOWN",
+    "UNDECODABLE",
+    "measure",
+    "orientation_of",
+    "read_bytes",
+    "read_image",
+    "read_resized",
+    "resize",
+    "summarised",
+    "turned_size",
+]
 
 _OPAQUE = {"1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB", "HSV"}
 _TRANSPARENT = {"LA", "La", "PA", "RGBA", "RGBa"}
@@ -30,13 +43,26 @@ UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.D
 SHOWN = 10
 """Lines of a long list that a message shows."""
 
+_ORIENTATION = 0x0112  # tag of EXIF
+_TURNS: Mapping[int, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_LYING = 5  # from this orientation on, width and height change places
+
 
 def read_image(path: Path, item: Item | None = None) -> NDArray[np.uint8]:
     """Decode an image file, all of it.
 
     Args:
         path: the file.
-        item: its row of the index; where given, the file must still have the digest and size that it names.
+        item: its row of the index; where given, the file must still have the digest and size that it names, and is
+            turned by the orientation that it names.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB.
@@ -68,7 +94,9 @@ def _checked(path: Path, item: Item | None) -> Image.Image:
     data = read_bytes(path)
     if item is not None and item.sha256 and hashlib.sha256(data).hexdigest() != item.sha256:
         raise DataError(f"{path}: the file has changed since prepare indexed it; run `dvc repro` to index it again")
-    image = _picture(path, data)
+    image, _ = _picture(path, data)
+    if item is not None and item.orientation in _TURNS:
+        image = image.transpose(_TURNS[item.orientation])
     if item is not None and image.size != (item.width, item.height):
         width, height = image.size
         raise DataError(
@@ -106,33 +134,44 @@ def summarised(lines: Sequence[str]) -> str:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return what an image file holds.
+    """Return what an image file, or a mask, holds.
 
     Raises:
-        DataError: it is missing or cannot be read.
+        DataError: it is missing, cannot be read, or is no regular file.
     """
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path}: the image file is missing; restore it") from None
-    except OSError as error:
-        raise DataError(f"{path}: the image file cannot be read ({error.strerror})") from None
+    return read_file(path, "restore the file")
 
 
-def decode(path: Path, data: bytes) -> NDArray[np.uint8]:
-    """Return the picture in what a file holds, ``(H, W, 3)`` uint8 RGB.
+def measure(path: Path, data: bytes) -> tuple[int, int, int]:
+    """Decode the picture in what a file holds, and return its width and height as stored, and its EXIF orientation.
 
     Raises:
         DataError: it is truncated, not an image, or of more than 8 bits; the message names ``path``.
     """
-    return np.asarray(_picture(path, data))
+    image, orientation = _picture(path, data)
+    return image.width, image.height, orientation
 
 
-def _picture(path: Path, data: bytes) -> Image.Image:
+def turned_size(width: int, height: int, orientation: int) -> tuple[int, int]:
+    """Return width and height of a picture when it is turned by an EXIF orientation."""
+    return (height, width) if orientation >= _LYING else (width, height)
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Return the EXIF orientation of an image, 1 to 8; 1, not turned, where it states none or its EXIF is damaged."""
+    try:
+        stated = image.getexif().get(_ORIENTATION)
+    except UNDECODABLE:
+        return 1
+    return stated if isinstance(stated, int) and stated in _TURNS else 1
+
+
+def _picture(path: Path, data: bytes) -> tuple[Image.Image, int]:
+    """Return the picture in RGB, as stored, and its EXIF orientation."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
-            return _rgb(path, image)
+            return _rgb(path, image), orientation_of(image)
     except UNDECODABLE as error:
         raise DataError(
             f"{path}: the image is truncated, damaged or not an image ({error}); restore it from its source"

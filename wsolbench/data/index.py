@@ -1,9 +1,9 @@
 """The index of a prepared data set: two Parquet files and a digest.
 
-``index.parquet`` has one row per image (id, path, label, width, height, split, sha256) and is what training depends on.
-``truth.parquet`` has boxes and mask names of ``val`` and ``test`` and is opened by evaluation, threshold choice and the
-supervised bound only; its metadata say how many boxes were clipped to their image. Boxes of ``train`` are written
-nowhere.
+``index.parquet`` has one row per image (id, path, label, width, height, split, sha256, orientation) and is what
+training depends on. ``truth.parquet`` has boxes and mask names of ``val`` and ``test`` and is opened by evaluation,
+threshold choice and the supervised bound only; its metadata say how many boxes were clipped to their image. Boxes of
+``train`` are written nowhere.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from wsolbench.data.boxes import check_boxes, first_three
 from wsolbench.dataset import SPLITS, Contents, Item, Split, SplitName, Truth
 from wsolbench.errors import DataError
 from wsolbench.files import file_sha256
@@ -26,7 +27,6 @@ from wsolbench.files import file_sha256
 __all__ = [
     "INDEX_FILE",
     "TRUTH_FILE",
-    "boxes_outside",
     "read_selection",
     "read_split",
     "write_index",
@@ -35,24 +35,6 @@ __all__ = [
 
 INDEX_FILE = "index.parquet"
 TRUTH_FILE = "truth.parquet"
-_BOX_SLACK = 1.0  # pixels that a box may reach over the border: annotators' rounding
-
-
-def boxes_outside(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:
-    """Return which boxes are empty, not finite, or reach more than 1 pixel over the border of their image.
-
-    Args:
-        boxes: ``(n, 4)`` half-open ``x0, y0, x1, y1`` in pixels; annotators round, hence the 1 pixel.
-        width: of the image, pixels.
-        height: of the image, pixels.
-
-    Returns:
-        ``(n,)`` bool.
-    """
-    x0, y0, x1, y1 = boxes.reshape(-1, 4).T
-    bad = (x1 <= x0) | (y1 <= y0) | ~np.isfinite(boxes.reshape(-1, 4)).all(1)
-    bad |= (np.minimum(x0, y0) < -_BOX_SLACK) | (x1 > width + _BOX_SLACK) | (y1 > height + _BOX_SLACK)
-    return np.asarray(bad)
 
 
 def write_index(directory: Path, contents: Contents, image_root: Path, val_truth: str = "gt") -> str:
@@ -154,6 +136,7 @@ _INDEX_SCHEMA = pa.schema(
         ("height", pa.int32()),
         ("split", pa.string()),
         ("sha256", pa.string()),
+        ("orientation", pa.int8()),
     ]
 )
 _TRUTH_SCHEMA = pa.schema(
@@ -180,22 +163,24 @@ def _check(contents: Contents) -> None:
             raise DataError(f"image '{item.id}': unknown split '{item.split}'")
         if not 0 <= item.label < len(contents.class_names):
             raise DataError(f"image '{item.id}': label {item.label} is not one of {len(contents.class_names)} classes")
-        if item.split != "train":
-            _check_truth(item, contents.truth.get(item.id))
+        truth = contents.truth.get(item.id)
+        if item.split != "train" and (truth is None or (len(truth.boxes) == 0 and not truth.masks)):
+            raise DataError(f"image '{item.id}' of split '{item.split}' has neither box nor mask")
+    for split in SPLITS[1:]:
+        _check_kinds(split, {item.id: contents.truth[item.id] for item in contents.items if item.split == split})
+    check_boxes("annotations", contents.items, contents.truth)
     # Without `val`, no threshold is chosen on it; without `train`, a pretrained classifier is evaluated as it is.
     if not any(item.split == "test" for item in contents.items):
         raise DataError("split 'test' is empty; a data set needs images to test on")
 
 
-def _check_truth(item: Item, truth: Truth | None) -> None:
-    if truth is None or (len(truth.boxes) == 0 and not truth.masks):
-        raise DataError(f"image '{item.id}' of split '{item.split}' has neither box nor mask")
-    bad = boxes_outside(truth.boxes, item.width, item.height)
-    if bad.any():
-        box = truth.boxes[int(np.argmax(bad))].tolist()
+def _check_kinds(split: SplitName, truths: Mapping[str, Truth]) -> None:
+    """Refuse a split of which some images have boxes and others do not: nothing would measure all of them."""
+    bare = [name for name, truth in truths.items() if not len(truth.boxes)]
+    if 0 < len(bare) < len(truths):
         raise DataError(
-            f"image '{item.id}': box {box} (x0, y0, x1, y1) is empty or lies outside the "
-            f"{item.width}x{item.height} image; correct it in the annotation file"
+            f"split '{split}': {len(truths) - len(bare)} images have boxes, and {len(bare)} have masks only "
+            f"({first_three(bare)}); give all of them boxes (`boxes: masks` draws them around masks), or none"
         )
 
 

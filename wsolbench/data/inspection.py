@@ -1,40 +1,35 @@
-"""Every image of a data set looked at once, and not again while it stays as it is."""
+"""Every image and mask of a data set opened once, and not again while it stays as it is."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wsolbench.data.images import SHOWN, decode, read_bytes, summarised
+from wsolbench.data.folders import refuse_bad_names
+from wsolbench.data.images import SHOWN, measure, read_bytes, summarised
+from wsolbench.data.masks import MaskFacts, measure_mask
 from wsolbench.errors import DataError
+from wsolbench.files import bytes_sha256, replacing
 from wsolbench.progress import meter
 
-__all__ = ["ImageFacts", "inspect_images", "remembering"]
+__all__ = ["ImageFacts", "inspect_images", "inspect_masks", "remembering"]
 
 UNREADABLE_FILE = "unreadable.txt"
 _CHUNK = 50_000  # images between two writes of what was found: a minute's work or so
 _SETTLED = 2_000_000_000  # nanoseconds: a file changed later than this before it is read may change unseen
-_SCHEMA = pa.schema(
-    [
-        ("path", pa.string()),
-        ("bytes", pa.int64()),
-        ("mtime", pa.int64()),
-        ("ctime", pa.int64()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("sha256", pa.string()),
-    ]
-)
+_ARROW = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
+F = TypeVar("F", bound="ImageFacts | MaskFacts")
 _folder: ContextVar[Path | None] = ContextVar("remembering", default=None)
 
 
@@ -43,14 +38,16 @@ class ImageFacts:
     """What an index needs to know of an image file.
 
     Attributes:
-        width: pixels.
-        height: pixels.
+        width: pixels, as stored.
+        height: pixels, as stored.
         sha256: hex digest of the file.
+        orientation: what its EXIF states, 1 to 8; 1 where it states none.
     """
 
     width: int
     height: int
     sha256: str
+    orientation: int = 1
 
 
 @dataclass(frozen=True)
@@ -62,22 +59,22 @@ class _State:
     ctime: int
 
 
-_Known = dict[str, tuple[_State, ImageFacts]]
+class _Record(Generic[F]):
+    """What is known of the files below one folder, and the file that keeps it."""
 
-
-class _Record:
-    """What is known of the images below one folder, and the file that keeps it."""
-
-    def __init__(self, file: Path | None) -> None:
+    def __init__(self, file: Path | None, kind: type[F]) -> None:
         self._file = file
-        self._known = {} if file is None else _read(file)
+        columns = [each for of in (_State, kind) for each in fields(of)]
+        self._schema = pa.schema([("path", pa.string()), *((each.name, _ARROW[str(each.type)]) for each in columns)])
+        self._kind = kind
+        self._known: dict[str, tuple[_State, F]] = {} if file is None else self._read(file)
         self._changed = False
 
-    def of(self, path: str, state: _State | None) -> ImageFacts | None:
+    def of(self, path: str, state: _State | None) -> F | None:
         known = self._known.get(path)
         return known[1] if known is not None and known[0] == state else None
 
-    def put(self, path: str, state: _State | None, facts: ImageFacts) -> None:
+    def put(self, path: str, state: _State | None, facts: F) -> None:
         """Keep the facts of a file in this state; without one, forget what was known."""
         if state is None:
             self._changed |= self._known.pop(path, None) is not None
@@ -86,16 +83,32 @@ class _Record:
             self._changed = True
 
     def save(self) -> None:
-        if self._file is not None and self._changed:
-            _write(self._file, self._known)
-            self._changed = False
+        if self._file is None or not self._changed:
+            return
+        rows = [(path, *astuple(state), *astuple(facts)) for path, (state, facts) in self._known.items()]
+        arrays = [pa.array(column, of.type) for column, of in zip(zip(*rows, strict=True), self._schema, strict=True)]
+        with replacing(self._file) as temporary:
+            pq.write_table(pa.table(arrays, schema=self._schema), temporary)
+        self._changed = False
+
+    def _read(self, file: Path) -> dict[str, tuple[_State, F]]:
+        """Return what is kept; nothing where it is damaged or of another version, so that all is opened again."""
+        try:
+            table = pq.read_table(file)
+        except (OSError, pa.ArrowInvalid):
+            return {}
+        if not table.schema.equals(self._schema):
+            return {}
+        rows = zip(*(table[name].to_pylist() for name in self._schema.names), strict=True)
+        split = len(fields(_State))
+        return {path: (_State(*values[:split]), self._kind(*values[split:])) for path, *values in rows}
 
 
 @contextmanager
 def remembering(folder: Path) -> Iterator[None]:
-    """Keep what :func:`inspect_images` finds in ``folder`` while the context is open, and use what is kept there.
+    """Keep what is found by inspection in ``folder`` while the context is open, and use what is kept there.
 
-    An image counts as known while its size and times stay as they were. Where images cannot be used, their full list is
+    A file counts as known while its size and times stay as they were. Where files cannot be used, their full list is
     written to ``unreadable.txt`` there.
     """
     token = _folder.set(folder)
@@ -114,23 +127,60 @@ def inspect_images(root: Path, paths: Sequence[str], *, threads: int | None = No
         threads: decoding threads; None for one per processor.
 
     Returns:
-        Size and digest of each image, in the given order.
+        Size, digest and orientation of each image, in the given order.
 
     Raises:
-        DataError: images are missing or unreadable; lists the first 10 and says how many there are.
+        DataError: images are missing, unreadable, or have names that are not UTF-8; lists the first 10 and says how
+            many there are.
     """
-    folder = _folder.get()
-    name = f"{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.parquet"
-    record = _Record(None if folder is None else folder / name)
+
+    def examine(path: Path, data: bytes) -> ImageFacts:
+        width, height, orientation = measure(path, data)
+        return ImageFacts(width, height, bytes_sha256(data), orientation)
+
+    return _inspected(root, paths, "images", ImageFacts, examine, threads)
+
+
+def inspect_masks(root: Path, paths: Sequence[str], above: int, ignore_grey: int | None) -> list[MaskFacts]:
+    """Decode every mask once, as evaluation does.
+
+    Args:
+        root: folder that the paths are relative to.
+        paths: mask files.
+        above: see :class:`wsolbench.dataset.Truth`, ``mask_above``.
+        ignore_grey: likewise.
+
+    Raises:
+        DataError: masks are missing, unreadable or ambiguous, or their names are not UTF-8, as for images.
+    """
+
+    def examine(path: Path, data: bytes) -> MaskFacts:
+        return measure_mask(path, data, above, ignore_grey)
+
+    return _inspected(root, paths, f"masks {above} {ignore_grey}", MaskFacts, examine)
+
+
+def _inspected(
+    root: Path,
+    paths: Sequence[str],
+    what: str,
+    kind: type[F],
+    examine: Callable[[Path, bytes], F],
+    threads: int | None = None,
+) -> list[F]:
+    folder, noun = _folder.get(), what.split(maxsplit=1)[0]
+    refuse_bad_names(root, paths)
+    name = hashlib.sha256(b"\0".join([os.fsencode(root.resolve()), what.encode()])).hexdigest()[:16]
+    record = _Record(None if folder is None else folder / f"{name}.parquet", kind)
     problems: list[str] = []
-    found: list[ImageFacts] = []
+    found: list[F] = []
     with (
-        meter("checking", len(paths), "images") as progress,
+        meter("checking", len(paths), noun) as progress,
         ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool,
     ):
         for start in range(0, len(paths), _CHUNK):
             try:
-                for answer in _looked_at(root, paths[start : start + _CHUNK], record, pool):
+                for answer in _examined(root, paths[start : start + _CHUNK], record, pool, examine):
                     progress.advance()
                     if isinstance(answer, DataError):
                         problems.append(str(answer))
@@ -140,27 +190,30 @@ def inspect_images(root: Path, paths: Sequence[str], *, threads: int | None = No
                 record.save()
     if problems:
         complete = "" if folder is None or len(problems) <= SHOWN else f"\n  all of them: {_listed(folder, problems)}"
-        raise DataError(f"{len(problems)} of {len(paths)} images cannot be used:\n{summarised(problems)}{complete}")
+        raise DataError(f"{len(problems)} of {len(paths)} {noun} cannot be used:\n{summarised(problems)}{complete}")
     return found
 
 
-def _looked_at(
-    root: Path, paths: Sequence[str], record: _Record, pool: ThreadPoolExecutor
-) -> Iterator[ImageFacts | DataError]:
-    """Yield what is found of each image, in order, and enter it into the record."""
+def _examined(
+    root: Path,
+    paths: Sequence[str],
+    record: _Record[F],
+    pool: ThreadPoolExecutor,
+    examine: Callable[[Path, bytes], F],
+) -> Iterator[F | DataError]:
+    """Yield what is found of each file, in order, and enter it into the record."""
 
-    def look(path: str) -> tuple[_State | None, ImageFacts] | DataError:
+    def look(path: str) -> tuple[_State | None, F] | DataError:
         state = _state(root / path)
         known = record.of(path, state)
         if known is not None:
             return state, known
         settled = state is not None and max(state.mtime, state.ctime) < time.time_ns() - _SETTLED
         try:
-            data = read_bytes(root / path)
-            height, width = decode(root / path, data).shape[:2]
+            facts = examine(root / path, read_bytes(root / path))
         except DataError as error:
             return error
-        return (state if settled else None), ImageFacts(width, height, hashlib.sha256(data).hexdigest())
+        return (state if settled else None), facts
 
     for path, answer in zip(paths, pool.map(look, paths), strict=True):
         if isinstance(answer, DataError):
@@ -176,40 +229,6 @@ def _state(path: Path) -> _State | None:
     except OSError:
         return None
     return _State(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
-def _read(record: Path) -> _Known:
-    """Return what is kept; nothing where it is damaged or of another version, so that all is looked at again."""
-    try:
-        table = pq.read_table(record)
-    except (OSError, pa.ArrowInvalid):
-        return {}
-    if not table.schema.equals(_SCHEMA):
-        return {}
-    columns = table.to_pydict()
-    rows = zip(*(columns[name] for name in _SCHEMA.names), strict=True)
-    return {
-        path: (_State(size, mtime, ctime), ImageFacts(w, h, digest)) for path, size, mtime, ctime, w, h, digest in rows
-    }
-
-
-def _write(record: Path, known: _Known) -> None:
-    states, facts = [each[0] for each in known.values()], [each[1] for each in known.values()]
-    columns = [
-        list(known),
-        *([getattr(state, name) for state in states] for name in ("bytes", "mtime", "ctime")),
-        *([getattr(each, name) for each in facts] for name in ("width", "height", "sha256")),
-    ]
-    table = pa.table(
-        [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)], schema=_SCHEMA
-    )
-    record.parent.mkdir(parents=True, exist_ok=True)
-    temporary = record.with_name(f"{record.name}.{os.getpid()}.tmp")
-    try:
-        pq.write_table(table, temporary)
-        temporary.replace(record)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _listed(folder: Path, problems: list[str]) -> Path:

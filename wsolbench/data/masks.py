@@ -1,30 +1,68 @@
-"""Object masks from PNG files."""
+"""Object masks from image files: one reader for what ``prepare`` checks and evaluation scores.
+
+A mask has levels, which ``mask_above`` and ``ignore_grey`` are compared with:
+
+- grey files: their grey values, 8 or 16 bits; black and white ones: 0 and 255;
+- palette files: the index, whatever colour it is drawn in, as annotation tools and PASCAL VOC write them;
+- colour files: all channels. An object's pixel exceeds ``mask_above`` in any of them; an ignored one equals
+  ``ignore_grey`` in all of them;
+- files with alpha: the alpha where the colours are the same everywhere, the colours where the alpha is. Where both
+  vary, they must show the same object.
+"""
 
 from __future__ import annotations
 
+import io
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wsolbench.data.images import UNDECODABLE
+from wsolbench.data.images import UNDECODABLE, orientation_of, read_bytes
 from wsolbench.dataset import Item, Truth
 from wsolbench.errors import DataError
+from wsolbench.files import bytes_sha256
 
-__all__ = ["boxes_around", "ignored_pixels", "object_masks", "read_mask"]
+__all__ = ["MaskFacts", "boxes_around", "ignored_pixels", "measure_mask", "object_masks", "read_mask"]
+
+_WITH_ALPHA = {"LA", "PA", "RGBA"}
+_MODES = {"1", "L", "I", "I;16", "I;16B", "I;16L", "P", "RGB", *_WITH_ALPHA}
+
+
+@dataclass(frozen=True)
+class MaskFacts:
+    """What ``prepare`` needs to know of a mask file.
+
+    Attributes:
+        width: pixels.
+        height: pixels.
+        sha256: hex digest of the file.
+        stored_as: format and mode, as Pillow names them: ``PNG P``.
+        object_share: of the pixels, in [0, 1].
+        ignored_share: of the pixels that count for neither side by their grey, in [0, 1].
+    """
+
+    width: int
+    height: int
+    sha256: str
+    stored_as: str
+    object_share: float
+    ignored_share: float
 
 
 def read_mask(path: Path, above: int = 0) -> NDArray[np.bool_]:
-    """Read a mask file: object where the grey value is above ``above``.
+    """Read a mask file: object where a level is above ``above``.
 
     Returns:
         ``(H, W)`` bool.
 
     Raises:
-        DataError: the file is missing or unreadable.
+        DataError: the file is missing, unreadable or ambiguous.
     """
-    return _greys(path) > above
+    return _above(_levels(path, above), above)
 
 
 def object_masks(truth: Truth, root: Path) -> list[NDArray[np.bool_]]:
@@ -38,9 +76,9 @@ def object_masks(truth: Truth, root: Path) -> list[NDArray[np.bool_]]:
         ``(H, W)`` bool each; they may differ in size.
 
     Raises:
-        DataError: a file is missing or unreadable.
+        DataError: a file is missing, unreadable or ambiguous.
     """
-    return [_of(_greys(root / mask), truth) for mask in truth.masks]
+    return [_of(_levels(root / mask, truth.mask_above), truth) for mask in truth.masks]
 
 
 def ignored_pixels(truth: Truth, root: Path) -> NDArray[np.bool_] | None:
@@ -53,7 +91,20 @@ def ignored_pixels(truth: Truth, root: Path) -> NDArray[np.bool_] | None:
         return read_mask(root / truth.ignore)
     if truth.ignore_grey is None or not truth.masks:
         return None
-    return np.asarray(_greys(root / truth.masks[0]) == truth.ignore_grey)
+    return np.asarray((_levels(root / truth.masks[0], truth.mask_above) == truth.ignore_grey).all(2))
+
+
+def measure_mask(path: Path, data: bytes, above: int, ignore_grey: int | None) -> MaskFacts:
+    """Decode the mask in what a file holds, and return what ``prepare`` needs to know of it.
+
+    Raises:
+        DataError: it is unreadable or ambiguous.
+    """
+    levels, stored_as = _decoded(path, data, above)
+    truth = Truth(np.zeros((0, 4)), mask_above=above, ignore_grey=ignore_grey)
+    ignored = 0.0 if ignore_grey is None else float((levels == ignore_grey).all(2).mean())
+    height, width = levels.shape[:2]
+    return MaskFacts(width, height, bytes_sha256(data), stored_as, float(_of(levels, truth).mean()), ignored)
 
 
 def boxes_around(item: Item, truth: Truth, root: Path) -> NDArray[np.float64]:
@@ -80,16 +131,48 @@ def boxes_around(item: Item, truth: Truth, root: Path) -> NDArray[np.float64]:
     return np.array(boxes, np.float64).reshape(-1, 4)
 
 
-def _of(greys: NDArray[np.uint8], truth: Truth) -> NDArray[np.bool_]:
-    mask = greys > truth.mask_above
-    return mask if truth.ignore_grey is None else mask & (greys != truth.ignore_grey)
+def _of(levels: NDArray[np.integer[Any]], truth: Truth) -> NDArray[np.bool_]:
+    mask = _above(levels, truth.mask_above)
+    return mask if truth.ignore_grey is None else mask & ~(levels == truth.ignore_grey).all(2)
 
 
-def _greys(path: Path) -> NDArray[np.uint8]:
+def _above(levels: NDArray[np.integer[Any]], above: int) -> NDArray[np.bool_]:
+    return np.asarray((levels > above).any(2))
+
+
+def _levels(path: Path, above: int) -> NDArray[np.integer[Any]]:
+    """Return ``(H, W, C)``; ``above`` tells whether colours and alpha show the same."""
+    return _decoded(path, read_bytes(path), above)[0]
+
+
+def _decoded(path: Path, data: bytes, above: int) -> tuple[NDArray[np.integer[Any]], str]:
+    """Return the levels, and format and mode of the file."""
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("L"))
-    except FileNotFoundError:
-        raise DataError(f"mask {path} is missing; run prepare again, or restore it from the data set") from None
+        with Image.open(io.BytesIO(data)) as image:
+            mode, stored_as = image.mode, f"{image.format} {image.mode}"
+            levels = np.asarray(image.convert("L") if mode == "1" else image)
+            orientation = orientation_of(image)
     except UNDECODABLE as error:
         raise DataError(f"mask {path} is unreadable ({error}); restore it from the data set") from None
+    if mode not in _MODES or levels.dtype.kind not in "iu":
+        raise DataError(f"mask {path}: pixels of mode '{mode}' are not read; save it as a grey PNG of 8 bits")
+    if orientation != 1:
+        raise DataError(f"mask {path} has an EXIF orientation; save it as it is to be seen, without one")
+    levels = levels.reshape(*levels.shape[:2], -1)
+    return (_seen(path, levels[..., :-1], levels[..., -1:], above) if mode in _WITH_ALPHA else levels), stored_as
+
+
+def _seen(
+    path: Path, colours: NDArray[np.integer[Any]], alpha: NDArray[np.integer[Any]], above: int
+) -> NDArray[np.integer[Any]]:
+    """Return the colours or the alpha, whichever is the mask."""
+    if (alpha == alpha[0, 0]).all():
+        return colours
+    if (colours == colours[0, 0]).all():
+        return alpha
+    if np.array_equal(_above(colours, above), _above(alpha, above)):
+        return colours
+    raise DataError(
+        f"mask {path}: its colours and its alpha show different objects, and either may be meant; save the one that is "
+        "the mask as a grey PNG"
+    )

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from wsolbench import registry
+from wsolbench.data.boxes import first_three
 from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, write_index
 from wsolbench.data.inspection import remembering
 from wsolbench.data.truth_policy import divided
-from wsolbench.dataset import SPLITS, WsolDataset
+from wsolbench.dataset import SPLITS, Contents, WsolDataset
 from wsolbench.errors import DataError
 from wsolbench.layout import Layout
 from wsolbench.settings import Settings, validated_arguments
@@ -64,6 +65,7 @@ def prepare(settings: Settings, track: str, layout: Layout) -> str:
         digest = write_index(directory, contents, dataset.image_root(directory), chosen.policy.truth_name)
     if contents.clipped:
         _log.info("%s: %d boxes reached beyond their image and were clipped to it", name, contents.clipped)
+    _say_doubts(contents)
     counts = {split: sum(item.split == split for item in contents.items) for split in SPLITS}
     _log.info("%s: %s; %d classes; digest %s", name, counts, len(contents.class_names), digest[:12])
     return digest
@@ -110,6 +112,21 @@ def _state(path: Path) -> list[list[str | int]]:
 
 _LEAF = 2  # links of a directory without directories in it, on file systems that count them; others say 1
 _LINKED = 2  # levels on which directories may be symbolic links, which are not counted: those of splits and of classes
+
+
+def _say_doubts(contents: Contents) -> None:
+    """Say which images of ``val`` and ``test`` are, byte for byte, images of ``train``, and which masks go unused."""
+    trained = {item.sha256 for item in contents.items if item.split == "train" and item.sha256}
+    copies = [item.id for item in contents.items if item.split != "train" and item.sha256 in trained]
+    if copies:
+        _log.warning("%d images of val and test are copies of images of train: %s", len(copies), first_three(copies))
+    for split in SPLITS[1:]:
+        truths = [contents.truth[item.id] for item in contents.items if item.split == split]
+        masked = sum(bool(truth.masks) for truth in truths)
+        if 0 < masked < len(truths):
+            _log.warning(
+                "%s: only %d of %d images have masks, so that pixels are not scored", split, masked, len(truths)
+            )
 
 
 @contextmanager

@@ -1,0 +1,108 @@
+"""Whether boxes lie in their images, and which other convention they may follow where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.dataset import Item, Truth
+from wsolbench.errors import DataError
+
+__all__ = ["Turned", "boxes_outside", "check_boxes", "first_three"]
+
+Floats = NDArray[np.float64]
+
+_BOX_SLACK = 1.0  # pixels that a box may reach over the border: annotators' rounding
+_MOST = 0.5
+
+
+@dataclass(frozen=True)
+class Turned:
+    """Pictures whose width and height change places under the other choice of their orientation.
+
+    Attributes:
+        ids: of the images.
+        other: the setting under which they do.
+    """
+
+    ids: frozenset[str] = frozenset()
+    other: str = ""
+
+
+def boxes_outside(boxes: Floats, width: float | Floats, height: float | Floats) -> NDArray[np.bool_]:
+    """Return which boxes are empty, not finite, or reach more than 1 pixel over the border of their image.
+
+    Args:
+        boxes: ``(n, 4)`` half-open ``x0, y0, x1, y1`` in pixels; annotators round, hence the 1 pixel.
+        width: of the image, pixels, or ``(n,)`` of the images.
+        height: likewise.
+
+    Returns:
+        ``(n,)`` bool.
+    """
+    x0, y0, x1, y1 = boxes.reshape(-1, 4).T
+    bad = (x1 <= x0) | (y1 <= y0) | ~np.isfinite(boxes.reshape(-1, 4)).all(1)
+    bad |= (np.minimum(x0, y0) < -_BOX_SLACK) | (x1 > width + _BOX_SLACK) | (y1 > height + _BOX_SLACK)
+    return np.asarray(bad)
+
+
+def check_boxes(where: str, items: Sequence[Item], truth: Mapping[str, Truth], turned: Turned | None = None) -> None:
+    """Refuse boxes that no convention but another one explains, and say which it may be.
+
+    Args:
+        where: the boxes are from, for the message.
+        items: images.
+        truth: by image id; where an image has none, nothing is checked.
+        turned: pictures that fit another way when they are turned.
+
+    Raises:
+        DataError: boxes are empty, not finite or outside of their images, or most are relative to their sizes; says
+            how many, the first three, and which other convention most of them fit.
+    """
+    rows = [(item, box) for item in items if item.id in truth for box in truth[item.id].boxes]
+    if not rows:
+        return
+    boxes = np.array([box for _, box in rows], np.float64)
+    width, height = (np.array([getattr(item, side) for item, _ in rows], np.float64) for side in ("width", "height"))
+    bad = boxes_outside(boxes, width, height)
+    relative = (boxes >= 0).all(1) & (boxes <= 1).all(1) & (boxes[:, 2:] - boxes[:, :2] < 1).any(1)
+    if relative.mean() > _MOST:
+        raise DataError(
+            f"{where}: {relative.sum()} of {len(boxes)} boxes lie within the first pixel: relative? Coordinates are "
+            "pixels; multiply them by width and height"
+        )
+    if not bad.any():
+        return
+    wrong = [row for row, is_bad in zip(rows, bad, strict=True) if is_bad]
+    named = [f"'{item.id}' {box.tolist()} in {item.width}x{item.height}" for item, box in wrong]
+    unturned = boxes_outside(boxes, height, width)[bad]
+    if turned is not None and all(item.id in turned.ids for item, _ in wrong) and not unturned.any():
+        other = f"; with {turned.other} they would fit"
+    else:
+        other = _guess(boxes, width, height, bad)
+    raise DataError(
+        f"{where}: {bad.sum()} of {len(boxes)} boxes (x0, y0, x1, y1) are empty or lie outside of their images{other}; "
+        f"correct them: {first_three(named)}"
+    )
+
+
+def _guess(boxes: Floats, width: Floats, height: Floats, bad: NDArray[np.bool_]) -> str:
+    """Return the convention that more boxes fit than the one they were read by."""
+    with_sizes = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+    ordered = np.concatenate([np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])], 1)
+    fits = {
+        "h,w?": ~boxes_outside(boxes, height, width),
+        "x,y,w,h?": ~boxes_outside(with_sizes, width, height),
+        "are corners swapped?": ~boxes_outside(ordered, width, height),
+    }
+    least = max(_MOST, 1 - bad.mean())
+    most = [name for name, each in fits.items() if each.mean() > least and each[bad].mean() > _MOST]
+    return f" ({most[0]})" if most else ""
+
+
+def first_three(names: Sequence[str]) -> str:
+    """Return the first three of some names, as one line."""
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,54 @@
+"""Walk through folders of people's files: links are followed, each directory once, and names are UTF-8."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from wsolbench.errors import DataError
+
+__all__ = ["files_below", "refuse_bad_names"]
+
+
+def files_below(folder: Path) -> list[str]:
+    """Return the paths of all files below a folder, relative to it and with forward slashes, in order.
+
+    Links to files and directories are followed; a directory that was entered under another name already, and hidden
+    files and directories, are left out. Of a folder that does not exist, there are none.
+    """
+    found: list[str] = []
+    entered: set[tuple[int, int]] = set()
+    for place, directories, names in os.walk(folder, followlinks=True):
+        state = Path(place).stat()
+        if (state.st_dev, state.st_ino) in entered:
+            directories.clear()
+            continue
+        entered.add((state.st_dev, state.st_ino))
+        directories[:] = sorted(name for name in directories if not name.startswith("."))
+        found += [(Path(place) / name).relative_to(folder).as_posix() for name in names if not name.startswith(".")]
+    return sorted(found, key=lambda path: path.split("/"))
+
+
+def refuse_bad_names(root: Path, paths: Iterable[str]) -> None:
+    """Refuse names that could not be written into a table at the end of an hour's work.
+
+    Raises:
+        DataError: names are not UTF-8, or this process's locale cannot name them; says how many, and the first three.
+    """
+    bad = [path for path in paths if not _is_nameable(path)]
+    if not bad:
+        return
+    encoding = sys.getfilesystemencoding()
+    cure = "rename them" if encoding == "utf-8" else f"set PYTHONUTF8=1: this locale's names are {encoding}"
+    raise DataError(f"{root}: {len(bad)} file names are not UTF-8 ({', '.join(map(ascii, bad[:3]))}); {cure}")
+
+
+def _is_nameable(path: str) -> bool:
+    try:
+        path.encode()
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,126 @@
+"""What a data set's masks must be like: ``prepare`` opens them all, once."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from wsolbench.data.boxes import Turned, first_three
+from wsolbench.data.inspection import inspect_masks
+from wsolbench.data.masks import MaskFacts
+from wsolbench.dataset import Item, Truth
+from wsolbench.errors import DataError
+
+__all__ = ["check_masks"]
+
+_MOST = 0.5
+_NEARLY_ALL = 0.95  # of a picture
+_log = logging.getLogger("wsolbench.prepare")
+
+
+def check_masks(
+    root: Path,
+    items: Sequence[Item],
+    truth: Mapping[str, Truth],
+    turned: Turned | None = None,
+    *,
+    own: bool = False,
+) -> None:
+    """Open every mask once, and say or refuse what would make its numbers meaningless.
+
+    Args:
+        root: folder that mask paths are relative to.
+        items: images.
+        truth: by image id, all with the same grey levels.
+        turned: pictures that fit another way when they are turned.
+        own: whether the masks are the user's own, who can correct them: masks without an object are an error then,
+            and said otherwise.
+
+    Raises:
+        DataError: masks are missing, unreadable or ambiguous, or of another aspect than their images; of one's own
+            also: without an object, or of two images. Says how many, and the first three.
+    """
+    masked = [item for item in items if item.id in truth and truth[item.id].masks]
+    if not masked:
+        return
+    some = truth[masked[0].id]
+    names = list(dict.fromkeys(name for item in masked for name in truth[item.id].masks))
+    ignored = list(dict.fromkeys(ignore for item in masked if (ignore := truth[item.id].ignore)))
+    facts = dict(zip(names, inspect_masks(root, names, some.mask_above, some.ignore_grey), strict=True))
+    inspect_masks(root, ignored, 0, None)
+    misfits = [item for item in masked if not all(_fits(facts[name], item) for name in truth[item.id].masks)]
+    if misfits:
+        raise DataError(_misfit(root, misfits, facts, truth, turned))
+    empty = [item.id for item in masked if not any(facts[name].object_share for name in truth[item.id].masks)]
+    if empty and own:
+        raise DataError(
+            f"{root}: the masks of {len(empty)} of {len(masked)} images have no object pixel; draw it, or take these "
+            f"masks away: {first_three(empty)}"
+        )
+    if empty:
+        _log.warning(
+            "the masks of %d of %d images have no object pixel: %s", len(empty), len(masked), first_three(empty)
+        )
+    uses = Counter(name for item in masked for name in truth[item.id].masks)
+    shared = [name for name, count in uses.items() if count > 1]
+    if shared and own:
+        raise DataError(f"{root}: {len(shared)} masks are of several images; give each its own: {first_three(shared)}")
+    _say_levels(list(facts.values()), some)
+
+
+def _fits(mask: MaskFacts, item: Item, *, turned: bool = False) -> bool:
+    """Return whether a mask has the aspect of its picture, within a pixel of the smaller one."""
+    width, height = (item.height, item.width) if turned else (item.width, item.height)
+    across, down = mask.width / width, mask.height / height
+    off = abs(across / down - 1) * min(width, mask.width), abs(down / across - 1) * min(height, mask.height)
+    return min(off) <= 1
+
+
+def _misfit(
+    root: Path,
+    misfits: Sequence[Item],
+    facts: Mapping[str, MaskFacts],
+    truth: Mapping[str, Truth],
+    turned: Turned | None,
+) -> str:
+    named = []
+    for item in misfits:
+        mask = next(facts[name] for name in truth[item.id].masks if not _fits(facts[name], item))
+        named.append(f"'{item.id}' {item.width}x{item.height}, mask {mask.width}x{mask.height}")
+    other = ""
+    if turned and all(
+        item.id in turned.ids and all(_fits(facts[name], item, turned=True) for name in truth[item.id].masks)
+        for item in misfits
+    ):
+        other = f"; with {turned.other} they would fit"
+    return (
+        f"{root}: the masks of {len(misfits)} images have another aspect than the images{other}; draw them on the "
+        f"images as they are read: {first_three(named)}"
+    )
+
+
+def _say_levels(facts: Sequence[MaskFacts], some: Truth) -> None:
+    keys = f"mask_above (now {some.mask_above}) and ignore_grey (now {some.ignore_grey})"
+    indexed = sum(each.stored_as.endswith(" P") for each in facts)
+    lossy = sum(each.stored_as.startswith("JPEG") for each in facts)
+    full = sum(each.object_share > _NEARLY_ALL for each in facts)
+    if indexed:
+        _log.info("%d of %d masks have a palette; their indices are read, not the colours", indexed, len(facts))
+    if lossy:
+        _log.warning(
+            "%d of %d masks are JPEG files, whose compression changes levels around an object; %s should leave room",
+            lossy,
+            len(facts),
+            keys,
+        )
+    if full > _MOST * len(facts):
+        _log.warning(
+            "%d of %d masks say that nearly the whole picture is object; the keys that set grey levels are %s",
+            full,
+            len(facts),
+            keys,
+        )
+    if some.ignore_grey is not None and not any(each.ignored_share for each in facts):
+        _log.warning("no mask has a pixel of ignore_grey %d", some.ignore_grey)
