@@ -17,6 +17,7 @@ from ruamel.yaml.error import YAMLError
 
 from wsolbench import registry
 from wsolbench.errors import SettingsError, nearest
+from wsolbench.keys import check_keys, split_key
 from wsolbench.recipe import Cell, Fraction, MethodBlock, MethodOnTrack, Positive, SearchSettings, Track
 from wsolbench.schema import PARAMS_FILE, StrictModel, check_known, extended, put, validated, validated_arguments
 
@@ -53,7 +54,7 @@ class RunSettings(StrictModel):
     methods: list[str]
     baselines: list[str] = []
     seeded_baselines: list[str] = []
-    seeds: list[Annotated[int, Field(ge=0)]]
+    seeds: list[Annotated[int, Field(ge=0, lt=10**18)]]
     cells: dict[str, str] = {}
 
 
@@ -140,6 +141,7 @@ class Settings(StrictModel):
     def _extend(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
+        check_keys(data)
         blocks = {name: data[name] for name in ("tracks", "cells") if isinstance(data.get(name), Mapping)}
         return {**data, **{name: extended(name, entries) for name, entries in blocks.items()}}
 
@@ -185,8 +187,8 @@ class Settings(StrictModel):
         return self
 
     def _check_cell(self, key: str, cell: Cell) -> None:
-        name, _, seed = key.rpartition("-")
-        if not name or "-" in name or not seed.isdecimal():
+        name = key.rpartition("-")[0]
+        if "-" in name or split_key(f"track-{key}") is None:
             raise ValueError(f"cells: '{key}' is not of the form <name>-<seed>, with no other hyphen")
         if name in self.methods or name in registry.names("baseline"):
             raise ValueError(f"cells: '{key}' has the name of a method or baseline; choose another")
@@ -214,17 +216,17 @@ class Settings(StrictModel):
         Raises:
             SettingsError: the key does not name a track, a method, baseline or cell, and a seed.
         """
-        parts = key.rsplit("-", 2)
-        if len(parts) != 3 or not parts[2].isdecimal():
+        parts = split_key(key)
+        if parts is None:
             raise SettingsError(f"run '{key}' is not of the form <track>-<method>-<seed>")
         track_name, method, seed = parts
         where = f"run '{key}'"
         check_known(where, track_name, self.tracks, error=SettingsError)
         if method in registry.names("baseline") and method not in self.methods:
-            return Run(key, track_name, method, int(seed), self.tracks[track_name], MethodOnTrack())
+            return Run(key, track_name, method, seed, self.tracks[track_name], MethodOnTrack())
         cell = self.cells.get(f"{method}-{seed}")
         if cell is not None and cell.track == track_name:
-            return self._resolve_cell(key, method, int(seed), cell)
+            return self._resolve_cell(key, method, seed, cell)
         check_known(where, method, [*self.methods, *self._cells_of(track_name, seed)], error=SettingsError)
         block = self.methods[method]
         on_track = block.tracks.get(track_name, MethodOnTrack())
@@ -232,11 +234,11 @@ class Settings(StrictModel):
         place = f"methods.{method}.tracks.{track_name}.train"
         track = validated(Track, fields, place)
         merged = on_track.model_copy(update={"args": block.args | on_track.args})
-        return Run(key, track_name, method, int(seed), track, merged)
+        return Run(key, track_name, method, seed, track, merged)
 
-    def _cells_of(self, track: str, seed: str) -> list[str]:
+    def _cells_of(self, track: str, seed: int) -> list[str]:
         found = (name.rpartition("-") for name, cell in self.cells.items() if cell.track == track)
-        return [name for name, _, cell_seed in found if cell_seed == seed]
+        return [name for name, _, cell_seed in found if cell_seed == str(seed)]
 
     def _resolve_cell(self, key: str, name: str, seed: int, cell: Cell) -> Run:
         plain = self.resolve(f"{cell.track}-{cell.method}-{seed}")

@@ -23,7 +23,14 @@ HARMLESS = {
     "evaluate": PREPARING,
 }
 # Where things are and how they get there, not what they are: in no stage.
-NOWHERE = {"wsolbench.errors", "wsolbench.files", "wsolbench.layout", "wsolbench.progress", "wsolbench.registry"}
+NOWHERE = {
+    "wsolbench.errors",
+    "wsolbench.files",
+    "wsolbench.keys",
+    "wsolbench.layout",
+    "wsolbench.progress",
+    "wsolbench.registry",
+}
 NOWHERE |= {"wsolbench.recipe", "wsolbench.schema", "wsolbench.settings"}
 
 
