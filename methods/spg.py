@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from wsolbench.layers import (
     ClassMapMethod,
@@ -14,6 +14,7 @@ from wsolbench.layers import (
     conv_relu,
     he_init,
     min_max,
+    upsample,
     with_bias_rate,
 )
 from wsolbench.method import Backbone, Choice, OptimRecipe, ParamGroup, Uniform, space
@@ -121,11 +122,11 @@ class SPG(ClassMapMethod):
         dropped = self.dropout(last)
         size = (images.shape[2], images.shape[3])
         point1, point2 = self.side_points
-        b1 = _upsample(self.shared_b(self.branch_b1(taps[point1]))[:, 0], size)
-        b2 = _upsample(self.shared_b(self.branch_b2(taps[point2]))[:, 0], size)
-        c = _upsample(self.branch_c(last)[:, 0], size)
+        b1 = upsample(self.shared_b(self.branch_b1(taps[point1]))[:, 0], size)
+        b2 = upsample(self.shared_b(self.branch_b2(taps[point2]))[:, 0], size)
+        c = upsample(self.branch_c(last)[:, 0], size)
         with torch.no_grad():
-            attention = _upsample(min_max(self.head.maps(dropped, targets)), size)
+            attention = upsample(min_max(self.head.maps(dropped, targets)), size)
             fused = (b1.sigmoid() + b2.sigmoid()) / 2
         return {
             "classification": cross_entropy(self.head(dropped), targets),
@@ -163,9 +164,3 @@ class SPG(ClassMapMethod):
 def _pair(name: str, thresholds: tuple[float, float]) -> tuple[float, float]:
     high, low = thresholds
     return between(f"{name}, high", high, 0, 1), between(f"{name}, low", low, 0, high)
-
-
-def _upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    # bilinear interpolation of bfloat16 logits would make plateaus of equal values
-    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
-    return interpolate(maps.unsqueeze(1), size, mode="bilinear", align_corners=False).squeeze(1)

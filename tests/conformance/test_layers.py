@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import interpolate
 
 from tests.conformance.building import build
 from wsolbench.errors import SettingsError
-from wsolbench.layers import ClassMapHead, chosen_points, coin, coins_from, min_max, with_bias_rate
+from wsolbench.layers import ClassMapHead, chosen_points, coin, coins_from, min_max, upsample, with_bias_rate
 from wsolbench.method import OptimRecipe
 
 
@@ -51,6 +52,28 @@ def test_class_map_head_stays_in_float32_under_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         found = head(features), head.maps(features, labels)
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("old", [(7, 7), (5, 3), (1, 4)])
+@pytest.mark.parametrize("new", [(224, 224), (8, 12), (3, 2)])
+def test_upsampling_is_bilinear_interpolation_with_its_gradient(old, new):
+    maps = torch.randn(3, *old, dtype=torch.float64, requires_grad=True)
+    upstream = torch.randn(3, *new, dtype=torch.float64)
+    expected = interpolate(maps[:, None], new, mode="bilinear", align_corners=False)[:, 0]
+    found = upsample(maps, new)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    gradients = [torch.autograd.grad(output, maps, upstream)[0] for output in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(upsample(maps.float(), new), expected.float())
+
+
+def test_upsampling_keeps_a_constant_and_makes_no_plateaus_under_autocast():
+    assert torch.equal(upsample(torch.full((1, 7, 7), 3.0), (96, 96)), torch.full((1, 96, 96), 3.0))
+    ramp = torch.arange(8.0).expand(1, 8, 8).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = upsample(ramp, (224, 224))
+    assert found.dtype == torch.float32
+    assert (found[0, 0, 14:-14].diff() > 0).all()
 
 
 def test_coin_falls_as_often_as_asked():

@@ -11,6 +11,7 @@ from wsolbench.layers.min_max import min_max
 from wsolbench.layers.points import chosen_points
 from wsolbench.layers.sent_to import sent_to
 from wsolbench.layers.spatial_drop import SpatialDrop
+from wsolbench.layers.upsample import upsample
 
 __all__ = [
     "ClassMapHead",
@@ -30,5 +31,6 @@ __all__ = [
     "odd",
     "sent_to",
     "together",
+    "upsample",
     "with_bias_rate",
 ]
