@@ -88,11 +88,13 @@ def bootstrap_difference(
     drawn: list[Floats] = []
     for start in range(0, resamples, _CHUNK):
         count = min(_CHUNK, resamples - start)
-        weights = random.multinomial(images, np.full(images, 1 / images), size=count) / images
-        drawn.append(_resampled(first, weights, random) - _resampled(second, weights, random))
-    differences = np.concatenate(drawn) * 100
+        weights = random.multinomial(images, np.full(images, 1 / images), size=count).astype(np.float64)
+        ours = _resampled(first, weights, random) * len(second)
+        drawn.append(ours - _resampled(second, weights, random) * len(first))
+    counts = np.concatenate(drawn)
+    differences = counts * 100 / (images * len(first) * len(second))
     low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2])
-    below, above = np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0)
+    below, above = np.count_nonzero(counts <= 0), np.count_nonzero(counts >= 0)
     p_value = min(2 * (min(below, above) + 1) / (resamples + 1), 1.0)
     points = float((first.mean() - second.mean()) * 100)
     return Difference(points, float(low), float(high), p_value, (len(first), len(second)))
@@ -241,12 +243,14 @@ def fewest_tracks(methods: int, level: float = LEVEL) -> int:
 
 
 def _resampled(hits: Hits, weights: Floats, random: np.random.Generator) -> Floats:
-    """Return the accuracy of each resample of images (by weight) and of seeds, ``(count,)``."""
+    """Return the hits of each resample of images (how often each was drawn) and of seeds, ``(count,)``.
+
+    Whole numbers, which float64 holds exactly: ties stay ties, whatever the order in which a BLAS sums.
+    """
     seeds = len(hits)
-    chosen = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=len(weights)) / seeds
-    accuracies = weights @ hits.T.astype(np.float64)
-    result: Floats = (accuracies * chosen).sum(1)
-    return result
+    chosen = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=len(weights))
+    found: Floats = ((weights @ hits.T.astype(np.float64)) * chosen).sum(1)
+    return found
 
 
 def _table(scores: Mapping[str, Sequence[float]]) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import product
 from math import comb
 
 import numpy as np
@@ -67,6 +68,21 @@ def test_bootstrap_agrees_with_one_that_draws_one_by_one() -> None:
     assert found.points == pytest.approx((first.mean() - second.mean()) * 100)
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(slow, [0.025, 0.975])), abs=1.0)
     assert found.seeds == (3, 4)
+
+
+@pytest.mark.parametrize("seed", [1, 10])
+def test_bootstrap_counts_ties_on_both_sides(seed: int) -> None:
+    # Thirds and fifths have no exact float: of all 3125 * 27 * 27 equally likely resamples, counted in whole numbers.
+    first, second = hits(3, 5, 0.6, seed), hits(3, 5, 0.4, seed + 50)
+    images = np.array(list(product(range(5), repeat=5)))
+    seeds = np.array(list(product(range(3), repeat=3)))
+    one, other = (run.astype(int)[:, images].sum(2)[seeds].sum(1) for run in (first, second))
+    differences = one[:, None] - other[None]
+    assert np.mean(differences == 0) > 0.03
+    exact = 2 * min(np.mean(differences <= 0), np.mean(differences >= 0))
+    found = bootstrap_difference(first, second, resamples=200_000)
+    assert found is not None
+    assert found.p_value == pytest.approx(exact, abs=0.005)  # three standard errors
 
 
 def test_bootstrap_sees_the_spread_of_the_seeds_that_pooling_hides() -> None:
