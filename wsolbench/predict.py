@@ -22,6 +22,7 @@ from wsolbench.data.folders import files_below, refuse_bad_names
 from wsolbench.data.images import read_image, turned_size
 from wsolbench.data.inspection import inspect_images
 from wsolbench.data.prepare import build_dataset
+from wsolbench.data.tables import literal
 from wsolbench.dataset import Item, Split
 from wsolbench.engine.device import set_up_device
 from wsolbench.engine.prediction import predict_split
@@ -120,7 +121,8 @@ def predict(
 ) -> int:
     """Predict photographs with a trained run.
 
-    Writes to ``out``: ``predictions.csv`` (first class, its logit, box in pixels of the photograph, half-open),
+    Writes to ``out``: ``predictions.csv`` (first class, its logit, box in pixels of the photograph, half-open; ``'``
+    is before a name that a spreadsheet would take for a formula),
     ``classes.txt`` (up to five classes per image, as ``wsolbench score --predictions`` reads them), ``maps/<id>.npy``
     (raw map of the first class, as ``wsolbench score --maps`` reads them) and ``pictures/<id>.jpg``. The box is that of
     protocol ``pixel``: the largest component of what reaches the threshold times the maximum.
@@ -147,8 +149,8 @@ def predict(
     method = load_trained(record, layout, device)
     cut = _threshold(settings, run.track_name, key, layout) if threshold is None else threshold
     _log.info("%s: %d images, threshold %g, protocol pixel", key, len(items), cut)
-    writer, table = _Writer(out), io.StringIO()
-    rows, classes = csv.writer(table, lineterminator="\n"), []
+    writer, table, listed = _Writer(out), io.StringIO(), io.StringIO()
+    rows, classes = (csv.writer(stream, lineterminator="\n") for stream in (table, listed))
     rows.writerow(_HEADER)
     blocks = [items[start : start + _BLOCK] for start in range(0, len(items), _BLOCK)]
     reading = Reading(settings.runtime.threads)
@@ -163,10 +165,10 @@ def predict(
         for k, item in enumerate(labelled):
             box = _write_image(writer, root, item, stored.maps[k], cut)
             chosen = record["class_names"][item.label]
-            rows.writerow([item.id, item.label, chosen, f"{stored.top5_logits[k, 0]:.4f}", *box])
-            classes.append(",".join([item.id, *map(str, stored.top5[k])]))
+            rows.writerow([literal(item.id), item.label, literal(chosen), f"{stored.top5_logits[k, 0]:.4f}", *box])
+            classes.writerow([item.id, *stored.top5[k]])
     writer.write("predictions.csv", table.getvalue().encode())
-    writer.write("classes.txt", ("\n".join(classes) + "\n").encode())
+    writer.write("classes.txt", listed.getvalue().encode())
     return len(items)
 
 

@@ -20,6 +20,7 @@ from wsolbench.engine.trainer import train
 from wsolbench.errors import DataError
 from wsolbench.layout import Layout
 from wsolbench.predict import find_images, photographs, predict
+from wsolbench.score import read_predictions
 from wsolbench.scoremaps import read_maps
 from wsolbench.settings import Settings
 
@@ -79,6 +80,19 @@ def test_the_threshold_is_the_one_that_val_chose(trained: Layout, tiny_settings:
     assert boxes() != fixed
     metrics.write_text(json.dumps({"pixel": {"threshold": {"val": None}}}))
     assert boxes() == fixed
+
+
+def test_any_name_of_a_photograph_can_be_read_back(trained: Layout, tiny_settings: Settings, tmp_path: Path) -> None:
+    names = ["=1+1.png", "a,b.png", 'c"d.png']
+    photographs, out = tmp_path / "photographs", tmp_path / "out"
+    photographs.mkdir()
+    for name in names:
+        Image.new("RGB", (40, 40)).save(photographs / name)
+    predict(tiny_settings, KEY, [photographs], out, trained, 0.5)
+    assert sorted(read_predictions(out / "classes.txt")) == names
+    assert {path.name for path in (out / "maps").iterdir()} == {f"{name}.npy" for name in names}
+    with (out / "predictions.csv").open() as stream:
+        assert [row["id"] for row in csv.DictReader(stream)] == ["'=1+1.png", *names[1:]]
 
 
 def test_a_run_is_read_back_as_it_was_trained(trained: Layout, tiny_settings: Settings) -> None:

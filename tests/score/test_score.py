@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -205,6 +206,17 @@ def test_results_are_written_whole_and_shown(run: MadeUpRun, maps: Path, tmp_pat
     }
     assert rows["GT-known Loc (choe2020)"] == ["60.0", "-", "60.0"]
     assert "Top-1 Loc (choe2020)" not in rows  # nothing was classified
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+a", "-b", "@c", "\td"])
+def test_a_class_name_is_no_formula(run: MadeUpRun, maps: Path, tmp_path: Path, name: str) -> None:
+    found = score(asked(run, maps), jobs=1)
+    named = found.by_class["name"].to_numpy(object)
+    named[0] = name
+    write_scores(replace(found, by_class=found.by_class.assign(name=named)), {}, tmp_path / "out")
+    written = pd.read_csv(tmp_path / "out" / "by_class.csv")
+    assert written["name"].astype(str).tolist() == [f"'{name}", *map(str, named[1:])]
+    assert written["gt_known_fixed"].tolist() == found.by_class["gt_known_fixed"].tolist()
 
 
 def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:

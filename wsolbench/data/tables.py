@@ -1,4 +1,4 @@
-"""CSV files that users write: one header, one line per thing, and errors that name the line."""
+"""CSV files that users write or open: one header, one line per thing, and errors that name the line."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from wsolbench.errors import DataError
 
-__all__ = ["as_number", "read_boxes", "read_rows"]
+__all__ = ["as_number", "literal", "read_boxes", "read_rows"]
 
 _BOX_COLUMNS = ("id", "x0", "y0", "x1", "y1")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with what a spreadsheet takes a cell for a formula
 _NUMBER = re.compile(r"[-+]?([0-9]{1,18}(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,2})?")
 
 
@@ -27,6 +28,11 @@ def as_number(text: str) -> float:
     if not _NUMBER.fullmatch(text.strip()):
         raise ValueError(f"'{text}' is not a number")
     return float(text)
+
+
+def literal(text: str) -> str:
+    """Return a name for a cell of a CSV file, with ``'`` before it where a spreadsheet would run it as a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from wsolbench.data.choe_metadata import Entry, read_list, read_metadata
+from wsolbench.data.tables import literal
 from wsolbench.dataset import Item, Split, SplitName, Truth
 from wsolbench.errors import DataError
 from wsolbench.metrics.choe2020 import SIDE, threshold_grid
@@ -196,14 +198,14 @@ def find_maps(folder: Path, split: Split, *, as_they_are: bool = False) -> list[
 
 
 def read_predictions(path: Path) -> dict[str, list[int]]:
-    """Read classes by image, one ``id,class[,class ...]`` per line, best first.
+    """Read classes by image, one ``id,class[,class ...]`` per line, best first; an id with a comma stands in ``"``.
 
     Raises:
         DataError: a line is malformed, or an image occurs twice; file and line are named.
     """
     found: dict[str, list[int]] = {}
     for number, line in enumerate(read_list(path), start=1):
-        name, *classes = [part.strip() for part in line.split(",")]
+        name, *classes = [part.strip() for part in next(csv.reader([line]))]
         if not classes or not all(value.isdecimal() for value in classes):
             raise DataError(f"{path}:{number}: expected an image id and classes from 0, best first, found '{line}'")
         if name in found:
@@ -230,10 +232,11 @@ def split_of_metadata(directory: Path, name: SplitName) -> Split:
 def write_scores(scores: Scores, head: Mapping[str, Any], folder: Path) -> None:
     """Write ``metrics.json``, ``per_image.parquet``, ``by_class.csv`` and ``curves.csv``, each atomically."""
     folder.mkdir(parents=True, exist_ok=True)
+    named = scores.by_class.assign(name=scores.by_class["name"].map(literal))
     contents = {
         "metrics.json": (json.dumps({**head, **scores.numbers}, indent=2) + "\n").encode(),
         "per_image.parquet": scores.per_image.to_parquet(index=False),
-        "by_class.csv": scores.by_class.to_csv(index=False, lineterminator="\n").encode(),
+        "by_class.csv": named.to_csv(index=False, lineterminator="\n").encode(),
         "curves.csv": scores.curves.to_csv(index=False, lineterminator="\n").encode(),
     }
     for name, content in contents.items():
