@@ -41,17 +41,16 @@ def test_output_has_the_stated_channels_and_stride(name, stride):
 def test_output_stride_and_dilation_change_no_parameter_name_or_shape(name):
     strides = [stride for other, stride in STRIDES if other == name]
     variants = [{"output_stride": stride, "dilate": dilate} for stride in strides for dilate in (False, True)]
-    shapes = [
-        {key: value.shape for key, value in small_backbone(name, **arguments).state_dict().items()}
-        for arguments in variants
-    ]
+    with torch.device("meta"):
+        networks = [small_backbone(name, **arguments) for arguments in variants]
+    shapes = [{key: value.shape for key, value in network.state_dict().items()} for network in networks]
     assert all(found == shapes[0] for found in shapes)
 
 
 @pytest.mark.parametrize("name", sorted({name for name, stride in STRIDES if stride}))
 def test_a_dilated_map_sampled_at_the_old_stride_is_the_old_map_away_from_borders(name):
     strides = sorted((stride for other, stride in STRIDES if other == name), reverse=True)
-    images = torch.randn(1, 3, 256, 256, dtype=torch.float64)
+    images = torch.randn(1, 3, 160, 160, dtype=torch.float64)
     networks = [small_backbone(name, output_stride=stride, dilate=True).eval().double() for stride in strides]
     maps = []
     for backbone in networks:

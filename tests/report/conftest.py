@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.search.test_record import head
 from wsolbench.gallery.photographs import TILE, Caption, Photograph, encode_caption, encode_sheet
 from wsolbench.gallery.thumbnails import candidates, encode_thumbnails
 from wsolbench.layout import Layout
 from wsolbench.recipe import MethodBlock
+from wsolbench.report.build import write_report
+from wsolbench.report.page import write_page
 from wsolbench.scoremaps import StoredMaps
+from wsolbench.search.record import write_search
 from wsolbench.settings import Cell, EvaluateSettings, RunSettings, Settings, Track
 
 TRACK = Track(
     dataset="pictures", backbone="net", weights=None, resize=32, crop=32, epochs=1, batch=1, lr=0.1, weight_decay=0,
     head_lr_mult=1, schedule="cosine",
 )  # fmt: skip
+
+FULL: dict[str, list[str]] = {"methods": ["alpha", "beta"], "baselines": ["ceiling"]}
 
 
 @dataclass
@@ -128,7 +134,44 @@ def repository(tmp_path: Path) -> Callable[..., Repository]:
 @pytest.fixture
 def full(repository: Callable[..., Repository]) -> Repository:
     """Two methods and a bound over three seeds: MaxBoxAcc 45, 46, 47; 52.5, 53.5, 54.5; 90, 91, 92."""
-    toy = repository(methods=["alpha", "beta"], baselines=["ceiling"])
+    return _filled(repository(**FULL))
+
+
+@pytest.fixture(scope="session")
+def _report(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    made = _filled(Repository(tmp_path_factory.mktemp("report"), **FULL))
+    searched(made.root, "beta", [30.0, None, 50.0, 40.0])
+    searched(made.root, "alpha", [10.0, 20.0, 60.0, 30.0])
+    write_report(made.settings, "toy", made.root)
+    write_page(made.settings, made.root)
+    return made
+
+
+@pytest.fixture
+def reported(_report: Repository, tmp_path: Path) -> Repository:
+    """A copy of :func:`full` with searches of the two methods, and its report and page, which take seconds to make."""
+    shutil.copytree(_report.root, tmp_path, dirs_exist_ok=True)
+    return replace(_report, root=tmp_path)
+
+
+def searched(root: Path, method: str, values: list[float | None], **changes: Any) -> None:
+    """Store a search whose trials had these values; None failed."""
+    trials = [
+        {
+            "number": number,
+            "state": "failed" if value is None else "complete",
+            "value": value,
+            "reason": "diverged" if value is None else "",
+            "epochs": 2,
+            "train.lr": 0.1 * 2**number,
+            "args.sizes": ["null", "[1]"][number % 2],
+        }
+        for number, value in enumerate(values)
+    ]
+    write_search(root, head(method=method, title=method.title(), trials=len(values), **changes), trials)
+
+
+def _filled(toy: Repository) -> Repository:
     for seed in toy.seeds:
         for method, level in (("alpha", 45.0), ("beta", 52.5), ("ceiling", 90.0)):
             toy.write(method, seed, level + seed)

@@ -28,30 +28,28 @@ sys.exit(", ".join({"torch", "torchvision", "mmengine"} & set(sys.modules)) or 0
 
 
 def generated(root: Path) -> dict[str, bytes]:
-    found = [
-        path for folder in ("tables", "plots") for path in (root / "results" / folder).rglob("*") if path.is_file()
-    ]
+    results = root / "results"
+    found = [path for folder in ("tables", "plots") for path in (results / folder).rglob("*") if path.is_file()]
+    found += results.glob("report*")
     return {str(path.relative_to(root)): path.read_bytes() for path in found}
 
 
 @pytest.mark.slow
-def test_another_process_writes_the_same_bytes_and_needs_no_torch(full):
-    write_report(full.settings, "toy", full.root)
-    page = write_page(full.settings, full.root)
-    before = generated(full.root) | {"page": page.read_bytes()}
-    command = [sys.executable, "-c", ANOTHER_PROCESS, str(Path(__file__).parent), str(full.root)]
+def test_another_process_writes_the_same_bytes_and_needs_no_torch(reported):
+    before = generated(reported.root)
+    command = [sys.executable, "-c", ANOTHER_PROCESS, str(Path(__file__).parent), str(reported.root)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert generated(full.root) | {"page": page.read_bytes()} == before
+    assert generated(reported.root) == before
 
 
-def test_a_report_is_tables_and_pictures_the_same_each_time(full):
-    files = write_report(full.settings, "toy", full.root)
-    before = generated(full.root)
-    assert {path.name for path in files} == PICTURES | TABLES
-    assert set(before) == {str(path.relative_to(full.root)) for path in files}  # no temporary file is left
-    write_report(full.settings, "toy", full.root)
-    assert generated(full.root) == before
+def test_a_report_is_tables_pictures_and_a_page_the_same_each_time(reported):
+    before = generated(reported.root)
+    files = write_report(reported.settings, "toy", reported.root)
+    page = write_page(reported.settings, reported.root)
+    assert {path.name for path in files} == PICTURES | TABLES | {"search.png"}
+    assert set(before) == {str(path.relative_to(reported.root)) for path in (*files, page)}  # no temporary file is left
+    assert generated(reported.root) == before
     assert not re.search(rb"<dc:date>|Matplotlib v|Software", b"".join(before.values()))
 
 

@@ -12,7 +12,6 @@ import pytest
 from tests.report.conftest import Repository
 from wsolbench.errors import DataError
 from wsolbench.layout import Layout
-from wsolbench.report.build import write_report
 from wsolbench.report.costs import Costs, read_costs
 from wsolbench.report.latex import latex_tables
 from wsolbench.report.page import write_page
@@ -50,20 +49,19 @@ def test_counts_have_no_spread_and_measurements_have(full: Repository) -> None:
     assert [cell.text for cell in first.cells] == ["0.012", "0.003", "0.001", *MEASURED]
 
 
-def test_the_table_stands_in_all_outputs_with_where_it_was_measured(full: Repository) -> None:
-    results, costs = read_track(full.settings, "toy", full.root), costs_of(full)
+def test_the_table_stands_in_all_outputs_with_where_it_was_measured(reported: Repository) -> None:
+    results, costs = read_track(reported.settings, "toy", reported.root), costs_of(reported)
     markdown, latex = markdown_table(results, "", costs), latex_tables(results, costs)
     assert "| Alpha | common | 3 | 0.012 | 0.003 | 0.001 | " + " | ".join(MEASURED) + " |" in markdown
     cells = " & ".join(["0.012", "0.003", "0.001", *MEASURED]).replace("±", r"$\pm$")
     assert rf"Alpha & common & 3 & {cells} \\" in latex
-    page = write_page(full.settings, full.root).read_text(encoding="utf-8")
+    page = (reported.root / "results/report.html").read_text(encoding="utf-8")
     assert '<td data-value="21.0">21.0 ± 1.0 (±2.5)</td>' in page
     for text in (markdown, latex, page):
         assert "on a device, 1 thread, bf16 autocast" in text
         assert "measurements" in text
     assert "- training images/s: " in markdown
-    write_report(full.settings, "toy", full.root)
-    assert (full.root / "results/tables/toy_costs.csv").read_text() == costs.csv()
+    assert (reported.root / "results/tables/toy_costs.csv").read_text() == costs.csv()
 
 
 def test_devices_that_differ_are_named_with_their_methods(full: Repository) -> None:

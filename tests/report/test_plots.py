@@ -151,13 +151,15 @@ def test_a_heat_map_has_every_method_on_every_track(repository) -> None:  # type
     assert [text.get_text() for text in axis.texts] == ["50.0", "40.0"]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in PLOTS if kind != "published"])
-def test_every_plot_is_written_the_same_twice(everything: Repository, tmp_path: Path, kind: str) -> None:
-    for suffix in ("pdf", "svg", "png"):
-        paths = [tmp_path / f"{name}.{suffix}" for name in "ab"]
-        for path in paths:
-            write_plot(everything.settings, kind, ["toy"], [], path, everything.root, PlotOptions())
-        assert paths[0].read_bytes() == paths[1].read_bytes()
+@pytest.mark.parametrize(
+    ("kind", "suffix"),
+    [*((kind, "svg") for kind in PLOTS if kind != "published"), ("methods", "pdf"), ("methods", "png")],
+)
+def test_every_plot_is_written_the_same_twice(everything: Repository, tmp_path: Path, kind: str, suffix: str) -> None:
+    paths = [tmp_path / f"{name}.{suffix}" for name in "ab"]
+    for path in paths:
+        write_plot(everything.settings, kind, ["toy"], [], path, everything.root, PlotOptions())
+    assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def test_size_font_and_methods_are_the_users(everything: Repository, tmp_path: Path) -> None:
