@@ -118,7 +118,7 @@ class Shapes(WsolDataset):
     def __init__(
         self,
         seed: int = 0,
-        image_size: int = 96,
+        image_size: int = 64,
         num_classes: int = 8,
         train: int = 1200,
         val: int = 240,

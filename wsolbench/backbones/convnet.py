@@ -15,10 +15,10 @@ __all__ = ["ConvNet"]
 
 
 class ConvNet(Backbone):
-    """Five 3x3 convolutions in three stages, two poolings, and a 1x1 neck; every one with BN and ReLU.
+    """Four 3x3 convolutions in three stages, two poolings, and a 1x1 neck; every one with BN and ReLU.
 
-    ``conv1`` (one convolution, pooling), ``conv2`` (two, pooling), ``conv3`` (two), ``neck`` (1x1): stride 4, so
-    24 x 24 cells at 96 pixels, and a receptive field of 30 pixels. That is small on purpose: a field that covers the
+    ``conv1`` (one convolution, pooling), ``conv2`` (two, pooling), ``conv3`` (one), ``neck`` (1x1): stride 4, so
+    16 x 16 cells at 64 pixels, and a receptive field of 22 pixels. That is small on purpose: a field that covers the
     image makes every method's map a blob around the most discriminative part. The neck, which stands for the
     convolution that CAM adds to a classifier, is 1x1 for the same reason; it gives features that a method erases after
     ``conv3`` something to pass through before they are pooled. The network and its points are ours; nothing about it
@@ -43,7 +43,7 @@ class ConvNet(Backbone):
         stages = {
             "conv1": nn.Sequential(*_conv(3, width), nn.MaxPool2d(2)),
             "conv2": nn.Sequential(*_conv(width, 2 * width), *_conv(2 * width, 2 * width), nn.MaxPool2d(2)),
-            "conv3": nn.Sequential(*_conv(2 * width, 4 * width), *_conv(4 * width, 4 * width)),
+            "conv3": nn.Sequential(*_conv(2 * width, 4 * width)),
             "neck": nn.Sequential(*_conv(4 * width, 8 * width, kernel=1)),
         }
         super().__init__(
