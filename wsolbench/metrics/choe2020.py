@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.dataset import Item, Truth
 from wsolbench.errors import DataError
 from wsolbench.metrics.candidates import Boxes, Candidates, best_over_thresholds
 from wsolbench.metrics.compiled import compiled
@@ -38,6 +39,7 @@ __all__ = [
     "check_score_map",
     "scaled_boxes",
     "threshold_grid",
+    "true_boxes",
 ]
 
 SIDE = 224
@@ -100,6 +102,15 @@ def scaled_boxes(boxes: Floats, width: int, height: int) -> Boxes:
     """
     size = np.array([width, height, width, height], np.float64)
     return (boxes * SIDE / size).astype(np.int64)
+
+
+def true_boxes(truth: Truth, item: Item) -> Boxes:
+    """Return the boxes of an image that the protocol scores against.
+
+    Returns:
+        ``(n, 4)`` int64 in pixels of the 224x224 grid.
+    """
+    return scaled_boxes(truth.choe2020_boxes, item.width, item.height)
 
 
 def box_ious(first: Boxes, second: Boxes) -> Floats:

@@ -173,8 +173,8 @@ def object_share(item: Item, truth: Truth, coded: NDArray[np.uint8] | None) -> f
 
 def _by_choe2020(score_map: Floats, item: Item, truth: Truth, rules: Rules) -> Overlaps:
     found = choe2020.candidates(score_map, rules.thresholds.all)
-    scaled = choe2020.scaled_boxes(truth.choe2020_boxes, item.width, item.height)
-    return Overlaps(*choe2020.best_ious(found, scaled), found.single[found.cut].astype(np.int16))
+    true = choe2020.true_boxes(truth, item)
+    return Overlaps(*choe2020.best_ious(found, true), found.single[found.cut].astype(np.int16))
 
 
 def _by_pixel(score_map: Floats, item: Item, truth: Truth, rules: Rules) -> Overlaps:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from wsolbench.dataset import Split
 from wsolbench.metrics.accuracy import IOUS, choose_threshold, classified, localization, percent, v2
-from wsolbench.metrics.choe2020 import scaled_boxes
+from wsolbench.metrics.choe2020 import true_boxes
 from wsolbench.metrics.image_scores import CHOE2020, PIXEL, Thresholds
 from wsolbench.metrics.misses import MISSES, SIZES, kind_of_miss, size_of
 from wsolbench.metrics.pxap import curve
@@ -316,8 +316,7 @@ def _misses(scored: Scored) -> dict[str, Any]:
 def _kinds(scored: Scored, place: int) -> list[str]:
     kinds = []
     for box, item in zip(_drawn(scored, place), scored.split.items, strict=True):
-        truth = scaled_boxes(scored.split.truth(item.id).choe2020_boxes, item.width, item.height)
-        kinds.append(kind_of_miss(box, truth))
+        kinds.append(kind_of_miss(box, true_boxes(scored.split.truth(item.id), item)))
     return kinds
 
 

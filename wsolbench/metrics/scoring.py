@@ -268,7 +268,7 @@ def _score_boxes(stored: StoredBoxes, split: Split, mask_root: Path, rules: Rule
         if not boxed:
             continue
         drawn = np.minimum(scaled_boxes(box[None], item.width, item.height), SIDE - 1)
-        overlap = choe2020.box_ious(drawn, scaled_boxes(truth.choe2020_boxes, item.width, item.height)).max()
+        overlap = choe2020.box_ious(drawn, choe2020.true_boxes(truth, item)).max()
         scores = _constant(overlap, drawn[0], everywhere)
         total.boxes[CHOE2020].add(scores)
         total.drawn.append(scores.boxes[None])
