@@ -153,7 +153,7 @@ def predict(
     rows, classes = (csv.writer(stream, lineterminator="\n") for stream in (table, listed))
     rows.writerow(_HEADER)
     blocks = [items[start : start + _BLOCK] for start in range(0, len(items), _BLOCK)]
-    reading = Reading(settings.runtime.threads)
+    reading = replace(Reading.of(settings.runtime, layout), cache=None)
     common: dict[str, Any] = {"crop": run.track.crop, "batch": run.track.batch, "reading": reading}
     for block in track(iter(blocks), "predicting", len(blocks), "blocks"):
         split = Split("test", block, record["class_names"], "")

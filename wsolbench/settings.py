@@ -65,11 +65,12 @@ class RuntimeSettings(StrictModel):
         device: ``auto`` takes CUDA where there is one.
         threads: CPU threads of the network; bytes are promised for one setting only.
         workers: loader processes; any number gives the same bytes. ``auto`` takes none where the network runs on the
-            CPU, which needs the cores, and at most eight beside a CUDA device.
+            CPU, which needs the cores, and at most eight beside a CUDA device. As many threads, or one per core with
+            ``auto``, decode images for the cache and for predictions.
         deterministic: what to do about CUDA operations without a deterministic kernel.
         tf32: whether CUDA may round float32 products to 10 bits of mantissa; faster, where ``amp`` is ``off``.
         visualisers: classes of mmengine that losses and rates are written with, to ``.wsolbench/visual/<run>``.
-        save_minutes: minutes between two saved states within an epoch; the end of an epoch has its own.
+        save_minutes: minutes of training between two saved states.
         cache_gib: GiB of decoded and resized pictures of one split (at one size) that are kept on the disk for all
             runs; a larger split is decoded in every epoch. 0 keeps none.
         cache_folder: where; null for ``.wsolbench/cache``.

@@ -21,7 +21,9 @@ from wsolbench.data.cache import Pictures, Reading, pictures_of
 from wsolbench.data.images import resize
 from wsolbench.dataset import Item, Split
 from wsolbench.errors import DataError
-from wsolbench.files import file_sha256
+from wsolbench.files import file_sha256, locked
+from wsolbench.layout import Layout
+from wsolbench.settings import RuntimeSettings
 
 SIDE, COUNT = 16, 7
 
@@ -123,6 +125,33 @@ def test_a_damaged_cache_is_built_anew(
     caplog.clear()
     pictures_of(split, tmp_path / "gone", SIDE, reading(folder))
     assert caplog.text == ""
+
+
+def test_a_whole_cache_is_not_read_through_again_nor_locked(
+    split: Split, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pictures_of(split, tmp_path / "images", SIDE, reading(folder))
+    hashed: list[Path] = []
+    monkeypatch.setattr(module, "file_sha256", lambda path: (hashed.append(path), file_sha256(path))[1])
+    (lock,) = folder.glob("*.lock")
+    with locked(lock):  # of a process that builds it, too, and has not yet seen that it is there
+        assert np.array_equal(all_of(pictures_of(split, tmp_path / "gone", SIDE, reading(folder))), EXPECTED)
+    assert hashed == []
+    (file,) = folder.glob("*.u8")
+    os.utime(file, (1, 1))  # as a copy on another machine
+    for _ in range(2):
+        assert np.array_equal(all_of(pictures_of(split, tmp_path / "gone", SIDE, reading(folder))), EXPECTED)
+    assert hashed == [file]
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(("workers", "expected"), [("auto", 6), (3, 3), (0, 1)])
+def test_images_are_decoded_by_the_workers_or_all_cores_whatever_the_networks_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int | str, expected: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)))
+    for threads in (1, 8):
+        assert Reading.of(RuntimeSettings(threads=threads, workers=workers), Layout(tmp_path)).threads == expected
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

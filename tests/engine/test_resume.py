@@ -84,6 +84,13 @@ def test_killed_while_saving_it_ends_with_the_same_bytes(
     assert train_into(layout, settings, ADL) == expected
 
 
+def test_an_epoch_shorter_than_the_time_between_states_has_none(
+    layout: Layout, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StateKeeper, "save", lambda *_: pytest.fail("a state was written"))
+    train_into(layout, with_runtime(tiny_settings, save_minutes=5), ADL)
+
+
 def test_workers_and_memory_format_do_not_matter_to_a_resumed_run(
     layout: Layout, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """Pictures decoded and resized once, for all methods, seeds, epochs and processes.
 
-A cache is a file of raw uint8 values, mapped into memory by whoever reads it, beside a record of its digest. Its name
+A cache is a file of raw uint8 values, mapped into memory by whoever reads it, beside a record of its digest and time. A
+file of the recorded size and time is taken as it is; one that was touched since is read through once. Its name
 is a digest of the images' own digests and orientations, the size, and the libraries that decode and resize: a cache of
 something else has another name, and nothing has to be told that it is out of date. The folder may be deleted at any
 time.
@@ -9,17 +10,14 @@ time.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import PIL
@@ -28,7 +26,7 @@ from PIL import features
 
 from wsolbench.data.images import read_resized
 from wsolbench.dataset import Split
-from wsolbench.files import file_sha256
+from wsolbench.files import file_sha256, locked, write_text
 from wsolbench.layout import Layout
 from wsolbench.progress import track
 from wsolbench.settings import RuntimeSettings
@@ -52,7 +50,7 @@ class Reading:
     """How pictures are read on this machine; what is read does not depend on it.
 
     Attributes:
-        threads: that decode while a cache is built.
+        threads: that decode images, for a cache or ahead of the network; not those of the network.
         cache: folder of caches; None decodes each picture whenever it is asked for.
         most_bytes: size of a cache above which a split is decoded directly instead.
     """
@@ -65,7 +63,8 @@ class Reading:
     def of(cls, runtime: RuntimeSettings, layout: Layout) -> Reading:
         """Return what the settings say."""
         folder = Path(runtime.cache_folder).expanduser() if runtime.cache_folder else layout.cache
-        return cls(runtime.threads, folder, int(runtime.cache_gib * _GIBIBYTE))
+        threads = len(os.sched_getaffinity(0)) if runtime.workers == "auto" else max(1, runtime.workers)
+        return cls(threads, folder, int(runtime.cache_gib * _GIBIBYTE))
 
 
 class _Direct:
@@ -100,9 +99,10 @@ def pictures_of(split: Split, image_root: Path, side: int, reading: Reading) -> 
     shape = (len(split), side, side, 3)
     try:
         reading.cache.mkdir(parents=True, exist_ok=True)
-        with _alone(file):
-            if not _is_whole(file, size):
-                _build(file, direct, shape, f"decoding {split.name}", reading.threads)
+        if not _is_untouched(file, size):
+            with locked(file.with_suffix(".lock")):  # another process may be building it
+                if not _is_untouched(file, size) and not _is_whole(file, size):
+                    _build(file, direct, shape, f"decoding {split.name}", reading.threads)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
             raise
@@ -117,32 +117,42 @@ def _key(digests: list[str], side: int) -> str:
     return hashlib.sha256("\n".join([*makers, str(side), *digests]).encode()).hexdigest()[:32]
 
 
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """Keep other processes from building the same cache; they wait, and find it done."""
-    with file.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _recorded(file: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _is_untouched(file: Path, size: int) -> bool:
+    """Return whether a cache is there and has the time that was recorded when all of it was last read."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return False
+    return found.st_size == size and found.st_mtime_ns == _recorded(file).get("mtime_ns")
 
 
 def _is_whole(file: Path, size: int) -> bool:
-    record = file.with_suffix(".json")
-    if not file.is_file() or not record.is_file():
+    """Read a cache through, and record its time where it is whole: a copy has another one than its original."""
+    if not file.is_file() or not file.with_suffix(".json").is_file():
         return False
-    try:
-        recorded = json.loads(record.read_text(encoding="utf-8"))["sha256"]
-    except (ValueError, KeyError, TypeError):
-        recorded = None  # a damaged record, of nothing
-    if file.stat().st_size == size and file_sha256(file) == recorded:
+    if file.stat().st_size == size and file_sha256(file) == _recorded(file).get("sha256"):
+        _record(file, _recorded(file)["sha256"], file.stat().st_mtime_ns)
         return True
     _log.warning("%s is damaged; it is built anew", file)
     return False
 
 
+def _record(file: Path, sha256: str, mtime_ns: int) -> None:
+    write_text(file.with_suffix(".json"), json.dumps({"sha256": sha256, "mtime_ns": mtime_ns}) + "\n")
+
+
 def _build(file: Path, direct: _Direct, shape: tuple[int, int, int, int], what: str, threads: int) -> None:
     """Fill a cache under another name, and rename it when it is on the disk; the record comes last."""
-    temporary, record = file.with_suffix(".tmp"), file.with_suffix(".json")
-    record.unlink(missing_ok=True)
+    temporary = file.with_suffix(".tmp")
+    file.with_suffix(".json").unlink(missing_ok=True)
     try:
         with temporary.open("wb") as stream:
             # Room first: a mapping written to on a full disk would end the process by a signal.
@@ -152,14 +162,13 @@ def _build(file: Path, direct: _Direct, shape: tuple[int, int, int, int], what: 
         def fill(position: int) -> None:
             array[position] = direct[position]
 
-        with ThreadPoolExecutor(max(1, threads)) as pool:
+        with ThreadPoolExecutor(threads) as pool:
             for _ in track(pool.map(fill, range(shape[0])), what, shape[0], "images"):
                 pass
         array.flush()
-        facts = {"shape": shape, "sha256": file_sha256(temporary)}
+        os.utime(temporary)  # what was written through a mapping may be dated later
+        digest, time = file_sha256(temporary), temporary.stat().st_mtime_ns
         temporary.replace(file)
-        unfinished = record.with_suffix(".json.tmp")
-        unfinished.write_text(json.dumps(facts) + "\n", encoding="utf-8")
-        unfinished.replace(record)
+        _record(file, digest, time)
     finally:
         temporary.unlink(missing_ok=True)

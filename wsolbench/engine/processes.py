@@ -20,7 +20,16 @@ from torch import Tensor, distributed, nn
 from wsolbench.errors import SettingsError
 from wsolbench.settings import RuntimeSettings
 
-__all__ = ["Launcher", "agreed", "batch_means", "gathered", "joined", "share_buffers", "synchronised_statistics"]
+__all__ = [
+    "Launcher",
+    "batch_means",
+    "gathered",
+    "joined",
+    "largest",
+    "share_buffers",
+    "synchronised_statistics",
+    "wait_for_all",
+]
 
 Launcher = Literal["none", "pytorch", "slurm"]
 T = TypeVar("T")
@@ -75,13 +84,18 @@ def batch_means(losses: Tensor, images: int) -> tuple[Tensor, Tensor]:
     return total[:-1] / total[-1], images * distributed.get_world_size() / total[-1]
 
 
-def agreed(number: int | None) -> int | None:
-    """Return the largest number that any process has, the same for all; None if none has one."""
-    if get_dist_info()[1] == 1:
-        return number
-    largest = torch.tensor(number or 0)
-    distributed.all_reduce(largest, distributed.ReduceOp.MAX, group=_cpu_group())
-    return int(largest) or None
+def largest(*numbers: int) -> list[int]:
+    """Return for each number the largest that any process has, the same in all."""
+    values = torch.tensor(numbers)
+    if get_dist_info()[1] > 1:
+        distributed.all_reduce(values, distributed.ReduceOp.MAX, group=_cpu_group())
+    return values.tolist()
+
+
+def wait_for_all() -> None:
+    """Wait until all processes are here."""
+    if get_dist_info()[1] > 1:
+        distributed.barrier(group=_cpu_group())
 
 
 def gathered(item: T) -> list[T]:

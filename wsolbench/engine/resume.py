@@ -18,7 +18,7 @@ from mmengine.utils import apply_to
 from torch import Tensor, nn
 
 from wsolbench.engine.history import BLOCK, History, TrainingError
-from wsolbench.engine.processes import agreed
+from wsolbench.engine.processes import largest, wait_for_all
 from wsolbench.engine.selection import Selection
 from wsolbench.engine.state import StateKeeper
 from wsolbench.errors import WsolbenchError
@@ -66,14 +66,14 @@ def stop_requests() -> Iterator[StopRequest]:
 
 
 class SaveState(Hook):  # type: ignore[misc]
-    """Saves after every epoch, every so many minutes within one, and when a stop is asked for.
+    """Saves every so many minutes, and when a stop is asked for.
 
     Args:
         keeper: writes the states.
         history: losses so far; a state with one, or with weights, that are not finite is not saved.
         selection: what has been chosen so far; None where nothing is.
         stop: looked at after every iteration.
-        minutes: between two states within an epoch.
+        minutes: between two states.
         name: of the run, for messages.
     """
 
@@ -91,22 +91,24 @@ class SaveState(Hook):  # type: ignore[misc]
         self._keeper, self._history, self._selection, self._stop = keeper, history, selection, stop
         self._seconds, self._name = minutes * 60, name
         self._saved = time.monotonic()
-        self._asked: int | None = None  # by a signal to any of the processes
+        self._asked = 0  # by which signal to any of the processes
+        self._due = False
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Save within an epoch, if it is time or if a stop is asked for."""
+        """Save within an epoch."""
         done = runner.iter + 1
         ends = done % len(runner.train_dataloader) == 0
         if ends or done % BLOCK == 0 or get_dist_info()[1] == 1:  # several processes wait for one another here
-            self._asked = agreed(self._stop.number)
-        if ends:
-            return  # the end of the epoch has its own state
-        if self._asked is not None or time.monotonic() - self._saved >= self._seconds:
+            late = time.monotonic() - self._saved >= self._seconds
+            self._asked, due = largest(self._stop.number or 0, int(late))
+            self._due = bool(self._asked or due)
+        if self._due and not ends:  # at the end, the history has yet to write its row
             self._save(runner, done)
 
     def after_train_epoch(self, runner: Any) -> None:
-        """Save at the end of an epoch."""
-        self._save(runner, runner.iter)
+        """Save between epochs."""
+        if self._due:
+            self._save(runner, runner.iter)
 
     def _save(self, runner: Any, done: int) -> None:
         self._history.check(runner, done)
@@ -123,8 +125,9 @@ class SaveState(Hook):  # type: ignore[misc]
                     "selection": None if self._selection is None else self._selection.state_dict(),
                 },
             )
-        self._saved = time.monotonic()
-        if self._asked is not None:
+        wait_for_all()  # a process that leaves makes its launcher stop the one that writes
+        self._saved, self._due = time.monotonic(), False
+        if self._asked:
             what = signal.Signals(self._asked).name
             raise InterruptedTrainingError(
                 f"{self._name}: stopped by {what} after iteration {done} of {runner.max_iters}; its state is saved, "
