@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -24,7 +25,7 @@ from wsolbench.search import trial as trial_module
 from wsolbench.search.objective import judged
 from wsolbench.search.plan import place_data, plan_of
 from wsolbench.search.record import read_search, search_files
-from wsolbench.search.session import search_method
+from wsolbench.search.session import open_study, search_method
 from wsolbench.search.space import random_values
 from wsolbench.search.study import SearchError
 from wsolbench.search.trial import FailedTrialError, run_trial
@@ -70,6 +71,31 @@ def test_a_trial_is_worth_what_the_same_run_is_worth(tiny_settings: Settings, la
     val = read_split(layout.prepared(TRACK), "val")
     maps = read_maps(layout.run(run.key) / "maps.npz", "val")
     assert value == judged("max_box_acc_v2", maps, val, layout.prepared(TRACK), 0.001, 1)
+
+
+def test_a_study_that_is_opened_again_leaves_the_data_that_its_trials_read_in_place(
+    tiny_settings: Settings, prepared: Layout, tmp_path: Path
+) -> None:
+    layout = Layout(tmp_path)
+    shutil.copytree(prepared.root / "data", tmp_path / "data")
+    plan = plan_of(tiny_settings, TRACK, "adl", layout)
+
+    def placed() -> tuple[int, int]:
+        open_study(plan, layout, restart=False)
+        files = [Layout(plan.folder).prepared(TRACK) / name for name in ("index.parquet", "truth.parquet")]
+        return files[0].stat().st_mtime_ns, files[1].stat().st_mtime_ns
+
+    first = placed()
+    assert placed() == first
+    truth = layout.prepared(TRACK) / "truth.parquet"
+    table = pq.read_table(truth)
+    kept = pc.field("id") != table["id"][table["split"].to_pylist().index("val")].as_py()
+    pq.write_table(table.filter(kept), truth)
+    again = placed()
+    assert again != first
+    assert placed() == again
+    (Layout(plan.folder).prepared(TRACK) / "index.parquet").write_bytes(b"PAR1")
+    assert placed() != again
 
 
 def test_a_second_call_trains_nothing_and_a_larger_budget_only_what_is_new(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 import wsolbench
@@ -27,7 +28,7 @@ from wsolbench.search.space import Parameter, decoded
 from wsolbench.search_space import LogUniform
 from wsolbench.settings import MethodOnTrack, Run, Settings, Track
 
-__all__ = ["Plan", "place_data", "plan_of"]
+__all__ = ["Plan", "is_placed", "place_data", "plan_of"]
 
 Objective = Literal["max_box_acc_v2", "px_ap", "p_iou", "top1_cls"]
 _JUDGING = (
@@ -194,10 +195,8 @@ def place_data(plan: Plan, layout: Layout) -> Path:
     for path in sorted(source.iterdir()):
         if path.name not in {INDEX_FILE, TRUTH_FILE}:  # a generated set's images lie here
             (temporary / place / path.name).symlink_to(path.resolve())
-    for file, kept in ((INDEX_FILE, ("train", "val")), (TRUTH_FILE, ("val",))):
-        schema = pq.read_schema(source / file)
-        table = pq.read_table(source / file, filters=[("split", "in", kept)])
-        pq.write_table(table.replace_schema_metadata(schema.metadata), temporary / place / file)
+    for file in _KEPT:
+        pq.write_table(_kept(source, file), temporary / place / file)
     for path in (layout.weights(name), layout.selection(name)):
         if path.exists():
             link = temporary / path.relative_to(layout.root / "data")
@@ -205,6 +204,25 @@ def place_data(plan: Plan, layout: Layout) -> Path:
             link.symlink_to(path.resolve())
     temporary.replace(target)
     return target
+
+
+def is_placed(plan: Plan, layout: Layout) -> bool:
+    """Whether the trials' data are there, and those that :func:`place_data` would place."""
+    name = plan.run.track_name
+    source, place = layout.prepared(name), Layout(plan.folder).prepared(name)
+    try:
+        return all(pq.read_table(place / file).equals(_kept(source, file), check_metadata=True) for file in _KEPT)
+    except (OSError, pa.ArrowException):  # missing, or damaged
+        return False
+
+
+_KEPT = {INDEX_FILE: ("train", "val"), TRUTH_FILE: ("val",)}
+
+
+def _kept(source: Path, file: str) -> pa.Table:
+    """Return a prepared table without the splits that trials may not see."""
+    table = pq.read_table(source / file, filters=[("split", "in", _KEPT[file])])
+    return table.replace_schema_metadata(pq.read_schema(source / file).metadata)
 
 
 def _common(track: Track, track_name: str, name: str, factors: list[float]) -> Parameter:

@@ -6,13 +6,11 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from wsolbench.data.index import read_split
 from wsolbench.engine.device import set_up_device
 from wsolbench.engine.machine import check_precision
-from wsolbench.errors import WsolbenchError
 from wsolbench.layout import Layout
 from wsolbench.search.apply import apply_search
-from wsolbench.search.plan import Plan, place_data, plan_of
+from wsolbench.search.plan import Plan, is_placed, place_data, plan_of
 from wsolbench.search.record import OBJECTIVES, Search, read_search, search_files
 from wsolbench.search.runs import run_here, run_in_processes, write_finished
 from wsolbench.search.space import sampler_of
@@ -100,7 +98,7 @@ def open_study(plan: Plan, layout: Layout, *, restart: bool) -> Study:
     sampler = sampler_of(plan.settings.search.sampler, plan.parameters, plan.run.seed, track, method)
     study = Study(plan.folder, plan.parameters, sampler, plan.definition, earlier, again)
     with study.alone():
-        if not _is_placed(plan):
+        if not is_placed(plan, layout):
             place_data(plan, layout)
     return study
 
@@ -115,16 +113,6 @@ def _stored_trials(search: Search) -> list[Finished]:
         )
         for row in search.table.to_dict("records")
     ]
-
-
-def _is_placed(plan: Plan) -> bool:
-    """Whether the trials' data are there, and those of the plan."""
-    try:
-        val = read_split(Layout(plan.folder).prepared(plan.run.track_name), "val")
-        same = all(val.truth(item.id) == plan.val.truth(item.id) for item in val.items)
-    except (WsolbenchError, ValueError):
-        return False
-    return same and val.digest == plan.val.digest
 
 
 def _summary(search: Search) -> str:
