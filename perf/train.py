@@ -2,12 +2,13 @@
 
 For each method: images per second of a bare loop (one batch on the device, the method's transform of it, forward,
 backward, step, the same precision and format) and of the trainer (loading, augmentation, seeding, hooks and progress
-included), both on the track's network with made-up pictures, best of all turns. Their ratio is the median over turns
-of adjacent measurements, first one and then the other, with the least and the largest. The bare loop is the floor. Its
-arithmetic is counted by torch, and compared with the largest matrix product rate that this device reaches in the same
-precision. The cost of a method is its bare loop's time over the first method's, also turn by turn. On a GPU, also the
-peak of the memory that the trainer takes. With ``--plain``, also how many times as fast the trainer is as a plain loop:
-float32, PIL loading in four workers, no fused optimiser, the loss read each time. ``--profile DIR`` writes traces.
+included), both on the track's network with made-up pictures, best of all turns, and with the ``runtime`` of params.yaml
+but for the threads. Their ratio is the median over turns of adjacent measurements, first one and then the other, with
+the least and the largest. The bare loop is the floor. Its arithmetic is counted by torch, and compared with the largest
+matrix product rate that this device reaches in the same precision. The cost of a method is its bare loop's time over
+the first method's, also turn by turn. On a GPU, also the peak of the memory that the trainer takes. With ``--plain``,
+also how many times as fast the trainer is as a plain loop: float32, PIL loading in four workers, no fused optimiser,
+the loss read each time. ``--profile DIR`` writes traces.
 
     python perf/train.py [--track shapes-convnet] [--iterations 60] [--turns 7] [--threads 1] [--plain]
 """
@@ -64,7 +65,7 @@ def main() -> None:
     parser.add_argument("--profile", type=Path, help="write a trace of the bare loop of each method, for Perfetto")
     chosen = parser.parse_args()
     settings = read_settings()
-    runtime = RuntimeSettings(threads=chosen.threads, deterministic="off")
+    runtime = settings.runtime.model_copy(update={"threads": chosen.threads})
     device = set_up_device(runtime)
     track = settings.tracks[chosen.track]
     what = f"batch {track.batch}, {track.crop} px, amp {track.amp}, {chosen.threads} threads"

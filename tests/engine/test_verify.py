@@ -6,16 +6,18 @@ import json
 from pathlib import Path
 
 import pytest
+import typer
 from safetensors.torch import load_file, save_file
 
 from tests.engine.conftest import TRACK
+from wsolbench.commands.tools import verify as verify_command
 from wsolbench.engine.trainer import train
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, SettingsError
 from wsolbench.layout import Layout
 from wsolbench.metrics.evaluate import evaluate_key
 from wsolbench.scoremaps import StoredMaps, read_maps, write_maps
-from wsolbench.settings import Settings
-from wsolbench.verify import Origin, compared, run_keys, verify
+from wsolbench.settings import Settings, read_settings
+from wsolbench.verify import Origin, Verdict, compared, run_keys, verify
 
 KEY = f"{TRACK}-cam-0"
 
@@ -40,6 +42,32 @@ def test_what_was_just_made_is_reproduced_and_nothing_is_written(
     assert (verdict.outcome, verdict.detail) == ("reproduced", "all numbers equal")
     assert files(stored.root) == before
     assert not list((stored.root / ".wsolbench" / "verify").iterdir())
+
+
+def test_each_verdict_is_said_at_once_and_an_error_loses_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b, c = run_keys(read_settings())[:3]
+    said = []
+
+    def one(_: Settings, key: str, *rest: object) -> Verdict:
+        said.append(capsys.readouterr().out)
+        if key == b:
+            raise DataError("its maps are missing")
+        return Verdict(key, "reproduced", "all numbers equal")
+
+    monkeypatch.setattr("wsolbench.verify.verify", one)
+    with pytest.raises(typer.Exit) as ended:
+        verify_command([a, b, c])
+    assert ended.value.exit_code == 1
+    assert said == ["", f"{a}: reproduced (all numbers equal)\n", f"{b}: not verified (its maps are missing)\n"]
+    with pytest.raises(typer.Exit) as ended:
+        verify_command([a, c])
+    assert ended.value.exit_code == 0
+    said.clear()
+    with pytest.raises(SettingsError, match="no-such-run"):
+        verify_command([a, "no-such-run-0"])
+    assert said == []
 
 
 def test_other_weights_differ(stored: Layout, tiny_settings: Settings) -> None:

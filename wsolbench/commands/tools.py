@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from wsolbench.commands.arguments import Jobs
-from wsolbench.errors import SettingsError
+from wsolbench.errors import SettingsError, WsolbenchError
 from wsolbench.layout import Layout
 from wsolbench.settings import read_settings
 
@@ -113,17 +113,26 @@ def verify(
     tolerance: Annotated[float | None, typer.Option(min=0, help="Points; by default 0, 0.5 and 5.")] = None,
     jobs: Jobs = None,
 ) -> None:
-    """Compute stored runs again in a scratch place, and say whether their numbers are reproduced; writes no results."""
-    from wsolbench import verify as verifying  # noqa: PLC0415 - imports torch
+    """Compute stored runs again in a scratch place, and say whether their numbers are reproduced; writes no results.
 
-    settings = read_settings()
-    found = [
-        verifying.verify(settings, key, origin, Layout(), jobs, tolerance)
-        for key in runs or verifying.run_keys(settings)
-    ]
-    for verdict in found:
-        typer.echo(f"{verdict.key}: {verdict.outcome} ({verdict.detail})")
-    raise typer.Exit(any(verdict.outcome == "differs" for verdict in found))
+    A run that cannot be verified is named with the reason, and the others are verified all the same.
+    """
+    from wsolbench import verify as verifying  # noqa: PLC0415 - imports torch
+    from wsolbench.engine.resume import InterruptedTrainingError  # noqa: PLC0415
+
+    settings, failed = read_settings(), False
+    for key in [settings.resolve(key).key for key in runs or verifying.run_keys(settings)]:  # all keys before the first
+        try:
+            found = verifying.verify(settings, key, origin, Layout(), jobs, tolerance)
+        except InterruptedTrainingError:
+            raise
+        except WsolbenchError as error:
+            typer.echo(f"{key}: not verified ({error})")
+            failed = True
+            continue
+        typer.echo(f"{key}: {found.outcome} ({found.detail})")
+        failed |= found.outcome == "differs"
+    raise typer.Exit(failed)
 
 
 def plot(
