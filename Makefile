@@ -52,11 +52,11 @@ clean:  ## remove the environment and caches, but no result
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; set PYTHON=..." >&2; exit 1; }
 	if command -v uv >/dev/null; then \
-		uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV) && \
-		VIRTUAL_ENV=$(CURDIR)/$(VENV) uv pip sync --compile-bytecode --require-hashes requirements.lock && \
-		VIRTUAL_ENV=$(CURDIR)/$(VENV) uv pip install --quiet --no-deps --no-build-isolation -e .; \
+		uv venv --quiet --allow-existing --python "$$(command -v "$(PYTHON)")" $(VENV) && \
+		VIRTUAL_ENV="$(CURDIR)/$(VENV)" uv pip sync --compile-bytecode --require-hashes requirements.lock && \
+		VIRTUAL_ENV="$(CURDIR)/$(VENV)" uv pip install --quiet --no-deps --no-build-isolation -e .; \
 	else \
-		$(PYTHON) -m venv $(VENV) && \
+		"$(PYTHON)" -m venv $(VENV) && \
 		$(VENV)/bin/python -m pip install --quiet --require-hashes -r requirements.lock && \
 		$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .; \
 	fi
