@@ -26,7 +26,7 @@ from wsolbench.data.tables import literal
 from wsolbench.dataset import Item, Split
 from wsolbench.engine.device import set_up_device
 from wsolbench.engine.prediction import predict_split
-from wsolbench.engine.trained import load_trained, read_record, run_of_record
+from wsolbench.engine.trained import load_trained, read_trained, run_of_record
 from wsolbench.errors import DataError
 from wsolbench.layout import Layout
 from wsolbench.metrics.choe2020 import SIDE
@@ -141,7 +141,7 @@ def predict(
     Raises:
         DataError: the run or an image is missing or damaged.
     """
-    record = read_record(layout, key)
+    record = read_trained(layout, key)
     run = run_of_record(record)
     root, names = find_images(sources)
     items = photographs(root, names, displayed=build_dataset(settings, run.track.dataset).orientation == "displayed")

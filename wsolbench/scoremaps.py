@@ -6,6 +6,7 @@ files on a CPU, without the network.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.errors import DataError
+from wsolbench.files import read_file, replacing
 
 __all__ = [
     "MAPS_FILE",
@@ -76,25 +78,26 @@ class StoredBoxes:
 def write_maps(path: Path, splits: Mapping[str, StoredMaps]) -> None:
     """Write the maps of a run to one ``.npz`` file, atomically; equal input gives equal bytes."""
     arrays = {f"{name}/{key}": getattr(stored, key) for name, stored in splits.items() for key in _FIELDS}
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as stream:
+    with replacing(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **arrays)
-    temporary.replace(path)
 
 
-def read_maps(path: Path, split: str) -> StoredMaps:
+def read_maps(path: Path, split: str, sha256: str | None = None) -> StoredMaps:
     """Read one split of a stored maps file.
+
+    Args:
+        path: the file.
+        split: ``val`` or ``test``.
+        sha256: of the file, as its run's record has it; None leaves it unchecked.
 
     Raises:
         DataError: the file is missing, damaged, has no such split, or its arrays do not fit each other; the message
             names it.
     """
+    content = io.BytesIO(read_file(path, "train the run again", sha256))
     try:
-        # Opened here, because numpy leaves a damaged archive open.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        with np.load(content, allow_pickle=False) as archive:
             stored = StoredMaps(**{key: archive[f"{split}/{key}"] for key in _FIELDS})
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing; train the run first") from None
     except KeyError:
         raise DataError(f"{path} has no maps of split '{split}'") from None
     except (ValueError, OSError, EOFError, BadZipFile, RuntimeError) as error:  # the last: "encrypted"

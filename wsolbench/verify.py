@@ -19,11 +19,12 @@ from wsolbench.data.index import read_split
 from wsolbench.data.prepare import build_dataset
 from wsolbench.engine.device import set_up_device
 from wsolbench.engine.prediction import predict_split
-from wsolbench.engine.trained import RUN_FILE, load_trained, read_record, run_of_record
+from wsolbench.engine.trained import load_trained, read_trained, run_of_record
 from wsolbench.engine.trainer import train
 from wsolbench.errors import DataError
 from wsolbench.layout import Layout
 from wsolbench.metrics.evaluate import evaluate_key
+from wsolbench.run_folder import write_record
 from wsolbench.scoremaps import MAPS_FILE, write_maps
 from wsolbench.settings import Settings
 
@@ -141,7 +142,7 @@ def _made_again(settings: Settings, key: str, origin: Origin, layout: Layout, pl
     if origin == "scratch":
         train(settings.resolve(key), settings, place)
         return
-    record = read_record(layout, key)
+    record = read_trained(layout, key)
     if origin == "maps":
         target.symlink_to(layout.run(key).resolve())
         return
@@ -153,7 +154,6 @@ def _made_again(settings: Settings, key: str, origin: Origin, layout: Layout, pl
     prepared = layout.prepared(run.track_name)
     root = build_dataset(settings, run.track.dataset).image_root(prepared)
     target.mkdir()
-    shutil.copyfile(layout.run(key) / RUN_FILE, target / RUN_FILE)
     common: dict[str, Any] = {
         "crop": run.track.crop,
         "batch": run.track.batch,
@@ -162,6 +162,7 @@ def _made_again(settings: Settings, key: str, origin: Origin, layout: Layout, pl
     splits = {name: read_split(prepared, name, with_truth=False) for name in ("val", "test")}
     maps = {name: predict_split(method, split, root, device=device, **common) for name, split in splits.items()}
     write_maps(target / MAPS_FILE, maps)
+    write_record(target, record)
 
 
 def _same_bytes(one: Path, other: Path) -> bool:

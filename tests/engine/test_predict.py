@@ -15,7 +15,7 @@ from PIL import Image
 from tests.engine.conftest import TRACK
 from wsolbench.data.images import read_image
 from wsolbench.data.index import read_split
-from wsolbench.engine.trained import load_trained, read_record, run_of_record
+from wsolbench.engine.trained import load_trained, read_trained, run_of_record
 from wsolbench.engine.trainer import train
 from wsolbench.errors import DataError
 from wsolbench.layout import Layout
@@ -96,19 +96,20 @@ def test_any_name_of_a_photograph_can_be_read_back(trained: Layout, tiny_setting
 
 
 def test_a_run_is_read_back_as_it_was_trained(trained: Layout, tiny_settings: Settings) -> None:
-    assert run_of_record(read_record(trained, KEY)) == tiny_settings.resolve(KEY)
+    assert run_of_record(read_trained(trained, KEY)) == tiny_settings.resolve(KEY)
 
 
 @pytest.mark.parametrize("name", ["run.yaml", "checkpoint.safetensors"])
 def test_what_is_missing_or_damaged_is_named(trained: Layout, name: str) -> None:
     def load() -> None:
-        load_trained(read_record(trained, KEY), trained, torch.device("cpu"))
+        load_trained(read_trained(trained, KEY), trained, torch.device("cpu"))
 
     path = trained.run(KEY) / name
     content = path.read_bytes()
-    path.write_bytes(b"{")
-    with pytest.raises(DataError, match=f"{name} is damaged"):
-        load()
+    for place in (0, len(content) // 2, len(content) - 2):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(DataError, match=f"{name} is damaged"):
+            load()
     path.unlink()
     with pytest.raises(DataError, match=rf"{name} is missing.*dvc pull"):
         load()
@@ -117,7 +118,7 @@ def test_what_is_missing_or_damaged_is_named(trained: Layout, name: str) -> None
 
 
 def test_a_checkpoint_of_another_method_is_refused(trained: Layout) -> None:
-    record = read_record(trained, KEY)
+    record = read_trained(trained, KEY)
     record["class_names"] = ["only", "two"]
     with pytest.raises(DataError, match=r"checkpoint\.safetensors does not fit method 'adl' as it is now"):
         load_trained(record, trained, torch.device("cpu"))

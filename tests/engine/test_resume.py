@@ -130,6 +130,12 @@ def test_a_changed_run_never_resumes_an_old_state(
     assert steps == list(range(6))
 
 
+def weaken_momentum(path: Path) -> None:
+    text = path.read_text()
+    assert text.count('["momentum", 0.9]') == 1
+    path.write_text(text.replace('["momentum", 0.9]', '["momentum", 0.1]'))
+
+
 def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -141,6 +147,8 @@ def flip(path: Path) -> None:
     [
         lambda path: flip(path.with_suffix(".safetensors")),
         lambda path: path.with_suffix(".safetensors").unlink(),
+        weaken_momentum,
+        flip,
         lambda path: path.write_text("{"),
         lambda path: path.write_text("[]"),
         lambda path: path.write_text(""),
@@ -160,7 +168,7 @@ def test_a_damaged_state_is_named_and_the_one_before_it_used(
     damage(states[-1])
     with caplog.at_level(logging.INFO, logger="wsolbench"):
         assert train_into(layout, settings, ADL) == expected
-    assert f"{states[-1]} is damaged" in caplog.text
+    assert f"state {states[-1]}: " in caplog.text
     assert "goes on after iteration 3" in caplog.text
 
 
@@ -270,7 +278,7 @@ PHASES: dict[str, tuple[Any, str]] = {
     "saving": (StateKeeper, "save"),
     "validation": (Selection, "after_train_epoch"),
     "map writing": (trainer, "write_maps"),
-    "putting in place": (trainer, "move_into_place"),
+    "putting in place": (trainer, "replace_directory"),
 }
 
 

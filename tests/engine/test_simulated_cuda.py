@@ -20,7 +20,7 @@ from wsolbench.engine import fitting
 from wsolbench.engine.device import set_up_device
 from wsolbench.engine.optim import PrecisionWrapper
 from wsolbench.engine.prediction import predict_split
-from wsolbench.engine.trained import load_trained, read_record
+from wsolbench.engine.trained import load_trained, read_trained
 from wsolbench.layout import Layout
 from wsolbench.scoremaps import read_maps
 from wsolbench.settings import RuntimeSettings, Settings
@@ -99,7 +99,7 @@ def test_killed_within_an_epoch_a_training_ends_with_the_same_bytes(
 
 def test_a_trained_run_predicts_there_what_it_stored(layout: Layout, settings: Settings, cuda: torch.device) -> None:
     train_into(layout, settings, CAM)
-    method = load_trained(read_record(layout, CAM), layout, cuda)
+    method = load_trained(read_trained(layout, CAM), layout, cuda)
     split = read_split(layout.prepared(TRACK), "test")
     found = predict_split(method, split, layout.prepared(TRACK), crop=40, batch=3, device=cuda, reading=Reading())
     np.testing.assert_allclose(found.maps, read_maps(layout.run(CAM) / "maps.npz", "test").maps, rtol=1e-4, atol=1e-5)

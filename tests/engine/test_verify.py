@@ -15,6 +15,7 @@ from wsolbench.engine.trainer import train
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.layout import Layout
 from wsolbench.metrics.evaluate import evaluate_key
+from wsolbench.run_folder import read_record, write_record
 from wsolbench.scoremaps import StoredMaps, read_maps, write_maps
 from wsolbench.settings import Settings, read_settings
 from wsolbench.verify import Origin, Verdict, compared, run_keys, verify
@@ -76,6 +77,7 @@ def test_other_weights_differ(stored: Layout, tiny_settings: Settings) -> None:
     name = max(weights, key=lambda each: weights[each].numel())
     weights[name] = -weights[name]
     save_file(weights, path)
+    write_record(stored.run(KEY), read_record(stored, KEY))
     assert verify(tiny_settings, KEY, "checkpoint", stored, 1).outcome == "differs"
     assert verify(tiny_settings, KEY, "maps", stored, 1).outcome == "reproduced"
     assert verify(tiny_settings, KEY, "checkpoint", stored, 1, tolerance=100).outcome == "within tolerance"
@@ -87,6 +89,7 @@ def test_other_maps_differ(stored: Layout, tiny_settings: Settings) -> None:
     test = splits["test"]
     turned = StoredMaps(test.ids, test.labels, -test.maps, test.top5, test.top5_logits)
     write_maps(path, splits | {"test": turned})
+    write_record(stored.run(KEY), read_record(stored, KEY))
     verdict = verify(tiny_settings, KEY, "maps", stored, 1)
     assert verdict.outcome == "differs"
     assert "largest difference" in verdict.detail

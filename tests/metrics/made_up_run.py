@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from ruamel.yaml import YAML
 
 from wsolbench.data.index import write_index
 from wsolbench.dataset import Contents, Item, SplitName, Truth
 from wsolbench.layout import Layout
+from wsolbench.run_folder import write_record
 from wsolbench.scoremaps import MAPS_FILE, StoredMaps, write_maps
 from wsolbench.settings import EvaluateSettings, Settings
 
@@ -93,8 +93,6 @@ class MadeUpRun:
         prepared.mkdir(parents=True, exist_ok=True)
         write_index(prepared, self._contents(prepared), prepared)
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "run.yaml").open("w") as stream:
-            YAML().dump(record(), stream)
         self.write_maps()
         return self
 
@@ -102,6 +100,7 @@ class MadeUpRun:
         """Store the maps; ``changes`` replace arrays of ``test``."""
         val, test = stored("val", self.val), stored("test", self.test)
         write_maps(self.maps_file, {"val": val, "test": replace(test, **changes)})
+        write_record(self.folder, record())
 
     def outputs(self) -> dict[str, bytes]:
         """Bytes of the four result files."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +32,7 @@ from wsolbench.metrics.choe2020 import threshold_grid
 from wsolbench.metrics.evaluate import evaluate_key
 from wsolbench.metrics.image_scores import Rules, Thresholds
 from wsolbench.metrics.scoring import score_split
+from wsolbench.run_folder import write_record
 from wsolbench.scoremaps import StoredBoxes
 
 HALO_IOUS = [1, 10201 / 40401, 1, 0, 10201 / 48841]
@@ -270,7 +270,7 @@ def test_a_skipped_run_has_its_reason_and_valid_empty_files(run: MadeUpRun) -> N
     for path in run.folder.iterdir():
         path.unlink()
     reason = "needs masks \N{CROSS MARK}"
-    (run.folder / "skipped.json").write_text(json.dumps(record() | {"reason": reason}))
+    write_record(run.folder, record() | {"reason": reason})
     found = evaluate(run).metrics()
     assert (found["status"], found["reason"], found["method"]) == ("skipped", reason, "cam")
     assert "gt_known" not in found
@@ -305,7 +305,7 @@ def test_a_map_that_is_not_finite_is_refused_naming_file_and_image(run: MadeUpRu
 @pytest.mark.parametrize("name", ["run.yaml", "maps.npz"])
 def test_a_missing_file_of_the_run_is_named(run: MadeUpRun, name: str) -> None:
     (run.folder / name).unlink()
-    with pytest.raises(DataError, match=rf"{name} is missing; train the run first"):
+    with pytest.raises(DataError, match=rf"{name} is missing; train the run again"):
         evaluate(run)
 
 
@@ -315,6 +315,31 @@ def test_a_damaged_record_of_the_run_is_named(run: MadeUpRun, name: str, content
     (run.folder / name).write_text(content)
     with pytest.raises(DataError, match=rf"{name} is damaged"):
         evaluate(run)
+
+
+def test_another_training_of_the_run_is_refused(run: MadeUpRun) -> None:
+    """Maps of one training beside the record of another."""
+    former = run.maps_file.read_bytes()
+    run.write_maps(top5=np.ones((5, 5), np.int64))
+    run.maps_file.write_bytes(former)
+    with pytest.raises(DataError, match=r"maps\.npz is damaged .*train the run again"):
+        evaluate(run)
+
+
+def test_another_runs_directory_is_refused(run: MadeUpRun) -> None:
+    write_record(run.folder, record() | {"key": f"{TRACK}-has-0"})
+    with pytest.raises(DataError, match=rf"run\.yaml is that of run '{TRACK}-has-0', not of '{KEY}'"):
+        evaluate(run)
+
+
+@pytest.mark.parametrize("name", ["run.yaml", "maps.npz"])
+def test_a_bit_that_flipped_is_noticed_wherever_it_is(run: MadeUpRun, name: str) -> None:
+    path = run.folder / name
+    content = path.read_bytes()
+    for place in range(0, len(content), len(content) // 40):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(DataError, match=rf"{name} is damaged"):
+            evaluate(run)
 
 
 def test_an_image_without_a_box_is_named(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ import pytest
 from wsolbench.errors import DataError
 from wsolbench.layout import Layout
 from wsolbench.metrics.history import write_history
+from wsolbench.run_folder import write_record
 
 KEY = "toy-cam-0"
+RECORD = {"key": KEY, "track": {}, "method": {}, "seed": 0}
 
 
 def written(root: Path, content: str | None) -> pd.DataFrame:
@@ -19,6 +21,7 @@ def written(root: Path, content: str | None) -> pd.DataFrame:
     layout.run(KEY).mkdir(parents=True)
     if content is not None:
         (layout.run(KEY) / "history.csv").write_text(content)
+    write_record(layout.run(KEY), RECORD)
     write_history(layout, "toy", KEY)
     folder = layout.history("toy", KEY).parent
     assert [path.name for path in folder.iterdir()] == [f"{KEY}.csv"]
@@ -47,15 +50,18 @@ def test_a_run_that_trained_nothing_has_no_rows(tmp_path: Path) -> None:
 
 def test_a_skipped_run_has_no_rows(tmp_path: Path) -> None:
     Layout(tmp_path).run(KEY).mkdir(parents=True)
-    (Layout(tmp_path).run(KEY) / "skipped.json").write_text("{}")
+    write_record(Layout(tmp_path).run(KEY), RECORD | {"reason": "no masks"})
     write_history(Layout(tmp_path), "toy", KEY)
     assert Layout(tmp_path).history("toy", KEY).read_text() == "epoch,lr\n"
 
 
-@pytest.mark.parametrize(
-    ("content", "problem"), [(None, "is missing"), ("", "is damaged"), ("a,b\n1,2\n", "needs the columns epoch, lr")]
-)
-def test_what_cannot_be_read_is_named(tmp_path: Path, content: str | None, problem: str) -> None:
-    with pytest.raises(DataError, match=rf"history\.csv .*{problem}.*dvc pull"):
-        written(tmp_path, content)
-    assert not (tmp_path / "results" / "history").exists()
+def test_what_is_missing_or_cut_in_half_is_named(tmp_path: Path) -> None:
+    text = "epoch,iteration,lr,loss_a\n1,9,0.1,2.5\n2,18,0.1,2.25\n"
+    written(tmp_path, text)
+    layout = Layout(tmp_path)
+    (layout.run(KEY) / "history.csv").write_text(text[: text.index("2,18")])
+    with pytest.raises(DataError, match=r"history\.csv is damaged .*train the run again .*dvc pull"):
+        write_history(layout, "toy", KEY)
+    (layout.run(KEY) / "history.csv").unlink()
+    with pytest.raises(DataError, match=r"history\.csv is missing; train the run again .*dvc pull"):
+        write_history(layout, "toy", KEY)

@@ -121,7 +121,7 @@ def test_equal_maps_give_equal_bytes(maps_file: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nowhere\.npz is missing; train the run first"):
+    with pytest.raises(DataError, match=r"nowhere\.npz is missing; train the run again"):
         read_maps(tmp_path / "nowhere.npz", "test")
 
 

@@ -31,7 +31,7 @@ NOWHERE = {
     "wsolbench.progress",
     "wsolbench.registry",
 }
-NOWHERE |= {"wsolbench.recipe", "wsolbench.schema", "wsolbench.settings"}
+NOWHERE |= {"wsolbench.run_folder", "wsolbench.recipe", "wsolbench.schema", "wsolbench.settings"}
 
 
 def imported(module: str) -> set[str]:

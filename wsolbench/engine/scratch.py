@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
 from wsolbench.engine.history import TrainingError
+from wsolbench.files import locked
 
-__all__ = ["exclusive", "log_file", "move_into_place"]
-
-
-def move_into_place(out: Path, target: Path) -> None:
-    """Put a finished directory where it belongs, in place of an older one, and remove its scratch."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        shutil.rmtree(target)
-    out.replace(target)
-    shutil.rmtree(out.parent, ignore_errors=True)
-
-
-_held: set[TextIO] = set()
-
-
-def _let_go() -> None:
-    """Close a parent's locks in its child: a loader's worker that outlives a killed trainer must not hold them."""
-    for lock in _held:
-        lock.close()
-
-
-os.register_at_fork(after_in_child=_let_go)
+__all__ = ["exclusive", "log_file"]
 
 
 @contextmanager
@@ -44,18 +20,10 @@ def exclusive(work: Path) -> Iterator[Path]:
     A killed ``dvc repro`` leaves its training running, and the next one would start a second in the same place.
     """
     work.mkdir(parents=True, exist_ok=True)
-    with (work.parent / f"{work.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TrainingError(
-                f"another process is training '{work.name}' (it holds {lock.name}); wait for it or stop it"
-            ) from None
-        _held.add(lock)
-        try:
-            yield work
-        finally:
-            _held.discard(lock)
+    lock = work.parent / f"{work.name}.lock"
+    busy = TrainingError(f"another process is training '{work.name}' (it holds {lock}); wait for it or stop it")
+    with locked(lock, busy):
+        yield work
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """State of a training in progress, so that a killed run goes on and ends with the same bytes.
 
-A state is a pair of files: tensors (safetensors), and JSON with everything else and the sha256 of the tensors. The JSON
-is written last and renamed into place, so that a pair is either whole or not there; nothing in it can execute code.
+A state is a pair of files: tensors (safetensors), and JSON with everything else and the sha256 of the tensors and of
+itself. The JSON is written last, so that a pair is either whole or not there; nothing in it can execute code.
 Random states are not part of it: order, augmentation and the network's draws are functions of (seed, epoch, image) and
 (seed, iteration).
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,17 +19,18 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 import wsolbench
 from wsolbench.errors import DataError
-from wsolbench.files import file_sha256
+from wsolbench.files import check_record, file_sha256, read_file, replacing, with_digest, write_text
 
 __all__ = ["StateKeeper", "run_digest"]
 
 _KEPT = 2  # a damaged file leaves the one before
 _DEFINING = ("backbones", "data", "engine", "layers", "dataset.py", "method.py")
+_CURE = "the one before it is used"
 _log = logging.getLogger("wsolbench.train")
 
 
@@ -77,9 +77,10 @@ class StateKeeper:
         tensors: dict[str, Tensor] = {}
         packed = _pack(tree, tensors)
         file = place / f"{iteration:09d}.safetensors"
-        _write(file, lambda path: save_file(tensors, path))
-        content = {"sha256": file_sha256(file), "tree": packed}
-        _write(file.with_suffix(".json"), lambda path: path.write_text(json.dumps(content), encoding="utf-8"))
+        with replacing(file) as temporary:
+            save_file(tensors, temporary)
+        content = with_digest({"tensors": file_sha256(file), "tree": packed})
+        write_text(file.with_suffix(".json"), json.dumps(content))
         for old in self._states()[_KEPT:]:
             for path in (old, old.with_suffix(".safetensors")):
                 path.unlink(missing_ok=True)
@@ -97,7 +98,7 @@ class StateKeeper:
             try:
                 return _read(path)
             except (DataError, SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-                _log.warning("state %s is damaged (%s); the one before it is used", path, error)
+                _log.warning("state %s: %s", path, error)
         return None
 
     def _place(self) -> Path:
@@ -107,21 +108,9 @@ class StateKeeper:
         return sorted(self._place().glob("*.json"), reverse=True)
 
 
-def _write(path: Path, write: Any) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    write(temporary)
-    with temporary.open("rb") as stream:
-        os.fsync(stream.fileno())
-    temporary.replace(path)
-
-
 def _read(path: Path) -> Any:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    tensor_file = path.with_suffix(".safetensors")
-    found = file_sha256(tensor_file)
-    if found != content["sha256"]:
-        raise DataError(f"{tensor_file.name} has the sha256 {found}, not {content['sha256']}")
-    return _unpack(content["tree"], load_file(tensor_file))
+    content = check_record(json.loads(read_file(path, _CURE)), path, _CURE)
+    return _unpack(content["tree"], load(read_file(path.with_suffix(".safetensors"), _CURE, content["tensors"])))
 
 
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:

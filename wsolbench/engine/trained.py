@@ -6,44 +6,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 
 from wsolbench.data.pretrained import read_placed
 from wsolbench.engine.building import build_method
 from wsolbench.errors import DataError
 from wsolbench.layout import Layout
 from wsolbench.method import Method
+from wsolbench.run_folder import CHECKPOINT_FILE, read_part, read_record
 from wsolbench.settings import MethodOnTrack, Run, RunCell, Track
 
-__all__ = ["CHECKPOINT_FILE", "RUN_FILE", "load_trained", "read_record", "run_of_record"]
-
-RUN_FILE = "run.yaml"
-CHECKPOINT_FILE = "checkpoint.safetensors"
+__all__ = ["load_trained", "read_trained", "run_of_record"]
 
 
-def read_record(layout: Layout, key: str) -> dict[str, Any]:
-    """Return the contents of a run's ``run.yaml``.
+def read_trained(layout: Layout, key: str) -> dict[str, Any]:
+    """Return the record of a run that was trained.
 
     Raises:
-        DataError: the run was not trained here, was skipped, or the file is damaged.
+        DataError: the run was not trained here, was skipped, or its record is damaged.
     """
-    folder = layout.run(key)
-    path = folder / RUN_FILE
-    if (folder / "skipped.json").is_file():
+    record = read_record(layout, key)
+    if "reason" in record:
         raise DataError(f"run '{key}' was skipped: its method does not support the track; there is nothing to load")
-    try:
-        record = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(
-            f"{path} is missing; train the run first (`wsolbench train {key}`), or fetch it (`dvc pull {folder}`)"
-        ) from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is damaged ({error}); train the run again") from None
-    if not isinstance(record, dict) or not {"key", "track", "method", "seed", "class_names"} <= record.keys():
-        raise DataError(f"{path} is damaged; train the run again")
     return record
 
 
@@ -67,7 +51,7 @@ def load_trained(record: dict[str, Any], layout: Layout, device: torch.device) -
     """Build the method of a record and load its checkpoint, ready for prediction.
 
     Args:
-        record: of :func:`read_record`.
+        record: of :func:`read_trained`.
         layout: where the run lies, and the backbone's weights if its own classifier was kept.
         device: where the method goes.
 
@@ -81,11 +65,7 @@ def load_trained(record: dict[str, Any], layout: Layout, device: torch.device) -
     method = build_method(run, len(record["class_names"]), weights)
     path = layout.run(run.key) / CHECKPOINT_FILE
     try:
-        method.load_state_dict(load_file(path))
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing; fetch it (`dvc pull {path.parent}`) or train the run again") from None
-    except SafetensorError as error:
-        raise DataError(f"{path} is damaged ({error}); train the run again") from None
+        method.load_state_dict(load(read_part(layout, record, CHECKPOINT_FILE)))
     except RuntimeError as error:
         first = str(error).splitlines()[0]
         raise DataError(

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_dist_info
-from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
 from wsolbench import registry
@@ -32,12 +31,13 @@ from wsolbench.engine.machine import check_precision
 from wsolbench.engine.prediction import predict_split
 from wsolbench.engine.processes import Launcher, joined
 from wsolbench.engine.provenance import write_provenance
-from wsolbench.engine.scratch import exclusive, log_file, move_into_place
+from wsolbench.engine.scratch import exclusive, log_file
 from wsolbench.engine.selection import box_accuracy_of_val, class_accuracy
 from wsolbench.errors import DataError
-from wsolbench.files import file_sha256
+from wsolbench.files import file_sha256, replace_directory, replacing, write_text
 from wsolbench.layout import Layout
 from wsolbench.method import Method
+from wsolbench.run_folder import CHECKPOINT_FILE, HISTORY_FILE, write_record
 from wsolbench.scoremaps import MAPS_FILE, StoredMaps, write_maps
 from wsolbench.settings import Run, Settings
 
@@ -94,9 +94,10 @@ def _train_and_write(run: Run, settings: Settings, layout: Layout, reason: str |
         else:
             record = {**run.as_dict(), "reason": reason}
             record["method"] |= registry.load("method", run.method).describe()
-            (out / "skipped.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+            write_record(out, record)
             _log.info("%s: skipped: %s", run.key, reason)
-        move_into_place(out, layout.run(run.key))
+        replace_directory(out, layout.run(run.key))
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None:
@@ -125,10 +126,11 @@ def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None
     if rank:
         return
     write_maps(out / MAPS_FILE, stored)
-    (out / "history.csv").write_text(history.as_csv(), encoding="utf-8")
+    write_text(out / HISTORY_FILE, history.as_csv())
     tensors = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
-    save_file(tensors, out / "checkpoint.safetensors")
-    _write_run(out / "run.yaml", run, method, inputs)
+    with replacing(out / CHECKPOINT_FILE) as temporary:
+        save_file(tensors, temporary)
+    write_record(out, _record(run, method, inputs))
     seconds = {"loading": loaded - start, "training": trained - loaded, "prediction": time.monotonic() - trained}
     identity = {"key": run.key, "seed": run.seed, "params_digest": _params_digest(run), "amp": run.track.amp}
     identity |= {"index_digest": inputs.split.digest, "weights": inputs.weights, "processes": processes}
@@ -189,14 +191,12 @@ def _defining(run: Run, inputs: _Inputs, layout: Layout) -> dict[str, Any]:
     return {"run": run.as_dict(), "index_digest": inputs.split.digest, "weights": inputs.weights, "selection": seen}
 
 
-def _write_run(path: Path, run: Run, method: Method, inputs: _Inputs) -> None:
+def _record(run: Run, method: Method, inputs: _Inputs) -> dict[str, Any]:
     record = run.as_dict()
     record["method"] |= type(method).describe()
-    record |= {
+    return record | {
         "num_classes": inputs.split.num_classes,
         "class_names": list(inputs.split.class_names),
         "index_digest": inputs.split.digest,
         "weights": inputs.weights,
     }
-    with path.open("w", encoding="utf-8") as stream:
-        YAML(typ="safe", pure=True).dump(record, stream)

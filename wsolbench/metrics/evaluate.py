@@ -11,26 +11,23 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from wsolbench.data.index import read_split
 from wsolbench.data.prepare import build_dataset
 from wsolbench.dataset import Split
 from wsolbench.errors import DataError
+from wsolbench.files import write_bytes
 from wsolbench.gallery.thumbnails import encode_thumbnails
 from wsolbench.layout import Layout
 from wsolbench.metrics.choe2020 import threshold_grid
 from wsolbench.metrics.image_scores import CHOE2020, Rules, Thresholds
 from wsolbench.metrics.numbers import CURVES, Scored, curves, no_images, numbers, per_image
 from wsolbench.metrics.scoring import score_split
+from wsolbench.run_folder import read_record
 from wsolbench.scoremaps import MAPS_FILE, StoredBoxes, StoredMaps, read_maps
 from wsolbench.settings import EvaluateSettings, Settings
 
 __all__ = ["Evaluation", "evaluate_key", "evaluate_maps", "write_evaluation"]
-
-_RUN_FILE = "run.yaml"
-_SKIPPED_FILE = "skipped.json"
 
 
 @dataclass(frozen=True)
@@ -64,17 +61,17 @@ def evaluate_key(settings: Settings, key: str, layout: Layout, jobs: int | None)
             message names the file, and the image.
     """
     run = settings.resolve(key)
-    folder = layout.run(key)
-    if (folder / _SKIPPED_FILE).is_file():
-        write_evaluation(_skipped(_read_record(folder / _SKIPPED_FILE)), layout, run.track_name, key)
+    record = read_record(layout, key)
+    if "reason" in record:
+        write_evaluation(_skipped(record), layout, run.track_name, key)
         return
-    record = _read_record(folder / _RUN_FILE)
     prepared = layout.prepared(run.track_name)
     image_root = build_dataset(settings, run.track.dataset).image_root(prepared)
-    maps_file = folder / MAPS_FILE
+    maps_file = layout.run(key) / MAPS_FILE
     stored, splits = {}, {}
     for name in ("val", "test"):
-        stored[name], splits[name] = read_maps(maps_file, name), read_split(prepared, name)
+        stored[name] = read_maps(maps_file, name, record["files"].get(MAPS_FILE, "none"))
+        splits[name] = read_split(prepared, name)
         _check_ids(stored[name], splits[name], maps_file)
         _check_finite(stored[name], maps_file)
     published = settings.evaluate.published_threshold.get(run.method, {}).get(run.track_name)
@@ -139,12 +136,12 @@ def evaluate_maps(
 def write_evaluation(evaluation: Evaluation, layout: Layout, track: str, key: str) -> None:
     """Write the four files of an evaluation, each atomically."""
     metrics = json.dumps(evaluation.metrics, indent=2) + "\n"
-    _write(layout.metrics(track, key), metrics.encode())
+    write_bytes(layout.metrics(track, key), metrics.encode())
     # Hardly a number occurs twice: without dictionaries the tables are a quarter smaller.
     table = evaluation.per_image.to_parquet(index=False, compression="zstd", use_dictionary=False)
-    _write(layout.per_image(track, key), table)
-    _write(layout.curves(track, key), evaluation.curves.to_csv(index=False, lineterminator="\n").encode())
-    _write(layout.thumbnails(track, key), evaluation.thumbnails)
+    write_bytes(layout.per_image(track, key), table)
+    write_bytes(layout.curves(track, key), evaluation.curves.to_csv(index=False, lineterminator="\n").encode())
+    write_bytes(layout.thumbnails(track, key), evaluation.thumbnails)
 
 
 def _used(splits: Mapping[str, Split]) -> dict[str, Any]:
@@ -211,24 +208,3 @@ def _check_ids(stored: StoredMaps, split: Split, maps_file: Path) -> None:
                 f"{maps_file}: map {position} of split '{split.name}' is of image '{have}', the index has '{want}' "
                 "there; train the run again"
             )
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        record = json.loads(text) if path.name == _SKIPPED_FILE else YAML(typ="safe", pure=True).load(text)
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing; train the run first") from None
-    except (YAMLError, ValueError) as error:
-        raise DataError(f"{path} is damaged ({error}); train the run again") from None
-    needed = {"key", "track", "method", "seed"} | ({"reason"} if path.name == _SKIPPED_FILE else set())
-    if not isinstance(record, dict) or not needed <= record.keys():
-        raise DataError(f"{path} is damaged (it needs the keys {', '.join(sorted(needed))}); train the run again")
-    return record
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from wsolbench.errors import DataError
+from wsolbench.files import write_text
 from wsolbench.layout import Layout
+from wsolbench.run_folder import HISTORY_FILE, read_part, read_record
 
 __all__ = ["write_history"]
 
@@ -32,26 +34,13 @@ def write_history(layout: Layout, track: str, key: str) -> None:
     Raises:
         DataError: the run's ``history.csv`` is missing or damaged; the message names it.
     """
-    folder = layout.run(key)
-    skipped = (folder / "skipped.json").is_file()
-    frame = pd.DataFrame(columns=_COLUMNS) if skipped else _read(folder / "history.csv")
+    record = read_record(layout, key)
+    frame = pd.DataFrame(columns=_COLUMNS) if "reason" in record else _read(layout, record)
     kept = np.unique(np.linspace(0, len(frame) - 1, min(len(frame), _MOST_ROWS)).round().astype(int))
     text = frame.iloc[kept].to_csv(index=False, float_format=_FORMAT, lineterminator="\n")
-    path = layout.history(track, key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_text(layout.history(track, key), text)
 
 
-def _read(path: Path) -> pd.DataFrame:
-    cure = f"fetch it (`dvc pull {path.parent}`) or train the run again"
-    try:
-        frame = pd.read_csv(io.BytesIO(path.read_bytes()))
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing; {cure}") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is damaged ({error}); {cure}") from None
-    if not set(_COLUMNS) <= set(frame):
-        raise DataError(f"{path} is damaged (it needs the columns {', '.join(_COLUMNS)}); {cure}")
+def _read(layout: Layout, record: Mapping[str, Any]) -> pd.DataFrame:
+    frame = pd.read_csv(io.BytesIO(read_part(layout, record, HISTORY_FILE)))
     return frame.drop(columns="iteration", errors="ignore")

@@ -17,6 +17,7 @@ from wsolbench.engine.history import TrainingError
 from wsolbench.engine.trainer import train
 from wsolbench.errors import DataError, SettingsError, WsolbenchError
 from wsolbench.layout import Layout
+from wsolbench.run_folder import read_record
 from wsolbench.scoremaps import MAPS_FILE, read_maps
 from wsolbench.search.objective import judged
 from wsolbench.search.plan import Plan
@@ -68,7 +69,8 @@ def run_trial(plan: Plan, number: int, stored: Mapping[str, Any], folder: Path) 
         _train(plan, run, place)
     prepared = place.prepared(run.track_name)
     mask_root = build_dataset(plan.settings, run.track.dataset).image_root(prepared)
-    maps, val = read_maps(maps_file, "val"), read_split(prepared, "val")
+    digest = read_record(place, run.key)["files"].get(MAPS_FILE, "none")
+    maps, val = read_maps(maps_file, "val", digest), read_split(prepared, "val")
     step = plan.settings.evaluate.threshold_step
     return judged(plan.objective, maps, val, mask_root, step, int(joblib.cpu_count()))
 
