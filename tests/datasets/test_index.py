@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from wsolbench.data.boxes import boxes_outside
-from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, read_split, write_index
+from wsolbench.data.index import (
+    INDEX_FILE,
+    TRUTH_FILE,
+    read_selection,
+    read_split,
+    write_index,
+    write_selection,
+)
 from wsolbench.dataset import SPLITS, Contents, Item, Truth
 from wsolbench.errors import DataError, TruthError
 
@@ -44,6 +51,66 @@ def test_what_is_written_is_read_back(contents: Contents, tmp_path: Path) -> Non
     assert np.array_equal(read_split(tmp_path, "test").truth("test").boxes, contents.truth["test"].boxes)
     val = read_split(tmp_path, "val").truth("val")
     assert (val.masks, val.ignore) == (("val_mask.png", "other.png"), "val_ignore.png")
+
+
+def rewritten(path: Path, **columns: list[object]) -> None:
+    """Change columns of a Parquet file and leave what it says of itself as it is."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    for name, values in columns.items():
+        place = table.column_names.index(name)
+        table = table.set_column(place, table.schema.field(name), pa.array(values, table.schema.field(name).type))
+    pq.write_table(table, path)
+
+
+@pytest.mark.parametrize(
+    ("file", "columns"),
+    [
+        (TRUTH_FILE, {"boxes": [[0.0, 0.0, 10.0, 8.0]] * 2}),
+        (TRUTH_FILE, {"masks": [[], []]}),
+        (INDEX_FILE, {"label": [0, 0, 0]}),
+        (INDEX_FILE, {"sha256": [""] * 3}),
+    ],
+)
+def test_rows_that_prepare_did_not_write_are_refused(
+    contents: Contents, tmp_path: Path, file: str, columns: dict[str, list[object]]
+) -> None:
+    write_index(tmp_path, contents, tmp_path)
+    rewritten(tmp_path / file)
+    read_split(tmp_path, "val")
+    rewritten(tmp_path / file, **columns)
+    with pytest.raises(DataError, match=rf"{file} is damaged .*run `wsolbench prepare"):
+        read_split(tmp_path, "val")
+
+
+def test_a_selection_that_was_rewritten_is_refused(contents: Contents, tmp_path: Path) -> None:
+    write_index(tmp_path, contents, tmp_path)
+    path = tmp_path / "selection.parquet"
+    write_selection(tmp_path, path, wanted=True)
+    assert read_selection(tmp_path, path).truth("val").boxes.tolist() == BOX.tolist()
+    rewritten(path, boxes=[[0.0, 0.0, 10.0, 8.0]])
+    with pytest.raises(DataError, match=r"selection\.parquet is damaged"):
+        read_selection(tmp_path, path)
+
+
+@pytest.mark.parametrize("file", [INDEX_FILE, TRUTH_FILE])
+def test_a_bit_that_flipped_changes_nothing_or_is_noticed(contents: Contents, tmp_path: Path, file: str) -> None:
+    write_index(tmp_path, contents, tmp_path)
+    path = tmp_path / file
+    content, right, noticed = path.read_bytes(), read_split(tmp_path, "val"), 0
+    for place in range(0, len(content), 7):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        try:
+            found = read_split(tmp_path, "val")
+        except DataError as error:
+            noticed += file in str(error)
+        else:
+            assert (found.items, found.digest, found.class_names) == (right.items, right.digest, right.class_names)
+            assert found.truth("val").boxes.tolist() == BOX.tolist()
+            assert found.truth("val").masks == right.truth("val").masks
+    assert noticed > len(content) / 7 / 4
 
 
 def test_truth_of_train_raises(contents: Contents, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from wsolbench.data.boxes import check_boxes, first_three
 from wsolbench.dataset import SPLITS, Contents, Item, Split, SplitName, Truth
 from wsolbench.errors import DataError
-from wsolbench.files import file_sha256
+from wsolbench.files import bytes_sha256, file_sha256, read_file, replacing
 
 __all__ = [
     "INDEX_FILE",
@@ -222,25 +222,36 @@ def _truth_of(table: pa.Table, split: SplitName = "val") -> dict[str, Truth]:
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, object]], schema: pa.Schema, meta: Mapping[str, str]) -> None:
-    table = pa.Table.from_pylist(list(rows), schema=schema.with_metadata(dict(meta)))
-    temporary = path.with_name(path.name + ".tmp")
-    pq.write_table(table, temporary)
-    temporary.replace(path)
+    table = pa.Table.from_pylist(list(rows), schema=schema)
+    with replacing(path) as temporary:
+        pq.write_table(table.replace_schema_metadata({**meta, _CONTENT: _content(table, meta)}), temporary)
 
 
 def _read(path: Path, schema: pa.Schema) -> pa.Table:
     again = f"run `wsolbench prepare {path.parent.name}`"
+    content = read_file(path, again)
     try:
-        table = pq.read_table(path)
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing; {again} first") from None
-    except (pa.ArrowInvalid, OSError) as error:
+        table = pq.read_table(pa.BufferReader(content))
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is damaged ({error}); delete it and {again}") from None
-    if not table.schema.equals(schema) or "digest" not in _meta(table):
+    meta = _meta(table)
+    if not table.schema.equals(schema) or not {"digest", _CONTENT} <= meta.keys():
         raise DataError(f"{path} was not written by this version of wsolbench; delete it and {again}")
+    if _content(table, meta) != meta[_CONTENT]:
+        raise DataError(f"{path} is damaged (its rows are not those that prepare wrote); delete it and {again}")
     return table
+
+
+_CONTENT = "content_sha256"
+
+
+def _content(table: pa.Table, meta: Mapping[str, str]) -> str:
+    """Return the sha256 of all rows and of what the file says beside them."""
+    columns = {name: table[name].to_pylist() for name in table.column_names}
+    said = {name: value for name, value in meta.items() if name != _CONTENT}
+    return bytes_sha256(json.dumps([said, columns], sort_keys=True).encode())
 
 
 def _meta(table: pa.Table) -> dict[str, str]:
     found = table.schema.metadata or {}
-    return {key.decode(): value.decode() for key, value in found.items()}
+    return {key.decode(errors="replace"): value.decode(errors="replace") for key, value in found.items()}
