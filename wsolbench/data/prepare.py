@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -19,6 +18,7 @@ from wsolbench.data.inspection import remembering
 from wsolbench.data.truth_policy import divided
 from wsolbench.dataset import SPLITS, Contents, WsolDataset
 from wsolbench.errors import DataError
+from wsolbench.files import locked, write_text
 from wsolbench.layout import Layout
 from wsolbench.settings import Settings, validated_arguments
 
@@ -54,12 +54,13 @@ def prepare(settings: Settings, track: str, layout: Layout) -> str:
     name, directory = settings.tracks[track].dataset, layout.prepared(track)
     dataset = build_dataset(settings, name)
     chosen = divided(settings.datasets.get(name, {}), f"datasets.{name}")
-    for stale in (INDEX_FILE, TRUTH_FILE):
-        (directory / stale).unlink(missing_ok=True)
-    if "embedded" in dataset.traits:
-        shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True, exist_ok=True)
-    with _permitted(), _alone(layout.checked / f"{name}.lock"), remembering(layout.checked):
+    # Other tracks' preparations of the same data wait, and so does a second one of this track.
+    with _permitted(), locked(layout.checked / f"{name}.lock"), remembering(layout.checked):
+        for stale in (INDEX_FILE, TRUTH_FILE):
+            (directory / stale).unlink(missing_ok=True)
+        if "embedded" in dataset.traits:
+            shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True, exist_ok=True)
         dataset.obtain(chosen.sources)
         contents = chosen.policy.applied(dataset.contents(directory), dataset.image_root(directory))
         digest = write_index(directory, contents, dataset.image_root(directory), chosen.policy.truth_name)
@@ -80,12 +81,8 @@ def look(settings: Settings, track: str, layout: Layout) -> None:
     name = settings.tracks[track].dataset
     with _permitted():
         seen = [_state(path) for path in build_dataset(settings, name).watched()]
-    target = layout.look(track)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_suffix(".tmp")
     digest = hashlib.sha256(json.dumps(seen).encode()).hexdigest() if seen else None
-    temporary.write_text(json.dumps({"dataset": name, "state": digest}) + "\n", encoding="utf-8")
-    temporary.replace(target)
+    write_text(layout.look(track), json.dumps({"dataset": name, "state": digest}) + "\n")
 
 
 def _state(path: Path) -> list[list[str | int]]:
@@ -127,15 +124,6 @@ def _say_doubts(contents: Contents) -> None:
             _log.warning(
                 "%s: only %d of %d images have masks, so that pixels are not scored", split, masked, len(truths)
             )
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Wait while another process gets or checks the same data set, for another track."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager
