@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.data.choe_metadata import numbered_lines, read_metadata
-from wsolbench.data.images import summarised
 from wsolbench.data.inspection import inspect_images
+from wsolbench.data.mask_checks import check_masks
 from wsolbench.data.official_boxes import OfficialBoxes
 from wsolbench.data.roots import configured_root, existing_root
 from wsolbench.data.sources import Archive, Sources
@@ -189,7 +189,7 @@ class Cub(WsolDataset):
                 boxed = official.truth(_corners(record.box), items[-1], source, ends_at_last_pixel=True)
                 truth[record.path] = self._with_mask(boxed, base, record.path)
         if self._segmentations:
-            _check_masks(base / "images", truth)
+            check_masks(base / "images", items, truth)
         if self._val == "cubv2":
             folder, metadata = self._cubv2_places(base.parent)
             new_items, new_truth = _read_cubv2(folder, metadata, base / "images", class_names, official)
@@ -242,12 +242,6 @@ class Cub(WsolDataset):
                 )
             chosen.update(sorted(paths, key=_sha256)[: self._holdout])
         return chosen
-
-
-def _check_masks(images: Path, truth: Mapping[str, Truth]) -> None:
-    missing = [name for each in truth.values() for name in each.masks if not (images / name).is_file()]
-    if missing:
-        raise DataError(f"{images}: {len(missing)} masks are missing; restore them:\n{summarised(missing)}")
 
 
 def _read_cubv2(

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from wsolbench.data.choe_metadata import Entry, read_metadata
 from wsolbench.data.images import summarised
 from wsolbench.data.inspection import inspect_images
+from wsolbench.data.mask_checks import check_masks
 from wsolbench.data.roots import configured_root, existing_root
 from wsolbench.data.sources import Sources
 from wsolbench.dataset import Contents, Item, SplitName, Truth, WsolDataset
@@ -72,7 +73,7 @@ class OpenImages30k(WsolDataset):
         return () if root is None else [root / part / split for part in _PARTS for split in self._splits]
 
     def contents(self, directory: Path) -> Contents:
-        """Read the lists and decode every image once.
+        """Read the lists and decode every image and mask once.
 
         Raises:
             DataError: a file is missing or malformed, an image or mask is missing or damaged, or an image of ``val`` or
@@ -90,9 +91,12 @@ class OpenImages30k(WsolDataset):
                 items.append(Item(entry.id, entry.id, entry.label, fact.width, fact.height, split, sha256=fact.sha256))
                 _name(names, entry)
             if split != "train":
-                _check_masks(root, entries)
+                bare = [name for name, entry in entries.items() if not entry.masks]
+                if bare:
+                    raise DataError(f"localization.txt has no mask for {len(bare)} images:\n{summarised(bare)}")
                 nothing = next(iter(entries.values())).boxes
                 truth |= {entry.id: Truth(nothing, entry.masks, entry.ignore) for entry in entries.values()}
+        check_masks(root, items, truth)
         return Contents([names.get(label, str(label)) for label in range(max(names, default=-1) + 1)], items, truth)
 
     def image_root(self, directory: Path) -> Path:
@@ -121,15 +125,3 @@ def _name(names: dict[int, str], entry: Entry) -> None:
     folder = Path(entry.id).parent.name
     if names.setdefault(entry.label, folder) != folder:
         raise DataError(f"image '{entry.id}': label {entry.label} belongs to folder {names[entry.label]}, not {folder}")
-
-
-def _check_masks(root: Path, entries: dict[str, Entry]) -> None:
-    wanted = {entry.id: (*entry.masks, *([entry.ignore] if entry.ignore else ())) for entry in entries.values()}
-    bare = [name for name, entry in entries.items() if not entry.masks]
-    if bare:
-        raise DataError(f"localization.txt has no mask for {len(bare)} images:\n{summarised(bare)}")
-    missing = [
-        f"{mask} of image {name}" for name, masks in wanted.items() for mask in masks if not (root / mask).is_file()
-    ]
-    if missing:
-        raise DataError(f"{root}: {len(missing)} masks are missing; restore them:\n{summarised(missing)}")

@@ -239,7 +239,7 @@ def test_segmentations_are_what_most_annotators_marked(cub_root: Path, tmp_path:
     assert mask.tolist() == [[False] * 4, [True] * 4]
     assert len(test.truth(test.items[0].id).boxes) == 1
     (cub_root / "segmentations" / "001.Auk" / f"{Path(test.items[0].path).stem}.png").unlink()
-    with pytest.raises(DataError, match=r"1 masks are missing"):
+    with pytest.raises(DataError, match=r"1 of 4 masks cannot be used"):
         found.contents(tmp_path)
     with pytest.raises(SettingsError, match="CUBV2 has no masks"):
         Cub(root=str(cub_root), segmentations=True, val="cubv2")
