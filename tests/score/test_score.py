@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from tests.metrics.made_up_run import KEY, TEST, TRACK, VAL, MadeUpRun, Picture, settings
 from wsolbench.data.index import read_split
@@ -98,6 +102,28 @@ def test_names_are_those_of_the_reference_harness_or_of_its_readme(tmp_path: Pat
         find_maps(folder, split)
 
 
+def test_two_images_do_not_share_a_map(tmp_path: Path) -> None:
+    split = listed(tmp_path, ["c0/a.jpg", "c0/a.png"], ["0,0,9,9", "0,0,9,9"])
+    write(tmp_path / "maps", "c0/a", np.eye(3))
+    with pytest.raises(DataError, match=r"1 maps would be those of two images.*c0/a\.npy of c0/a\.jpg and c0/a\.png"):
+        find_maps(tmp_path / "maps", split)
+
+
+def test_maps_may_be_linked_in_upper_case_and_have_one_channel(tmp_path: Path) -> None:
+    names = [f"{folder}/{n}.jpg" for folder in ("a", "b") for n in range(2)]
+    split, random = listed(tmp_path, names, ["0,0,9,9"] * 4), np.random.default_rng(0).random((4, 5, 6))
+    kept = [random[0], random[1, None], np.asfortranarray(random[2, ..., None]), random[3]]
+    for name, array in zip(names, kept, strict=True):
+        path = write(tmp_path / "elsewhere", name, array)
+        path.rename(path.with_suffix(".NPY"))
+    (tmp_path / "maps").mkdir()
+    for folder in ("a", "b"):
+        (tmp_path / "maps" / folder).symlink_to(tmp_path / "elsewhere" / folder)
+    (tmp_path / "maps" / "b" / "above").symlink_to(tmp_path / "maps")
+    found = find_maps(tmp_path / "maps", split)
+    assert all(np.array_equal(file.read(), expected) for file, expected in zip(found, random, strict=True))
+
+
 def test_missing_and_extra_maps_are_named(run: MadeUpRun, maps: Path) -> None:
     write(maps, "test9", np.eye(3))
     with pytest.raises(DataError, match=r"1 files are of no image of split 'test': test9\.npy"):
@@ -122,6 +148,27 @@ def two_arrays(path: Path) -> None:
         np.savez(stream, np.eye(3), np.eye(3))
 
 
+def announced(shape: tuple[int, int]) -> bytes:
+    stream = BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return stream.getvalue() + bytes(64)
+
+
+def zipped(path: Path) -> None:
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        archive.writestr("map.npy", announced((15000, 15000)) + bytes(9 * 10**5))
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def endless(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -131,7 +178,13 @@ def two_arrays(path: Path) -> None:
         (lambda path: path.write_bytes(b""), "cannot be read"),
         (lambda path: np.save(path, np.full((4, 4), np.nan)), "holds a NaN or an infinite value"),
         (lambda path: np.save(path, np.array([[0, -np.inf]])), "holds a NaN or an infinite value"),
-        (lambda path: np.save(path, np.zeros((1, 4, 4))), r"must be two-dimensional .* not of shape \(1, 4, 4\)"),
+        (lambda path: np.save(path, np.zeros((2, 4, 4))), r"must be two-dimensional .* not of shape \(2, 4, 4\)"),
+        (lambda path: np.save(path, np.zeros((1, 4, 1))), r"must be two-dimensional .* not of shape \(1, 4, 1\)"),
+        (lambda path: path.write_bytes(announced((15000, 15000))), "too large for a map"),
+        (lambda path: path.write_bytes(announced((10**6, 10**6))), "too large for a map"),
+        (zipped, "too large for a map"),
+        (pipe, "is not a regular file"),
+        (endless, "is not a regular file"),
         (lambda path: np.save(path, np.zeros((0, 4))), "must be two-dimensional"),
         (lambda path: np.save(path, np.eye(3, dtype=complex)), "must hold real numbers, not complex128"),
         (lambda path: np.save(path, np.array([["a"]])), "must hold real numbers"),
@@ -139,7 +192,7 @@ def two_arrays(path: Path) -> None:
 )
 def test_what_is_no_map_is_named(run: MadeUpRun, maps: Path, spoil: Callable[[Path], object], message: str) -> None:
     spoil(maps / "test3.npy")
-    with pytest.raises(DataError, match=rf"test3\.npy \(image 'test3'\).*{message}"):
+    with pytest.raises(DataError, match=rf"test3\.npy.*{message}"):
         score(asked(run, maps), jobs=1)
 
 
@@ -177,18 +230,99 @@ def test_predictions_are_read_and_checked(run: MadeUpRun, maps: Path, tmp_path: 
     path = tmp_path / "classes.txt"
     path.write_text("".join(f"test{k},0,3\n" for k in range(5)))
     found = score(asked(run, maps), predictions=read_predictions(path), jobs=1).numbers
-    assert found["cls"] == {"top1": 100, "top5": 100}
+    assert found["cls"] == {"top1": 100, "top5": None}
     assert found["top1_loc"]["fixed"] == found["gt_known"]["fixed"] == 40
     for text, message in (
         ("test0,0\n", "4 images have none"),
         ("".join(f"test{k},0\n" for k in range(6)), "1 are of no image"),
         ("".join(f"test{k},0{',1' * (k == 2)}\n" for k in range(5)), "equally many classes"),
+        (
+            "".join(f"test{k},{1 + 5 * (k > 2)}\n" for k in range(5)),
+            r"2 images have .* 0 to 5: counted from 1\?",
+        ),
+        ("".join(f"test{k},{99 * (k == 3)}\n" for k in range(5)), r"1 images have a class that is none.*test3 99"),
+        ("test0,\u0661\n", r"classes\.txt:1: expected an image id and classes"),
+        ("test0," + "9" * 30, r"classes\.txt:1: expected an image id and classes"),
         ("test0,cat\n", r"classes\.txt:1: expected an image id and classes"),
         ("test0,1\ntest0,2\n", r"classes\.txt:2: image 'test0' has a line already"),
     ):
         path.write_text(text)
         with pytest.raises(DataError, match=message):
             score(asked(run, maps), predictions=read_predictions(path), jobs=1)
+
+
+@pytest.mark.parametrize(("guesses", "top5"), [(1, None), (4, None), (5, 100)])
+def test_top_5_needs_five_guesses_or_all_classes(run: MadeUpRun, maps: Path, guesses: int, top5: float | None) -> None:
+    guessed = {f"test{k}": list(range(guesses)) for k in range(5)}
+    found = score(asked(run, maps), predictions=guessed, jobs=1)
+    assert found.numbers["cls"] == {"top1": 100, "top5": top5}
+    assert found.numbers["top5_loc"]["fixed"] == (None if top5 is None else 40)
+    assert found.per_image["in_top5"].isna().all() == (top5 is None)
+    assert f"Top-5 Cls {'-' if top5 is None else '100.0'}" in score_table(found.numbers)
+
+
+@pytest.mark.parametrize(
+    ("size", "located", "message"),
+    [
+        ("120,80", ["40,20,30,40", "40,20,50,40", "40,20,20,40"], r"2 of 3 boxes .*\(x,y,w,h\?\)"),
+        ("120,80", ["10,30,60,100", "10,30,60,70", "10,30,60,110"], r"2 of 3 boxes .*\(h,w\?\)"),
+        ("120,80", ["40,20,90,60", "40,20,90,60", "90,60,40,20"], r"1 of 3 .*\(are corners swapped\?\).*'2\.jpg'"),
+        ("120,80", ["0.1,0.1,0.7,0.6"] * 3, r"3 of 3 boxes lie within the first pixel: relative\?"),
+        ("120,80", ["40,20,90,60", "40,20,1e30,60", "40,20,90,60"], r"1 of 3 .*'1\.jpg' \[40\.0, 20\.0, 1e\+30"),
+        ("120,80", ["40,20,90,60", "40,20,40,60", "40,20,90,60"], r"1 of 3 .*'1\.jpg' \[40\.0, 20\.0, 40\.0"),
+        ("120,80", ["40,20,90,60", "130,20,140,60", "40,20,90,60"], r"1 of 3 .*'1\.jpg' \[130\.0"),
+        ("0,0", ["40,20,90,60"] * 3, r"image_sizes\.txt:1: image '0\.jpg' has 0"),
+        ("9999999,80", ["40,20,90,60"] * 3, r"image_sizes\.txt:1: image '0\.jpg' has 9999999"),
+    ],
+)
+def test_lists_that_no_image_can_have_are_refused(tmp_path: Path, size: str, located: list[str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        listed(tmp_path, ["0.jpg", "1.jpg", "2.jpg"], located, size)
+
+
+def relabelled(folder: Path, *labels: int) -> Split:
+    listed(folder, [f"{k}.jpg" for k in range(len(labels))], ["0,0,9,9"] * len(labels))
+    (folder / "lists" / "class_labels.txt").write_text("".join(f"{k}.jpg,{each}\n" for k, each in enumerate(labels)))
+    return split_of_metadata(folder / "lists", "test")
+
+
+def test_labels_that_seem_to_count_from_1_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert relabelled(tmp_path, 1, 2, 3).num_classes == 4
+    assert "no image has class 0, and every other one up to 3 occurs: counted from 1?" in caplog.text
+    caplog.clear()
+    relabelled(tmp_path, 0, 2, 1)
+    relabelled(tmp_path, 1, 3)
+    assert caplog.text == ""
+    (tmp_path / "lists" / "class_names.txt").write_text("auk\nowl\nwren\n")
+    assert list(relabelled(tmp_path, 0, 1, 0).class_names) == ["auk", "owl", "wren"]
+    with pytest.raises(DataError, match=r"class_names\.txt names 3 classes, but label 3 occurs; counted from 1\?"):
+        relabelled(tmp_path, 1, 2, 3)
+
+
+def test_a_label_of_a_billion_classes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"class_labels\.txt:2: image '1\.jpg' has 1000000000, .* at most 99999"):
+        relabelled(tmp_path, 0, 10**9)
+
+
+@pytest.mark.parametrize(("named", "near"), [("", "ILSVRC/test"), ("ILSVRC", "ILSVRC/test"), ("ILSVRC/none", "")])
+def test_a_directory_above_the_lists_is_answered_with_theirs(tmp_path: Path, named: str, near: str) -> None:
+    for split in ("test", "train", "val"):
+        (tmp_path / "ILSVRC" / split).mkdir(parents=True)
+        (tmp_path / "ILSVRC" / split / "image_ids.txt").touch()
+    (tmp_path / "ILSVRC" / "none").mkdir()
+    expected = rf"did you mean {tmp_path / near}\?$" if near else "name the directory of a split's lists"
+    with pytest.raises(DataError, match=expected):
+        split_of_metadata(tmp_path / named, "test")
+
+
+def test_masks_of_lists_are_opened_before_anything_is_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    listed(tmp_path, ["x.jpg"], ["x.png"], "30,20")
+    truths = Truths(None, tmp_path / "lists", tmp_path, None)
+    write(tmp_path / "maps", "x.jpg", TEST[0].raw)
+    Image.fromarray(np.eye(30, 20, dtype=np.uint8)).save(tmp_path / "x.png")
+    with pytest.raises(DataError, match=r"1 images have another aspect.*'x\.jpg' 30x20, mask 20x30"):
+        run_score(None, truths, "test", tmp_path / "maps", None, None, tmp_path / "out", 1, as_they_are=False)
 
 
 def test_results_are_written_whole_and_shown(run: MadeUpRun, maps: Path, tmp_path: Path) -> None:

@@ -71,7 +71,9 @@ def check_masks(
 
 
 def _fits(mask: MaskFacts, item: Item, *, turned: bool = False) -> bool:
-    """Return whether a mask has the aspect of its picture, within a pixel of the smaller one."""
+    """Return whether a mask has the aspect of its picture, if that is known, within a pixel of the smaller one."""
+    if not item.width:  # of a list without sizes
+        return True
     width, height = (item.height, item.width) if turned else (item.width, item.height)
     across, down = mask.width / width, mask.height / height
     off = abs(across / down - 1) * min(width, mask.width), abs(down / across - 1) * min(height, mask.height)

@@ -92,7 +92,7 @@ class Localization:
     Attributes:
         gt_known: the map of the true class gives a correct box.
         top1: and the class is the first guess; None for what does not classify.
-        top5: and the class is among the first five guesses.
+        top5: and the class is among the first five guesses; None where there are fewer.
     """
 
     gt_known: float
@@ -116,17 +116,17 @@ def classified(top5: NDArray[np.int64], labels: NDArray[np.int64]) -> tuple[Flag
     return hits[:, 0], hits.any(1)
 
 
-def localization(overlaps: Floats, classes: tuple[Flags, Flags] | None) -> Localization:
+def localization(overlaps: Floats, classes: tuple[Flags, Flags | None] | None) -> Localization:
     """Combine the boxes at one threshold with the classification.
 
     Args:
         overlaps: ``(N,)`` best IoU of the single-contour box at the threshold.
-        classes: result of :func:`classified`.
+        classes: result of :func:`classified`; None in place of five guesses where there are fewer.
     """
     right = overlaps >= 0.5
-    if classes is None:
-        return Localization(_percent(right), None, None)
-    return Localization(_percent(right), _percent(right & classes[0]), _percent(right & classes[1]))
+    first, five = classes or (None, None)
+    at = [None if flags is None else _percent(right & flags) for flags in (first, five)]
+    return Localization(_percent(right), *at)
 
 
 def _percent(flags: Flags) -> float:

@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 _NAMES = ("fixed", "val", "oracle", "published")
 _AT = ("fixed", "val", "oracle")
 _NO_V2: dict[str, float | None] = dict.fromkeys((*(f"iou{iou}" for iou in IOUS), "mean"))
+_FIVE = 5  # guesses of Top-5
 _NEAR_PEAK = 0.95
 _CURVE_STEP = 0.01  # distance of the thresholds in a stored curve
 CURVES = (
@@ -63,6 +64,14 @@ class Scored:
     published: float | None
     swept: bool = True
 
+    @property
+    def classes(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None] | None:
+        """Which images are right at the first guess and within five; None for what was not classified so far."""
+        found = classified(self.top5, self.labels)
+        if found is None or self.top5.shape[1] >= min(_FIVE, self.split.num_classes):
+            return found
+        return found[0], None
+
     def on_grid(self, values: NDArray[Any]) -> NDArray[Any]:
         """Leave out the thresholds that are not part of the sweep."""
         return values[..., : len(self.thresholds.grid)]
@@ -98,12 +107,12 @@ class Scored:
 
 def numbers(scored: Scored) -> dict[str, Any]:
     """Return all numbers of a run, percent or None, as ``results/metrics`` has them."""
-    classes = classified(scored.top5, scored.labels)
+    first, five = scored.classes or (None, None)
     found: dict[str, Any] = {
         "images": {"val": 0 if scored.val is None else scored.val.images, "test": scored.test.images},
         "cls": {
-            "top1": None if classes is None else float(classes[0].mean() * 100),
-            "top5": None if classes is None else float(classes[1].mean() * 100),
+            "top1": None if first is None else float(first.mean() * 100),
+            "top5": None if five is None else float(five.mean() * 100),
         },
     }
     found |= _boxes(scored, CHOE2020)
@@ -123,12 +132,13 @@ def numbers(scored: Scored) -> dict[str, Any]:
 
 def per_image(scored: Scored, stored_ids: NDArray[np.str_]) -> pd.DataFrame:
     """Return one row per test image, in the order of the split."""
-    count, classes = len(stored_ids), classified(scored.top5, scored.labels)
+    count = len(stored_ids)
+    first, five = scored.classes or (None, None)
     columns: dict[str, Any] = {
         "id": stored_ids,
         "label": scored.labels,
-        "predicted": scored.top5[:, 0] if classes else pd.array([pd.NA] * count, dtype="Int64"),
-        "in_top5": classes[1] if classes else pd.array([pd.NA] * count, dtype="boolean"),
+        "predicted": pd.array([pd.NA] * count, dtype="Int64") if first is None else scored.top5[:, 0],
+        "in_top5": pd.array([pd.NA] * count, dtype="boolean") if five is None else five,
     }
     for name, prefix in ((CHOE2020, "iou"), (PIXEL, "iou_pixel")):
         columns |= _columns(scored, name, prefix)
@@ -204,9 +214,8 @@ def _boxes(scored: Scored, protocol: str) -> dict[str, Any]:
             **dict.fromkeys(("max_box_acc_v2", "max_box_acc_v2_val"), _NO_V2),
         }
     places, boxes = scored.places(protocol), scored.test.boxes[protocol]
-    classes = classified(scored.top5, scored.labels)
     overlaps = {name: boxes.overlaps.column(place) for name, place in places.items()}
-    at = {name: localization(column, classes) for name, column in overlaps.items()}
+    at = {name: localization(column, scored.classes) for name, column in overlaps.items()}
     oracle = at["oracle"].gt_known
     return {
         "threshold": _values(scored, places),

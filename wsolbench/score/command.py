@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsolbench.data.index import INDEX_FILE, read_split
+from wsolbench.data.mask_checks import check_masks
 from wsolbench.data.prepare import build_dataset
 from wsolbench.dataset import Split, SplitName
 from wsolbench.errors import DataError, SettingsError, nearest
 from wsolbench.layout import Layout
-from wsolbench.score.maps import MapsOf, read_predictions, score, split_of_metadata, write_scores
+from wsolbench.score.lists import read_predictions, split_of_metadata
+from wsolbench.score.maps import MapsOf, score, write_scores
 from wsolbench.score.table import score_table
 from wsolbench.settings import EvaluateSettings, Settings
 
@@ -83,7 +85,9 @@ def run_score(
 
 def _truth(settings: Settings | None, truths: Truths, split: SplitName, metadata: Path | None) -> tuple[Split, Path]:
     if metadata is not None:
-        return split_of_metadata(metadata, split), truths.masks
+        found = split_of_metadata(metadata, split)
+        check_masks(truths.masks, found.items, {item.id: found.truth(item.id) for item in found.items})
+        return found, truths.masks
     name = truths.dataset or ""
     if settings is None:
         raise SettingsError("--dataset: there is no params.yaml here; run this in the repository, or give --metadata")
