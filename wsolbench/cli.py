@@ -20,7 +20,7 @@ app = typer.Typer(
     help=(
         "A reproducible benchmark of weakly supervised object localization.\n\n"
         "`make benchmark` (`wsolbench launch`, which runs several at once, or `dvc repro -k`) runs all stages that are "
-        "out of date, in order: prepare, weights, selection, train, evaluate, costs, baseline, photographs, report, "
+        "out of date, in order: resolve, prepare, weights, train, evaluate, costs, baseline, photographs, report, "
         "summary, page. Each stage is also a command below, for one track or one run. A track (`shapes-convnet`) is a "
         "data set with a backbone and a recipe; a run (`shapes-convnet-cam-0`) is a track with a method "
         "and a seed. All choices stand in params.yaml."
@@ -37,7 +37,7 @@ new.command("method")(tools.new_method)
 app.command("list")(tools.list_components)
 app.add_typer(new, name="new")
 for _command in (
-    *(stages.prepare, stages.look, tools.show, stages.weights, stages.selection, stages.train, stages.evaluate),
+    *(stages.resolve, stages.prepare, stages.look, tools.show, stages.weights, stages.train, stages.evaluate),
     *(stages.costs, tools.score, tools.predict, tools.verify, search, stages.baseline, stages.photographs),
     *(stages.report, stages.summary, stages.page, tools.plot, tools.launch, tools.readme, tools.doctor),
 ):

@@ -25,7 +25,7 @@ from wsolbench.layout import Layout
 from wsolbench.method import Method
 from wsolbench.settings import Run, Settings
 
-__all__ = ["Counts", "count_costs", "counted_run", "flops_of", "write_costs"]
+__all__ = ["Counts", "count_costs", "counted_run", "flops_of", "write_costs", "write_costs_of"]
 
 _IMAGES = 2  # a batch normalisation of one value per channel has no statistics
 _PROGRESS = 0.5
@@ -115,6 +115,15 @@ def counted_run(settings: Settings, key: str) -> Run:
             f"'{key}' is a baseline, whose costs are not counted; give <track>-<method> or a cell's run"
         )
     return run
+
+
+def write_costs_of(settings: Settings, track: str, layout: Layout) -> None:
+    """Write what each method and cell of ``run`` costs on a track; see :func:`write_costs`."""
+    for method in settings.run.methods:
+        write_costs(settings, f"{track}-{method}", layout)
+    for cell, its_track in settings.run.cells.items():
+        if its_track == track:
+            write_costs(settings, f"{track}-{cell}", layout)
 
 
 def write_costs(settings: Settings, key: str, layout: Layout) -> None:

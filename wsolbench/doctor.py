@@ -18,7 +18,7 @@ from rich.console import Console
 
 from wsolbench import registry
 from wsolbench.backbones.weights import find_weights
-from wsolbench.data.prepare import build_dataset
+from wsolbench.data.building import build_dataset
 from wsolbench.data.pretrained import pinned_weights
 from wsolbench.engine.machine import check_precision, trains_on_cpu
 from wsolbench.errors import WsolbenchError

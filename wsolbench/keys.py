@@ -10,7 +10,7 @@ from wsolbench.errors import SettingsError
 
 __all__ = ["RESERVED_TRACKS", "check_key", "check_keys", "split_key"]
 
-RESERVED_TRACKS = frozenset({"look", "selection", "weights"})
+RESERVED_TRACKS = frozenset({"look", "recipes", "selection", "weights"})
 """Directories of ``data/`` that belong to no track."""
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")

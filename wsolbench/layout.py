@@ -26,6 +26,11 @@ class Layout:
         """Index (and, for generated sets, files) of a track's data set."""
         return self.root / "data" / _plain(track)
 
+    @property
+    def recipes(self) -> Path:
+        """What each run of each stage is to do, a file each: ``<stage>/<run or track>.json``."""
+        return self.root / "data" / "recipes"
+
     def weights(self, track: str) -> Path:
         """Checked pretrained weights of a track's backbone."""
         return self.root / "data" / "weights" / _plain(track)

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from wsolbench import registry
 from wsolbench.backbones.weights import PINNED
-from wsolbench.data.pretrained import placed_arguments
+from wsolbench.data.pretrained import backbone_arguments
 from wsolbench.method import Method
 from wsolbench.settings import Run, RuntimeSettings, Settings
 
@@ -32,7 +32,7 @@ def print_listing(settings: Settings, kind: str | None) -> None:
 def print_run(run: Run, runtime: RuntimeSettings) -> None:
     """Print a resolved run as YAML: every setting, and every constructor argument with its default."""
     record = run.as_dict()
-    record["track"]["backbone_args"] = placed_arguments(run.track.backbone, run.track.weights) | run.track.backbone_args
+    record["track"]["backbone_args"] = backbone_arguments(run.track)
     for component, arguments, given in (
         (registry.load("backbone", run.track.backbone), record["track"]["backbone_args"], 1),
         (registry.load("method", run.method), record["method"]["args"], 2),

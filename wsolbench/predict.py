@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from wsolbench.data.boxes import first_three
+from wsolbench.data.building import build_dataset
 from wsolbench.data.cache import Reading
 from wsolbench.data.folders import files_below, refuse_bad_names
 from wsolbench.data.images import read_image, turned_size
 from wsolbench.data.inspection import inspect_images
-from wsolbench.data.prepare import build_dataset
 from wsolbench.data.tables import literal
 from wsolbench.dataset import Item, Split
 from wsolbench.engine.device import set_up_device

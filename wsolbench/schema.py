@@ -37,7 +37,7 @@ class StrictModel(BaseModel):
 
 
 def validated_arguments(
-    component: type[Any], arguments: Mapping[str, Any], where: str, given: int = 0
+    component: type[Any], arguments: Mapping[str, Any], where: str, given: int = 0, *, complete: bool = False
 ) -> dict[str, Any]:
     """Check keyword arguments against a constructor's signature.
 
@@ -46,6 +46,7 @@ def validated_arguments(
         arguments: what ``params.yaml`` says.
         where: key in ``params.yaml``, for messages.
         given: leading parameters that the harness passes itself.
+        complete: whether the constructor's defaults are to be among the returned.
 
     Returns:
         The arguments, converted to the annotated types (lists to tuples, strings to paths).
@@ -60,7 +61,7 @@ def validated_arguments(
     }
     model = create_model("Arguments", __base__=_Arguments, **fields)
     checked = validated(model, dict(arguments), where)
-    return {name: getattr(checked, name) for name in arguments}
+    return {name: getattr(checked, name) for name in (fields if complete else arguments)}
 
 
 class _Arguments(StrictModel):

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from wsolbench.data.building import build_dataset
 from wsolbench.data.images import read_image, resize
 from wsolbench.data.index import read_split
 from wsolbench.data.masks import ignored_pixels, object_masks
-from wsolbench.data.prepare import build_dataset
 from wsolbench.data.seeding import image_key
 from wsolbench.dataset import Item, Split, SplitName
 from wsolbench.errors import DataError

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from wsolbench import registry
+from wsolbench.data.building import build_dataset
 from wsolbench.data.cache import Reading
 from wsolbench.data.index import read_split
-from wsolbench.data.prepare import build_dataset
 from wsolbench.engine.device import set_up_device
 from wsolbench.engine.prediction import predict_split
 from wsolbench.engine.trained import load_trained, read_trained, run_of_record

@@ -8,8 +8,8 @@ import pytest
 
 from tests.tiny import TINY_SHAPES, TINY_TRACK
 from wsolbench.data.index import write_selection
+from wsolbench.data.placing import place_weights
 from wsolbench.data.prepare import prepare
-from wsolbench.data.pretrained import place_weights
 from wsolbench.engine import machine
 from wsolbench.layout import Layout
 from wsolbench.settings import Settings

@@ -17,8 +17,8 @@ from tests.engine.conftest import TRACK
 from tests.engine.test_trainer import ADL, train_into, with_runtime, with_track
 from tests.tiny import TINY_SHAPES
 from wsolbench.data.index import read_split, write_selection
+from wsolbench.data.placing import place_weights
 from wsolbench.data.prepare import prepare
-from wsolbench.data.pretrained import place_weights
 from wsolbench.engine.building import build_method
 from wsolbench.engine.model import TrainingModel
 from wsolbench.engine.optim import optim_wrapper

@@ -16,7 +16,8 @@ from torchvision.models import mobilenet_v2
 
 from wsolbench.backbones.weights import PINNED, PinnedWeights
 from wsolbench.data import pretrained
-from wsolbench.data.pretrained import RECORD_FILE, place_weights, read_placed
+from wsolbench.data.placing import place_weights
+from wsolbench.data.pretrained import RECORD_FILE, read_placed
 from wsolbench.engine.building import build_backbone, build_method
 from wsolbench.errors import DataError, SettingsError, WeightsError
 from wsolbench.settings import Run, Settings

@@ -46,7 +46,7 @@ def wait_for_trials(pipeline: Pipeline, process: subprocess.Popen[bytes], count:
 
 def test_a_search_from_the_command_line(pipeline: Pipeline) -> None:
     pipeline.edit_params(**{f"tracks__{TRACK}__epochs": 20})
-    for command in ("prepare", "weights", "selection"):
+    for command in ("prepare", "weights"):
         pipeline.run("wsolbench", command, TRACK)
     folder = pipeline.root / "data" / TRACK
     for item in read_split(folder, "test").items:  # a trial that opened one would fail

@@ -121,10 +121,10 @@ def test_a_cell_has_the_counts_of_its_own_runs(repository) -> None:  # type: ign
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"toy-beta\.json is missing; run `wsolbench costs toy-beta`"),
-        ("{}", r"toy-beta\.json is damaged \(key: Field required\); run `wsolbench costs toy-beta`"),
+        (None, r"toy-beta\.json is missing; run `wsolbench costs toy`"),
+        ("{}", r"toy-beta\.json is damaged \(key: Field required\); run `wsolbench costs toy`"),
         ({"parameters": -1}, r"toy-beta\.json is damaged \(parameters: "),
-        ({"data_digest": "another"}, r"toy-beta\.json was counted for other data than toy-beta-0 .* costs toy-beta`"),
+        ({"data_digest": "another"}, r"toy-beta\.json was counted for other data than toy-beta-0 .* costs toy`"),
     ],
 )
 def test_counts_that_cannot_be_used_are_named(full: Repository, content: object, message: str) -> None:

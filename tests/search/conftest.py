@@ -10,8 +10,8 @@ import pytest
 
 from tests.tiny import TINY_SHAPES, TINY_TRACK
 from wsolbench.data.index import write_selection
+from wsolbench.data.placing import place_weights
 from wsolbench.data.prepare import prepare
-from wsolbench.data.pretrained import place_weights
 from wsolbench.layout import Layout
 from wsolbench.search.space import Parameter, sampler_of
 from wsolbench.search.study import Study

@@ -19,7 +19,7 @@ HOSTILE = [
     *("..", ".", "../../x", "/etc", "a/b", "a.b", "", "a b", "-x", "_x", "a\n", "a\nb", "ä", "٣", "a\0b", "${x}"),
     *("$(touch pwned)", "x; touch pwned", "x' ; touch pwned; '", "`touch pwned`"),
 ]
-RESERVED = ["weights", "look", "selection", "small_classes", "small_costs"]
+RESERVED = ["weights", "look", "recipes", "selection", "small_classes", "small_costs"]
 
 
 def params() -> dict[str, Any]:
@@ -107,8 +107,8 @@ def test_no_path_leads_out_of_its_folder(tmp_path: Path) -> None:
                     path(*keys)
 
 
-OF_TRACKS = ["prepare", "look", "weights", "selection", "show", "photographs", "report", "search"]
-OF_RUNS = [["train"], ["evaluate"], ["baseline"], ["costs"], ["verify"], ["predict", "--run"]]
+OF_TRACKS = ["prepare", "look", "weights", "costs", "show", "photographs", "report", "search"]
+OF_RUNS = [["train"], ["evaluate"], ["baseline"], ["verify"], ["predict", "--run"]]
 
 
 @pytest.mark.parametrize("command", [*([name] for name in OF_TRACKS), *OF_RUNS], ids=" ".join)

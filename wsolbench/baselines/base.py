@@ -51,11 +51,13 @@ class Baseline(ABC):
         reference: what it is, or where it comes from.
         seeded: whether it depends on the seed. One that does is named in ``run.seeded_baselines`` and runs with each;
             one that does not is named in ``run.baselines`` and runs once.
+        trains: whether it trains the track's backbone by the track's recipe.
     """
 
     title: ClassVar[str]
     reference: ClassVar[str]
     seeded: ClassVar[bool]
+    trains: ClassVar[bool] = False
 
     @abstractmethod
     def predictions(self, inputs: BaselineInputs) -> Mapping[str, StoredMaps | StoredBoxes]:

@@ -51,6 +51,7 @@ class MaskSupervised(Baseline):
     title = "mask-supervised bound"
     reference = "few-shot supervised baseline of Choe et al., CVPR 2020 (arXiv 2001.07437) and TPAMI 2022"
     seeded = True
+    trains = True
 
     def predictions(self, inputs: BaselineInputs) -> Mapping[str, StoredMaps]:
         """Fit on 80 % of ``val``; return maps of the other 20 % and of ``test``.

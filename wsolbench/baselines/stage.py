@@ -8,9 +8,9 @@ from typing import Any
 
 from wsolbench import registry
 from wsolbench.baselines.base import Baseline, BaselineInputs
+from wsolbench.data.building import build_dataset
 from wsolbench.data.cache import Reading
 from wsolbench.data.index import read_split
-from wsolbench.data.prepare import build_dataset
 from wsolbench.data.pretrained import read_placed
 from wsolbench.dataset import Split
 from wsolbench.engine.scratch import exclusive, log_file

@@ -21,11 +21,19 @@ __all__ = [
     "photographs",
     "prepare",
     "report",
-    "selection",
+    "resolve",
     "summary",
     "train",
     "weights",
 ]
+
+
+def resolve() -> None:
+    """Write what each run is to do, all defaults included, and the digests of its code to data/recipes."""
+    from wsolbench.resolve import resolve as run_resolve  # noqa: PLC0415 - imports torch
+
+    changed = run_resolve(read_settings(), Layout())
+    typer.echo(f"{changed} recipes are new or changed; `dvc status` names the runs that they touch")
 
 
 def prepare(
@@ -48,21 +56,12 @@ def look(track: TrackName) -> None:
 
 def weights(track: TrackName) -> None:
     """Find, check and place the pretrained weights of a TRACK's backbone in data/weights/TRACK."""
-    from wsolbench.data.pretrained import place_weights  # noqa: PLC0415
+    from wsolbench.data.placing import place_weights  # noqa: PLC0415
 
     settings = settings_with(track)
     chosen = settings.tracks[track]
     root = Path(settings.weights.root) if settings.weights.root else None
     place_weights(chosen.backbone, chosen.weights, root, Layout().weights(track))
-
-
-def selection(track: TrackName) -> None:
-    """Hand the boxes of val over to the trainings of a TRACK that selects epochs by them; to others, nothing."""
-    from wsolbench.data.index import write_selection  # noqa: PLC0415
-
-    settings, layout = settings_with(track), Layout()
-    wanted = settings.tracks[track].selection == "val_boxes"
-    write_selection(layout.prepared(track), layout.selection(track), wanted=wanted)
 
 
 def train(
@@ -111,13 +110,11 @@ def evaluate(run: RunKey, jobs: Jobs = None) -> None:
     write_history(Layout(), settings.resolve(run).track_name, run)
 
 
-def costs(
-    key: Annotated[str, typer.Argument(help="`<track>-<method>`, for instance shapes-convnet-cam, or a cell's run.")],
-) -> None:
-    """Count the parameters and floating-point operations of a method on a track: results/costs/TRACK/KEY.json."""
-    from wsolbench.costs import write_costs  # noqa: PLC0415 - imports torch
+def costs(track: TrackName) -> None:
+    """Count the parameters and floating-point operations of all methods on a TRACK: results/costs/TRACK."""
+    from wsolbench.costs import write_costs_of  # noqa: PLC0415 - imports torch
 
-    write_costs(read_settings(), key, Layout())
+    write_costs_of(settings_with(track), track, Layout())
 
 
 def baseline(run: RunKey, jobs: Jobs = None) -> None:

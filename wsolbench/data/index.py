@@ -123,7 +123,7 @@ def read_selection(directory: Path, path: Path) -> Split:
     val = read_split(directory, "val", with_truth=False)
     table = _read(path, _TRUTH_SCHEMA)
     if _meta(table)["digest"] != val.digest:
-        raise DataError(f"{path} belongs to another index; run `wsolbench selection {path.stem}`")
+        raise DataError(f"{path} belongs to another index; run `wsolbench prepare {path.stem}`")
     return replace(val, _truth=_truth_of(table))
 
 

@@ -11,36 +11,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from wsolbench import registry
 from wsolbench.data.boxes import first_three
-from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, write_index
+from wsolbench.data.building import build_dataset
+from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, write_index, write_selection
 from wsolbench.data.inspection import remembering
 from wsolbench.data.truth_policy import divided
-from wsolbench.dataset import SPLITS, Contents, WsolDataset
+from wsolbench.dataset import SPLITS, Contents
 from wsolbench.errors import DataError
 from wsolbench.files import locked, write_text
 from wsolbench.layout import Layout
-from wsolbench.settings import Settings, validated_arguments
+from wsolbench.settings import Settings
 
-__all__ = ["build_dataset", "look", "prepare"]
+__all__ = ["look", "prepare"]
 
 _log = logging.getLogger("wsolbench.prepare")
 
 
-def build_dataset(settings: Settings, name: str) -> WsolDataset:
-    """Return the data set ``name`` with its arguments from ``params.yaml``.
-
-    Raises:
-        SettingsError: an argument does not fit the data set's constructor.
-    """
-    dataset_class, where = registry.load("dataset", name), f"datasets.{name}"
-    arguments = divided(settings.datasets.get(name, {}), where).arguments
-    dataset: WsolDataset = dataset_class(**validated_arguments(dataset_class, arguments, where))
-    return dataset
-
-
 def prepare(settings: Settings, track: str, layout: Layout) -> str:
     """Get the data set of a track, check it, and write its index and truth (and the files of a generated one).
+
+    Beside these, what training may know of the truth: nothing, or that of ``val``, where the track selects by it.
 
     The index is written last: a directory without it is not taken for a prepared one. Images that were checked before
     and have not changed since are not checked again.
@@ -64,6 +54,7 @@ def prepare(settings: Settings, track: str, layout: Layout) -> str:
         dataset.obtain(chosen.sources)
         contents = chosen.policy.applied(dataset.contents(directory), dataset.image_root(directory))
         digest = write_index(directory, contents, dataset.image_root(directory), chosen.policy.truth_name)
+    write_selection(directory, layout.selection(track), wanted=settings.tracks[track].selection == "val_boxes")
     if contents.clipped:
         _log.info("%s: %d boxes reached beyond their image and were clipped to it", name, contents.clipped)
     _say_doubts(contents)

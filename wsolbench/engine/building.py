@@ -8,7 +8,7 @@ import torch
 
 from wsolbench import registry
 from wsolbench.backbones.base import Backbone
-from wsolbench.data.pretrained import placed_arguments
+from wsolbench.data.pretrained import backbone_arguments
 from wsolbench.data.seeding import torch_seed
 from wsolbench.errors import SettingsError
 from wsolbench.method import Method
@@ -45,8 +45,7 @@ def build_backbone(run: Run, weights_file: Path | None) -> Backbone:
     track = run.track
     backbone_class = registry.load("backbone", track.backbone)
     where = f"tracks.{run.track_name}.backbone_args"
-    arguments = placed_arguments(track.backbone, track.weights) | track.backbone_args
-    checked = validated_arguments(backbone_class, arguments, where, given=1)
+    checked = validated_arguments(backbone_class, backbone_arguments(track), where, given=1)
     torch.manual_seed(torch_seed("initialisation", run.seed))
     backbone: Backbone = backbone_class(weights_file, **checked)
     return backbone

@@ -17,10 +17,10 @@ from mmengine.dist import get_dist_info
 from safetensors.torch import save_file
 
 from wsolbench import registry
+from wsolbench.data.building import build_dataset
 from wsolbench.data.cache import Reading, pictures_of
 from wsolbench.data.index import read_selection, read_split
 from wsolbench.data.loader import TrainingSet
-from wsolbench.data.prepare import build_dataset
 from wsolbench.data.pretrained import read_placed
 from wsolbench.dataset import Split, SplitName
 from wsolbench.engine.building import build_method

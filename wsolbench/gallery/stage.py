@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from wsolbench.data.building import build_dataset
 from wsolbench.data.images import read_image, resize
 from wsolbench.data.index import read_split
-from wsolbench.data.prepare import build_dataset
 from wsolbench.dataset import Item, Split
 from wsolbench.gallery.photographs import TILE, Caption, Photograph, encode_caption, encode_sheet
 from wsolbench.gallery.thumbnails import candidates

@@ -12,8 +12,8 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from wsolbench.data.building import build_dataset
 from wsolbench.data.index import read_split
-from wsolbench.data.prepare import build_dataset
 from wsolbench.dataset import Split
 from wsolbench.errors import DataError
 from wsolbench.files import write_bytes

@@ -256,7 +256,7 @@ def read_provenance(run: RunResult, root: Path) -> Provenance | None:
 
 
 def _read_counted(path: Path, key: str, run: RunResult) -> Counted:
-    cure = f"run `wsolbench costs {key}`"
+    cure = f"run `wsolbench costs {run.track}`"
     if not path.is_file():
         raise DataError(f"{path} is missing; {cure}")
     found = _checked(path, Counted, cure)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from wsolbench.data.building import build_dataset
 from wsolbench.data.index import INDEX_FILE, read_split
 from wsolbench.data.mask_checks import check_masks
-from wsolbench.data.prepare import build_dataset
 from wsolbench.dataset import Split, SplitName
 from wsolbench.errors import DataError, SettingsError, nearest
 from wsolbench.layout import Layout

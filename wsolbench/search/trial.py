@@ -9,8 +9,8 @@ from typing import Any
 import joblib
 import torch
 
+from wsolbench.data.building import build_dataset
 from wsolbench.data.index import read_split
-from wsolbench.data.prepare import build_dataset
 from wsolbench.data.pretrained import read_placed
 from wsolbench.engine.building import build_method
 from wsolbench.engine.history import TrainingError
