@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import subprocess
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -52,6 +53,20 @@ def test_long_gradients_are_shortened(layout: Layout, tiny_settings: Settings, m
     for before, after in pairwise(steps):
         moved = torch.cat([(after[name] - before[name]).flatten() for name in parameters]).norm()
         assert float(moved) == pytest.approx(0.05 * 0.01, rel=1e-2)  # the rate times the norm
+
+
+@pytest.mark.parametrize("name", ["subprocess.getoutput", "os.system", "mmengine.LocalVisBackend", "Visualizer", ""])
+def test_a_visualiser_that_is_none_is_refused_before_anything_is_read(
+    tmp_path: Path, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Mmengine would import and call whatever it names."""
+    called: list[object] = []
+    monkeypatch.setattr(subprocess, "getoutput", lambda *arguments, **options: called.append(arguments))
+    monkeypatch.setattr(os, "system", lambda *arguments, **options: called.append(arguments))
+    settings = with_runtime(tiny_settings, visualisers=["TensorboardVisBackend", name])
+    with pytest.raises(SettingsError, match=rf"runtime\.visualisers: unknown name '{name}'"):
+        train_into(Layout(tmp_path), settings, CAM)
+    assert (called, list(tmp_path.iterdir())) == ([], [])
 
 
 def test_float16_on_a_cpu_is_refused_before_anything_is_read(tmp_path: Path, tiny_settings: Settings) -> None:

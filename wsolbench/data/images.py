@@ -17,16 +17,18 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from wsolbench.dataset import Item
 from wsolbench.errors import DataError
 from wsolbench.files import read_file
 
 __all__ = [
+    "FORMATS",
     "SHOWN",
     "UNDECODABLE",
     "measure",
+    "open_image",
     "orientation_of",
     "read_bytes",
     "read_image",
@@ -35,6 +37,9 @@ __all__ = [
     "summarised",
     "turned_size",
 ]
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+"""What images and masks may be, in Pillow's words. No other is even tried: for EPS, Pillow would start Ghostscript."""
 
 _OPAQUE = {"1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB", "HSV"}
 _TRANSPARENT = {"LA", "La", "PA", "RGBA", "RGBa"}
@@ -142,6 +147,18 @@ def read_bytes(path: Path) -> bytes:
     return read_file(path, "restore the file")
 
 
+def open_image(data: bytes) -> Image.Image:
+    """Open an image or a mask that may come from anywhere; its pixels are not decoded yet.
+
+    Raises:
+        UnidentifiedImageError: it has none of the :data:`FORMATS`, or is damaged.
+    """
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise UnidentifiedImageError(f"it is none of {', '.join(FORMATS)}") from None
+
+
 def measure(path: Path, data: bytes) -> tuple[int, int, int]:
     """Decode the picture in what a file holds, and return its width and height as stored, and its EXIF orientation.
 
@@ -169,7 +186,7 @@ def orientation_of(image: Image.Image) -> int:
 def _picture(path: Path, data: bytes) -> tuple[Image.Image, int]:
     """Return the picture in RGB, as stored, and its EXIF orientation."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(data) as image:
             image.load()
             return _rgb(path, image), orientation_of(image)
     except UNDECODABLE as error:

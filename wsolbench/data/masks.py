@@ -12,16 +12,14 @@ A mask has levels, which ``mask_above`` and ``ignore_grey`` are compared with:
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from wsolbench.data.images import UNDECODABLE, orientation_of, read_bytes
+from wsolbench.data.images import UNDECODABLE, open_image, orientation_of, read_bytes
 from wsolbench.dataset import Item, Truth
 from wsolbench.errors import DataError
 from wsolbench.files import bytes_sha256
@@ -148,7 +146,7 @@ def _levels(path: Path, above: int) -> NDArray[np.integer[Any]]:
 def _decoded(path: Path, data: bytes, above: int) -> tuple[NDArray[np.integer[Any]], str]:
     """Return the levels, and format and mode of the file."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(data) as image:
             mode, stored_as = image.mode, f"{image.format} {image.mode}"
             levels = np.asarray(image.convert("L") if mode == "1" else image)
             orientation = orientation_of(image)

@@ -33,6 +33,7 @@ from wsolbench.engine.processes import Launcher, joined
 from wsolbench.engine.provenance import write_provenance
 from wsolbench.engine.scratch import exclusive, log_file
 from wsolbench.engine.selection import box_accuracy_of_val, class_accuracy
+from wsolbench.engine.visual import check_visualisers
 from wsolbench.errors import DataError
 from wsolbench.files import file_sha256, replace_directory, replacing, write_text
 from wsolbench.layout import Layout
@@ -68,11 +69,12 @@ def train(run: Run, settings: Settings, layout: Layout, launcher: Launcher = "no
     processes that a launcher started, the first one writes.
 
     Raises:
-        SettingsError: wrong arguments of the method, backbone or data set, or of the launcher.
+        SettingsError: wrong arguments of the method, backbone or data set, or of the launcher; or no such visualiser.
         DataError: the data set is not prepared, or changed since.
         TrainingError: the loss is not finite, or another process trains the same run.
         InterruptedTrainingError: SIGINT or SIGTERM came while training; calling it again goes on.
     """
+    check_visualisers(settings.runtime.visualisers)
     method_class = registry.load("method", run.method)
     dataset_class = registry.load("dataset", run.track.dataset)
     reason = method_class.unsupported(run.track.backbone, dataset_class.traits)

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
+import mmengine.visualization  # noqa: F401 - registers its classes
 from mmengine.hooks import Hook
+from mmengine.registry import VISBACKENDS
 
 from wsolbench.engine.history import History
+from wsolbench.errors import SettingsError
+from wsolbench.schema import check_known
 
-__all__ = ["Curves"]
+__all__ = ["Curves", "check_visualisers"]
+
+
+def check_visualisers(names: Sequence[str]) -> None:
+    """Check that all names are those of visualisers: mmengine would import and call whatever else they name.
+
+    Raises:
+        SettingsError: one is not.
+    """
+    for name in names:
+        check_known("params.yaml: runtime.visualisers", name, VISBACKENDS.module_dict, error=SettingsError)
 
 
 class Curves(Hook):  # type: ignore[misc]

@@ -15,6 +15,7 @@ from PIL import Image
 from pydantic import Field, TypeAdapter, ValidationError
 
 from wsolbench.errors import DataError
+from wsolbench.files import read_file
 from wsolbench.layout import Layout
 
 __all__ = ["TILE", "Caption", "Photograph", "encode_caption", "encode_sheet", "read_photographs"]
@@ -89,12 +90,11 @@ def read_photographs(root: Path, track: str) -> tuple[Caption, NDArray[np.uint8]
     """
     sheet, caption = Layout(root).photographs(track)
     remedy = f"run `wsolbench photographs {track}`, or `make benchmark`"
+    said, drawn = read_file(caption, remedy), io.BytesIO(read_file(sheet, remedy))
     try:
-        found = _CAPTION.validate_json(caption.read_bytes(), strict=True)
-        with Image.open(sheet) as image:
+        found = _CAPTION.validate_json(said, strict=True)
+        with Image.open(drawn, formats=("JPEG",)) as image:
             pixels = np.asarray(image.convert("RGB"))
-    except FileNotFoundError as error:
-        raise DataError(f"{error.filename} is missing; {remedy}") from None
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]["msg"]
         raise DataError(f"{caption} is damaged ({problem}); delete it and {remedy}") from None

@@ -9,9 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from wsolbench.errors import DataError
+from wsolbench.files import read_file
 from wsolbench.scoremaps import upsample_and_normalise
 
 __all__ = ["heat_picture", "photograph_picture", "plot_picture"]
@@ -38,11 +39,13 @@ def plot_picture(path: Path) -> tuple[str, int, int]:
     Raises:
         DataError: it cannot be read; the message names it.
     """
+    again = f"run `wsolbench report {path.parent.name}`"
+    content = io.BytesIO(read_file(path, again))
     try:
-        with Image.open(path) as image:
+        with Image.open(content, formats=("PNG",)) as image:
             return _uri(image.convert("RGB"), lossless=True), *image.size
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:  # Pillow calls a broken PNG a SyntaxError
-        raise DataError(f"{path} cannot be read ({error}); run `wsolbench report {path.parent.name}`") from None
+    except (OSError, SyntaxError) as error:  # Pillow calls a broken PNG a SyntaxError
+        raise DataError(f"{path} is damaged ({error}); {again}") from None
 
 
 def _uri(image: Image.Image, **how: float) -> str:

@@ -98,7 +98,7 @@ def encoded(figure: Figure, kind: str, dpi: int | None = None) -> bytes:
     if kind != "png":
         return stream.getvalue()
     reduced = io.BytesIO()
-    with Image.open(stream) as image:
+    with Image.open(stream, formats=("PNG",)) as image:
         image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(reduced, "PNG", optimize=True)
     return reduced.getvalue()
 

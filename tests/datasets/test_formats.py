@@ -1,0 +1,82 @@
+"""Image files may be of the common formats only, because Pillow starts another program for some of the others."""
+
+from __future__ import annotations
+
+import ast
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import EpsImagePlugin, Image
+
+from wsolbench.data.images import FORMATS, measure, open_image, read_bytes, read_image
+from wsolbench.data.inspection import inspect_images
+from wsolbench.data.masks import object_masks
+from wsolbench.dataset import Truth
+from wsolbench.errors import DataError
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n0 0 9 9 rectfill\n%%EOF\n"
+
+
+@pytest.fixture(autouse=True)
+def no_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    def started(*arguments: object, **options: object) -> None:
+        raise AssertionError("Pillow would start Ghostscript")
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", started)
+
+
+def test_pillow_would_start_a_program(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="Ghostscript"):
+        Image.open(io.BytesIO(EPS)).load()
+
+
+@pytest.mark.parametrize("content", [EPS, b"P6 1 1 255 abc", b"\x00\x00\x01\x00\x01\x00", b"", b"%PDF-1.4"])
+def test_other_formats_are_refused_as_image_and_as_mask(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"{path}: .*it is none of BMP, GIF, JPEG, PNG, TIFF, WEBP"):
+        read_image(path)
+    with pytest.raises(DataError, match="it is none of"):
+        measure(path, content)
+    with pytest.raises(DataError, match="1 of 1 images cannot be used"):
+        inspect_images(tmp_path, ["a.png"])
+    with pytest.raises(DataError, match="it is none of"):
+        object_masks(Truth(np.zeros((0, 4)), ("a.png",)), tmp_path)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_common_formats_are_read(kind: str) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (3, 2)).save(stream, kind)
+    with open_image(stream.getvalue()) as image:
+        assert (image.format, image.size) == (kind, (3, 2))
+
+
+def test_a_camera_s_file_of_several_pictures_is_read_as_its_first(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (3, 2)).save(stream, "MPO", save_all=True, append_images=[Image.new("RGB", (6, 4))])
+    (tmp_path / "a.jpg").write_bytes(stream.getvalue())
+    assert read_image(tmp_path / "a.jpg").shape == (2, 3, 3)
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "folder.png").mkdir()
+    for name in ("pipe.png", "zero.png", "folder.png"):
+        with pytest.raises(DataError, match=rf"{name} is not a regular file"):
+            read_bytes(tmp_path / name)
+        with pytest.raises(DataError, match="1 of 1 images cannot be used"):
+            inspect_images(tmp_path, [name])
+        with pytest.raises(DataError, match=rf"{name} is not a regular file"):
+            object_masks(Truth(np.zeros((0, 4)), (name,)), tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted([*Path("wsolbench").rglob("*.py"), *Path("datasets").glob("*.py")]), ids=str)
+def test_no_file_opens_an_image_of_any_format(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("Image.open", "imread")):
+            assert "formats" in {keyword.arg for keyword in node.keywords}, f"{path}:{node.lineno}"
