@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from wsolbench.data.boxes import Turned, check_boxes, first_three
-from wsolbench.data.choe_metadata import Entry, read_labels, read_list, read_metadata
+from wsolbench.data.choe_metadata import Entry, class_names, read_labels, read_list, read_metadata
 from wsolbench.data.folders import files_below
 from wsolbench.data.images import summarised, turned_size
 from wsolbench.data.inspection import ImageFacts, inspect_images
@@ -188,7 +188,8 @@ class ImageFolder(WsolDataset):
             truth |= {
                 name: Truth(entry.boxes, entry.masks, entry.ignore, *self._greys) for name, entry in entries.items()
             }
-        return Contents(_class_names(base / "class_names.txt", items), items, truth)
+        names = class_names(base / "class_names.txt", {item.label for item in items})
+        return Contents(names, items, truth)
 
 
 @dataclass(frozen=True)
@@ -275,13 +276,3 @@ def _check_sizes(path: Path, items: Sequence[Item], entries: Mapping[str, Entry]
         f"{path}: {len(differing)} of {len(items)} images have another size, so their boxes may not fit{guess}; "
         f"correct images or metadata:\n{summarised(lines)}"
     )
-
-
-def _class_names(path: Path, items: list[Item]) -> list[str]:
-    count = max((item.label for item in items), default=-1) + 1
-    if not path.is_file():
-        return [str(label) for label in range(count)]
-    names = read_list(path)
-    if len(names) < count:
-        raise DataError(f"{path} names {len(names)} classes, but label {count - 1} occurs; add a line for each class")
-    return names

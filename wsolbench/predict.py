@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 from wsolbench.data.boxes import first_three
 from wsolbench.data.building import build_dataset
 from wsolbench.data.cache import Reading
-from wsolbench.data.folders import files_below, refuse_bad_names
+from wsolbench.data.folders import files_below
 from wsolbench.data.images import read_image, turned_size
 from wsolbench.data.inspection import inspect_images
 from wsolbench.data.tables import literal
@@ -82,9 +82,7 @@ def find_images(sources: Sequence[Path]) -> tuple[Path, list[str]]:
         raise DataError(f"no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in {', '.join(map(str, sources))}")
     only = sources[0].resolve() if len(sources) == 1 and sources[0].is_dir() else None
     root = only or Path(*_shared([path.parent.parts for path in found]))
-    names = sorted(path.relative_to(root).as_posix() for path in found)
-    refuse_bad_names(root, names)
-    return root, names
+    return root, sorted(path.relative_to(root).as_posix() for path in found)
 
 
 def photographs(root: Path, names: Sequence[str], *, displayed: bool) -> list[Item]:

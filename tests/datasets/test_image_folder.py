@@ -60,6 +60,16 @@ def test_classes_are_named_by_their_list_or_their_number(root: Path) -> None:
         read(root)
 
 
+def test_labels_that_seem_to_count_from_1_are_said(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for path in root.rglob("class_labels.txt"):
+        path.write_text(path.read_text().replace(",1", ",2").replace(",0", ",1"))
+    assert list(read(root).class_names) == ["0", "1", "2"]
+    assert "every other one up to 2 occurs: are labels counted from 1?" in caplog.text
+    (root / "class_names.txt").write_text("cat\ndog\n")
+    with pytest.raises(DataError, match=r"names 2 classes, but label 2 occurs; counted from 1\?"):
+        read(root)
+
+
 def test_a_set_with_test_images_only_can_be_indexed(root: Path, tmp_path: Path) -> None:
     for split in ("train", "val"):
         (root / "metadata" / split).rename(root / split)

@@ -288,7 +288,7 @@ def relabelled(folder: Path, *labels: int) -> Split:
 
 def test_labels_that_seem_to_count_from_1_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert relabelled(tmp_path, 1, 2, 3).num_classes == 4
-    assert "no image has class 0, and every other one up to 3 occurs: counted from 1?" in caplog.text
+    assert "no image has class 0, and every other one up to 3 occurs: are labels counted from 1?" in caplog.text
     caplog.clear()
     relabelled(tmp_path, 0, 2, 1)
     relabelled(tmp_path, 1, 3)

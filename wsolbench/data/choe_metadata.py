@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 from wsolbench.data.tables import as_number
 from wsolbench.errors import DataError
 
-__all__ = ["Entry", "numbered_lines", "read_labels", "read_list", "read_metadata"]
+__all__ = ["Entry", "class_names", "numbered_lines", "read_labels", "read_list", "read_metadata"]
 
 _BOX = 4
+_log = logging.getLogger("wsolbench.prepare")
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _MOST_CLASSES = 100_000  # more than any data set has; a table of a billion classes would take all memory
 _LONGEST_SIDE = 1_000_000  # pixels
@@ -115,6 +117,38 @@ def read_metadata(directory: Path, *, sizes: bool = True) -> dict[str, Entry]:
         (width, height), (boxes, masks, ignore) = stated_sizes[name], located[name].as_truth()
         entries[name] = Entry(name, labels[name], width, height, boxes, masks, ignore)
     return entries
+
+
+def class_names(path: Path, labels: set[int]) -> list[str]:
+    """Read the names of all classes, one per line; where the file is missing, they are the numbers from 0.
+
+    Labels that seem to count from 1 are said: none is 0, and all others up to the highest occur.
+
+    Args:
+        path: the file.
+        labels: that occur.
+
+    Raises:
+        DataError: there are fewer names than classes.
+    """
+    count = max(labels, default=-1) + 1
+    if not path.is_file():
+        if count > 2 and labels == set(range(1, count)):
+            _log.warning(
+                "%s: no image has class 0, and every other one up to %d occurs: are labels counted from 1? They count "
+                "from 0; without class 0, name all classes in %s",
+                path.parent,
+                count - 1,
+                path.name,
+            )
+        return [str(label) for label in range(count)]
+    names = read_list(path)
+    if len(names) < count:
+        from_one = "; counted from 1? Labels count from 0" if len(names) == count - 1 and 0 not in labels else ""
+        raise DataError(
+            f"{path} names {len(names)} classes, but label {count - 1} occurs{from_one}; add a line for each class"
+        )
+    return names
 
 
 @dataclass

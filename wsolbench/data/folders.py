@@ -17,6 +17,9 @@ def files_below(folder: Path) -> list[str]:
 
     Links to files and directories are followed; a directory that was entered under another name already, and hidden
     files and directories, are left out. Of a folder that does not exist, there are none.
+
+    Raises:
+        DataError: see :func:`refuse_bad_names`.
     """
     found: list[str] = []
     entered: set[tuple[int, int]] = set()
@@ -28,6 +31,7 @@ def files_below(folder: Path) -> list[str]:
         entered.add((state.st_dev, state.st_ino))
         directories[:] = sorted(name for name in directories if not name.startswith("."))
         found += [(Path(place) / name).relative_to(folder).as_posix() for name in names if not name.startswith(".")]
+    refuse_bad_names(folder, found)
     return sorted(found, key=lambda path: path.split("/"))
 
 

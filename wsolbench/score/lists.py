@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.data.boxes import check_boxes
-from wsolbench.data.choe_metadata import Entry, numbered_lines, read_list, read_metadata
+from wsolbench.data.choe_metadata import class_names, numbered_lines, read_metadata
 from wsolbench.dataset import Item, Split, SplitName, Truth
 from wsolbench.errors import DataError
 from wsolbench.score.map_files import some_of
@@ -21,7 +20,6 @@ __all__ = ["read_predictions", "split_of_metadata", "top5_of"]
 
 _CLASS = re.compile("[0-9]{1,9}")
 _IDS = "image_ids.txt"
-_log = logging.getLogger("wsolbench.score")
 
 
 def read_predictions(path: Path) -> dict[str, list[int]]:
@@ -92,25 +90,7 @@ def split_of_metadata(directory: Path, name: SplitName) -> Split:
     items = [Item(entry.id, entry.id, entry.label, entry.width, entry.height, name) for entry in entries]
     truth = {entry.id: Truth(entry.boxes, entry.masks, entry.ignore) for entry in entries}
     check_boxes(str(directory / "localization.txt"), items, truth)
-    return Split(name, items, _class_names(directory, entries), "", truth)
-
-
-def _class_names(directory: Path, entries: Sequence[Entry]) -> list[str]:
-    labels = {entry.label for entry in entries}
-    count, path = max(labels, default=-1) + 1, directory / "class_names.txt"
-    if path.is_file():
-        names = read_list(path)
-        if len(names) < count:
-            from_one = "; counted from 1? Labels count from 0" if len(names) == count - 1 and 0 not in labels else ""
-            raise DataError(f"{path} names {len(names)} classes, but label {count - 1} occurs{from_one}")
-        return names
-    if count > 2 and labels == set(range(1, count)):
-        _log.warning(
-            "%s: no image has class 0, and every other one up to %d occurs: counted from 1? Labels count from 0",
-            directory / "class_labels.txt",
-            count - 1,
-        )
-    return [str(label) for label in range(count)]
+    return Split(name, items, class_names(directory / "class_names.txt", {entry.label for entry in entries}), "", truth)
 
 
 def _nearby(directory: Path, name: str) -> str:
