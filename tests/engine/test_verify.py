@@ -52,7 +52,7 @@ def test_each_verdict_is_said_at_once_and_an_error_loses_none(
     said = []
 
     def one(_: Settings, key: str, *rest: object) -> Verdict:
-        said.append(capsys.readouterr().out)
+        said.append("".join(capsys.readouterr()))
         if key == b:
             raise DataError("its maps are missing")
         return Verdict(key, "reproduced", "all numbers equal")

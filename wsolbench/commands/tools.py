@@ -127,7 +127,7 @@ def verify(
         except InterruptedTrainingError:
             raise
         except WsolbenchError as error:
-            typer.echo(f"{key}: not verified ({error})")
+            typer.echo(f"{key}: not verified ({error})", err=True)
             failed = True
             continue
         typer.echo(f"{key}: {found.outcome} ({found.detail})")
