@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from wsolbench.data.index import write_selection
+from wsolbench.data.placing import place_weights
+from wsolbench.data.prepare import prepare
+from wsolbench.layout import Layout
+from wsolbench.settings import Settings
+
+TRACK = "tiny"
 TINY_SHAPES: dict[str, Any] = {"image_size": 48, "num_classes": 3, "train": 22, "val": 6, "test": 7}
 TINY_TRACK: dict[str, Any] = {
     "dataset": "shapes",
@@ -18,3 +26,12 @@ TINY_TRACK: dict[str, Any] = {
     "head_lr_mult": 1.0,
     "schedule": "cosine",
 }
+
+
+def prepared_in(root: Path, settings: Settings) -> Layout:
+    """Put the data set and (no) weights of TRACK in place below a root."""
+    layout = Layout(root)
+    prepare(settings, TRACK, layout)
+    place_weights("convnet", None, None, layout.weights(TRACK))
+    write_selection(layout.prepared(TRACK), layout.selection(TRACK), wanted=False)
+    return layout

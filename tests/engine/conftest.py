@@ -6,15 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny import TINY_SHAPES, TINY_TRACK
-from wsolbench.data.index import write_selection
-from wsolbench.data.placing import place_weights
-from wsolbench.data.prepare import prepare
+from tests.tiny import TINY_SHAPES, TINY_TRACK, TRACK, prepared_in
 from wsolbench.engine import machine
 from wsolbench.layout import Layout
 from wsolbench.settings import Settings
-
-TRACK = "tiny"
 
 
 @pytest.fixture(autouse=True)
@@ -39,11 +34,7 @@ def tiny_settings() -> Settings:
 @pytest.fixture(scope="session")
 def prepared(tiny_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Layout:
     """A root with the data set and (no) weights in place; tests train into copies of its layout."""
-    layout = Layout(tmp_path_factory.mktemp("prepared"))
-    prepare(tiny_settings, TRACK, layout)
-    place_weights("convnet", None, None, layout.weights(TRACK))
-    write_selection(layout.prepared(TRACK), layout.selection(TRACK), wanted=False)
-    return layout
+    return prepared_in(tmp_path_factory.mktemp("prepared"), tiny_settings)
 
 
 @pytest.fixture

@@ -15,10 +15,8 @@ import torch
 
 from tests.engine.conftest import TRACK
 from tests.engine.test_trainer import ADL, train_into, with_runtime, with_track
-from tests.tiny import TINY_SHAPES
-from wsolbench.data.index import read_split, write_selection
-from wsolbench.data.placing import place_weights
-from wsolbench.data.prepare import prepare
+from tests.tiny import TINY_SHAPES, prepared_in
+from wsolbench.data.index import read_split
 from wsolbench.engine.building import build_method
 from wsolbench.engine.model import TrainingModel
 from wsolbench.engine.optim import optim_wrapper
@@ -143,11 +141,7 @@ def larger(tiny_settings: Settings, tmp_path_factory: pytest.TempPathFactory) ->
     shapes = TINY_SHAPES | {"train": 240, "val": 30, "test": 120}
     settings = tiny_settings.model_copy(update={"datasets": {"shapes": shapes}})
     settings = with_track(settings, epochs=8, batch=16, lr=0.1)
-    layout = Layout(tmp_path_factory.mktemp("larger"))
-    prepare(settings, TRACK, layout)
-    place_weights("convnet", None, None, layout.weights(TRACK))
-    write_selection(layout.prepared(TRACK), layout.selection(TRACK), wanted=False)
-    return layout, settings
+    return prepared_in(tmp_path_factory.mktemp("larger"), settings), settings
 
 
 @pytest.mark.slow

@@ -8,10 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.tiny import TINY_SHAPES, TINY_TRACK
-from wsolbench.data.index import write_selection
-from wsolbench.data.placing import place_weights
-from wsolbench.data.prepare import prepare
+from tests.tiny import TINY_SHAPES, TINY_TRACK, TRACK, prepared_in
 from wsolbench.layout import Layout
 from wsolbench.search.space import Parameter, sampler_of
 from wsolbench.search.study import Study
@@ -19,7 +16,6 @@ from wsolbench.search.trial import FailedTrialError
 from wsolbench.search_space import Choice, LogUniform, Uniform
 from wsolbench.settings import Settings
 
-TRACK = "tiny"
 PARAMETERS = (
     Parameter("train.lr", LogUniform(0.01, 1)),
     Parameter("args.rate", Uniform(0, 1)),
@@ -71,11 +67,7 @@ def tiny_settings() -> Settings:
 
 @pytest.fixture(scope="session")
 def prepared(tiny_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Layout:
-    layout = Layout(tmp_path_factory.mktemp("prepared"))
-    prepare(tiny_settings, TRACK, layout)
-    place_weights("convnet", None, None, layout.weights(TRACK))
-    write_selection(layout.prepared(TRACK), layout.selection(TRACK), wanted=False)
-    return layout
+    return prepared_in(tmp_path_factory.mktemp("prepared"), tiny_settings)
 
 
 @pytest.fixture
