@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from wsolbench.data.choe_metadata import numbered_lines, read_metadata
 from wsolbench.data.inspection import inspect_images
 from wsolbench.data.mask_checks import check_masks
-from wsolbench.data.official_boxes import OfficialBoxes
+from wsolbench.data.official_boxes import OfficialBoxes, check_sizes
 from wsolbench.data.roots import configured_root, existing_root
 from wsolbench.data.sources import Archive, Sources
 from wsolbench.data.tables import as_number
@@ -194,6 +194,7 @@ class Cub(WsolDataset):
             folder, metadata = self._cubv2_places(base.parent)
             new_items, new_truth = _read_cubv2(folder, metadata, base / "images", class_names, official)
             items, truth = items + new_items, truth | new_truth
+        official.check()
         return Contents(class_names, items, truth, official.clipped)
 
     def image_root(self, directory: Path) -> Path:
@@ -252,24 +253,21 @@ def _read_cubv2(
             f"{folder}, named in datasets.cub.cubv2, is no directory; unpack CUBV2.tar, to which "
             "github.com/clovaai/wsolevaluation links, or set datasets.cub.val to holdout"
         )
-    entries = list(read_metadata(metadata).values())
+    entries = read_metadata(metadata)
     root = image_root.resolve()
-    paths = [Path(os.path.relpath(folder.resolve() / entry.id, root)).as_posix() for entry in entries]
-    items, truth = [], {}
-    for entry, path, fact in zip(entries, paths, inspect_images(root, paths), strict=True):
+    paths = [Path(os.path.relpath(folder.resolve() / name, root)).as_posix() for name in entries]
+    items = []
+    for entry, path, fact in zip(entries.values(), paths, inspect_images(root, paths), strict=True):
         if [entry.id.split("/")[0]] != class_names[entry.label : entry.label + 1]:
             raise DataError(
                 f"{metadata / 'class_labels.txt'}: label {entry.label} of '{entry.id}' is not the class that its "
                 f"folder has in classes.txt; take all {len(class_names)} classes, in the official order"
             )
-        if (fact.width, fact.height) != (entry.width, entry.height):
-            raise DataError(
-                f"{folder / entry.id} is {fact.width}x{fact.height} pixels, {metadata / 'image_sizes.txt'} says "
-                f"{entry.width}x{entry.height}: its boxes would not fit; restore the original file"
-            )
         items.append(Item(entry.id, path, entry.label, fact.width, fact.height, "val", sha256=fact.sha256))
-        truth[entry.id] = official.truth(entry.boxes, items[-1], f"{metadata / 'localization.txt'}")
-    return items, truth
+    stated = [(item, (entries[item.id].width, entries[item.id].height)) for item in items]
+    check_sizes(str(metadata / "image_sizes.txt"), stated)
+    source = str(metadata / "localization.txt")
+    return items, {item.id: official.truth(entries[item.id].boxes, item, source) for item in items}
 
 
 def _sha256(text: str) -> str:

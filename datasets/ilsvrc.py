@@ -11,9 +11,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.data.choe_metadata import read_list, read_metadata
+from wsolbench.data.choe_files import NAMES_FILE
+from wsolbench.data.choe_metadata import numbered_lines, read_list, read_metadata
 from wsolbench.data.inspection import inspect_images
-from wsolbench.data.official_boxes import OfficialBoxes
+from wsolbench.data.official_boxes import OfficialBoxes, check_sizes
 from wsolbench.data.roots import configured_root, existing_root
 from wsolbench.data.sources import Archive, Sources
 from wsolbench.data.tables import as_number, read_rows
@@ -29,6 +30,7 @@ _SYNSETS = "LOC_synset_mapping.txt"
 _SOLUTION = "LOC_val_solution.csv"
 _BOX = 4
 _CLASSES = 1000
+_EXAMINED: tuple[SplitName, ...] = ("val", "test")
 _GET = (
     "ILSVRC-2012 may not be passed on: get an account at image-net.org (or join the ImageNet Object Localization "
     "Challenge on kaggle.com) and download it yourself."
@@ -75,13 +77,15 @@ class _Picture:
     label: int
     split: SplitName
     boxes: NDArray[np.float64]
+    stated_size: tuple[int, int] | None = None
 
 
 class Ilsvrc(WsolDataset):
     """ImageNet's 1000 classes with boxes, split as Choe et al. (CVPR 2020, arXiv 2001.07437).
 
     ``train`` is the official training split (labels only), ``test`` the official validation split with its boxes.
-    ``val`` are images of ImageNetV2 with boxes of Choe et al.; both have to be at hand. Ids are paths below
+    ``val`` are images of ImageNetV2 with boxes of Choe et al.; both have to be at hand. Its files may have the names
+    that they had in 2020, by which Choe et al. list them, or those of today. Ids are paths below
     ``ILSVRC/Data/CLS-LOC`` (``val/ILSVRC2012_val_00000001.JPEG``), those of ImageNetV2 as Choe et al. spell them
     (``val2/0/0.jpeg``). Labels follow the order of ``LOC_synset_mapping.txt`` or, without it, that of the sorted
     synsets, which is the same and that of all pretrained classifiers. Boxes are those of ``LOC_val_solution.csv`` or,
@@ -131,6 +135,10 @@ class Ilsvrc(WsolDataset):
             sources.provide(_IMAGENETV2, root)
         for split in self._listed(root):
             sources.lists("ILSVRC", split, self._lists(root, split))
+        if self._val == "imagenetv2":
+            listed = self._lists(root, "val")
+            if not (self._imagenetv2(root) / _below_val2(read_list(listed / "image_ids.txt")[0])).is_file():
+                sources.imagenetv2_names(listed)
 
     def watched(self) -> Sequence[Path]:
         """Return the images' directories and the lists."""
@@ -138,7 +146,7 @@ class Ilsvrc(WsolDataset):
         if root is None:
             return ()
         images = [root / _IMAGES / "val", *([root / _IMAGES / "train"] if self._train != "none" else [])]
-        extra = [self._v2 or root / "imagenetv2"] if self._val == "imagenetv2" else []
+        extra = [self._imagenetv2(root)] if self._val == "imagenetv2" else []
         lists = [self._lists(root, split) for split in self._listed(root)]
         return [*images, root / _SYNSETS, root / _SOLUTION, *extra, *lists]
 
@@ -160,6 +168,14 @@ class Ilsvrc(WsolDataset):
             items.append(Item(picture.id, name, picture.label, fact.width, fact.height, split, sha256=fact.sha256))
             if split != "train":
                 truth[picture.id] = official.truth(picture.boxes, items[-1], str(self._box_file(base, split)))
+        official.check()
+        for split in _EXAMINED:
+            stated = [
+                (item, picture.stated_size)
+                for item, picture in zip(items, pictures, strict=True)
+                if picture.split == split and picture.stated_size
+            ]
+            check_sizes(str(self._lists(base, split) / "image_sizes.txt"), stated)
         return Contents(list(synsets), items, truth, official.clipped)
 
     def image_root(self, directory: Path) -> Path:
@@ -191,6 +207,9 @@ class Ilsvrc(WsolDataset):
     def _lists(self, root: Path, split: SplitName) -> Path:
         return (self._metadata or root / "metadata" / "ILSVRC") / split
 
+    def _imagenetv2(self, root: Path) -> Path:
+        return self._v2 or root / "imagenetv2"
+
     def _box_file(self, base: Path, split: SplitName) -> Path:
         solution = base / _SOLUTION
         return solution if split == "test" and solution.is_file() else self._lists(base, split) / "localization.txt"
@@ -217,16 +236,35 @@ class Ilsvrc(WsolDataset):
     def _validation(self, base: Path) -> Iterator[_Picture]:
         if self._val == "none":
             return
-        folder = (self._v2 or base / "imagenetv2").resolve()
-        for entry in read_metadata(self._lists(base, "val")).values():
-            yield _Picture(entry.id, folder / Path(entry.id).relative_to("val2"), entry.label, "val", entry.boxes)
+        folder, listed = self._imagenetv2(base).resolve(), self._lists(base, "val")
+        renamed = _read_names(listed / NAMES_FILE)
+        for entry in read_metadata(listed).values():
+            name = _below_val2(entry.id)
+            path = folder / (name if (folder / name).is_file() else renamed.get(name, name))
+            yield _Picture(entry.id, path, entry.label, "val", entry.boxes, (entry.width, entry.height))
 
     def _test(self, base: Path, synsets: dict[str, int]) -> Iterator[_Picture]:
         if (base / _SOLUTION).is_file():
             yield from _of_solution(base, synsets)
             return
         for entry in read_metadata(self._lists(base, "test")).values():
-            yield _Picture(entry.id, base / _IMAGES / entry.id, entry.label, "test", entry.boxes)
+            size = entry.width, entry.height
+            yield _Picture(entry.id, base / _IMAGES / entry.id, entry.label, "test", entry.boxes, size)
+
+
+def _below_val2(image: str) -> str:
+    return image.removeprefix("val2/")
+
+
+def _read_names(path: Path) -> dict[str, str]:
+    """Return the file of each image of ImageNetV2 by its former name; nothing where the list is not there."""
+    names = {}
+    for number, line in numbered_lines(path) if path.is_file() else ():
+        former, *present = (name.strip() for name in line.split(","))
+        if len(present) != 1:
+            raise DataError(f"{path}:{number}: expected the former and the present name of an image, found '{line}'")
+        names[former] = present[0]
+    return names
 
 
 def _read_synsets(base: Path) -> dict[str, int]:

@@ -101,6 +101,7 @@ class INatLoc500(WsolDataset):
             items += examined
             source = str(lists / split / "localization.txt")
             truth |= {item.id: official.truth(entries[item.id].boxes, item, source) for item in examined}
+        official.check()
         return Contents(read_list(lists / f"class_names{self._suffix}.txt"), items, truth, official.clipped)
 
     def image_root(self, directory: Path) -> Path:

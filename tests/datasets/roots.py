@@ -45,7 +45,7 @@ def write_cub(root: Path) -> None:
     write_table(base / "images.txt", paths)
     write_table(base / "image_class_labels.txt", [path[2] for path in paths])
     write_table(base / "train_test_split.txt", [int(int(path[-5]) < 6) for path in paths])
-    write_table(base / "bounding_boxes.txt", ["5.0 2.0 36.0 10.0"] * len(paths))
+    write_table(base / "bounding_boxes.txt", ["5.0 2.0 35.0 10.0"] * len(paths))
     write_images(root / "CUBV2", fresh)
     write_lists(root / "metadata" / "CUB" / "val", fresh, boxes(fresh))
 

@@ -182,7 +182,11 @@ def test_cubv2_is_val_and_all_training_images_are_trained_on(
             "001.Auk/77.jpg,0\n002.Wren/88.jpg,2\n",
             r"label 2 of '002\.Wren/88\.jpg' is not",
         ),
-        ("image_sizes.txt", "001.Auk/77.jpg,20,10\n002.Wren/88.jpg,40,20\n", r"88\.jpg is 20x10 pixels, .* says 40x20"),
+        (
+            "image_sizes.txt",
+            "001.Auk/77.jpg,20,10\n002.Wren/88.jpg,40,20\n",
+            r"(?s)_sizes\.txt: 1 of 2 .*88\.jpg has 20x10 pixels, not 40x20",
+        ),
     ],
 )
 def test_cubv2_that_does_not_fit_its_lists_is_refused(

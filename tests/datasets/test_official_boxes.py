@@ -10,7 +10,7 @@ import pytest
 
 from tests.datasets.conftest import edit_line, prepare_whole
 from wsolbench.data.index import TRUTH_FILE, read_split
-from wsolbench.data.official_boxes import OfficialBoxes
+from wsolbench.data.official_boxes import OfficialBoxes, check_sizes
 from wsolbench.dataset import Item, Truth
 from wsolbench.errors import DataError
 from wsolbench.metrics.image_scores import Rules, Thresholds, score_image
@@ -87,3 +87,23 @@ def test_prepare_clips_stores_both_and_says_once_how_many(
     assert (clipped.boxes.tolist(), clipped.choe2020_boxes.tolist()) == ([[30, 2, 40, 30]], [[30, 2, 39, 29]])
     assert (ending.boxes.tolist(), ending.choe2020_boxes.tolist()) == ([[10, 5, 40, 15]], [[10, 5, 39, 15]])
     assert test.truth("001.Auk/Auk_4.jpg").published is None
+
+
+def test_more_clipped_boxes_than_annotators_draw_are_taken_for_resized_images() -> None:
+    official = OfficialBoxes()
+    for _ in range(11):
+        official.truth(np.array([[0, 0, 50, 30], [0, 0, 9, 9]], float), item_of(40, 30), "here")
+    with pytest.raises(DataError, match=r"11 of 22 boxes reach beyond their images.*take the original files"):
+        official.check()
+    official.truth(np.tile([0.0, 0, 9, 9], (600, 1)), item_of(40, 30), "here")
+    official.check()
+
+
+def test_other_sizes_than_listed_are_refused_but_for_a_few_that_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    stated = [(item_of(40, 30), (40, 30))] * 99
+    check_sizes("sizes.txt", stated)
+    assert caplog.text == ""
+    check_sizes("sizes.txt", [*stated, (item_of(40, 30), (30, 40))])
+    assert "sizes.txt: 1 of 100 images have another size" in caplog.text
+    with pytest.raises(DataError, match=r"2 of 98 images.*\n.*a\.jpg has 40x30 pixels, not 20x15"):
+        check_sizes("sizes.txt", [*stated[:96], *[(item_of(40, 30), (20, 15))] * 2])

@@ -10,9 +10,10 @@ from types import ModuleType
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
+from PIL import Image
 
 from tests.datasets.conftest import prepare_whole
-from tests.datasets.roots import WRITERS, pack
+from tests.datasets.roots import IMAGES, WRITERS, pack, write_ilsvrc
 from tests.datasets.serving import serving
 from tests.tiny import TINY_SHAPES
 from wsolbench import registry
@@ -20,6 +21,7 @@ from wsolbench.data import sources
 from wsolbench.data.index import read_split
 from wsolbench.data.sources import Archive
 from wsolbench.dataset import SPLITS, Split
+from wsolbench.errors import DataError
 
 GENERATED = {"shapes": TINY_SHAPES}
 
@@ -81,6 +83,38 @@ def test_every_option_is_prepared_from_directories_and_the_same_from_archives(
         served = {"root": str(tmp_path / "packed"), "mirrors": {"wsolevaluation": server.address}}
         again = splits(prepare_whole(name, tmp_path / "two", **served, **block))
     assert [split.digest for split in again] == [split.digest for split in found]
+
+
+def test_files_of_imagenetv2_may_have_their_present_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list of both is downloaded where the listed names are not there; a wrong one is not taken."""
+    write_ilsvrc(tmp_path / "root")
+    block = {"root": str(tmp_path / "root"), "val": "imagenetv2"}
+    expected = read_split(prepare_whole("ilsvrc", tmp_path, **block, download=False), "val")
+    for label in (0, 1):
+        folder = tmp_path / "root" / "imagenetv2" / str(label)
+        (folder / "0.jpeg").rename(folder / f"{label}a5f.jpeg")
+    with pytest.raises(DataError, match=r"mapping\.txt is missing, and download is false"):
+        prepare_whole("ilsvrc", tmp_path, **block, download=False)
+    names = b"0/0.jpeg, 0/0a5f.jpeg\n1/0.jpeg, 1/1a5f.jpeg\n"
+    monkeypatch.setattr(sources, "NAMES_SIZE", len(names))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serving({"/metadata/ILSVRC/val/mapping.txt": names}) as server:
+        found = read_split(
+            prepare_whole("ilsvrc", tmp_path, **block, mirrors={"wsolevaluation": server.address}), "val"
+        )
+    assert [(item.id, item.label, item.sha256) for item in found.items] == [
+        (item.id, item.label, item.sha256) for item in expected.items
+    ]
+    (tmp_path / "root" / "metadata" / "ILSVRC" / "val" / "mapping.txt").write_text("0/0.jpeg\n")
+    with pytest.raises(DataError, match=r"mapping\.txt:1: expected the former and the present name"):
+        prepare_whole("ilsvrc", tmp_path, **block)
+
+
+def test_resized_images_of_ilsvrc_are_refused(tmp_path: Path) -> None:
+    write_ilsvrc(tmp_path / "root")
+    Image.new("RGB", (20, 15)).save(tmp_path / "root" / IMAGES / "val" / "v1.JPEG")
+    with pytest.raises(DataError, match=r"image_sizes\.txt: 1 of 2 images have another size.*\n.*v1\.JPEG has 20x15"):
+        prepare_whole("ilsvrc", tmp_path, root=str(tmp_path / "root"))
 
 
 def test_every_value_of_every_option_is_among_the_cases() -> None:

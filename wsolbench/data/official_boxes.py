@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.data.images import summarised
 from wsolbench.dataset import Item, Truth
 from wsolbench.errors import DataError
 
-__all__ = ["OfficialBoxes"]
+__all__ = ["OfficialBoxes", "check_sizes"]
+
+_log = logging.getLogger("wsolbench.prepare")
+
+_FEW = 10
+_SHARE = 0.02  # of a data set's boxes, or images; CUB's annotators drew 0.5 % beyond their image
 
 
 class OfficialBoxes:
@@ -24,6 +33,7 @@ class OfficialBoxes:
 
     def __init__(self) -> None:
         self.clipped = 0
+        self._all = 0
 
     def truth(self, boxes: NDArray[np.float64], item: Item, source: str, *, ends_at_last_pixel: bool = False) -> Truth:
         """Return the truth of an image.
@@ -48,6 +58,41 @@ class OfficialBoxes:
                 f"{item.width}x{item.height} pixels; correct it"
             )
         self.clipped += int((inside != boxes).any(1).sum())
+        self._all += len(boxes)
         shortened = (boxes > size) | ends_at_last_pixel
         published = np.where(shortened, np.minimum(inside, size - 1), inside)
         return Truth(inside, published=None if np.array_equal(published, inside) else published)
+
+    def check(self) -> None:
+        """Refuse a data set of which too many boxes were clipped, after the last of them.
+
+        Raises:
+            DataError: so it is; the images are most likely not those that were annotated.
+        """
+        if self.clipped > max(_FEW, _SHARE * self._all):
+            raise DataError(
+                f"{self.clipped} of {self._all} boxes reach beyond their images, more than any annotator's; the images "
+                "seem to be resized: take the original files"
+            )
+
+
+def check_sizes(source: str, stated: Sequence[tuple[Item, tuple[int, int]]]) -> None:
+    """Compare images with the sizes that a list states; say it where a few differ.
+
+    Args:
+        source: file that states the sizes, for the message.
+        stated: images, each with the width and height that it should have.
+
+    Raises:
+        DataError: many differ, so that their boxes would not fit; the first ones are named.
+    """
+    differing = [
+        f"{item.path} has {item.width}x{item.height} pixels, not {width}x{height}"
+        for item, (width, height) in stated
+        if (width, height) != (item.width, item.height)
+    ]
+    message = f"{source}: {len(differing)} of {len(stated)} images have another size, so their boxes may not fit"
+    if len(differing) > _SHARE * len(stated):
+        raise DataError(f"{message}; restore the original files:\n{summarised(differing)}")
+    if differing:
+        _log.warning("%s:\n%s", message, summarised(differing))

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from wsolbench.data.choe_files import BASE, CHOE_FILES
+from wsolbench.data.choe_files import BASE, CHOE_FILES, NAMES_BASE, NAMES_FILE, NAMES_SIZE
 from wsolbench.data.download import fetch, verify
 from wsolbench.data.unpack import unpack
 from wsolbench.errors import DataError
@@ -113,14 +113,23 @@ class Sources(StrictModel):
         if ids.is_file():
             return
         for target in (*(target for target in wanted if target != ids), ids):
-            self._fetch_list(wanted[target], target)
+            self._fetch_list(wanted[target], target, BASE, *CHOE_FILES[wanted[target]])
 
-    def _fetch_list(self, path: str, target: Path) -> None:
-        size, sha256 = CHOE_FILES[path]
+    def imagenetv2_names(self, directory: Path) -> None:
+        """Fetch the list of the former and present names of ImageNetV2's files to ``directory``, unless it is there.
+
+        Raises:
+            DataError: it cannot be fetched, or is not the published one.
+        """
+        if not (directory / NAMES_FILE).is_file():
+            path = f"metadata/ILSVRC/val/{NAMES_FILE}"
+            self._fetch_list(path, directory / NAMES_FILE, NAMES_BASE, NAMES_SIZE, None)
+
+    def _fetch_list(self, path: str, target: Path, base: str, size: int | None, sha256: str | None) -> None:
         if not self.download:
-            raise DataError(f"{target} is missing, and download is false; get {path} of {BASE}")
-        bases = [*_listed(self.mirrors.get(self.LISTS, ())), BASE]
-        fetch([f"{base.rstrip('/')}/{path}" for base in bases], target, size=size, sha256=sha256)
+            raise DataError(f"{target} is missing, and download is false; get {path} of {base}")
+        bases = [*_listed(self.mirrors.get(self.LISTS, ())), base]
+        fetch([f"{each.rstrip('/')}/{path}" for each in bases], target, size=size, sha256=sha256)
 
     def _fetch(self, archive: Archive, packed: Path) -> None:
         urls = [*_listed(self.mirrors.get(archive.file, ())), *archive.urls]
