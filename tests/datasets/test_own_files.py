@@ -202,17 +202,26 @@ def test_boxes_of_one_class_and_masks_of_the_other_are_refused(root: Path, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("mask", "arguments", "said"),
+    ("suffix", "mask", "arguments", "said"),
     [
-        (DISC + 1, {}, "4 of 4 masks say that nearly the whole picture is object; .* mask_above .* and ignore_grey"),
-        (DISC, {"ignore_grey": 3}, "no mask has a pixel of ignore_grey 3"),
-        (DISC, {}, ""),
+        ("png", DISC + 1, {}, "4 of 4 masks .* nearly the whole picture is object; .* mask_above .* and ignore_grey"),
+        (
+            "png",
+            np.where(ROWS < 16, 3, DISC + 1),
+            {"ignore_grey": 3},
+            "4 of 4 masks .* nearly the whole",
+        ),
+        ("png", DISC, {"ignore_grey": 3}, "no mask has a pixel of ignore_grey 3"),
+        ("jpg", DISC * 255, {"mask_above": 127}, "4 of 4 masks are JPEG files"),
+        ("gif", DISC, {}, "4 of 4 masks have a palette; their indices are read"),
+        ("png", DISC, {}, ""),
     ],
 )
-def test_grey_levels_that_mean_nothing_are_said(
-    root: Path, caplog: pytest.LogCaptureFixture, mask: np.ndarray, arguments: dict[str, int], said: str
+def test_doubts_about_levels_are_said(
+    root: Path, caplog: pytest.LogCaptureFixture, suffix: str, mask: np.ndarray, arguments: dict[str, int], said: str
 ) -> None:
-    read(masks(root, PNGS, mask), **arguments)
+    caplog.set_level("INFO")
+    read(masks(root, [name.replace("png", suffix) for name in PNGS], mask), **arguments)
     assert len(caplog.records) == bool(said)
     assert re.search(said, caplog.text)
 

@@ -49,10 +49,14 @@ def check_masks(
     names = list(dict.fromkeys(name for item in masked for name in truth[item.id].masks))
     ignored = list(dict.fromkeys(ignore for item in masked if (ignore := truth[item.id].ignore)))
     facts = dict(zip(names, inspect_masks(root, names, some.mask_above, some.ignore_grey), strict=True))
-    inspect_masks(root, ignored, 0, None)
-    misfits = [item for item in masked if not all(_fits(facts[name], item) for name in truth[item.id].masks)]
+    sizes = dict(zip(ignored, inspect_masks(root, ignored, 0, None), strict=True)) | facts
+    drawn = {
+        item: [sizes[name] for name in (*truth[item.id].masks, truth[item.id].ignore) if name is not None]
+        for item in masked
+    }
+    misfits = {item: files for item, files in drawn.items() if not all(_fits(each, item) for each in files)}
     if misfits:
-        raise DataError(_misfit(root, misfits, facts, truth, turned))
+        raise DataError(_misfit(root, misfits, turned))
     empty = [item.id for item in masked if not any(facts[name].object_share for name in truth[item.id].masks)]
     if empty and own:
         raise DataError(
@@ -80,21 +84,15 @@ def _fits(mask: MaskFacts, item: Item, *, turned: bool = False) -> bool:
     return min(off) <= 1
 
 
-def _misfit(
-    root: Path,
-    misfits: Sequence[Item],
-    facts: Mapping[str, MaskFacts],
-    truth: Mapping[str, Truth],
-    turned: Turned | None,
-) -> str:
+def _misfit(root: Path, misfits: Mapping[Item, Sequence[MaskFacts]], turned: Turned | None) -> str:
     named = []
-    for item in misfits:
-        mask = next(facts[name] for name in truth[item.id].masks if not _fits(facts[name], item))
+    for item, files in misfits.items():
+        mask = next(each for each in files if not _fits(each, item))
         named.append(f"'{item.id}' {item.width}x{item.height}, mask {mask.width}x{mask.height}")
     other = ""
     if turned and all(
-        item.id in turned.ids and all(_fits(facts[name], item, turned=True) for name in truth[item.id].masks)
-        for item in misfits
+        item.id in turned.ids and all(_fits(each, item, turned=True) for each in files)
+        for item, files in misfits.items()
     ):
         other = f"; with {turned.other} they would fit"
     return (
@@ -107,7 +105,7 @@ def _say_levels(facts: Sequence[MaskFacts], some: Truth) -> None:
     keys = f"mask_above (now {some.mask_above}) and ignore_grey (now {some.ignore_grey})"
     indexed = sum(each.stored_as.endswith(" P") for each in facts)
     lossy = sum(each.stored_as.startswith("JPEG") for each in facts)
-    full = sum(each.object_share > _NEARLY_ALL for each in facts)
+    full = sum(each.object_share > _NEARLY_ALL * (1 - each.ignored_share) for each in facts)
     if indexed:
         _log.info("%d of %d masks have a palette; their indices are read, not the colours", indexed, len(facts))
     if lossy:
