@@ -34,17 +34,36 @@ class Handler(BaseHTTPRequestHandler):
         header = self.headers.get("Range")
         if header and self.path != "/no-ranges":
             start = int(header.removeprefix("bytes=").removesuffix("-"))
-            if start >= len(body):
-                self.send_error(416)
+            if start >= len(body) or self.path == "/never-satisfied":
+                self.send_response(416)
+                if self.path != "/no-total":
+                    self.send_header("Content-Range", f"bytes */{len(body)}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
                 return
             status = 206
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body) - start))
+        if status == 206:
+            said = 0 if self.path == "/from-the-start" else start
+            self.send_header("Content-Range", f"bytes {said}-{len(body) - 1}/{len(body)}")
+        if self.path == "/endless":
+            self.end_headers()
+            self.write_without_end()
+            return
+        if self.path != "/no-length":
+            self.send_header("Content-Length", "abc" if self.path == "/strange-length" else str(len(body) - start))
         self.end_headers()
         end = len(body)
         if self.path == "/breaks" or (self.path == "/breaks-once" and len(asked) == 1):
             end = start + (len(body) - start) // 2
         self.wfile.write(body[start:end])
+
+    def write_without_end(self) -> None:
+        try:
+            while not self.server.closing:  # type: ignore[attr-defined]
+                self.wfile.write(bytes(2**16))
+        except OSError:
+            self.server.closing = True  # type: ignore[attr-defined]
 
     def log_message(self, *args: object) -> None:
         """Say nothing."""
@@ -55,10 +74,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
     monkeypatch.setattr(download, "_PAUSE", 0)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as found:
-        found.asked = []  # type: ignore[attr-defined]
+        found.asked, found.closing = [], False  # type: ignore[attr-defined]
         thread = threading.Thread(target=found.serve_forever)
         thread.start()
         yield found
+        found.closing = True  # type: ignore[attr-defined]
         found.shutdown()
         thread.join()
 
@@ -146,3 +166,39 @@ def test_a_connection_that_keeps_breaking_is_given_up_and_kept(server: Threading
     kept = (tmp_path / "file.part").read_bytes()
     assert CONTENT.startswith(kept)
     assert len(kept) > len(CONTENT) // 2 - 2**16
+
+
+@pytest.mark.parametrize("path", ["/file", "/never-satisfied", "/from-the-start"])
+def test_a_part_that_cannot_be_gone_on_with_is_fetched_anew(
+    server: ThreadingHTTPServer, tmp_path: Path, path: str
+) -> None:
+    """A server that has no more than that part, or sends another, without any digest to notice it by."""
+    (tmp_path / "file.part").write_bytes(b"x" * (len(CONTENT) + 1 if path == "/file" else 99))
+    fetch(address(server, path), tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert len(server.asked) == 2  # type: ignore[attr-defined]
+
+
+def test_a_complete_part_of_unknown_length_is_fetched_anew(server: ThreadingHTTPServer, tmp_path: Path) -> None:
+    (tmp_path / "file.part").write_bytes(CONTENT)
+    fetch(address(server, "/no-total"), tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert [asked[1] for asked in server.asked] == [f"bytes={len(CONTENT)}-", None]  # type: ignore[attr-defined]
+
+
+def test_no_more_is_written_than_the_file_has(server: ThreadingHTTPServer, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"/endless: the server sends more than the 200000 bytes"):
+        fetch(address(server, "/endless"), tmp_path / "file", size=200_000)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["/no-length", "/strange-length"])
+def test_an_answer_without_its_length_needs_something_to_be_checked_by(
+    server: ThreadingHTTPServer, tmp_path: Path, path: str
+) -> None:
+    with pytest.raises(DataError, match="does not say where the file ends"):
+        fetch(address(server, path), tmp_path / "file")
+    for known in ({"size": len(CONTENT)}, {"sha256": SHA256}):
+        (tmp_path / "file").unlink(missing_ok=True)
+        fetch(address(server, path), tmp_path / "file", **known)  # type: ignore[arg-type]
+        assert (tmp_path / "file").read_bytes() == CONTENT

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import errno
+import gzip
 import io
+import lzma
 import os
 import signal
 import subprocess
@@ -123,6 +126,70 @@ def test_a_damaged_archive_leaves_nothing(
     archive = pack(tmp_path / "archive", content)
     archive.write_bytes(damage(archive.read_bytes()))
     with pytest.raises(DataError, match="archive is damaged or no archive"):
+        unpack(archive, tmp_path / "target")
+    assert one_of(tmp_path) == ["archive"]
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> dict[str, bytes]:
+    return {f"{k}.jpg": os.urandom(1500) for k in range(4)}  # 512 of header, 1536 of content
+
+
+@pytest.mark.parametrize("length", [2048, 2 * 2048, 2 * 2048 + 100, 3 * 2048 + 511, 4 * 2048])
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_a_tar_without_its_end_block_is_refused(
+    tmp_path: Path, photographs: dict[str, bytes], mode: str, length: int
+) -> None:
+    """Cut at a header, within one, and behind the last file; packed as if that were all."""
+    cut = tar_of(tmp_path / "whole", photographs, "w").read_bytes()[:length]
+    opened = {"w": open, "w:gz": gzip.open, "w:bz2": bz2.open, "w:xz": lzma.open}[mode]
+    with opened(tmp_path / "archive", "wb") as stream:
+        stream.write(cut)
+    with pytest.raises(DataError, match=r"archive is damaged or no archive"):
+        unpack(tmp_path / "archive", tmp_path / "target")
+    assert one_of(tmp_path) == ["archive", "whole"]
+
+
+def test_a_tar_whose_later_header_is_damaged_or_zero_is_refused(tmp_path: Path, photographs: dict[str, bytes]) -> None:
+    whole = tar_of(tmp_path / "archive", photographs, "w").read_bytes()
+    for block in (b"x" * 512, bytes(512), whole[2048:2148] + b"7" + whole[2149:2560]):
+        (tmp_path / "archive").write_bytes(whole[:2048] + block + whole[2560:])
+        with pytest.raises(DataError, match=r"archive is damaged or no archive"):
+            unpack(tmp_path / "archive", tmp_path / "target")
+    (tmp_path / "archive").write_bytes(whole[: 4 * 2048 + 512])  # one end block is enough
+    unpack(tmp_path / "archive", tmp_path / "target")
+    assert found_in(tmp_path / "target") == photographs
+
+
+def test_a_tar_in_a_tar_is_read_to_its_end_block(tmp_path: Path, photographs: dict[str, bytes]) -> None:
+    inner = tar_of(tmp_path / "inner", photographs, "w").read_bytes()
+    archive = tar_of(tmp_path / "archive", {"n1.tar": inner, "n2.tar": inner[:4096]}, "w")
+    with pytest.raises(DataError, match=r"archive is damaged or no archive"):
+        unpack(archive, tmp_path / "target", nested=True)
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz", "zip"])
+def test_ten_flipped_bytes_of_what_is_compressed_are_noticed(
+    tmp_path: Path, photographs: dict[str, bytes], mode: str
+) -> None:
+    archive = tmp_path / "archive"
+    zip_of(archive, photographs) if mode == "zip" else tar_of(archive, photographs, mode)
+    whole = archive.read_bytes()
+    for place in range(100, len(whole) - 400, len(whole) // 9):  # content that cannot be compressed is stored as it is
+        flipped = bytes(byte ^ 0xFF for byte in whole[place : place + 10])
+        archive.write_bytes(whole[:place] + flipped + whole[place + 10 :])
+        with pytest.raises(DataError, match=r"archive is damaged or no archive"):
+            unpack(archive, tmp_path / "target")
+    assert one_of(tmp_path) == ["archive"]
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-8], lambda data: data[:-3], lambda data: data[:-8] + bytes(8)])
+def test_a_gz_file_without_its_checksum_or_with_a_wrong_one_is_refused(
+    tmp_path: Path, photographs: dict[str, bytes], change: Callable[[bytes], bytes]
+) -> None:
+    archive = tar_of(tmp_path / "archive", photographs)
+    archive.write_bytes(change(archive.read_bytes()))
+    with pytest.raises(DataError, match=r"archive is damaged or no archive"):
         unpack(archive, tmp_path / "target")
     assert one_of(tmp_path) == ["archive"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,7 +23,11 @@ _PAUSE = 1.0  # seconds, doubled with every attempt
 
 
 class _Incomplete(Exception):  # noqa: N818 - a state, not an error that anybody sees
-    """The connection ended before the file did."""
+    """The connection ended before the file did, or what is there cannot be gone on with."""
+
+
+class _Refused(Exception):  # noqa: N818 - likewise
+    """What the server sends cannot be the file."""
 
 
 def fetch(
@@ -56,24 +61,26 @@ def fetch(
     problems = []
     for url in [urls] if isinstance(urls, str) else urls:
         try:
-            _receive(url, part, target.name)
+            _receive(url, part, target.name, size, digest=bool(sha256 or md5))
+            problem = verify(part, size=size, sha256=sha256, md5=md5)
+        except _Refused as error:
+            problem = str(error)
         except (requests.RequestException, _Incomplete, OSError) as error:
             problems.append(f"{url}: {_reason(error)}")
             continue
-        problem = verify(part, size=size, sha256=sha256, md5=md5)
         if problem is None:
             part.replace(target)
             return
-        part.unlink()
+        part.unlink(missing_ok=True)
         problems.append(f"{url}: {problem}")
     listed = "\n".join(f"  {problem}" for problem in problems)
     raise DataError(f"{target.name} could not be fetched:\n{listed}")
 
 
-def _receive(url: str, part: Path, name: str) -> None:
+def _receive(url: str, part: Path, name: str, size: int | None, *, digest: bool) -> None:
     for attempt in range(_ATTEMPTS):
         try:
-            _receive_once(url, part, name)
+            _receive_once(url, part, name, size, digest=digest)
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, _Incomplete):
             if attempt == _ATTEMPTS - 1:
                 raise
@@ -82,21 +89,37 @@ def _receive(url: str, part: Path, name: str) -> None:
             return
 
 
-def _receive_once(url: str, part: Path, name: str) -> None:
+def _receive_once(url: str, part: Path, name: str, size: int | None, *, digest: bool) -> None:
     have = part.stat().st_size if part.is_file() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
-        if response.status_code == requests.codes.requested_range_not_satisfiable:
-            return  # everything is there; the digest decides
+        if have and response.status_code == requests.codes.requested_range_not_satisfiable:
+            if have == (_stated(response, "Content-Range", r"bytes \*/([0-9]+)") or size):
+                return  # everything is there; the digest, if there is one, decides
+            part.unlink()
+            raise _Incomplete(f"the server has no more than the {have} bytes of an earlier attempt, which is removed")
         response.raise_for_status()
         resumed = response.status_code == requests.codes.partial_content
+        if resumed and have != _stated(response, "Content-Range", r"bytes ([0-9]+)-.*"):
+            part.unlink()
+            raise _Incomplete(f"the server sent another part of the file than what follows byte {have}")
         start = have if resumed else 0
-        length = response.headers.get("Content-Length")
-        total = None if length is None else start + int(length)
+        length = _stated(response, "Content-Length", r"([0-9]+)")
+        total = size if length is None else start + length
+        if size is not None and total != size:
+            raise _Refused(f"has {total} bytes, expected are {size}")
+        if total is None and not digest and response.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            raise _Refused("the server does not say where the file ends, so that a broken connection goes unnoticed")
         _write(response.iter_content(_CHUNK), part, start, total, name)
     found = part.stat().st_size
     if total is not None and found < total:
         raise _Incomplete(f"the connection ended after {found} of {total} bytes")
+
+
+def _stated(response: requests.Response, header: str, form: str) -> int | None:
+    """Return the number in a header of the answer, None where there is none in this form."""
+    found = re.fullmatch(form, response.headers.get(header, "").strip())
+    return int(found[1]) if found else None
 
 
 def _write(pieces: Iterator[bytes], part: Path, start: int, total: int | None, name: str) -> None:
@@ -106,8 +129,10 @@ def _write(pieces: Iterator[bytes], part: Path, start: int, total: int | None, n
         progress.advance(start // _MEBIBYTE)
         done = start
         for piece in pieces:
-            stream.write(piece)
             before, done = done, done + len(piece)
+            if total is not None and done > total:
+                raise _Refused(f"the server sends more than the {total} bytes that it should have")
+            stream.write(piece)
             progress.advance(done // _MEBIBYTE - before // _MEBIBYTE)
 
 

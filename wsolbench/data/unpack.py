@@ -1,11 +1,13 @@
 """Archives to directories that are either whole or not there.
 
 An archive is unpacked beside its target, under a name that nothing reads, and renamed when its last file is written.
-What an archive may not do: write outside the directory, make links or devices, or grow beyond a bound.
+What an archive may not do: write outside the directory, make links or devices, grow beyond a bound, or end before its
+end: a tar ends in a block of zeros, and compressed files in a checksum.
 """
 
 from __future__ import annotations
 
+import bz2
 import errno
 import gzip
 import io
@@ -15,7 +17,7 @@ import tarfile
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn, Self
 
 from wsolbench.errors import DataError
 from wsolbench.progress import Meter, meter
@@ -31,7 +33,7 @@ _MOST_FILES = 5_000_000
 _GROWTH = 20  # times the archive's size: photographs hardly shrink, lists by less than this
 _ALLOWANCE = 2**30  # bytes that any archive may hold, so that the factor does not bind small ones
 _PLAIN = {0, 8}  # file types of Unix, as a zip archive states them: none, or a regular file
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError)
+_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError)  # and OSError without a number
 
 
 def unpack(
@@ -63,12 +65,13 @@ def unpack(
         if not made.is_dir():
             raise DataError(f"{archive} holds no directory '{inner}'; it is not the archive that is expected")
         made.replace(target)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
+    except (*_DAMAGED, OSError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number is None:
+            raise DataError(f"{archive} is damaged or no archive ({error}); get it again") from None
+        if number == errno.ENOSPC:
             raise DataError(f"the disk of {target.parent} is full; {archive.name} needs more room to unpack") from None
         raise DataError(f"{archive} cannot be unpacked to {target} ({error})") from None
-    except _DAMAGED as error:
-        raise DataError(f"{archive} is damaged or no archive ({error}); get it again") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -85,11 +88,43 @@ class _Counted(io.RawIOBase):
     def __init__(self, stream: IO[bytes], progress: Meter) -> None:
         self._stream, self._progress, self._bytes = stream, progress, 0
 
-    def read(self, size: int = -1) -> bytes:
-        piece = self._stream.read(size)
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._stream.read(len(buffer))
+        buffer[: len(piece)] = piece
         before, self._bytes = self._bytes, self._bytes + len(piece)
         self._progress.advance(self._bytes // _MEBIBYTE - before // _MEBIBYTE)
-        return piece
+        return len(piece)
+
+
+class _Header(tarfile.TarInfo):
+    """A member's header; what tarfile takes for the end of a tar is an error unless it is an end block."""
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined] # a block of zeros
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"{error or 'it ends without an end block'}") from None
+
+
+def _decompressed(stream: io.BufferedReader) -> io.BufferedIOBase:
+    """Return what a tar is read from; each of these readers checks its trailer where it ends."""
+    start = stream.peek(len(_XZ))
+    if start.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=stream)
+    if start.startswith(b"BZh"):
+        return bz2.BZ2File(stream)
+    if start.startswith(_XZ):
+        return lzma.LZMAFile(stream)
+    return stream
+
+
+_XZ = b"\xfd7zXZ\x00"
 
 
 class _Writer:
@@ -109,11 +144,11 @@ class _Writer:
                 self._write_zip(stream, progress)
             else:
                 stream.seek(0)
-                self._write_tar(_Counted(stream, progress), self._root, nested=self._nested)
+                self._write_tar(io.BufferedReader(_Counted(stream, progress), _CHUNK), self._root, nested=self._nested)
 
-    def _write_tar(self, stream: io.RawIOBase | IO[bytes], root: Path, *, nested: bool) -> None:
+    def _write_tar(self, stream: io.BufferedReader, root: Path, *, nested: bool) -> None:
         # Read as a stream, so that a compressed archive is gone through once.
-        with tarfile.open(fileobj=stream, mode="r|*") as tar:
+        with tarfile.open(fileobj=_decompressed(stream), mode="r|", tarinfo=_Header) as tar:
             for member in tar:
                 path = self._checked(member.name)
                 if member.isdir():
@@ -123,9 +158,12 @@ class _Writer:
                 if content is None:
                     self._refuse(member.name, "is a link or a device")
                 if nested and path.suffix == ".tar":
-                    self._write_tar(content, root / path.with_suffix(""), nested=False)
+                    self._write_tar(content, root / path.with_suffix(""), nested=False)  # type: ignore[arg-type]
                 else:
                     self._write(content, root / path, member.name)
+            while rest := tar.fileobj.read(_CHUNK):  # to the end, where a checksum may be
+                if rest.strip(b"\0"):
+                    raise tarfile.ReadError("there is something behind its end block")
 
     def _write_zip(self, stream: IO[bytes], progress: Meter) -> None:
         done = 0
