@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +13,7 @@ from wsolbench import __version__
 from wsolbench.commands import stages, tools
 from wsolbench.errors import WsolbenchError
 from wsolbench.search.command import search
-from wsolbench.startup import prepare_process
+from wsolbench.startup import prepare_process, run_code_of
 
 __all__ = ["app", "main"]
 
@@ -53,9 +54,10 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 def main() -> None:
     """Run the command line; errors meant for the user are printed without a traceback, with exit status 1."""
-    prepare_process()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
+        run_code_of(Path.cwd())
+        prepare_process()
         app()
     except WsolbenchError as error:
         typer.secho(f"wsolbench: {error}", fg=typer.colors.RED, err=True)

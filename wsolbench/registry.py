@@ -38,8 +38,8 @@ def load(kind: Kind, name: str) -> type[Any]:
     """Import a component and return its class.
 
     Raises:
-        SettingsError: there is no such file (the nearest name is given), or the file does not define exactly one
-            component.
+        SettingsError: there is no such file (the nearest name is given), it cannot be imported, or it does not define
+            exactly one component.
     """
     if name not in names(kind):
         raise SettingsError(f"unknown {kind} '{name}': no such file; {nearest(name, names(kind))}")
@@ -54,7 +54,10 @@ def load(kind: Kind, name: str) -> type[Any]:
 def _only_component(kind: Kind, name: str) -> type[Any]:
     package, base_module, base_name = _PACKAGES[kind]
     base = getattr(importlib.import_module(base_module), base_name)
-    module = importlib.import_module(f"{package}.{name}")
+    try:
+        module = importlib.import_module(f"{package}.{name}")
+    except Exception as error:  # a file of somebody's may raise anything
+        raise SettingsError(f"{kind} '{name}' cannot be loaded ({type(error).__name__}: {error})") from error
     found = [
         value
         for value in vars(module).values()

@@ -16,7 +16,7 @@ from wsolbench import registry
 from wsolbench.code import code_of
 from wsolbench.data.pretrained import backbone_arguments
 from wsolbench.data.truth_policy import divided
-from wsolbench.errors import SettingsError
+from wsolbench.errors import SettingsError, WsolbenchError
 from wsolbench.files import write_text
 from wsolbench.layout import Layout
 from wsolbench.settings import Run, Settings, validated_arguments
@@ -180,9 +180,9 @@ def _code(stage: str, *components: type[Any]) -> dict[str, Any]:
 def _or_error(what: str, recipe: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return recipe()
-    except Exception as error:  # noqa: BLE001 - a component's file may raise anything, and stops its own runs only
+    except WsolbenchError as error:
         _log.warning("%s: %s", what, error)
-        return {"error": f"{type(error).__name__}: {error}"}
+        return {"error": str(error)}
 
 
 def _check_baselines(settings: Settings) -> None:

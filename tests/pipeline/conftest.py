@@ -69,7 +69,7 @@ class Pipeline:
         binaries = Path(sys.executable).parent
         return os.environ | {
             "PATH": f"{binaries}:{os.environ['PATH']}",
-            "PYTHONPATH": str(self.root),
+            "PYTHONPATH": str(self.root),  # spares each process the start with the installed code
             "OMP_NUM_THREADS": "1",
         }
 
@@ -79,9 +79,8 @@ def stages_in(output: str) -> list[str]:
     return re.findall(r"^Running stage '((?!look@|resolve')[^']+)'", output, flags=re.MULTILINE)
 
 
-@pytest.fixture(scope="module")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    root = tmp_path_factory.mktemp("checkout")
+def copy_checkout(root: Path) -> None:
+    """Copy what the pipeline needs."""
     for name in SOURCES:
         source = Path(name)
         if source.is_dir():
@@ -89,9 +88,12 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
         else:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, root / name)
-    # The editable install maps these two to the original checkout; the copy must find its own.
-    (root / "wsolbench" / "methods").symlink_to("../methods")
-    (root / "wsolbench" / "datasets").symlink_to("../datasets")
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    root = tmp_path_factory.mktemp("checkout")
+    copy_checkout(root)
     (root / ".dvc").mkdir()
     (root / ".dvc" / "config").write_text(
         "[core]\n    analytics = false\n    check_update = false\n    no_scm = true\n"
