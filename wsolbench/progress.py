@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from rich.console import Console
@@ -21,10 +24,54 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
-__all__ = ["Meter", "meter", "track"]
+from wsolbench.files import write_text
+
+__all__ = ["PROGRESS_FILE", "Meter", "Progress", "duration", "meter", "read_progress", "track", "write_progress"]
 
 T = TypeVar("T")
+PROGRESS_FILE = "progress.json"
+"""In the scratch directory of a run."""
+
 _PLAIN_SECONDS = 10.0  # distance of plain lines
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        done: images, with those before it was interrupted.
+        total: images of the whole training.
+        fresh: images that the process which runs has trained on.
+        seconds: that it took for them.
+        note: epoch and losses, for people.
+    """
+
+    done: int
+    total: int
+    fresh: int
+    seconds: float
+    note: str
+
+
+def write_progress(path: Path, progress: Progress) -> None:
+    """Write how far a training is, for whoever waits for it."""
+    write_text(path, json.dumps(asdict(progress)))
+
+
+def read_progress(path: Path) -> Progress | None:
+    """Return how far a training is; None if it has not written that, or has ended."""
+    try:
+        return Progress(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # what another version wrote is none of ours
+        return None
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
 
 
 class Meter(Protocol):
@@ -36,14 +83,14 @@ class Meter(Protocol):
 
 
 @contextmanager
-def meter(description: str, total: int, unit: str) -> Iterator[Meter]:
-    """Show progress of ``total`` units on standard error while the context is open.
+def meter(description: str, total: int, unit: str, before: int = 0) -> Iterator[Meter]:
+    """Show progress of ``total`` units, of which ``before`` were done earlier, on standard error.
 
     Where that is no terminal, work of less than 10 s prints nothing.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _Lines(description, total, unit)
+        yield _Lines(description, total, unit, before)
         return
     columns = (
         SpinnerColumn(),
@@ -55,7 +102,7 @@ def meter(description: str, total: int, unit: str) -> Iterator[Meter]:
         TimeRemainingColumn(),
     )
     with RichProgress(*columns, console=console) as bar:
-        yield _Bar(bar, description, total)
+        yield _Bar(bar, description, total, before)
 
 
 def track(items: Iterable[T], description: str, total: int, unit: str) -> Iterator[T]:
@@ -67,18 +114,18 @@ def track(items: Iterable[T], description: str, total: int, unit: str) -> Iterat
 
 
 class _Bar:
-    def __init__(self, bar: RichProgress, description: str, total: int) -> None:
+    def __init__(self, bar: RichProgress, description: str, total: int, before: int) -> None:
         self._bar = bar
-        self._task = bar.add_task(description, total=total, note="")
+        self._task = bar.add_task(description, total=total, completed=before, note="")
 
     def advance(self, count: int = 1, note: str = "") -> None:
         self._bar.update(self._task, advance=count, note=note)
 
 
 class _Lines:
-    def __init__(self, description: str, total: int, unit: str) -> None:
+    def __init__(self, description: str, total: int, unit: str, before: int) -> None:
         self._description, self._total, self._unit = description, total, unit
-        self._done = 0
+        self._done = self._before = before
         self._start = self._shown = time.monotonic()
 
     def advance(self, count: int = 1, note: str = "") -> None:
@@ -88,9 +135,9 @@ class _Lines:
         if short or (self._done < self._total and now - self._shown < _PLAIN_SECONDS):
             return
         self._shown = now
-        rate = self._done / max(now - self._start, 1e-9)
-        left = (self._total - self._done) / max(rate, 1e-9)
-        state = f"{self._done}/{self._total} {self._unit}, {rate:.0f}/s, {left:.0f} s left"
+        rate = (self._done - self._before) / max(now - self._start, 1e-9)
+        left = duration((self._total - self._done) / max(rate, 1e-9))
+        state = f"{self._done}/{self._total} {self._unit}, {rate:.3g}/s, {left} left"
         sys.stderr.write(f"{self._description}: {state}{', ' + note if note else ''}\n")
         sys.stderr.flush()
 
@@ -105,4 +152,4 @@ class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Return the rate of a task, or a blank before it is known."""
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:.0f} {self._unit}/s" if speed else "", style="progress.data.speed")
+        return Text(f"{speed:.3g} {self._unit}/s" if speed else "", style="progress.data.speed")

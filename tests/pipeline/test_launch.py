@@ -6,23 +6,33 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import submitit
 from ruamel.yaml import YAML
 
 from tests.pipeline.conftest import Pipeline
 from tests.pipeline.test_pipeline import TRACK, metrics, wait_until
 from wsolbench.errors import SettingsError
-from wsolbench.launch.backends import LocalBackend, SlurmBackend
 from wsolbench.launch.command import _look
-from wsolbench.launch.graph import Unit, looking_stages, stale_units, units_of
-from wsolbench.launch.worker import StageRunner, dvc_command
+from wsolbench.launch.graph import Unit, looking_stages, shared, stale_units, units_of
+from wsolbench.launch.local import LocalBackend
+from wsolbench.launch.processes import dvc_command
+from wsolbench.launch.slurm import SlurmBackend, StageRunner
 from wsolbench.settings import RuntimeSettings
 
-STAGES = ["prepare", "train-a", "evaluate-a", "train-b", "evaluate-b", "report", "summary"]
+STAGES = {
+    "prepare": "wsolbench prepare",
+    "train-a": "wsolbench train a",
+    "evaluate-a": "wsolbench evaluate a",
+    "train-b": "wsolbench train b",
+    "evaluate-b": "wsolbench evaluate b",
+    "report": "wsolbench report",
+    "summary": "wsolbench summary",
+}
 EDGES = [
     ("prepare", "train-a"),
     ("prepare", "evaluate-a"),
@@ -35,14 +45,20 @@ EDGES = [
 
 
 def test_a_run_is_one_unit_after_what_it_shares_and_before_the_reports() -> None:
-    reports = frozenset({"train-a", "train-b"})
+    evaluated = frozenset({"evaluate-a", "evaluate-b"})
     assert units_of(STAGES, EDGES, STAGES) == [
         Unit(("prepare",)),
-        Unit(("train-a", "evaluate-a"), frozenset({"prepare"})),
-        Unit(("train-b", "evaluate-b"), frozenset({"prepare"})),
-        Unit(("report",), reports, is_report=True),
-        Unit(("summary",), reports, is_report=True),
+        Unit(("train-a", "evaluate-a"), frozenset({"prepare"}), "a"),
+        Unit(("train-b", "evaluate-b"), frozenset({"prepare"}), "b"),
+        Unit(("report",), evaluated, is_report=True),
+        Unit(("summary",), evaluated, is_report=True),
     ]
+
+
+def test_with_gpus_an_evaluation_is_a_unit_of_its_own() -> None:
+    units = units_of(STAGES, EDGES, ["train-a"], apart=True)
+    assert [unit.stages for unit in units] == [("train-a",), ("evaluate-a",), ("report",), ("summary",)]
+    assert [unit.trains for unit in units] == ["a", "", "", ""]
 
 
 def test_what_depends_on_a_stale_stage_is_stale() -> None:
@@ -50,6 +66,22 @@ def test_what_depends_on_a_stale_stage_is_stale() -> None:
     assert [unit.stages for unit in units] == [("train-b", "evaluate-b"), ("report",), ("summary",)]
     assert next(unit.stages for unit in units_of(STAGES, EDGES, ["evaluate-a"])) == ("evaluate-a",)
     assert units_of(STAGES, EDGES, ["summary"]) == [Unit(("summary",), is_report=True)]
+
+
+def test_short_stages_share_a_process_unless_others_wait_for_them_or_they_train() -> None:
+    first = frozenset({"prepare"})
+    costs = [Unit((f"costs-{name}",), first) for name in "abc"]
+    units = [Unit(("prepare",)), *costs, Unit(("train-a", "evaluate-a"), first, "a"), Unit(("baseline-b",), first, "b")]
+    found = shared(units, 2)
+    assert [unit.stages for unit in found] == [
+        ("prepare",),
+        ("train-a", "evaluate-a"),
+        ("baseline-b",),
+        ("costs-a", "costs-c"),
+        ("costs-b",),
+    ]
+    assert found[3].parts == (costs[0], costs[2])
+    assert found[4] == costs[1]
 
 
 TOY = """
@@ -89,30 +121,32 @@ def test_each_launch_looks_whether_data_outside_have_changed(
     assert "outside.txt" in capfd.readouterr().err
 
 
-class Recorded:
-    """Stands for submitit's executor: keeps what it is given, and runs nothing."""
-
-    def __init__(self) -> None:
-        self.runners: list[StageRunner] = []
-
-    def submit(self, runner: StageRunner) -> SimpleNamespace:
-        self.runners.append(runner)
-        return SimpleNamespace(job_id=str(len(self.runners)))
+def local(tmp_path: Path, places: int, gpus: list[str]) -> LocalBackend:
+    return LocalBackend(tmp_path, lambda unit: tmp_path / unit.name, places, gpus, lambda group, runs: None)
 
 
-def test_each_local_job_has_a_gpu_and_a_share_of_the_cores_for_itself(
+def test_each_training_has_a_gpu_for_itself_and_an_evaluation_takes_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    backend, executor = LocalBackend(tmp_path, 2, ["3", "GPU-5f"]), Recorded()
-    backend._executor = executor
-    runner = StageRunner(("train",), tmp_path, tmp_path / "log", tmp_path / "group", tmp_path / "lock", None)
-    first = backend.submit(runner)
-    backend.submit(runner)
-    backend.clean_up(first, runner)
-    backend.submit(runner)
-    assert [each.environment["CUDA_VISIBLE_DEVICES"] for each in executor.runners] == ["3", "GPU-5f", "3"]
-    assert {each.environment["LOKY_MAX_CPU_COUNT"] for each in executor.runners} == {"4"}
+    started: list[Mapping[str, str]] = []
+
+    def start(*_: object, env: Mapping[str, str], **__: object) -> SimpleNamespace:
+        started.append(env)
+        return SimpleNamespace(pid=1, poll=lambda: 0)
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    backend = local(tmp_path, 2, ["3", "GPU-5f"])
+    train, evaluate = Unit(("train",), trains="a"), Unit(("evaluate",))
+    first = backend.start(train)
+    backend.start(train)
+    assert not backend.has_room(train)
+    assert backend.has_room(evaluate)
+    backend.start(evaluate)
+    assert first.poll() == 0
+    backend.start(train)
+    assert [each["CUDA_VISIBLE_DEVICES"] for each in started] == ["3", "GPU-5f", "", "3"]
+    assert {each["LOKY_MAX_CPU_COUNT"] for each in started} == {"2"}  # of eight, for two with a GPU and two without
 
 
 @pytest.fixture
@@ -124,26 +158,33 @@ def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
 
+def slurm(tmp_path: Path, runtime: RuntimeSettings, options: Mapping[str, str]) -> SlurmBackend:
+    return SlurmBackend(tmp_path, lambda unit: runner(tmp_path, unit.stages), 2, runtime, options)
+
+
+def runner(root: Path, stages: tuple[str, ...]) -> StageRunner:
+    return StageRunner(stages, root, root / "runner.log", root / "runner.lock")
+
+
 @pytest.mark.usefixtures("sbatch")
 def test_slurm_jobs_get_the_cpus_of_a_run_one_gpu_and_the_given_options(tmp_path: Path) -> None:
     options = {"partition": "gpu", "time": "90", "mem_gb": "8"}
-    backend = SlurmBackend(tmp_path, 2, RuntimeSettings(threads=3, workers=2), options)
+    backend = slurm(tmp_path, RuntimeSettings(threads=3, workers=2), options)
     given = backend._executor._executor.parameters
     assert given["cpus_per_task"] == 5
     assert given["gpus_per_node"] == 1
     assert given["partition"] == "gpu"
     assert given["time"] == 90
     assert given["mem"] == "8GB"
-    assert (backend.has_room(1), backend.has_room(2)) == (True, False)
     for device, cpus in (("cpu", 3), ("auto", 7)):
-        chosen = SlurmBackend(tmp_path, 2, RuntimeSettings(threads=3, device=device), options)
+        chosen = slurm(tmp_path, RuntimeSettings(threads=3, device=device), options)
         assert chosen._executor._executor.parameters["cpus_per_task"] == cpus
 
 
 @pytest.mark.usefixtures("sbatch")
 def test_an_unknown_slurm_option_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="partitoin"):
-        SlurmBackend(tmp_path, None, RuntimeSettings(), {"partitoin": "gpu"})
+        slurm(tmp_path, RuntimeSettings(), {"partitoin": "gpu"})
 
 
 class Launch:
@@ -200,11 +241,6 @@ def trainers(pipeline: Pipeline) -> list[int]:
     return found
 
 
-def worker_of(trainer: int) -> int:
-    """The worker that waits for the DVC, leader of its session, that waits, maybe through a shell, for a trainer."""
-    return int(Path(f"/proc/{os.getsid(trainer)}/stat").read_text().rpartition(")")[2].split()[1])
-
-
 @pytest.mark.slow
 def test_everything_is_done_once_and_dvc_finds_it_done(pipeline: Pipeline) -> None:
     pipeline.edit_params(run__seeds=[0, 1], run__seeded_baselines=["mask_supervised"])
@@ -217,7 +253,7 @@ def test_everything_is_done_once_and_dvc_finds_it_done(pipeline: Pipeline) -> No
         f"Running stage '{stage}':" for stage in locked if not stage.startswith(("look@", "resolve"))
     )
     assert {f"train@{TRACK}-{name}-{seed}" for name in ("cam", "adl") for seed in (0, 1)} < set(locked)
-    assert f"{len(logs)} of {len(logs)} done" in done.stderr
+    assert f"{len(ran)} of {len(ran)} stages done" in done.stderr
     assert metrics(pipeline, "cam")["status"] == "ok"
     assert "up to date" in pipeline.run("wsolbench", "launch").stdout
 
@@ -259,7 +295,7 @@ def test_stopped_it_leaves_nothing_running_and_a_second_launch_is_refused_meanwh
 
 
 @pytest.mark.slow
-def test_a_killed_worker_fails_its_run_only_and_leaves_no_trainer(
+def test_a_killed_dvc_fails_its_run_only_and_leaves_no_trainer(
     pipeline: Pipeline, start: Callable[..., Launch]
 ) -> None:
     touch_method(pipeline, "cam")
@@ -267,11 +303,11 @@ def test_a_killed_worker_fails_its_run_only_and_leaves_no_trainer(
     wait_until(lambda: len(trainers(pipeline)) == 2, 120)
     trainer = trainers(pipeline)[0]
     key = Path(f"/proc/{trainer}/cmdline").read_bytes().split(b"\0")[-2].decode()
-    os.kill(worker_of(trainer), signal.SIGKILL)
+    os.kill(os.getsid(trainer), signal.SIGKILL)  # of DVC, the leader of its session
     wait_until(lambda: not Path(f"/proc/{trainer}").exists(), 60)
     status, messages = launch.end()
     assert status == 1
-    assert f"FAILED train@{key}: the worker was killed" in messages
+    assert f"FAILED train@{key}: DVC was killed by SIGKILL" in messages
     assert messages.count("FAILED train@") == 1
     assert pipeline.run("wsolbench", "launch").returncode == 0
     assert pipeline.repro() == []
@@ -293,15 +329,21 @@ def test_after_a_killed_launch_its_workers_stop_and_the_next_launch_waits_for_th
 
 
 @pytest.mark.slow
-def test_a_worker_whose_time_is_up_is_queued_again_and_goes_on(
-    pipeline: Pipeline, start: Callable[..., Launch]
+def test_a_job_of_a_cluster_whose_time_is_up_is_queued_again_and_goes_on(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     touch_method(pipeline, "cam")
-    launch = start("--workers", "2")
-    wait_until(lambda: len(trainers(pipeline)) == 2, 120)
-    first = trainers(pipeline)
-    os.kill(worker_of(first[0]), signal.SIGUSR2)  # what Slurm is asked to send before it ends a job
-    status, messages = launch.end()
-    assert status == 0, messages
-    assert not Path(f"/proc/{first[0]}").exists()
+    for name, value in pipeline.environment().items():
+        monkeypatch.setenv(name, value)
+    executor = submitit.AutoExecutor(tmp_path, cluster="local")
+    executor.update_parameters(timeout_min=10, gpus_per_node=0)
+    stages = f"train@{TRACK}-cam-0", f"evaluate@{TRACK}-cam-0"
+    job = executor.submit(StageRunner(stages, pipeline.root, tmp_path / "log", tmp_path / "lock"))
+    wait_until(lambda: len(trainers(pipeline)) == 1, 120)
+    first = trainers(pipeline)[0]
+    waiting = Path(f"/proc/{os.getsid(first)}/stat").read_text().rpartition(")")[2].split()[1]  # DVC's parent
+    os.kill(int(waiting), signal.SIGUSR2)  # what Slurm is asked to send before it ends a job
+    assert job.result() == 0
+    assert not Path(f"/proc/{first}").exists()
+    assert pipeline.run("wsolbench", "launch").returncode == 0
     assert pipeline.repro() == []

@@ -194,7 +194,7 @@ def launch(
         raise SettingsError("--slurm-option: only with --slurm")
     options = {name: value for name, _, value in pairs} if slurm else None
     count = None if workers == "auto" else int(workers)
-    raise typer.Exit(run_launch(Path(), read_settings().runtime, count, options, dry_run=dry_run))
+    raise typer.Exit(run_launch(Path(), read_settings(), count, options, dry_run=dry_run))
 
 
 def readme() -> None:

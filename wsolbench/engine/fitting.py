@@ -28,6 +28,7 @@ from wsolbench.engine.selection import Selection
 from wsolbench.engine.state import StateKeeper, run_digest
 from wsolbench.engine.visual import Curves
 from wsolbench.method import Method
+from wsolbench.progress import PROGRESS_FILE
 from wsolbench.scoremaps import StoredMaps
 from wsolbench.settings import Run, RuntimeSettings
 
@@ -85,7 +86,7 @@ def fit(
     keeper = StateKeeper(work / "state", _digest(method, runtime, device, defining))
     history = History(run.key, f"batch {track.batch}, amp {track.amp}, lr {track.lr:g}")
     selection = None if judge is None else Selection(method, judge.predict, judge.score, judge.name, history)
-    progress = ProgressMeter(run.key, track.epochs * len(data), history)
+    progress = ProgressMeter(run.key, track.epochs * len(data), history, work / PROGRESS_FILE)
     with stop_requests() as stop:
         saving = SaveState(keeper, history, selection, stop, runtime.save_minutes, run.key)
         runner = _runner(method, data, run, runtime, device, work, history, selection, progress, saving, keeper.load())

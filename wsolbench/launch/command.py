@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import shutil
 import subprocess
@@ -11,35 +12,31 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
-from wsolbench.engine.machine import cpu_workers, visible_gpus
+from wsolbench.engine.machine import check_precision, cpu_workers, trains_on_cpu, visible_gpus
 from wsolbench.errors import LaunchError, SettingsError
-from wsolbench.launch.backends import Backend, LocalBackend, SlurmBackend
-from wsolbench.launch.graph import Unit, looking_stages, stale_units
-from wsolbench.launch.pool import Outcome, Pool
-from wsolbench.launch.worker import STOPPED, StageRunner, dvc_command, dvc_environment
+from wsolbench.files import locked
+from wsolbench.launch.forecast import Forecast
+from wsolbench.launch.graph import Unit, looking_stages, shared, stale_units
+from wsolbench.launch.local import LocalBackend, guard
+from wsolbench.launch.pool import Backend, Outcome, Pool
+from wsolbench.launch.processes import STOPPED, dvc_command, dvc_environment
+from wsolbench.launch.slurm import SlurmBackend, StageRunner
 from wsolbench.layout import Layout
-from wsolbench.settings import RuntimeSettings
+from wsolbench.progress import PROGRESS_FILE, Progress, read_progress
+from wsolbench.settings import RuntimeSettings, Settings
 
 __all__ = ["launch"]
 
-_WORKERS_LOCK = "workers.lock"
-
 
 def launch(
-    root: Path,
-    runtime: RuntimeSettings,
-    workers: int | None,
-    slurm: Mapping[str, str] | None,
-    *,
-    dry_run: bool = False,
+    root: Path, settings: Settings, workers: int | None, slurm: Mapping[str, str] | None, *, dry_run: bool = False
 ) -> int:
     """Bring all stages up to date, several at a time.
 
     Args:
         root: the repository.
-        runtime: device and threads of a run.
+        settings: all of ``params.yaml``.
         workers: runs at a time; None takes one per GPU, or as many as the CPU cores hold (on Slurm: no limit).
         slurm: options of Slurm jobs; None runs on this machine.
         dry_run: only print what would run.
@@ -49,27 +46,41 @@ def launch(
 
     Raises:
         LaunchError: another launch is at work here, or DVC cannot read the repository.
-        SettingsError: more workers than GPUs, or a wrong Slurm option.
+        SettingsError: more workers than GPUs, a wrong Slurm option, or a run that would train in emulated bfloat16.
     """
     root = root.resolve()
     state = root / ".wsolbench" / "launch"
-    with _alone(state):
+    gpus, places = _places(settings.runtime, workers if slurm is None else None)
+    with _alone(state) as lock:
         _look(root)
-        units = stale_units(root)
+        units = stale_units(root, apart=bool(gpus))
+        if slurm is None and trains_on_cpu(settings.runtime):
+            check_precision(settings.resolve(unit.trains) for unit in units if unit.kind[0].startswith("train"))
         if dry_run or not units:
             sys.stdout.write("".join(f"{' '.join(unit.stages)}\n" for unit in units) or "Everything is up to date.\n")
             return 0
-        with _jobs_folder(state) as (folder, alive):
-            local = _local(folder, runtime, workers if slurm is None else None)
-            pool: Backend = local if slurm is None else SlurmBackend(folder, workers, runtime, slurm)
-            outcome = Outcome()
-            runs = [unit for unit in units if not unit.is_report]
-            reports = [unit for unit in units if unit.is_report]
-            # A cluster's jobs outlive a closed terminal; workers of this machine do not outlive their launcher.
-            Pool(pool, _runners(root, folder, alive if slurm is None else None), outcome).run(runs)
+        outcome, log_of = Outcome(), lambda unit: Layout(root).log(f"launch/{unit.name}")
+        with guard(lock) as note, tempfile.TemporaryDirectory(prefix="jobs-", dir=state) as folder:
+            local = LocalBackend(root, log_of, places, gpus, note)
+            backend: Backend = local
+            if slurm is not None:
+                runner_of = functools.partial(_runner, root, log_of, lock)
+                backend = SlurmBackend(Path(folder), runner_of, workers, settings.runtime, slurm)
+            parts = shared(units, places)
+            runs, reports = ([unit for unit in parts if unit.is_report == last] for last in (False, True))
+            known = log_of, _progress_of(root), Forecast(_images_of(root, settings)), outcome
+            Pool(backend, *known).run(runs, reports)
             if not outcome.stopped:
-                Pool(local, _runners(root, folder, alive), outcome).run(reports)
-    return _verdict(len(units), outcome)
+                Pool(local, *known).run(reports)
+    return _verdict(sum(len(unit.stages) for unit in units), outcome)
+
+
+def _places(runtime: RuntimeSettings, workers: int | None) -> tuple[list[str], int]:
+    """Return the GPUs that runs may have, and how many runs there may be at a time."""
+    gpus = [] if runtime.device == "cpu" else visible_gpus()
+    if gpus and workers is not None and workers > len(gpus):
+        raise SettingsError(f"--workers {workers}: there are {len(gpus)} GPUs")
+    return gpus, workers or len(gpus) or cpu_workers(runtime.threads)
 
 
 def _look(root: Path) -> None:
@@ -88,66 +99,55 @@ def _look(root: Path) -> None:
             sys.stderr.write(done.stdout + done.stderr)
 
 
-def _runners(root: Path, folder: Path, alive: Path | None) -> Callable[[Unit], StageRunner]:
-    return lambda unit: StageRunner(
-        stages=unit.stages,
-        root=root,
-        log=Layout(root).log(f"launch/{unit.name}"),
-        group_file=folder / f"{unit.name}.group",
-        workers_lock=folder.parent / _WORKERS_LOCK,
-        launcher_lock=alive,
-    )
+def _runner(root: Path, log_of: Callable[[Unit], Path], lock: Path, unit: Unit) -> StageRunner:
+    return StageRunner(unit.stages, root, log_of(unit), lock)
 
 
-def _local(folder: Path, runtime: RuntimeSettings, workers: int | None) -> LocalBackend:
-    gpus = [] if runtime.device == "cpu" else visible_gpus()
-    if gpus and workers is not None and workers > len(gpus):
-        raise SettingsError(f"--workers {workers}: there are {len(gpus)} GPUs")
-    count = workers or len(gpus) or cpu_workers(runtime.threads)
-    return LocalBackend(folder, count, gpus)
+def _progress_of(root: Path) -> Callable[[str], Progress | None]:
+    return lambda key: read_progress(Layout(root).work(key) / PROGRESS_FILE)
+
+
+def _images_of(root: Path, settings: Settings) -> Callable[[Unit], int | None]:
+    """Return what tells how many images a unit trains on; None until its data set is prepared."""
+    sizes: dict[str, int] = {}
+
+    def images(unit: Unit) -> int | None:
+        run = settings.resolve(unit.trains) if unit.trains else None
+        if run is None or run.method not in settings.methods:
+            return 0
+        index = Layout(root).prepared(run.track_name) / "index.parquet"
+        if run.track_name not in sizes and index.is_file():
+            import pyarrow.parquet as pq  # noqa: PLC0415 - slow
+
+            sizes[run.track_name] = pq.read_table(index, columns=["split"])["split"].to_pylist().count("train")
+        return run.track.epochs * sizes[run.track_name] if run.track_name in sizes else None
+
+    return images
 
 
 @contextmanager
-def _alone(state: Path) -> Iterator[None]:
-    """Refuse a second launch, and wait for the workers that a killed one left: they save their state and end."""
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / "lock").open("a+") as lock, (state / _WORKERS_LOCK).open("a") as workers:
-        if not _locked(lock):
-            lock.seek(0)
-            raise LaunchError(
-                f"another launch is at work here: process {lock.read().strip()} holds {lock.name}; "
-                "wait for it or stop it"
-            )
+def _alone(state: Path) -> Iterator[Path]:
+    """Refuse a second launch, and wait for the runs that a killed one left: they save their states and end.
+
+    Yields:
+        The file that is locked, shared, as long as runs of this launch live.
+    """
+    holder = state / "lock"
+    pid = holder.read_text(encoding="utf-8").strip() if holder.is_file() else ""
+    other = LaunchError(f"another launch is at work here: process {pid} holds {holder}; wait for it or stop it")
+    with locked(holder, refuse=other) as lock, (state / "workers.lock").open("a") as workers:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        if not _locked(workers):
+        try:
+            fcntl.flock(workers, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             _say("waiting for the runs of a launch that was killed")
             fcntl.flock(workers, fcntl.LOCK_EX)
         fcntl.flock(workers, fcntl.LOCK_UN)
-        yield
-
-
-@contextmanager
-def _jobs_folder(state: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield a new folder for submitit's files and, in it, a file that stays locked while this process lives."""
-    for left in state.glob("jobs-*"):  # by a launch that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix="jobs-", dir=state))
-    with (folder / "alive").open("w") as alive:
-        fcntl.flock(alive, fcntl.LOCK_EX)
-        try:
-            yield folder, folder / "alive"
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _locked(stream: IO[str]) -> bool:
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        for left in state.glob("jobs-*"):  # by a launch that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        yield Path(workers.name)
 
 
 def _verdict(total: int, outcome: Outcome) -> int:
@@ -156,9 +156,9 @@ def _verdict(total: int, outcome: Outcome) -> int:
     for name, cause in outcome.left_out.items():
         _say(f"not run: {name}, which needs {cause}")
     if outcome.stopped:
-        _say(f"Stopped: {len(outcome.done)} of {total} done; calling it again goes on.")
+        _say(f"Stopped: {len(outcome.done)} of {total} stages done; calling it again goes on.")
         return STOPPED
-    _say(f"{len(outcome.done)} of {total} done, {len(outcome.failed)} failed.")
+    _say(f"{len(outcome.done)} of {total} stages done, {len(outcome.failed)} failed.")
     return 1 if outcome.failed else 0
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import networkx as nx
@@ -12,27 +13,38 @@ from dvc.repo import Repo
 
 from wsolbench.errors import LaunchError
 
-__all__ = ["Unit", "looking_stages", "stale_units", "units_of"]
+__all__ = ["Unit", "looking_stages", "shared", "stale_units", "units_of"]
+
+_TRAINING = ("train", "baseline")  # commands of ours that may train, on a GPU where there is one
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Stages that one worker runs, in order.
+    """Stages that one DVC process runs, in order.
 
     Attributes:
-        stages: names of stages as DVC knows them; each needs the one before.
-        after: names of the units that must be done first.
+        stages: names of stages as DVC knows them.
+        after: names of the stages that must be done first.
+        trains: key of the run whose network one of them trains; empty if none does.
         is_report: nothing depends on it, so that it waits until no other unit is left.
+        parts: units that share the process and need not one another; if one fails, each gets its own.
     """
 
     stages: tuple[str, ...]
     after: frozenset[str] = frozenset()
+    trains: str = ""
     is_report: bool = False
+    parts: tuple[Unit, ...] = ()
 
     @property
     def name(self) -> str:
         """The first stage's name."""
         return self.stages[0]
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """Names of the stages without track, method and seed."""
+        return tuple(stage.partition("@")[0] for stage in self.stages)
 
 
 def looking_stages(root: Path) -> list[str]:
@@ -48,7 +60,7 @@ def looking_stages(root: Path) -> list[str]:
         raise LaunchError(f"DVC cannot read this repository: {error}") from error
 
 
-def stale_units(root: Path) -> list[Unit]:
+def stale_units(root: Path, *, apart: bool = False) -> list[Unit]:
     """Return the units of work of a repository that is to be brought up to date; none if it is.
 
     A stage counts as stale if DVC says so or if it depends on one that does. DVC decides again when the stage's turn
@@ -56,6 +68,7 @@ def stale_units(root: Path) -> list[Unit]:
 
     Args:
         root: a directory with ``dvc.yaml``.
+        apart: see :func:`units_of`.
 
     Raises:
         LaunchError: DVC cannot read the repository.
@@ -67,44 +80,73 @@ def stale_units(root: Path) -> list[Unit]:
                 return []
             depends = repo.index.graph  # an edge leads from a stage to what it needs
             edges = [(needed.addressing, stage.addressing) for stage, needed in depends.edges]
-            names = [stage.addressing for stage in depends.nodes]
+            commands = {stage.addressing: str(getattr(stage, "cmd", "")) for stage in depends.nodes}
     except DvcException as error:
         raise LaunchError(f"DVC cannot read this repository: {error}") from error
-    return units_of(names, edges, changed)
+    return units_of(commands, edges, changed, apart=apart)
 
 
-def units_of(stages: Iterable[str], edges: Iterable[tuple[str, str]], changed: Iterable[str]) -> list[Unit]:
+def units_of(
+    commands: Mapping[str, str], edges: Iterable[tuple[str, str]], changed: Iterable[str], *, apart: bool = False
+) -> list[Unit]:
     """Split the stale part of a graph into chains that can run beside one another.
 
     Args:
-        stages: all stages.
+        commands: what each stage runs.
         edges: pairs of a stage and one that depends on it.
         changed: stages that are out of date by themselves.
+        apart: keep what may train and what does not in different units, because only one of them needs a GPU.
 
     Returns:
         Units in an order in which each comes after those that it needs. A stage joins the unit of the stage that it
         needs if neither has another such neighbour; so a run's training and evaluation are one unit.
     """
     graph = nx.DiGraph(edges)
-    graph.add_nodes_from(stages)
+    graph.add_nodes_from(commands)
     reports = {stage for stage in graph if graph.out_degree(stage) == 0}
     stale = set(changed) & set(graph)
     stale |= {later for stage in stale for later in nx.descendants(graph, stage)}
-    order = {stage: place for place, stage in enumerate(stages)}
+    order = {stage: place for place, stage in enumerate(commands)}
+    trained = {stage: _trained_by(command) for stage, command in commands.items()}
     # What is implied by other edges would hide chains: an evaluation needs the index, but its training does, too.
     reduced = nx.transitive_reduction(graph.subgraph(stale))
-    unit_of: dict[str, str] = {}
-    chains: dict[str, list[str]] = {}
+    first_of: dict[str, str] = {}
+    units: dict[str, Unit] = {}
     for stage in nx.lexicographical_topological_sort(reduced, key=order.__getitem__):
         needed = list(reduced.predecessors(stage))
         joins = len(needed) == 1 and reduced.out_degree(needed[0]) == 1 and stage not in reports
-        unit_of[stage] = unit_of[needed[0]] if joins else stage
-        chains.setdefault(unit_of[stage], []).append(stage)
-    return [
-        Unit(
-            tuple(chain),
-            frozenset(unit_of[needed] for needed in reduced.predecessors(chain[0])),
-            is_report=chain[0] in reports,
-        )
-        for chain in chains.values()
-    ]
+        if joins and not (apart and bool(trained[stage]) != bool(trained[needed[0]])):
+            first = first_of[stage] = first_of[needed[0]]
+            unit = units[first]
+            units[first] = replace(unit, stages=(*unit.stages, stage), trains=unit.trains or trained[stage])
+        else:
+            first_of[stage] = stage
+            units[stage] = Unit((stage,), frozenset(needed), trained[stage], stage in reports)
+    return list(units.values())
+
+
+def shared(units: Iterable[Unit], count: int) -> list[Unit]:
+    """Let units that train nothing share DVC's start, where all of them may start at once and no other waits for them.
+
+    Args:
+        units: in order.
+        count: units that remain of those that may share; so many can still run beside one another.
+    """
+    waited_for = {stage for unit in units if not unit.is_report for stage in unit.after}
+    alike: dict[tuple[frozenset[str], bool], list[Unit]] = {}
+    result: list[Unit] = []
+    for unit in units:
+        if unit.trains or waited_for & set(unit.stages):
+            result.append(unit)
+        else:
+            alike.setdefault((unit.after, unit.is_report), []).append(unit)
+    for same in alike.values():
+        for part in (same[start::count] for start in range(min(count, len(same)))):
+            stages = tuple(stage for unit in part for stage in unit.stages)
+            result.append(replace(part[0], stages=stages, parts=tuple(part)) if len(part) > 1 else part[0])
+    return result
+
+
+def _trained_by(command: str) -> str:
+    words = shlex.split(command)
+    return words[2] if len(words) > 2 and words[0] == "wsolbench" and words[1] in _TRAINING else ""

@@ -1,52 +1,85 @@
-"""Hand units to a backend as soon as what they need is done, and say how far it is."""
+"""Start units as soon as what they need is done, and say how far they are."""
 
 from __future__ import annotations
 
 import math
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
-import submitit
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
 
-from wsolbench.launch.backends import Backend
+from wsolbench.launch.forecast import Forecast, Running
 from wsolbench.launch.graph import Unit
-from wsolbench.launch.watching import log_tail, stop_requests
-from wsolbench.launch.worker import StageRunner
+from wsolbench.launch.processes import STOPPED, log_tail, stop_requests
+from wsolbench.progress import Progress, duration
 
-__all__ = ["Outcome", "Pool"]
+__all__ = ["Backend", "Outcome", "Pool"]
 
 _POLL_S = 0.2
+_LOOK_S = 1.0  # between two looks at how far trainings are
+_SAY_S = 60.0  # between two lines about it in a log
 _STOP_S = 90.0  # after which jobs that were told to stop are no longer waited for
 _TAIL_LINES = 3
 
 
+class Backend(Protocol):
+    """Runs units."""
+
+    @property
+    def places(self) -> Mapping[bool, int]:
+        """Units at a time: with a GPU (True) and without."""
+        ...
+
+    def on_gpu(self, unit: Unit) -> bool:
+        """Return which of these a unit takes."""
+        ...
+
+    def has_room(self, unit: Unit) -> bool:
+        """Return whether another unit may be started."""
+        ...
+
+    def start(self, unit: Unit) -> Any:
+        """Start or queue a unit; what comes back has ``poll()``: None, DVC's exit status, or what went wrong."""
+        ...
+
+    def stop(self, jobs: list[Any]) -> None:
+        """Let units save their states and end."""
+        ...
+
+
 @dataclass
 class Outcome:
-    """What became of the units.
+    """What became of the stages.
 
     Attributes:
         done: names of those that are up to date now.
-        failed: name and reason.
-        left_out: name of a unit that needs a failed one, and that one's.
+        failed: name of a unit's first stage, and the reason.
+        left_out: name of a unit's first stage that needs a failed one, and that one's.
+        lost: name of a stage that will not be done, and of the failed unit's first.
         stopped: a signal ended the launch before all were done.
     """
 
     done: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
     stopped: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Job:
     unit: Unit
-    runner: StageRunner
-    job: submitit.Job[int]
+    job: Any
     since: float
+    seen: Progress | None = None
 
 
 class Pool:
@@ -54,93 +87,148 @@ class Pool:
 
     Args:
         backend: where they run.
-        runner_of: makes the job of a unit.
-        outcome: is filled; units that it already names count as done, failed or left out.
+        log_of: what a unit prints.
+        progress_of: how far the training of a run is, by its key; None before its first iteration.
+        forecast: says how long it will take.
+        outcome: is filled; stages that it already names count as done, failed or left out.
+        clock: monotonic seconds.
+        sleep: waits some of them.
     """
 
-    def __init__(self, backend: Backend, runner_of: Callable[[Unit], StageRunner], outcome: Outcome) -> None:
-        self._backend, self._runner_of, self._outcome = backend, runner_of, outcome
+    def __init__(
+        self,
+        backend: Backend,
+        log_of: Callable[[Unit], Path],
+        progress_of: Callable[[str], Progress | None],
+        forecast: Forecast,
+        outcome: Outcome,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._backend, self._log_of, self._progress_of = backend, log_of, progress_of
+        self._forecast, self._outcome, self._clock, self._sleep = forecast, outcome, clock, sleep
         self._running: list[_Job] = []
-        self._seconds: list[float] = []
+        self._waiting: list[Unit] = []
+        self._later: Sequence[Unit] = ()
+        self._started: Counter[str] = Counter()  # trainings by method on a track
 
-    def run(self, units: Sequence[Unit]) -> None:
-        """Run units; SIGINT, SIGTERM and SIGHUP stop those that run and leave out the rest."""
-        waiting, given_up = list(units), math.inf
-        with stop_requests() as stop, _shown() as progress:
-            task = progress.add_task("launch", total=len(units), note="")
-            while waiting or self._running:
-                if self._outcome.stopped and time.monotonic() > given_up:
-                    progress.console.print(f"{len(self._running)} jobs did not say that they have stopped")
-                    break
+    def run(self, units: Sequence[Unit], later: Sequence[Unit] = ()) -> None:
+        """Run units; SIGINT, SIGTERM and SIGHUP stop those that run and leave out the rest.
+
+        Args:
+            units: what to run.
+            later: what will be run after them, which counts for the time left.
+        """
+        self._waiting, self._later = list(units), later
+        looked = said = self._clock()
+        stopped_at = math.inf
+        with stop_requests() as stop, _shown() as bar:
+            stages = sum(len(unit.stages) for unit in [*units, *later])
+            task = bar.add_task("launch", total=stages + len(self._outcome.done), note="")
+            while (self._waiting or self._running) and self._clock() < stopped_at + _STOP_S:
+                now = self._clock()
                 if stop and not self._outcome.stopped:
-                    self._outcome.stopped, given_up = True, time.monotonic() + _STOP_S
-                    progress.console.print("stopping: runs save their state and end")
-                    waiting = []
-                    for entry in self._running:
-                        self._backend.stop(entry.job)
-                waiting = self._submit_ready(waiting)
-                finished = [entry for entry in self._running if entry.job.done()]
-                for entry in finished:
-                    self._running.remove(entry)
-                    line = self._finish(entry)
-                    left = self._time_left(len(waiting) + len(self._running))
-                    count = len(units) - len(waiting) - len(self._running)
-                    progress.update(task, completed=count, note=left)
-                    progress.console.print(f"{count}/{len(units)} {line}{left}", highlight=False, soft_wrap=True)
-                if not finished:
-                    time.sleep(_POLL_S)
+                    bar.console.print("stopping: runs save their state and end")
+                    self._outcome.stopped, self._waiting, stopped_at = True, [], now
+                    self._backend.stop([entry.job for entry in self._running])
+                self._start_ready()
+                if now >= looked + _LOOK_S:
+                    looked = now
+                    self._look()
+                    if bar.console.is_terminal:
+                        bar.update(task, completed=len(self._outcome.done), note=self._state())
+                for entry in list(self._running):
+                    if line := self._finish(entry):
+                        bar.console.print(line, highlight=False, soft_wrap=True)
+                if now >= said + _SAY_S and not bar.console.is_terminal:
+                    said = now
+                    bar.console.print(self._state(), highlight=False, soft_wrap=True)
+                self._sleep(_POLL_S)
 
-    def _submit_ready(self, waiting: list[Unit]) -> list[Unit]:
-        """Submit what can run, drop what never can, and return the rest."""
-        rest = []
-        names = {unit.name for unit in waiting} | {entry.unit.name for entry in self._running}
-        for unit in waiting:
-            lost = sorted(unit.after & (self._outcome.failed.keys() | self._outcome.left_out.keys()))
-            if lost:
-                self._outcome.left_out[unit.name] = self._outcome.left_out.get(lost[0], lost[0])
-            elif not unit.after & names and self._backend.has_room(len(self._running)):
-                runner = self._runner_of(unit)
-                job = self._backend.submit(runner)
-                self._running.append(_Job(unit, runner, job, time.monotonic()))
-            else:
-                rest.append(unit)
-        return rest
+    def seconds_left(self) -> float | None:
+        """Return in how many seconds all will be done, as far as that can be told by now."""
+        now = self._clock()
+        running = [Running(entry.unit, now - entry.since, entry.seen) for entry in self._running]
+        waiting = [*self._in_order(), *self._later]
+        return self._forecast.left(running, waiting, self._backend.places, self._backend.on_gpu)
+
+    def _in_order(self) -> list[Unit]:
+        """Return what waits: first what others wait for, then trainings, each method's in turn, then the rest."""
+        needed = {stage for unit in self._waiting for stage in unit.after}
+        started = self._started.copy()
+
+        def rank(unit: Unit) -> tuple[bool, int]:
+            if not unit.trains:
+                return needed.isdisjoint(unit.stages), sys.maxsize
+            started[_method(unit)] += 1
+            return True, started[_method(unit)]
+
+        return sorted(self._waiting, key=rank)
+
+    def _start_ready(self) -> None:
+        """Start what can run, and drop what never can."""
+        pending = {stage for unit in self._waiting for stage in unit.stages}
+        pending |= {stage for entry in self._running for stage in entry.unit.stages}
+        lost = self._outcome.lost
+        for unit in self._in_order():
+            if causes := sorted(unit.after & lost.keys()):
+                self._waiting.remove(unit)
+                self._outcome.left_out[unit.name] = lost[causes[0]]
+                lost.update(dict.fromkeys(unit.stages, lost[causes[0]]))
+            elif unit.after.isdisjoint(pending) and self._backend.has_room(unit):
+                self._waiting.remove(unit)
+                self._started[_method(unit)] += 1
+                self._running.append(_Job(unit, self._backend.start(unit), self._clock()))
+
+    def _look(self) -> None:
+        """See how far trainings are; what was seen last stays when they remove their scratch."""
+        for entry in self._running:
+            if entry.unit.trains:
+                entry.seen = self._progress_of(entry.unit.trains) or entry.seen
 
     def _finish(self, entry: _Job) -> str:
-        name, seconds = entry.unit.name, time.monotonic() - entry.since
-        reason = _failure(entry)
-        self._backend.clean_up(entry.job, entry.runner)
-        if reason is None:
-            self._outcome.done.add(name)
-            self._seconds.append(seconds)
-            return f"{' '.join(entry.unit.stages)}: {seconds:.0f} s"
-        if self._outcome.stopped:
-            return f"{name}: stopped"
-        self._outcome.failed[name] = reason
-        return f"{name}: FAILED after {seconds:.0f} s"
-
-    def _time_left(self, units: int) -> str:
-        if not units or not self._seconds or self._outcome.stopped:
+        """Take note of a unit that has ended, and return a line about it; nothing while it runs."""
+        status = entry.job.poll()
+        if status is None:
             return ""
-        beside = max(1, len(self._running))
-        minutes = sum(self._seconds) / len(self._seconds) * units / beside / 60
-        return f", about {minutes:.0f} min left" if minutes >= 1 else f", about {minutes * 60:.0f} s left"
+        self._running.remove(entry)
+        unit, seconds, outcome = entry.unit, self._clock() - entry.since, self._outcome
+        if status == 0:
+            outcome.done.update(unit.stages)
+            self._forecast.finished(Running(unit, seconds, entry.seen))
+            return f"{' '.join(unit.stages)}: {duration(seconds)}{self._left()}"
+        if outcome.stopped or status == STOPPED:
+            return f"{unit.name}: stopped"
+        if unit.parts:
+            self._waiting += unit.parts
+            return f"{' '.join(unit.stages)}: one has failed, each is run by itself"
+        log = self._log_of(unit)
+        cause = status if isinstance(status, str) else f"DVC ended with status {status}"
+        outcome.failed[unit.name] = f"{cause}; {log}:{log_tail(log, _TAIL_LINES)}"
+        outcome.lost.update(dict.fromkeys(unit.stages, unit.name))
+        return f"{unit.name}: FAILED after {duration(seconds)}"
+
+    def _state(self) -> str:
+        """Return what runs and how far it is, and the time left."""
+        shown = [
+            f"{entry.unit.name}{f' ({entry.seen.note})' if entry.seen is not None and entry.seen.note else ''}"
+            for entry in self._running
+        ]
+        return f"running: {', '.join(shown)}{self._left()}"
+
+    def _left(self) -> str:
+        seconds = None if self._outcome.stopped else self.seconds_left()
+        return f"; about {duration(seconds)} left" if seconds else ""
 
 
-def _failure(entry: _Job) -> str | None:
-    """Return why a job failed, with the end of its log, or None if it did not."""
-    error = entry.job.exception()
-    status = 0 if error is not None else entry.job.result()
-    if error is None and status == 0:
-        return None
-    cause = f"DVC ended with status {status}" if error is None else "the worker was killed or broke down"
-    return f"{cause}; {entry.runner.log}:{log_tail(entry.runner.log, _TAIL_LINES)}"
+def _method(unit: Unit) -> str:
+    return unit.trains.rpartition("-")[0]
 
 
 @contextmanager
-def _shown() -> Iterator[Progress]:
+def _shown() -> Iterator[Bar]:
     """Show a bar on a terminal; elsewhere only the printed lines."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("{task.fields[note]}"), console=console, disable=not console.is_terminal) as bar:
+    with Bar(*columns, TextColumn("{task.fields[note]}"), console=console, disable=not console.is_terminal) as bar:
         yield bar

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,8 +13,7 @@ from typing import Any
 
 from wsolbench.engine.machine import cpu_workers, visible_gpus
 from wsolbench.errors import SettingsError
-from wsolbench.launch.watching import log_tail, stop_requests
-from wsolbench.launch.worker import STOPPED, end_group
+from wsolbench.launch.processes import STOPPED, end_groups, log_tail, stop_requests
 from wsolbench.layout import Layout
 from wsolbench.progress import meter
 from wsolbench.search.plan import Plan
@@ -161,18 +158,7 @@ def _started(
 
 def _end(running: Sequence[subprocess.Popen[bytes]]) -> None:
     """Let processes that still run save their states; all at once, and each has its time."""
-    left = [process for process in running if process.poll() is None]
-    for process in left:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGINT)
-    for process in left:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=_GRACE_S)
-        if process.poll() is None:
-            end_group(process.pid, grace=0)
-
-
-_GRACE_S = 60.0
+    end_groups([process.pid for process in running if process.poll() is None])
 
 
 def _short(value: Any) -> str:

@@ -1,0 +1,154 @@
+"""Units as jobs of a Slurm cluster, through submitit; they outlive their launcher."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import submitit
+from submitit.helpers import DelayedSubmission
+
+from wsolbench.errors import SettingsError
+from wsolbench.launch.graph import Unit
+from wsolbench.launch.processes import STOPPED, dvc_command, dvc_environment, end_groups
+from wsolbench.settings import RuntimeSettings
+
+__all__ = ["SlurmBackend", "StageRunner"]
+
+_LOADERS_PER_GPU = 4  # asked for with `runtime.workers: auto`, which then takes what was granted
+_SHARED_OPTIONS = {"timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node"}  # that submitit knows without `slurm_`
+_POLL_S = 0.2
+
+
+@dataclass
+class StageRunner:
+    """A job: runs stages in order through ``dvc repro --single-item`` and returns DVC's exit status.
+
+    Attributes:
+        stages: the first that fails ends the job.
+        root: the repository.
+        log: file for what DVC and the stages print.
+        lock: held, shared, while the job lives.
+    """
+
+    stages: tuple[str, ...]
+    root: Path
+    log: Path
+    lock: Path
+    _groups: list[int] = field(default_factory=list)
+
+    def __call__(self) -> int:
+        """Run the stages; return 0 if all of them are up to date now."""
+        stop: list[int] = []
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda received, _: stop.append(received))
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.lock.open("a") as lock, self.log.open("wb") as log:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            process = subprocess.Popen(  # noqa: S603 - our own command
+                dvc_command("repro", "--single-item", *self.stages),
+                cwd=self.root,
+                env=dvc_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self._groups = [process.pid]
+            while process.poll() is None:
+                if stop:
+                    end_groups(self._groups)
+                    return STOPPED
+                time.sleep(_POLL_S)
+            return process.returncode
+
+    def checkpoint(self) -> DelayedSubmission:
+        """Let the training save its state and ask for the job to be queued again: time is up, or it is preempted."""
+        end_groups(self._groups)
+        return DelayedSubmission(self)
+
+
+class SlurmBackend:
+    """Queues units; the cluster's nodes see this directory.
+
+    Args:
+        folder: submitit's own files.
+        runner_of: makes the job of a unit.
+        limit: jobs in the queue at a time; None: all at once.
+        runtime: threads and device of a run, from which the job's CPUs and GPUs follow unless ``options`` say more.
+        options: of submitit's executor, with or without the prefix ``slurm_``, for instance ``partition``, ``account``,
+            ``qos``, ``time`` (minutes), ``mem_gb``, ``gpus_per_node``, ``setup``.
+
+    Raises:
+        SettingsError: there is no Slurm here, or submitit does not know an option.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        runner_of: Callable[[Unit], StageRunner],
+        limit: int | None,
+        runtime: RuntimeSettings,
+        options: Mapping[str, str],
+    ) -> None:
+        logging.getLogger("submitit").propagate = False  # it prints its warnings itself
+        self._runner_of, self._running = runner_of, 0
+        self.places = {False: limit or 2**31}
+        on_cpu = runtime.device == "cpu"
+        loading = runtime.workers if runtime.workers != "auto" else 0 if on_cpu else _LOADERS_PER_GPU
+        given: dict[str, object] = {
+            "cpus_per_task": runtime.threads + loading,
+            "gpus_per_node": 0 if on_cpu else 1,
+            "stderr_to_stdout": True,
+        }
+        for name, value in options.items():
+            shared = name in _SHARED_OPTIONS or name.startswith("slurm_")
+            given[name if shared else f"slurm_{name}"] = int(value) if value.isdigit() else value
+        try:
+            self._executor = submitit.AutoExecutor(folder, cluster="slurm")
+            self._executor.update_parameters(**given)
+        except (RuntimeError, NameError, TypeError, ValueError) as error:
+            raise SettingsError(f"--slurm: {error}") from error
+
+    def on_gpu(self, unit: Unit) -> bool:
+        """Return False: there is one kind of place, and Slurm knows what GPUs there are."""
+        return False
+
+    def has_room(self, unit: Unit) -> bool:
+        """Return whether another job may be queued."""
+        return self._running < self.places[False]
+
+    def start(self, unit: Unit) -> _Job:
+        """Queue a unit."""
+        self._running += 1
+        return _Job(self._executor.submit(self._runner_of(unit)), self._ended)
+
+    def stop(self, jobs: list[_Job]) -> None:
+        """Cancel jobs; Slurm sends SIGTERM first, and ends all their processes."""
+        for job in jobs:
+            job.cancel()
+
+    def _ended(self) -> None:
+        self._running -= 1
+
+
+class _Job:
+    """A unit that waits or runs on the cluster."""
+
+    def __init__(self, job: submitit.Job[int], at_end: Callable[[], None]) -> None:
+        self._job, self._at_end = job, at_end
+        self.cancel = job.cancel
+
+    def poll(self) -> int | str | None:
+        """Return DVC's exit status or what went wrong; None while the job waits or runs."""
+        if not self._job.done():
+            return None
+        self._at_end()
+        error = self._job.exception()
+        return self._job.result() if error is None else "the worker was killed or broke down"
