@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from dvc.repo import Repo
 
 from wsolbench.errors import LaunchError
 
-__all__ = ["Unit", "looking_stages", "shared", "stale_units", "units_of"]
+__all__ = ["Unit", "before_training", "looking_stages", "shared", "stale_units", "units_of"]
 
 _TRAINING = ("train", "baseline")  # commands of ours that may train, on a GPU where there is one
 
@@ -126,17 +126,18 @@ def units_of(
 
 
 def shared(units: Iterable[Unit], count: int) -> list[Unit]:
-    """Let units that train nothing share DVC's start, where all of them may start at once and no other waits for them.
+    """Let units that train nothing share DVC's start, where all may start at once and no training waits for them.
 
     Args:
         units: in order.
         count: units that remain of those that may share; so many can still run beside one another.
     """
-    waited_for = {stage for unit in units if not unit.is_report for stage in unit.after}
+    units = list(units)
+    needed = before_training(units)
     alike: dict[tuple[frozenset[str], bool], list[Unit]] = {}
     result: list[Unit] = []
     for unit in units:
-        if unit.trains or waited_for & set(unit.stages):
+        if unit.trains or not needed.isdisjoint(unit.stages):
             result.append(unit)
         else:
             alike.setdefault((unit.after, unit.is_report), []).append(unit)
@@ -145,6 +146,15 @@ def shared(units: Iterable[Unit], count: int) -> list[Unit]:
             stages = tuple(stage for unit in part for stage in unit.stages)
             result.append(replace(part[0], stages=stages, parts=tuple(part)) if len(part) > 1 else part[0])
     return result
+
+
+def before_training(units: Sequence[Unit]) -> set[str]:
+    """Return the stages for which a training waits, directly or not; each unit stands after those that it needs."""
+    needed: set[str] = set()
+    for unit in reversed(units):
+        if unit.trains or not needed.isdisjoint(unit.stages):
+            needed |= unit.after
+    return needed
 
 
 def _trained_by(command: str) -> str:

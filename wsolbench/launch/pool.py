@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from wsolbench.launch.forecast import Forecast, Running
-from wsolbench.launch.graph import Unit
+from wsolbench.launch.graph import Unit, before_training
 from wsolbench.launch.processes import STOPPED, log_tail, stop_requests
 from wsolbench.progress import Progress, duration
 
@@ -153,8 +153,8 @@ class Pool:
         return self._forecast.left(running, waiting, self._backend.places, self._backend.on_gpu)
 
     def _in_order(self) -> list[Unit]:
-        """Return what waits: first what others wait for, then trainings, each method's in turn, then the rest."""
-        needed = {stage for unit in self._waiting for stage in unit.after}
+        """Return what waits: first what trainings need, then those, each method's in turn, then the rest."""
+        needed = before_training(self._waiting)
         started = self._started.copy()
 
         def rank(unit: Unit) -> tuple[bool, int]:
