@@ -5,7 +5,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["DataError", "LaunchError", "SettingsError", "TruthError", "WeightsError", "WsolbenchError", "nearest"]
+__all__ = [
+    "DataError",
+    "InterruptedTrainingError",
+    "LaunchError",
+    "SettingsError",
+    "TrainingError",
+    "TruthError",
+    "WeightsError",
+    "WsolbenchError",
+    "nearest",
+]
 
 
 class WsolbenchError(Exception):
@@ -30,6 +40,18 @@ class DataError(WsolbenchError):
 
 class LaunchError(WsolbenchError):
     """Runs cannot be started: DVC refuses, or another launch is at work."""
+
+
+class TrainingError(WsolbenchError):
+    """A training cannot go on."""
+
+
+class InterruptedTrainingError(WsolbenchError):
+    """A training was asked to stop, and saved its state."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.exit_status = 128 + number
 
 
 class TruthError(WsolbenchError):

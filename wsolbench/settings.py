@@ -69,7 +69,8 @@ class RuntimeSettings(StrictModel):
             ``auto``, decode images for the cache and for predictions.
         deterministic: what to do about CUDA operations without a deterministic kernel.
         tf32: whether CUDA may round float32 products to 10 bits of mantissa; faster, where ``amp`` is ``off``.
-        visualisers: classes of mmengine that losses and rates are written with, to ``.wsolbench/visual/<run>``.
+        visualisers: classes of mmengine that losses and rates are written with, to ``.wsolbench/visual/<run>``, for
+            instance ``TensorboardVisBackend``; importing that takes a second per run.
         save_minutes: minutes of training between two saved states.
         cache_gib: GiB of decoded and resized pictures of one split (at one size) that are kept on the disk for all
             runs; a larger split is decoded in every epoch. 0 keeps none.
@@ -81,7 +82,7 @@ class RuntimeSettings(StrictModel):
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     deterministic: Literal["strict", "warn", "off"] = "warn"
     tf32: bool = False
-    visualisers: list[str] = ["TensorboardVisBackend"]
+    visualisers: list[str] = []
     save_minutes: Annotated[float, Field(ge=0)] = 10
     cache_gib: Annotated[float, Field(ge=0)] = 32
     cache_folder: str | None = None

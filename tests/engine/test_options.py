@@ -24,9 +24,8 @@ from wsolbench.data.index import read_split
 from wsolbench.data.loader import TrainingSet
 from wsolbench.engine import building, fitting
 from wsolbench.engine.device import loader_workers
-from wsolbench.engine.history import TrainingError
 from wsolbench.engine.optim import PrecisionWrapper
-from wsolbench.errors import SettingsError
+from wsolbench.errors import SettingsError, TrainingError
 from wsolbench.layers import ClassMapHead
 from wsolbench.layout import Layout
 from wsolbench.method import Method, Prediction

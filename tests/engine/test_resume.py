@@ -20,9 +20,10 @@ from safetensors.torch import load_file
 from tests.engine.conftest import TRACK
 from tests.engine.test_trainer import ADL, train_into, with_runtime, with_track
 from wsolbench.engine import fitting, resume, trainer
-from wsolbench.engine.resume import InterruptedTrainingError, SaveState, stop_requests
+from wsolbench.engine.resume import SaveState, stop_requests
 from wsolbench.engine.selection import Selection
 from wsolbench.engine.state import StateKeeper, run_digest
+from wsolbench.errors import InterruptedTrainingError
 from wsolbench.layout import Layout
 from wsolbench.settings import Settings
 

@@ -16,9 +16,8 @@ from tests.search.conftest import TRACK
 from tests.search.test_plan import changed
 from wsolbench import registry
 from wsolbench.data.index import read_split
-from wsolbench.engine.history import TrainingError
 from wsolbench.engine.trainer import train
-from wsolbench.errors import DataError, SettingsError
+from wsolbench.errors import DataError, SettingsError, TrainingError
 from wsolbench.layout import Layout
 from wsolbench.scoremaps import read_maps
 from wsolbench.search import trial as trial_module

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from wsolbench.commands.arguments import Jobs
-from wsolbench.errors import SettingsError, WsolbenchError
+from wsolbench.errors import InterruptedTrainingError, SettingsError, WsolbenchError
 from wsolbench.layout import Layout
 from wsolbench.settings import read_settings
 
@@ -118,7 +118,6 @@ def verify(
     A run that cannot be verified is named with the reason, and the others are verified all the same.
     """
     from wsolbench import verify as verifying  # noqa: PLC0415 - imports torch
-    from wsolbench.engine.resume import InterruptedTrainingError  # noqa: PLC0415
 
     settings, failed = read_settings(), False
     for key in [settings.resolve(key).key for key in runs or verifying.run_keys(settings)]:  # all keys before the first

@@ -16,7 +16,7 @@ from mmengine.hooks import Hook
 
 from wsolbench.data.loader import SizedDataset, training_loader
 from wsolbench.engine.device import loader_workers
-from wsolbench.engine.history import History, TrainingError
+from wsolbench.engine.history import History
 from wsolbench.engine.model import TrainingModel
 from wsolbench.engine.optim import optim_wrapper, schedulers
 from wsolbench.engine.processes import share_buffers, synchronised_statistics
@@ -27,6 +27,7 @@ from wsolbench.engine.runner import TrainingRunner
 from wsolbench.engine.selection import Selection
 from wsolbench.engine.state import StateKeeper, run_digest
 from wsolbench.engine.visual import Curves
+from wsolbench.errors import TrainingError
 from wsolbench.method import Method
 from wsolbench.progress import PROGRESS_FILE
 from wsolbench.scoremaps import StoredMaps
@@ -131,7 +132,9 @@ def _runner(
     if state is not None:
         _log.info("%s: goes on after iteration %d", run.key, state["iteration"])
     chosen = [] if selection is None else [selection]
-    shown = [] if rank else [progress, Curves(history)]
+    shown = [progress] if rank == 0 else []
+    if shown and runtime.visualisers:
+        shown.append(Curves(history, runtime.visualisers, work.parent.parent / "visual" / run.key))
     return TrainingRunner(
         model,
         loader,
@@ -142,8 +145,6 @@ def _runner(
         device=device,
         work_dir=work / "mmengine",
         name=run.key,
-        visualisers=runtime.visualisers,
-        visual_dir=work.parent.parent / "visual" / run.key,
         start=None if state is None else lambda runner: restore(runner, history, selection, state),
     )
 

@@ -14,19 +14,15 @@ import torch
 from mmengine.hooks import Hook
 from torch import Tensor
 
-from wsolbench.errors import WsolbenchError
+from wsolbench.errors import TrainingError
 
-__all__ = ["BLOCK", "History", "TrainingError"]
+__all__ = ["BLOCK", "History"]
 
 BLOCK = 10
 """Iterations whose losses are looked at together."""
 
 _COLUMNS = ("epoch", "iteration", "lr")
 _log = logging.getLogger("wsolbench.train")
-
-
-class TrainingError(WsolbenchError):
-    """A training cannot go on."""
 
 
 @dataclass(frozen=True)

@@ -17,21 +17,13 @@ from mmengine.optim import OptimWrapper
 from mmengine.utils import apply_to
 from torch import Tensor, nn
 
-from wsolbench.engine.history import BLOCK, History, TrainingError
+from wsolbench.engine.history import BLOCK, History
 from wsolbench.engine.processes import largest, wait_for_all
 from wsolbench.engine.selection import Selection
 from wsolbench.engine.state import StateKeeper
-from wsolbench.errors import WsolbenchError
+from wsolbench.errors import InterruptedTrainingError, TrainingError
 
-__all__ = ["InterruptedTrainingError", "SaveState", "StopRequest", "restore", "stop_requests"]
-
-
-class InterruptedTrainingError(WsolbenchError):
-    """A training was asked to stop, and saved its state."""
-
-    def __init__(self, message: str, number: int) -> None:
-        super().__init__(message)
-        self.exit_status = 128 + number
+__all__ = ["SaveState", "StopRequest", "restore", "stop_requests"]
 
 
 @dataclass

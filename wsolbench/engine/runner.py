@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,6 @@ class TrainingRunner(Runner):  # type: ignore[misc]
         device: where to train.
         work_dir: scratch directory for mmengine's own files.
         name: of the run.
-        visualisers: classes of mmengine that curves are written with, to ``visual_dir``.
-        visual_dir: where.
         start: called once everything is built and before the first iteration, to put an interrupted training back.
     """
 
@@ -57,8 +55,6 @@ class TrainingRunner(Runner):  # type: ignore[misc]
         device: torch.device,
         work_dir: Path,
         name: str,
-        visualisers: Sequence[str],
-        visual_dir: Path,
         start: Callable[[Runner], None] | None = None,
     ) -> None:
         self._device = device
@@ -81,12 +77,11 @@ class TrainingRunner(Runner):  # type: ignore[misc]
             # mmengine keeps global instances by this name, and a process may train a run twice.
             experiment_name=f"{name}-{next(_COUNTER)}",
             log_level="ERROR",
-            visualizer={
-                "type": "Visualizer",
-                "vis_backends": [{"type": visualiser} for visualiser in visualisers],
-                "save_dir": str(visual_dir),
-            },
         )
+
+    def build_visualizer(self, visualizer: Any = None) -> None:
+        """Build none: mmengine's imports matplotlib in each training, and curves are written by a hook."""
+        del visualizer
 
     def wrap_model(self, model_wrapper_cfg: Any, model: TrainingModel) -> TrainingModel:
         """Move the model to the device of the settings instead of the one mmengine would pick."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from wsolbench.engine.history import TrainingError
+from wsolbench.errors import TrainingError
 from wsolbench.files import locked
 
 __all__ = ["exclusive", "log_file"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import mmengine.visualization  # noqa: F401 - registers its classes
@@ -32,12 +33,15 @@ class Curves(Hook):  # type: ignore[misc]
 
     Args:
         history: where losses and rate are taken from; it runs first.
+        names: of mmengine's visualisers.
+        folder: where they write.
     """
 
     priority = "VERY_LOW"
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, names: Sequence[str], folder: Path) -> None:
         self._history = history
+        self._writers = [VISBACKENDS.build({"type": name, "save_dir": str(folder)}) for name in names]
         self._start = time.monotonic()
 
     def before_train_epoch(self, runner: Any) -> None:
@@ -49,8 +53,10 @@ class Curves(Hook):  # type: ignore[misc]
         row = dict(self._history.rows[-1])
         step = int(row.pop("iteration"))
         rate = len(runner.train_dataloader.dataset) / (time.monotonic() - self._start)
-        runner.visualizer.add_scalars(row | {"images_per_second": rate}, step=step)
+        for writer in self._writers:
+            writer.add_scalars(row | {"images_per_second": rate}, step=step)
 
     def after_train(self, runner: Any) -> None:
         """Write what is still held back."""
-        runner.visualizer.close()
+        for writer in self._writers:
+            writer.close()

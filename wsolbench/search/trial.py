@@ -13,9 +13,8 @@ from wsolbench.data.building import build_dataset
 from wsolbench.data.index import read_split
 from wsolbench.data.pretrained import read_placed
 from wsolbench.engine.building import build_method
-from wsolbench.engine.history import TrainingError
 from wsolbench.engine.trainer import train
-from wsolbench.errors import DataError, SettingsError, WsolbenchError
+from wsolbench.errors import DataError, SettingsError, TrainingError, WsolbenchError
 from wsolbench.layout import Layout
 from wsolbench.run_folder import read_record
 from wsolbench.scoremaps import MAPS_FILE, read_maps
