@@ -77,6 +77,8 @@ class Method(nn.Module, ABC):
         status: ``"published"``, or ``"reconstruction"`` where the paper's text was not available to us;
             printed wherever the method's numbers stand.
         needs_grad: True if :meth:`predict` needs gradients (maps from gradients).
+        skips_parameters: True if in some steps a parameter takes no part in any loss; several processes that share a
+            batch then look for such in each step, which takes time.
         search_space: what a search may try, by constructor argument; see :mod:`wsolbench.search_space`. Every
             combination must be valid; an argument that is valid with some values of another only stays out.
     """
@@ -85,6 +87,7 @@ class Method(nn.Module, ABC):
     reference: ClassVar[str]
     status: ClassVar[Literal["published", "reconstruction"]] = "published"
     needs_grad: ClassVar[bool] = False
+    skips_parameters: ClassVar[bool] = False
     search_space: ClassVar[Mapping[str, Distribution]] = space()
 
     def __init__(self, backbone: Backbone, num_classes: int) -> None:

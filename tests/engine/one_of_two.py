@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch import nn
 
 from wsolbench.engine import fitting, trainer
 from wsolbench.engine.optim import PrecisionWrapper
+from wsolbench.engine.resume import InterruptedTrainingError
+from wsolbench.engine.state import StateKeeper
 from wsolbench.layers import drop_layer, spatial_drop
 from wsolbench.layout import Layout
 from wsolbench.settings import Settings
@@ -67,8 +70,22 @@ def main(settings_file: str, root: str, key: str, launcher: str, statistics: str
         return predict(*arguments, **named)
 
     trainer.predict_split = noted
+    save = StateKeeper.save
+
+    def slow_save(*arguments: Any) -> None:
+        time.sleep(0.1)
+        save(*arguments)
+
+    StateKeeper.save = slow_save
     settings = Settings.model_validate_json(Path(settings_file).read_text())
-    trainer.train(settings.resolve(key), settings, Layout(Path(root)), launcher)
+    layout = Layout(Path(root))
+    try:
+        trainer.train(settings.resolve(key), settings, layout, launcher)
+    except InterruptedTrainingError:
+        if get_dist_info()[0]:
+            states = sorted(path.stem for path in (layout.work(key) / "state").rglob("*.json"))
+            (layout.root / "left").write_text(states[-1])
+        raise
     if tosses:
         kept |= {"tosses": torch.stack(tosses), "noise": torch.stack(noise)}
     save_file(kept, Path(root) / f"kept-{rank[0]}.safetensors")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +24,7 @@ from wsolbench.data.cache import Reading
 from wsolbench.data.index import read_split
 from wsolbench.data.loader import EpochOrder, RankBatches
 from wsolbench.engine.building import build_method
+from wsolbench.engine.model import TrainingModel
 from wsolbench.engine.prediction import predict_split
 from wsolbench.engine.processes import joined
 from wsolbench.errors import SettingsError
@@ -58,6 +61,82 @@ def test_a_process_that_no_launcher_started_is_told_so(monkeypatch: pytest.Monke
         joined("pytorch", RuntimeSettings(device="cpu")),
     ):
         pass
+
+
+def test_unused_parameters_are_looked_for_only_if_the_method_says_so(
+    tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[bool] = []
+
+    class Wrapped(torch.nn.Module):
+        def __init__(self, model: torch.nn.Module, *, find_unused_parameters: bool) -> None:
+            super().__init__()
+            looked.append(find_unused_parameters)
+
+    monkeypatch.setattr("wsolbench.engine.model.DistributedDataParallel", Wrapped)
+    method = build_method(tiny_settings.resolve(CAM), 3, None)
+    TrainingModel(method, 0, 1, channels_last=True).distribute()
+    monkeypatch.setattr(type(method), "skips_parameters", True)
+    TrainingModel(method, 0, 1, channels_last=True).distribute()
+    assert looked == [False, True]
+
+
+@pytest.mark.parametrize(("devices", "expected"), [(1, "0"), (4, "3")])
+def test_a_task_of_slurm_takes_a_device_that_it_sees(
+    monkeypatch: pytest.MonkeyPatch, devices: int, expected: str
+) -> None:
+    seen: list[str] = []
+
+    def initialise(launcher: str, backend: str) -> None:
+        seen.append(os.environ["SLURM_LOCALID"])
+        raise KeyError("no more of it here")
+
+    monkeypatch.setenv("SLURM_LOCALID", "3")
+    monkeypatch.setattr("wsolbench.engine.processes.init_dist", initialise)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
+    with pytest.raises(SettingsError), joined("slurm", RuntimeSettings()):
+        pass
+    assert seen == [expected]
+
+
+ONE_FAILS = """
+import sys
+from wsolbench.engine.processes import joined, wait_for_all
+from wsolbench.errors import DataError
+from wsolbench.settings import RuntimeSettings
+with joined("pytorch", RuntimeSettings(device="cpu")) as (rank, _):
+    if rank == int(sys.argv[1]):
+        raise DataError("images/7.jpg: the file is damaged")
+    wait_for_all()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("failing", [0, 1])
+def test_no_process_waits_for_one_that_failed(failing: int) -> None:
+    """Started as Slurm does: nobody stops the others."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", ONE_FAILS, str(failing)],
+            env=os.environ | place | {"RANK": str(rank), "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        errors = [process.communicate(timeout=90)[1] for process in both]
+    finally:
+        for process in both:
+            process.kill()
+    assert [process.returncode for process in both] == [1, 1]
+    assert "DataError: images/7.jpg: the file is damaged" in errors[failing]
+    if failing:  # the first process keeps what all met at: where it is gone, others notice by themselves
+        assert "another process of this training has failed" in errors[0]
 
 
 def started(
@@ -163,6 +242,9 @@ def test_stopped_while_two_train_it_goes_on_with_the_same_bytes(
     output = process.communicate(timeout=60)[0]
     assert process.returncode != 0
     assert "its state is saved" in output
+    saved = re.search(r"after iteration (\d+) of 100; its state is saved", output)
+    assert saved
+    assert (layout.root / "left").read_text() == f"{int(saved[1]):09d}"  # the second process waited for the first
     trained(layout, settings, CAM, 2)
     for name in ("checkpoint.safetensors", "maps.npz", "history.csv"):
         assert (layout.run(CAM) / name).read_bytes() == (other.run(CAM) / name).read_bytes()

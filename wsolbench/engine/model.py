@@ -56,7 +56,7 @@ class TrainingModel(BaseModel):  # type: ignore[misc]
 
     def distribute(self) -> None:
         """From now on, average gradients over the processes that share every batch."""
-        wrapped = DistributedDataParallel(self, find_unused_parameters=True)
+        wrapped = DistributedDataParallel(self, find_unused_parameters=self.method.skips_parameters)
         # Not the module itself, which would make this one its own child.
         self._shared, self._call = True, wrapped.__call__
         rank = get_dist_info()[0]

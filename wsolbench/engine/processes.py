@@ -9,8 +9,11 @@ network sees it from another, both seeded alike everywhere.
 from __future__ import annotations
 
 import functools
+import logging
+import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -31,6 +34,8 @@ __all__ = [
     "wait_for_all",
 ]
 
+_POLL_SECONDS, _GRACE_SECONDS = 1.0, 3.0  # how often others are looked after; how long one has to end by itself
+_log = logging.getLogger("wsolbench.train")
 Launcher = Literal["none", "pytorch", "slurm"]
 T = TypeVar("T")
 
@@ -53,6 +58,9 @@ def joined(launcher: Launcher, runtime: RuntimeSettings) -> Iterator[tuple[int, 
         yield 0, 1
         return
     try:
+        if launcher == "slurm" and torch.cuda.is_available():
+            # With --gpus-per-task=1, each task sees one device, which has the number 0 in all of them.
+            os.environ["SLURM_LOCALID"] = str(int(os.environ["SLURM_LOCALID"]) % torch.cuda.device_count())
         if runtime.device != "cpu" and torch.cuda.is_available():
             init_dist(launcher, backend="nccl")
         elif launcher == "pytorch":
@@ -61,8 +69,48 @@ def joined(launcher: Launcher, runtime: RuntimeSettings) -> Iterator[tuple[int, 
             raise SettingsError(f"--launcher {launcher} needs CUDA devices; on CPUs use torchrun and 'pytorch'")
     except (KeyError, ValueError) as error:
         raise SettingsError(f"--launcher {launcher}: this process was not started by it ({error})") from error
-    yield get_dist_info()
+    with _ending_together():
+        yield get_dist_info()
+        wait_for_all()
     distributed.destroy_process_group()  # not after an error, when it would wait for the others
+
+
+@contextmanager
+def _ending_together() -> Iterator[None]:
+    """Tell the other processes when this one fails, and end it when another one does."""
+    # A connection of its own to where all met: the main thread may be waiting in the first.
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = distributed.TCPStore(host, port, is_master=False)  # type: ignore[attr-defined]
+    key, left = f"wsolbench/failure/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", threading.Event()
+    watch = threading.Thread(target=_end_with_the_others, args=(store, key, left), daemon=True)
+    watch.start()
+    try:
+        yield
+    except BaseException as error:
+        with suppress(RuntimeError):  # where the first process is gone, the others see that by themselves
+            store.set(key, f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        left.set()
+        watch.join()
+
+
+def _end_with_the_others(store: Any, key: str, left: threading.Event) -> None:
+    """End this process soon after another one has failed, for which it would wait in vain.
+
+    Args:
+        store: a ``TCPStore`` where a process that fails leaves its reason.
+        key: under which.
+        left: set when this process has done its part, or has failed by itself.
+    """
+    while not left.wait(_POLL_SECONDS):
+        try:
+            reason = store.get(key).decode() if store.check([key]) else None
+        except RuntimeError as error:  # the process that keeps it is gone
+            reason = str(error)
+        if reason is not None and not left.wait(_GRACE_SECONDS):
+            _log.error("another process of this training has failed, and this one ends with it: %s", reason)
+            os._exit(1)
 
 
 def batch_means(losses: Tensor, images: int) -> tuple[Tensor, Tensor]:
