@@ -214,6 +214,7 @@ def test_boxes_of_one_class_and_masks_of_the_other_are_refused(root: Path, tmp_p
         ("png", DISC, {"ignore_grey": 3}, "no mask has a pixel of ignore_grey 3"),
         ("jpg", DISC * 255, {"mask_above": 127}, "4 of 4 masks are JPEG files"),
         ("gif", DISC, {}, "4 of 4 masks have a palette; their indices are read"),
+        ("png", np.stack([DISC * 0, DISC], 2), {}, "4 of 4 masks are their files' alpha"),
         ("png", DISC, {}, ""),
     ],
 )

@@ -104,10 +104,13 @@ def _misfit(root: Path, misfits: Mapping[Item, Sequence[MaskFacts]], turned: Tur
 def _say_levels(facts: Sequence[MaskFacts], some: Truth) -> None:
     keys = f"mask_above (now {some.mask_above}) and ignore_grey (now {some.ignore_grey})"
     indexed = sum(each.stored_as.endswith(" P") for each in facts)
+    by_alpha = sum(each.stored_as.endswith(" alpha") for each in facts)
     lossy = sum(each.stored_as.startswith("JPEG") for each in facts)
     full = sum(each.object_share > _NEARLY_ALL * (1 - each.ignored_share) for each in facts)
     if indexed:
         _log.info("%d of %d masks have a palette; their indices are read, not the colours", indexed, len(facts))
+    if by_alpha:
+        _log.info("%d of %d masks are their files' alpha; the colours are the same everywhere", by_alpha, len(facts))
     if lossy:
         _log.warning(
             "%d of %d masks are JPEG files, whose compression changes levels around an object; %s should leave room",

@@ -38,7 +38,7 @@ class MaskFacts:
         width: pixels.
         height: pixels.
         sha256: hex digest of the file.
-        stored_as: format and mode, as Pillow names them: ``PNG P``.
+        stored_as: format and mode, as Pillow names them: ``PNG P``; ``PNG LA alpha`` where the alpha is the mask.
         object_share: of the pixels, in [0, 1].
         ignored_share: of the pixels that count for neither side by their grey, in [0, 1].
     """
@@ -144,7 +144,7 @@ def _levels(path: Path, above: int) -> NDArray[np.integer[Any]]:
 
 
 def _decoded(path: Path, data: bytes, above: int) -> tuple[NDArray[np.integer[Any]], str]:
-    """Return the levels, and format and mode of the file."""
+    """Return the levels, and format and mode of the file; ``alpha`` after them where that is the mask."""
     try:
         with open_image(data) as image:
             mode, stored_as = image.mode, f"{image.format} {image.mode}"
@@ -157,19 +157,21 @@ def _decoded(path: Path, data: bytes, above: int) -> tuple[NDArray[np.integer[An
     if orientation != 1:
         raise DataError(f"mask {path} has an EXIF orientation; save it as it is to be seen, without one")
     levels = levels.reshape(*levels.shape[:2], -1)
-    return (_seen(path, levels[..., :-1], levels[..., -1:], above) if mode in _WITH_ALPHA else levels), stored_as
+    if mode not in _WITH_ALPHA:
+        return levels, stored_as
+    colours, alpha = levels[..., :-1], levels[..., -1:]
+    by_alpha = _is_alpha(path, colours, alpha, above)
+    return (alpha, f"{stored_as} alpha") if by_alpha else (colours, stored_as)
 
 
-def _seen(
-    path: Path, colours: NDArray[np.integer[Any]], alpha: NDArray[np.integer[Any]], above: int
-) -> NDArray[np.integer[Any]]:
-    """Return the colours or the alpha, whichever is the mask."""
+def _is_alpha(path: Path, colours: NDArray[np.integer[Any]], alpha: NDArray[np.integer[Any]], above: int) -> bool:
+    """Return whether the alpha is the mask, and not the colours."""
     if (alpha == alpha[0, 0]).all():
-        return colours
+        return False
     if (colours == colours[0, 0]).all():
-        return alpha
+        return True
     if np.array_equal(_above(colours, above), _above(alpha, above)):
-        return colours
+        return False
     raise DataError(
         f"mask {path}: its colours and its alpha show different objects, and either may be meant; save the one that is "
         "the mask as a grey PNG"
