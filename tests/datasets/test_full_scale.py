@@ -18,6 +18,8 @@ from wsolbench.metrics.choe2020 import true_boxes
 
 pytestmark = pytest.mark.slow
 
+_FURTHER = (0, 1, 0, 1, 2, 1, 33)  # pixels
+
 Box = tuple[int, ...]
 Size = tuple[int, int]
 
@@ -77,13 +79,14 @@ def official_boxes(splits: Iterable[Lists], known: Path) -> dict[str, Box]:
     """Return ``x, y, width, height`` of every image as CUB has them, or could have them.
 
     Of images outside the file of known ones, a published box that ends with its image may have ended anywhere from its
-    last pixel on; which it is goes by turns.
+    last pixel on; which it is goes by turns, and most lie within their images.
     """
     boxes = {}
     for lists in splits:
         for turn, (name, ((x0, y0, x1, y1),)) in enumerate(lists.boxes().items()):
             width, height = lists.sizes[name]
-            across, down = (turn % 5 if end == last - 1 else 0 for end, last in ((x1, width), (y1, height)))
+            further = _FURTHER[turn % len(_FURTHER)]
+            across, down = (further if end == last - 1 else 0 for end, last in ((x1, width), (y1, height)))
             boxes[name] = (x0, y0, x1 - x0 + across, y1 - y0 + down)
     for row in csv.DictReader(known.read_text().splitlines()):
         boxes[row["image_name"]] = tuple(int(float(row[f"orig_{key}"])) for key in "xywh")
@@ -115,7 +118,7 @@ def test_choe2020_scores_all_of_cub_against_the_published_boxes(test_data: Path,
     assert scored_against(directory, "val") == lists["val"].scaled()
     outside = [x + w > sizes[name][0] or y + h > sizes[name][1] for name, (x, y, w, h) in boxes.items()]
     assert (len(boxes), sum(clipped)) == (11_788, sum(outside))
-    assert sum(outside) > 100
+    assert sum(outside) > 50
 
 
 def test_choe2020_scores_all_of_ilsvrc_against_the_published_boxes(test_data: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ __all__ = ["OfficialBoxes", "check_sizes"]
 _log = logging.getLogger("wsolbench.prepare")
 
 _FEW = 10
-_SHARE = 0.02  # of a data set's boxes, or images; CUB's annotators drew 0.5 % beyond their image
+_SHARE = 0.05  # of a data set's boxes, or images; CUB's annotators drew 0.5 % beyond their image
 
 
 class OfficialBoxes:
