@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -40,6 +41,10 @@ __all__ = [
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """What images and masks may be, in Pillow's words. No other is even tried: for EPS, Pillow would start Ghostscript."""
+
+# Pillow says so without a name, and the pixels are whole: some photographs of ILSVRC have such EXIF.
+for _damaged in ("Corrupt EXIF data", "Image appears to be a malformed MPO file"):
+    warnings.filterwarnings("ignore", message=_damaged, category=UserWarning)
 
 _OPAQUE = {"1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB", "HSV"}
 _TRANSPARENT = {"LA", "La", "PA", "RGBA", "RGBa"}
