@@ -68,6 +68,13 @@ def test_a_top_directory_that_holds_everything_is_left_out(tmp_path: Path) -> No
     assert found_in(tmp_path / "v2") == {"0/x.jpeg": b"x", "1/y.jpeg": b"y"}
 
 
+@pytest.mark.parametrize("note", ["._birds", ".DS_Store", "__MACOSX/._1.jpg"])
+def test_a_top_directory_is_left_out_beside_what_a_mac_packs(tmp_path: Path, note: str) -> None:
+    birds = {name: content for name, content in FILES.items() if name.startswith("birds")}
+    unpack(zip_of(tmp_path / "archive", {note: b"mac", **birds}), tmp_path / "found")
+    assert found_in(tmp_path / "found") == {name.removeprefix("birds/"): birds[name] for name in birds}
+
+
 def test_a_tar_of_tars_becomes_a_directory_of_each(tmp_path: Path) -> None:
     inner = {f"n0{k}.tar": tar_of(tmp_path / f"n0{k}.tar", {f"{k}.JPEG": bytes([k])}, "w").read_bytes() for k in (1, 2)}
     archive = tar_of(tmp_path / "train.tar", inner, "w")

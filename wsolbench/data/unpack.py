@@ -77,8 +77,8 @@ def unpack(
 
 
 def _only_directory(root: Path) -> Path:
-    """Return the directory that everything lies in, at most one below the root."""
-    found = list(root.iterdir())
+    """Return the directory that everything lies in but for a Mac's own notes, at most one below the root."""
+    found = [path for path in root.iterdir() if path.name != "__MACOSX" and not path.name.startswith(".")]
     return found[0] if len(found) == 1 and found[0].is_dir() else root
 
 
