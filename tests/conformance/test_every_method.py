@@ -178,6 +178,7 @@ WITHOUT_DETERMINISTIC_KERNEL = {
     *("_adaptive_avg_pool2d_backward", "adaptive_max_pool2d_backward", "fractional_max_pool2d_backward"),
     *("upsample_linear1d_backward", "upsample_bilinear2d", "upsample_bilinear2d_backward"),
     *("upsample_bicubic2d_backward", "grid_sampler_2d_backward", "reflection_pad2d_backward", "nll_loss2d_backward"),
+    *("replication_pad2d_backward", "scatter_reduce"),
     *("avg_pool3d_backward", "max_pool3d_with_indices_backward", "_adaptive_avg_pool3d_backward", "max_unpool2d"),
     *("_ctc_loss_backward", "_embedding_bag_backward", "histc", "bincount", "kthvalue", "median", "cumsum", "put"),
 }

@@ -149,9 +149,16 @@ def test_a_whole_cache_is_not_read_through_again_nor_locked(
 def test_images_are_decoded_by_the_workers_or_all_cores_whatever_the_networks_threads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int | str, expected: int
 ) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)))
+    monkeypatch.setattr(module, "cpu_count", lambda: 6)
     for threads in (1, 8):
         assert Reading.of(RuntimeSettings(threads=threads, workers=workers), Layout(tmp_path)).threads == expected
+
+
+def test_of_several_runs_on_a_machine_each_decodes_with_its_share_of_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # as the launcher says
+    assert Reading.of(RuntimeSettings(), Layout(tmp_path)).threads == 1
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

@@ -140,7 +140,7 @@ def test_one_step_agrees_between_precisions_and_threads(
 
 
 def test_loader_processes_are_chosen_by_device_unless_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)))
+    monkeypatch.setattr("wsolbench.engine.device.cpu_count", lambda: 6)
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert loader_workers(RuntimeSettings(), cpu) == 0
     assert loader_workers(RuntimeSettings(workers=3), cpu) == 3
@@ -150,7 +150,7 @@ def test_loader_processes_are_chosen_by_device_unless_they_are_given(monkeypatch
     assert loader_workers(RuntimeSettings(), cuda) == 2
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "6")
     assert loader_workers(RuntimeSettings(), cuda) == 1
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(256)))
+    monkeypatch.setattr("wsolbench.engine.device.cpu_count", lambda: 256)
     assert loader_workers(RuntimeSettings(), cuda) == 8
 
 

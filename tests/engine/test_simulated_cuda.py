@@ -14,6 +14,8 @@ from tests.engine.conftest import TRACK
 from tests.engine.simulated_cuda import CUDA, simulated_cuda
 from tests.engine.test_resume import EVERY_ITERATION, killed
 from tests.engine.test_trainer import ADL, CAM, train_into, with_runtime, with_track
+from wsolbench import registry
+from wsolbench.baselines.stage import run_baseline
 from wsolbench.data.cache import Reading
 from wsolbench.data.index import read_split
 from wsolbench.engine import fitting
@@ -95,6 +97,18 @@ def test_killed_within_an_epoch_a_training_ends_with_the_same_bytes(
     for iterations in (2, 3):
         killed(monkeypatch, layout, settings, fitting.TrainingModel, "train_step", iterations)
         assert train_into(layout, settings, ADL) == expected
+
+
+@pytest.mark.parametrize("name", registry.names("method"))
+def test_every_method_trains_there(layout: Layout, settings: Settings, cuda: torch.device, name: str) -> None:
+    settings = settings.model_copy(update={"methods": {name: settings.methods["cam"]}})
+    train_into(layout, with_track(settings, epochs=1, amp="bf16"), f"{TRACK}-{name}-0")
+
+
+def test_the_mask_supervised_bound_trains_there(layout: Layout, settings: Settings, cuda: torch.device) -> None:
+    key = f"{TRACK}-mask_supervised-0"
+    run_baseline(with_track(settings, epochs=1), key, layout, 1)
+    assert layout.metrics(TRACK, key).is_file()
 
 
 def test_a_trained_run_predicts_there_what_it_stored(layout: Layout, settings: Settings, cuda: torch.device) -> None:

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import PIL
+from joblib import cpu_count
 from numpy.typing import NDArray
 from PIL import features
 
@@ -63,7 +64,7 @@ class Reading:
     def of(cls, runtime: RuntimeSettings, layout: Layout) -> Reading:
         """Return what the settings say."""
         folder = Path(runtime.cache_folder).expanduser() if runtime.cache_folder else layout.cache
-        threads = len(os.sched_getaffinity(0)) if runtime.workers == "auto" else max(1, runtime.workers)
+        threads = int(cpu_count()) if runtime.workers == "auto" else max(1, runtime.workers)
         return cls(threads, folder, int(runtime.cache_gib * _GIBIBYTE))
 
 

@@ -6,6 +6,7 @@ import os
 
 import cv2
 import torch
+from joblib import cpu_count
 
 from wsolbench.errors import SettingsError
 from wsolbench.settings import RuntimeSettings
@@ -36,13 +37,16 @@ def set_up_device(runtime: RuntimeSettings) -> torch.device:
 
 
 def loader_workers(runtime: RuntimeSettings, device: torch.device) -> int:
-    """Return how many processes load images for this one, which with others of its kind may share the machine."""
+    """Return how many processes load images for this one, which with others of its kind may share the machine.
+
+    A launcher that runs several trainings on one machine tells each its share of the cores (``LOKY_MAX_CPU_COUNT``).
+    """
     if runtime.workers != "auto":
         return runtime.workers
     if device.type == "cpu":
         return 0
     beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # as torchrun says; Slurm gives each its own cores
-    return max(1, min(_MOST_WORKERS, len(os.sched_getaffinity(0)) // beside - 1))
+    return max(1, min(_MOST_WORKERS, int(cpu_count()) // beside - 1))
 
 
 def _set_up_cuda(deterministic: str) -> None:
