@@ -227,11 +227,30 @@ def test_doubts_about_levels_are_said(
     assert re.search(said, caplog.text)
 
 
-def test_copies_of_test_images_in_train_are_said(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    (root / "images" / "cat" / "copy.jpg").write_bytes((root / "images" / "cat" / "1.jpg").read_bytes())
+def copied(root: Path) -> None:
     boxes(root, *GOOD)
+    (root / "images" / "cat" / "copy.jpg").write_bytes((root / "images" / "cat" / "1.jpg").read_bytes())
+    picture(root / "images" / "dog" / "other.jpg", 9)
+
+
+@pytest.mark.parametrize(
+    ("arrange", "said"),
+    [
+        (copied, ["1 images of val and test are copies of images of train: cat/1.jpg"]),
+        (lambda root: boxes(root, *GOOD[:2]), ["train: 1 classes have no image: cat", "test: 1 classes .* image: dog"]),
+        (lambda root: boxes(masks(root, PNGS[1:]), *GOOD), ["test: 3 of 4 images have masks, so that pixels are not"]),
+        (lambda root: boxes(root, *GOOD), []),
+    ],
+)
+def test_doubts_about_a_whole_data_set_are_said(
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    arrange: Callable[[Path], object],
+    said: list[str],
+) -> None:
+    arrange(root)
     monkeypatch.setenv(ROOT_VARIABLE, str(root))
     settings = Settings.model_validate(
         {
@@ -242,7 +261,9 @@ def test_copies_of_test_images_in_train_are_said(
         }
     )
     prepare(settings, "own", Layout(tmp_path))
-    assert "1 images of val and test are copies of images of train: cat/1.jpg" in caplog.text
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == len(said)
+    assert all(re.match(expected, message) for expected, message in zip(said, messages, strict=True))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -103,18 +103,20 @@ _LINKED = 2  # levels on which directories may be symbolic links, which are not 
 
 
 def _say_doubts(contents: Contents) -> None:
-    """Say which images of ``val`` and ``test`` are, byte for byte, images of ``train``, and which masks go unused."""
-    trained = {item.sha256 for item in contents.items if item.split == "train" and item.sha256}
+    """Say what is no error and may be none of the intended: copies, classes without images, masks that go unused."""
+    splits = {split: [item for item in contents.items if item.split == split] for split in SPLITS}
+    trained = {item.sha256 for item in splits["train"] if item.sha256}
     copies = [item.id for item in contents.items if item.split != "train" and item.sha256 in trained]
     if copies:
         _log.warning("%d images of val and test are copies of images of train: %s", len(copies), first_three(copies))
-    for split in SPLITS[1:]:
-        truths = [contents.truth[item.id] for item in contents.items if item.split == split]
-        masked = sum(bool(truth.masks) for truth in truths)
-        if 0 < masked < len(truths):
-            _log.warning(
-                "%s: only %d of %d images have masks, so that pixels are not scored", split, masked, len(truths)
-            )
+    for split, items in splits.items():
+        absent = sorted(set(range(len(contents.class_names))) - {item.label for item in items})
+        if items and absent and split != "val":
+            names = first_three([contents.class_names[label] for label in absent])
+            _log.warning("%s: %d classes have no image: %s", split, len(absent), names)
+        masked = sum(item.id in contents.truth and bool(contents.truth[item.id].masks) for item in items)
+        if 0 < masked < len(items):
+            _log.warning("%s: %d of %d images have masks, so that pixels are not scored", split, masked, len(items))
 
 
 @contextmanager
