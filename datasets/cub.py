@@ -157,15 +157,21 @@ class Cub(WsolDataset):
                 sources.lists("CUB", "val", root / "metadata" / "CUB" / "val")
 
     def watched(self) -> Sequence[Path]:
-        """Return the images' directory, the official lists, and what else is read."""
+        """Return the images' directories."""
         root = configured_root(self._root, ROOT_VARIABLE)
         if root is None:
             return ()
-        lists = ("classes", "images", "image_class_labels", "train_test_split", "bounding_boxes")
-        below = [root / _FOLDER / "images", *(root / _FOLDER / f"{name}.txt" for name in lists)]
+        return [root / _FOLDER / "images", *([self._cubv2_places(root)[0]] if self._val == "cubv2" else [])]
+
+    def watched_truth(self) -> Sequence[Path]:
+        """Return the official lists, the masks and the lists of CUBV2, as far as they are read."""
+        root = configured_root(self._root, ROOT_VARIABLE)
+        if root is None:
+            return ()
+        names = ("classes", "images", "image_class_labels", "train_test_split", "bounding_boxes")
         masks = [root / "segmentations"] if self._segmentations else []
-        extra = [*self._cubv2_places(root)] if self._val == "cubv2" else []
-        return [*below, *masks, *extra]
+        lists = [self._cubv2_places(root)[1]] if self._val == "cubv2" else []
+        return [*(root / _FOLDER / f"{name}.txt" for name in names), *masks, *lists]
 
     def contents(self, directory: Path) -> Contents:
         """Read the official text files, check them against each other and decode every image once.

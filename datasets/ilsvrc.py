@@ -141,14 +141,20 @@ class Ilsvrc(WsolDataset):
                 sources.imagenetv2_names(listed)
 
     def watched(self) -> Sequence[Path]:
-        """Return the images' directories and the lists."""
+        """Return the images' directories."""
         root = configured_root(self._root, ROOT_VARIABLE)
         if root is None:
             return ()
         images = [root / _IMAGES / "val", *([root / _IMAGES / "train"] if self._train != "none" else [])]
         extra = [self._imagenetv2(root)] if self._val == "imagenetv2" else []
-        lists = [self._lists(root, split) for split in self._listed(root)]
-        return [*images, root / _SYNSETS, root / _SOLUTION, *extra, *lists]
+        return [*images, *extra]
+
+    def watched_truth(self) -> Sequence[Path]:
+        """Return the lists of classes and boxes."""
+        root = configured_root(self._root, ROOT_VARIABLE)
+        if root is None:
+            return ()
+        return [root / _SYNSETS, root / _SOLUTION, *(self._lists(root, split) for split in self._listed(root))]
 
     def contents(self, directory: Path) -> Contents:
         """Read lists and boxes, and decode every image once.

@@ -97,9 +97,14 @@ class ImageFolder(WsolDataset):
         self.orientation = orientation
 
     def watched(self) -> Sequence[Path]:
-        """Return the directories of images, masks and lists, and the tables."""
+        """Return the directory of images."""
         root = configured_root(self._root, ROOT_VARIABLE)
-        names = ("images", "masks", "metadata", "boxes.csv", "splits.csv", "class_names.txt")
+        return () if root is None else [root / "images"]
+
+    def watched_truth(self) -> Sequence[Path]:
+        """Return the directories of masks and lists, and the tables."""
+        root = configured_root(self._root, ROOT_VARIABLE)
+        names = ("masks", "metadata", "boxes.csv", "splits.csv", "class_names.txt")
         return () if root is None else [root / name for name in names]
 
     def contents(self, directory: Path) -> Contents:

@@ -81,9 +81,14 @@ class INatLoc500(WsolDataset):
         sources.provide(_IMAGES, root)
 
     def watched(self) -> Sequence[Path]:
-        """Return the directories of images and lists."""
+        """Return the directory of images."""
         root = configured_root(self._root, ROOT_VARIABLE)
-        return () if root is None else [root / _IMAGES.makes, root / _LISTS.makes]
+        return () if root is None else [root / _IMAGES.makes]
+
+    def watched_truth(self) -> Sequence[Path]:
+        """Return the directory of lists."""
+        root = configured_root(self._root, ROOT_VARIABLE)
+        return () if root is None else [root / _LISTS.makes]
 
     def contents(self, directory: Path) -> Contents:
         """Read the lists and decode every image once.

@@ -67,8 +67,8 @@ class OpenImages30k(WsolDataset):
         for split in self._splits:
             sources.lists("OpenImages", split, root / "metadata" / "OpenImages" / split)
 
-    def watched(self) -> Sequence[Path]:
-        """Return the directories of images and lists."""
+    def watched_truth(self) -> Sequence[Path]:
+        """Return the directories of images, beside which the masks lie, and of lists."""
         root = configured_root(self._root, ROOT_VARIABLE)
         return () if root is None else [root / part / split for part in _PARTS for split in self._splits]
 

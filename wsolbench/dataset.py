@@ -65,6 +65,7 @@ class Truth:
         mask_above: grey value that the object's pixels of a mask exceed.
         ignore_grey: grey value of a mask's own pixels that count for neither side, or None.
         published: ``(n, 4)`` the same boxes as Choe et al. (CVPR 2020) list them, or None where those are ``boxes``.
+        digests: sha256 of the files of masks and ``ignore``, by name; filled in by ``prepare``.
     """
 
     boxes: NDArray[np.float64]
@@ -73,6 +74,7 @@ class Truth:
     mask_above: int = 0
     ignore_grey: int | None = None
     published: NDArray[np.float64] | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def choe2020_boxes(self) -> NDArray[np.float64]:
@@ -124,9 +126,17 @@ class WsolDataset(ABC):
         """
 
     def watched(self) -> Sequence[Path]:
-        """Return the files and directories outside the repository that the data set is read from, there or not.
+        """Return the directories outside the repository that the images lie in, there or not.
 
-        Each ``dvc repro`` looks whether they have changed, by their times and sizes; nothing for a generated set.
+        Each ``dvc repro`` looks whether images were added, removed or renamed, by the times of directories; what an
+        image file holds is checked whenever it is read. Nothing for a generated set.
+        """
+        return ()
+
+    def watched_truth(self) -> Sequence[Path]:
+        """Return the files that labels and truth are read from, there or not, and directories for all files below.
+
+        Each ``dvc repro`` looks whether any of them has changed, by their times and sizes. Nothing for a generated set.
         """
         return ()
 

@@ -20,6 +20,7 @@ from wsolbench.data.index import (
 )
 from wsolbench.dataset import SPLITS, Contents, Item, Truth
 from wsolbench.errors import DataError, TruthError
+from wsolbench.files import bytes_sha256
 
 BOX = np.array([[1.0, 2.0, 8.5, 6.0]])
 
@@ -30,6 +31,8 @@ def contents(tmp_path: Path) -> Contents:
     items = [Item(split, f"{split}.png", label, 10, 8, split) for label, split in enumerate(SPLITS)]
     for item in items:
         (tmp_path / item.path).write_bytes(item.id.encode())
+    for name in ("val_mask.png", "other.png", "val_ignore.png"):
+        (tmp_path / name).write_bytes(name.encode())
     truth = {
         "val": Truth(BOX, ("val_mask.png", "other.png"), "val_ignore.png"),
         "test": Truth(np.concatenate([BOX, BOX + 0.25])),
@@ -51,6 +54,18 @@ def test_what_is_written_is_read_back(contents: Contents, tmp_path: Path) -> Non
     assert np.array_equal(read_split(tmp_path, "test").truth("test").boxes, contents.truth["test"].boxes)
     val = read_split(tmp_path, "val").truth("val")
     assert (val.masks, val.ignore) == (("val_mask.png", "other.png"), "val_ignore.png")
+    assert val.digests == {name: bytes_sha256(name.encode()) for name in (*val.masks, "val_ignore.png")}
+
+
+def test_a_mask_that_was_rewritten_changes_the_truth_and_leaves_the_index(contents: Contents, tmp_path: Path) -> None:
+    write_index(tmp_path, contents, tmp_path)
+    write_selection(tmp_path, tmp_path / "selection.parquet", wanted=True)
+    files = [tmp_path / name for name in (INDEX_FILE, "selection.parquet", TRUTH_FILE)]
+    before = [path.read_bytes() for path in files]
+    (tmp_path / "other.png").write_bytes(b"OTHER.png")
+    write_index(tmp_path, contents, tmp_path)
+    write_selection(tmp_path, tmp_path / "selection.parquet", wanted=True)
+    assert [path.read_bytes() == old for path, old in zip(files, before, strict=True)] == [True, True, False]
 
 
 def rewritten(path: Path, **columns: list[object]) -> None:

@@ -9,10 +9,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.datasets.test_truth_policy import settings_with
 from wsolbench import registry
+from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, read_split
+from wsolbench.data.masks import object_masks
 from wsolbench.data.prepare import look, prepare
 from wsolbench.datasets.cub import ROOT_VARIABLE
 from wsolbench.errors import DataError
@@ -123,3 +127,68 @@ def test_a_folder_that_may_not_be_listed_is_named(
     monkeypatch.setattr(registry.load("dataset", "cub"), "obtain", lambda self, sources: os.scandir(Path("images")))
     with pytest.raises(DataError, match="images: Permission denied; give this user the right"):
         task(of_birds, "small", Layout(tmp_path))
+
+
+@pytest.fixture
+def of_a_folder(tmp_path: Path) -> Settings:
+    """An own folder of two classes with a mask for each picture, the object being its left half."""
+    root = tmp_path / "own"
+    for name in ("auk", "wren"):
+        for folder in ("images", "masks"):
+            (root / folder / name).mkdir(parents=True)
+        for number in range(6):
+            pixels = np.full((20, 30, 3), 40 * number + len(name), np.uint8)
+            Image.fromarray(pixels).save(root / "images" / name / f"{number}.png")
+            mask = np.zeros((20, 30), np.uint8)
+            mask[:, :15] = 255
+            Image.fromarray(mask).save(root / "masks" / name / f"{number}.png")
+    base = settings_with()
+    tracks = {"small": base.tracks["small"].model_copy(update={"dataset": "image_folder"})}
+    return base.model_copy(update={"tracks": tracks, "datasets": {"image_folder": {"root": str(root)}}})
+
+
+def invert_masks(root: Path) -> None:
+    for path in root.glob("masks/*/*.png"):
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+
+
+def test_masks_inverted_in_place_are_seen_and_change_what_evaluation_depends_on(
+    of_a_folder: Settings, tmp_path: Path
+) -> None:
+    layout, before = Layout(tmp_path), seen(of_a_folder, tmp_path)
+    prepare(of_a_folder, "small", layout)
+    index, truth = (layout.prepared("small") / name for name in (INDEX_FILE, TRUTH_FILE))
+    old_index, old_truth = index.read_bytes(), truth.read_bytes()
+    test = read_split(layout.prepared("small"), "test")
+    invert_masks(tmp_path / "own")
+    assert seen(of_a_folder, tmp_path) != before
+    with pytest.raises(DataError, match=r"masks/.*\.png is damaged .* run `wsolbench prepare` again"):
+        object_masks(test.truth(test.items[0].id), tmp_path / "own" / "images")
+    prepare(of_a_folder, "small", layout)
+    assert index.read_bytes() == old_index
+    assert truth.read_bytes() != old_truth
+    changed = read_split(layout.prepared("small"), "test").truth(test.items[0].id)
+    (again,) = object_masks(changed, tmp_path / "own" / "images")
+    assert again[:, 15:].all()
+    assert not again[:, :15].any()
+
+
+@pytest.mark.parametrize("name", ["metadata/test/localization.txt", "masks/auk/deeper/1.png", "boxes.csv"])
+def test_a_file_of_truth_that_is_rewritten_in_place_is_seen(of_a_folder: Settings, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "own" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("one")
+    before = seen(of_a_folder, tmp_path)
+    with path.open("r+") as stream:
+        stream.write("two")
+    assert seen(of_a_folder, tmp_path) != before
+
+
+def test_a_file_of_pseudo_boxes_that_is_rewritten_is_seen(of_birds: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "boxes.csv"
+    path.write_text("one")
+    cub = of_birds.datasets["cub"] | {"val_truth": str(path)}
+    settings = of_birds.model_copy(update={"datasets": {"cub": cub}})
+    before = seen(settings, tmp_path)
+    path.write_text("other")
+    assert seen(settings, tmp_path) != before

@@ -43,7 +43,7 @@ def write_index(directory: Path, contents: Contents, image_root: Path, val_truth
     Args:
         directory: prepared directory; made if need be.
         contents: what the data set says it has.
-        image_root: folder of the image files; each is hashed where the item has no digest yet.
+        image_root: folder of the files of images and masks; masks are hashed, and images that have no digest yet.
         val_truth: whose truth ``val`` has, for the record.
 
     Returns:
@@ -62,7 +62,7 @@ def write_index(directory: Path, contents: Contents, image_root: Path, val_truth
     directory.mkdir(parents=True, exist_ok=True)
     _write(
         directory / TRUTH_FILE,
-        _truth_rows(items, contents.truth),
+        _truth_rows(items, _with_digests(contents.truth, image_root)),
         _TRUTH_SCHEMA,
         {"digest": digest, "val_truth": val_truth, "clipped": str(contents.clipped)},
     )
@@ -107,7 +107,7 @@ def write_selection(directory: Path, target: Path, *, wanted: bool) -> None:
         DataError: the truth is wanted, and ``val`` has no boxes.
     """
     val = read_split(directory, "val", with_truth=wanted)
-    truth = {item.id: val.truth(item.id) for item in val.items} if wanted else {}
+    truth = {item.id: Truth(val.truth(item.id).boxes) for item in val.items} if wanted else {}
     if wanted and not (truth and all(len(each.boxes) for each in truth.values())):
         raise DataError(f"{directory}: selection: val_boxes needs boxes in 'val'; take val_cls or last")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -149,6 +149,7 @@ _TRUTH_SCHEMA = pa.schema(
         ("mask_above", pa.int16()),
         ("ignore_grey", pa.int16()),
         ("published", pa.list_(pa.float64())),
+        ("digests", pa.map_(pa.string(), pa.string())),
     ]
 )
 
@@ -184,6 +185,12 @@ def _check_kinds(split: SplitName, truths: Mapping[str, Truth]) -> None:
         )
 
 
+def _with_digests(truths: Mapping[str, Truth], root: Path) -> dict[str, Truth]:
+    names = {name: [*each.masks, *([each.ignore] if each.ignore else [])] for name, each in truths.items()}
+    digests = {file: file_sha256(root / file) for files in names.values() for file in files}
+    return {name: replace(each, digests={file: digests[file] for file in names[name]}) for name, each in truths.items()}
+
+
 def _truth_rows(items: Iterable[Item], truth: Mapping[str, Truth]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for item in items:
@@ -193,7 +200,8 @@ def _truth_rows(items: Iterable[Item], truth: Mapping[str, Truth]) -> list[dict[
             boxes = {"boxes": _flat(found.boxes), "published": published}
             masks = {"masks": list(found.masks), "ignore": found.ignore}
             greys = {"mask_above": found.mask_above, "ignore_grey": found.ignore_grey}
-            rows.append({"id": item.id, "split": item.split, **boxes, **masks, **greys})
+            digests = {"digests": sorted(found.digests.items())}
+            rows.append({"id": item.id, "split": item.split, **boxes, **masks, **greys, **digests})
     return rows
 
 
@@ -215,6 +223,7 @@ def _truth_of(table: pa.Table, split: SplitName = "val") -> dict[str, Truth]:
             row["mask_above"],
             row["ignore_grey"],
             None if row["published"] is None else _boxes(row["published"]),
+            dict(row["digests"]),
         )
         for row in table.to_pylist()
         if row["split"] == split

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.data.images import UNDECODABLE, open_image, orientation_of, read_bytes
+from wsolbench.data.images import UNDECODABLE, open_image, orientation_of
 from wsolbench.dataset import Item, Truth
 from wsolbench.errors import DataError
-from wsolbench.files import bytes_sha256
+from wsolbench.files import bytes_sha256, read_file
 
 __all__ = ["MaskFacts", "boxes_around", "ignored_pixels", "measure_mask", "object_masks", "read_mask"]
 
@@ -51,16 +51,21 @@ class MaskFacts:
     ignored_share: float
 
 
-def read_mask(path: Path, above: int = 0) -> NDArray[np.bool_]:
+def read_mask(path: Path, above: int = 0, sha256: str | None = None) -> NDArray[np.bool_]:
     """Read a mask file: object where a level is above ``above``.
+
+    Args:
+        path: the file.
+        above: level.
+        sha256: hex digest that ``prepare`` recorded, or None.
 
     Returns:
         ``(H, W)`` bool.
 
     Raises:
-        DataError: the file is missing, unreadable or ambiguous.
+        DataError: the file is missing, unreadable, ambiguous, or not the recorded one.
     """
-    return _above(_levels(path, above), above)
+    return _above(_levels(path, above, sha256), above)
 
 
 def object_masks(truth: Truth, root: Path) -> list[NDArray[np.bool_]]:
@@ -74,9 +79,9 @@ def object_masks(truth: Truth, root: Path) -> list[NDArray[np.bool_]]:
         ``(H, W)`` bool each; they may differ in size.
 
     Raises:
-        DataError: a file is missing, unreadable or ambiguous.
+        DataError: a file is missing, unreadable or ambiguous, or has changed since ``prepare``.
     """
-    return [_of(_levels(root / mask, truth.mask_above), truth) for mask in truth.masks]
+    return [_of(_levels(root / mask, truth.mask_above, truth.digests.get(mask)), truth) for mask in truth.masks]
 
 
 def ignored_pixels(truth: Truth, root: Path) -> NDArray[np.bool_] | None:
@@ -86,10 +91,11 @@ def ignored_pixels(truth: Truth, root: Path) -> NDArray[np.bool_] | None:
         DataError: a file is missing or unreadable.
     """
     if truth.ignore:
-        return read_mask(root / truth.ignore)
+        return read_mask(root / truth.ignore, sha256=truth.digests.get(truth.ignore))
     if truth.ignore_grey is None or not truth.masks:
         return None
-    return np.asarray((_levels(root / truth.masks[0], truth.mask_above) == truth.ignore_grey).all(2))
+    levels = _levels(root / truth.masks[0], truth.mask_above, truth.digests.get(truth.masks[0]))
+    return np.asarray((levels == truth.ignore_grey).all(2))
 
 
 def measure_mask(path: Path, data: bytes, above: int, ignore_grey: int | None) -> MaskFacts:
@@ -138,9 +144,10 @@ def _above(levels: NDArray[np.integer[Any]], above: int) -> NDArray[np.bool_]:
     return np.asarray((levels > above).any(2))
 
 
-def _levels(path: Path, above: int) -> NDArray[np.integer[Any]]:
+def _levels(path: Path, above: int, sha256: str | None) -> NDArray[np.integer[Any]]:
     """Return ``(H, W, C)``; ``above`` tells whether colours and alpha show the same."""
-    return _decoded(path, read_bytes(path), above)[0]
+    data = read_file(path, "restore it, or run `wsolbench prepare` again if it was meant to change", sha256)
+    return _decoded(path, data, above)[0]
 
 
 def _decoded(path: Path, data: bytes, above: int) -> tuple[NDArray[np.integer[Any]], str]:

@@ -15,7 +15,7 @@ from wsolbench.data.boxes import first_three
 from wsolbench.data.building import build_dataset
 from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, write_index, write_selection
 from wsolbench.data.inspection import remembering
-from wsolbench.data.truth_policy import divided
+from wsolbench.data.truth_policy import GROUND_TRUTH, divided
 from wsolbench.dataset import SPLITS, Contents
 from wsolbench.errors import DataError
 from wsolbench.files import locked, write_text
@@ -66,18 +66,29 @@ def prepare(settings: Settings, track: str, layout: Layout) -> str:
 def look(settings: Settings, track: str, layout: Layout) -> None:
     """Write down what tells whether the files of a track's data set have changed since ``prepare`` read them.
 
-    Sizes and times of files, and times of directories, which change with what is added, removed or renamed in them; no
-    image is opened. What is written into an image file without that is noticed when it is read, by its digest.
+    Of what truth is read from, sizes and times of all files; of images, times of directories, which change with what is
+    added, removed or renamed in them. No image is opened: what is written into one without that is noticed when it is
+    read, by its digest.
     """
     name = settings.tracks[track].dataset
+    dataset, policy = build_dataset(settings, name), divided(settings.datasets.get(name, {}), f"datasets.{name}").policy
+    truth = [
+        *dataset.watched_truth(),
+        *([] if policy.val_truth == GROUND_TRUTH else [Path(policy.val_truth).expanduser()]),
+    ]
     with _permitted():
-        seen = [_state(path) for path in build_dataset(settings, name).watched()]
+        seen = [_state(path) for path in dataset.watched()] + [_state(path, every_file=True) for path in truth]
     digest = hashlib.sha256(json.dumps(seen).encode()).hexdigest() if seen else None
     write_text(layout.look(track), json.dumps({"dataset": name, "state": digest}) + "\n")
 
 
-def _state(path: Path) -> list[list[str | int]]:
-    """Return name, size and time of a file; names and times of a directory and those below it; nothing if not there."""
+def _state(path: Path, *, every_file: bool = False) -> list[list[str | int]]:
+    """Return name, size and time of a file; names and times of a directory and those below it; nothing if not there.
+
+    Args:
+        path: file or directory.
+        every_file: whether to return names, sizes and times of all files below a directory, too.
+    """
     try:
         found = path.stat()
     except OSError:
@@ -93,7 +104,12 @@ def _state(path: Path) -> list[list[str | int]]:
         if (state.st_dev, state.st_ino) in entered:
             continue  # a link to a directory above it, or to one that has been seen
         entered.add((state.st_dev, state.st_ino))
-        if state.st_nlink != _LEAF or len(name.parts) < _LINKED:
+        if every_file:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            below += [Path(entry.path) for entry in entries if entry.is_dir()]
+            files = [(entry, entry.stat()) for entry in entries if entry.is_file()]
+            seen += [[str(name / entry.name), found.st_size, found.st_mtime_ns] for entry, found in files]
+        elif state.st_nlink != _LEAF or len(name.parts) < _LINKED:
             below += sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir())
     return seen
 
