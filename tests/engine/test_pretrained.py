@@ -15,7 +15,7 @@ import torch
 from torchvision.models import mobilenet_v2
 
 from wsolbench.backbones.weights import PINNED, PinnedWeights
-from wsolbench.data import pretrained
+from wsolbench.data import placing
 from wsolbench.data.placing import place_weights
 from wsolbench.data.pretrained import RECORD_FILE, read_placed
 from wsolbench.engine.building import build_backbone, build_method
@@ -68,14 +68,14 @@ def test_a_file_that_is_not_at_hand_is_fetched_from_its_address(
         assert (url, sha256) == (entry.url, entry.sha256)
         target.write_bytes((root / "tiny.pth").read_bytes())
 
-    monkeypatch.setattr(pretrained, "fetch", fetched)
+    monkeypatch.setattr(placing, "fetch", fetched)
     place_weights(BACKBONE, NAME, None, placed)
     assert read_placed(placed, BACKBONE, NAME)[1] == placed / "tiny.pth"
 
     def unreachable(*args: object, **kwargs: object) -> None:
         raise DataError("tiny.pth could not be fetched: no connection")
 
-    monkeypatch.setattr(pretrained, "fetch", unreachable)
+    monkeypatch.setattr(placing, "fetch", unreachable)
     with pytest.raises(WeightsError, match=r"no connection\nWithout a network, put tiny\.pth into a directory"):
         place_weights(BACKBONE, NAME, None, placed)
     assert read_placed(placed, BACKBONE, NAME)[1] == placed / "tiny.pth"  # what was there is still there

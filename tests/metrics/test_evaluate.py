@@ -332,6 +332,14 @@ def test_another_runs_directory_is_refused(run: MadeUpRun) -> None:
         evaluate(run)
 
 
+def test_maps_of_another_index_are_refused(run: MadeUpRun) -> None:
+    write_record(run.folder, record() | {"index_digest": read_split(run.layout.prepared(TRACK), "test").digest})
+    evaluate(run)
+    write_record(run.folder, record() | {"index_digest": "another"})
+    with pytest.raises(DataError, match=r"maps\.npz was made of other images, labels or splits than .*train the run"):
+        evaluate(run)
+
+
 @pytest.mark.parametrize("name", ["run.yaml", "maps.npz"])
 def test_a_bit_that_flipped_is_noticed_wherever_it_is(run: MadeUpRun, name: str) -> None:
     path = run.folder / name

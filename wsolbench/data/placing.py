@@ -12,6 +12,7 @@ from wsolbench.backbones.weights import WEIGHTS_VARIABLE, PinnedWeights, check_w
 from wsolbench.data.download import fetch
 from wsolbench.data.pretrained import RECORD_FILE, pinned_weights
 from wsolbench.errors import DataError, WeightsError
+from wsolbench.files import locked, replace_directory, write_text
 
 __all__ = ["place_weights"]
 
@@ -30,8 +31,12 @@ def place_weights(backbone: str, name: str | None, root: Path | None, directory:
     Raises:
         WeightsError: the file is missing and cannot be fetched, or is not the pinned one.
     """
+    with locked(directory.with_name(f".{directory.name}.lock")):  # a second one waits, and finds the file
+        _place(backbone, None if name is None else pinned_weights(backbone, name), root, directory)
+
+
+def _place(backbone: str, pinned: PinnedWeights | None, root: Path | None, directory: Path) -> None:
     temporary = directory.with_name(directory.name + ".tmp")
-    pinned = None if name is None else pinned_weights(backbone, name)
     temporary.mkdir(parents=True, exist_ok=True)
     for left in temporary.iterdir():
         if pinned is None or left.name != f"{pinned.file}.part":  # an interrupted download is gone on with
@@ -45,9 +50,8 @@ def place_weights(backbone: str, name: str | None, root: Path | None, directory:
             shutil.copyfile(local, temporary / pinned.file)
         found = check_weights(temporary / pinned.file, pinned)
         record["weights"] = asdict(pinned) | {"sha256": found, "pinned_sha256": pinned.sha256}
-    (temporary / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    shutil.rmtree(directory, ignore_errors=True)
-    temporary.replace(directory)
+    write_text(temporary / RECORD_FILE, json.dumps(record, indent=2) + "\n")
+    replace_directory(temporary, directory)
 
 
 def _fetch(pinned: PinnedWeights, target: Path) -> None:

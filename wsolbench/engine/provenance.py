@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from wsolbench import __version__
+from wsolbench.files import write_text
 
 __all__ = ["device_name", "write_provenance"]
 
@@ -41,10 +42,7 @@ def write_provenance(path: Path, run: dict[str, Any], device: torch.device, seco
         "wall_seconds": {name: round(value, 2) for name, value in seconds.items()},
         "peak_memory_mib": _peak_memory(device),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, json.dumps(record, indent=2) + "\n")
 
 
 def _cudnn(device: torch.device) -> int | None:

@@ -74,6 +74,8 @@ def evaluate_key(settings: Settings, key: str, layout: Layout, jobs: int | None)
         splits[name] = read_split(prepared, name)
         _check_ids(stored[name], splits[name], maps_file)
         _check_finite(stored[name], maps_file)
+    if record.get("index_digest", splits["test"].digest) != splits["test"].digest:
+        raise DataError(f"{maps_file} was made of other images, labels or splits than {prepared}; train the run again")
     published = settings.evaluate.published_threshold.get(run.method, {}).get(run.track_name)
     evaluation = evaluate_maps(record, stored, splits, image_root, settings.evaluate, published, jobs)
     write_evaluation(evaluation, layout, run.track_name, key)
