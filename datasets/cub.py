@@ -192,7 +192,7 @@ class Cub(WsolDataset):
             )
             if split != "train":
                 source = f"{base / 'bounding_boxes.txt'}:{record.box_line}"
-                boxed = official.truth(_corners(record.box), items[-1], source, ends_at_last_pixel=True)
+                boxed = official.truth(_corners(record.box), items[-1], source, "to the last pixel")
                 truth[record.path] = self._with_mask(boxed, base, record.path)
         if self._segmentations:
             check_masks(base / "images", items, truth)

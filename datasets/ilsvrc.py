@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from wsolbench.data.choe_files import NAMES_FILE
 from wsolbench.data.choe_metadata import numbered_lines, read_list, read_metadata
 from wsolbench.data.inspection import inspect_images
-from wsolbench.data.official_boxes import OfficialBoxes, check_sizes
+from wsolbench.data.official_boxes import Listing, OfficialBoxes, check_sizes
 from wsolbench.data.roots import configured_root, existing_root
 from wsolbench.data.sources import Archive, Sources
 from wsolbench.data.tables import as_number, read_rows
@@ -173,7 +173,8 @@ class Ilsvrc(WsolDataset):
             name, split = Path(path).as_posix(), picture.split
             items.append(Item(picture.id, name, picture.label, fact.width, fact.height, split, sha256=fact.sha256))
             if split != "train":
-                truth[picture.id] = official.truth(picture.boxes, items[-1], str(self._box_file(base, split)))
+                listing: Listing = "as written" if picture.stated_size else "inside"
+                truth[picture.id] = official.truth(picture.boxes, items[-1], str(self._box_file(base, split)), listing)
         official.check()
         for split in _EXAMINED:
             stated = [

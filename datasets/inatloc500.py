@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from wsolbench.data.choe_metadata import read_labels, read_list, read_metadata
+from wsolbench.data.choe_metadata import numbered_lines, read_labels, read_list, read_metadata
 from wsolbench.data.inspection import inspect_images
 from wsolbench.data.official_boxes import OfficialBoxes
 from wsolbench.data.roots import configured_root, existing_root
 from wsolbench.data.sources import Archive, Sources
 from wsolbench.dataset import Contents, Item, SplitName, Truth, WsolDataset
+from wsolbench.errors import DataError
 
 __all__ = ["ROOT_VARIABLE", "INatLoc500"]
 
@@ -45,8 +46,9 @@ class INatLoc500(WsolDataset):
 
     About 138,000 images of iNat21 to train on, and 12,500 of iNat17 each for ``val`` and ``test``, split by the
     authors. Ids are paths below the images (``test/Actinopterygii/Cyprinus carpio/....jpg``); boxes ``x0, y0, x1, y1``
-    are taken as written, and clipped to their image where they reach beyond it. ``image_sizes.txt`` states height
-    before width and is known to be wrong for some images; sizes come from the images.
+    are taken as written, and clipped to their image where they reach beyond it. (The authors' page gives another order
+    of the columns than the files have.) What ``image_sizes.txt`` states first, height or width, differs between its
+    page and its content; sizes come from the images.
 
     Source: E. Cole et al., On Label Granularity and Object Localization, ECCV 2022, arXiv 2207.10225; format and
     addresses from github.com/visipedia/inat_loc. The archives were not at hand when this was written: it was tried on
@@ -107,7 +109,7 @@ class INatLoc500(WsolDataset):
             source = str(lists / split / "localization.txt")
             truth |= {item.id: official.truth(entries[item.id].boxes, item, source) for item in examined}
         official.check()
-        return Contents(read_list(lists / f"class_names{self._suffix}.txt"), items, truth, official.clipped)
+        return Contents(_class_names(lists / f"class_names{self._suffix}.txt"), items, truth, official.clipped)
 
     def image_root(self, directory: Path) -> Path:
         """Return ``<root>/images``.
@@ -127,3 +129,21 @@ class INatLoc500(WsolDataset):
             Item(name, name, labels[name], fact.width, fact.height, split, sha256=fact.sha256)
             for name, fact in zip(ids, facts, strict=True)
         ]
+
+
+def _class_names(path: Path) -> list[str]:
+    """Read lines ``name,label``, in any order.
+
+    Raises:
+        DataError: the file is missing, a line is malformed, or labels do not count from 0 on.
+    """
+    names: dict[str, str] = {}
+    for number, line in numbered_lines(path):
+        name, _, label = line.rpartition(",")
+        if not name or label in names:
+            raise DataError(f"{path}:{number}: expected a name and a label of its own, found '{line}'")
+        names[label] = name
+    labels = [str(label) for label in range(len(names))]
+    if set(labels) != set(names):
+        raise DataError(f"{path}: labels should be 0 to {len(names) - 1}; restore it from the data set")
+    return [names[label] for label in labels]

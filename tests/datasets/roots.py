@@ -85,7 +85,7 @@ def write_inatloc500(root: Path) -> None:
         for level in LEVELS[1:]:
             shutil.copy(root / f"metadata/{split}/class_labels.txt", root / f"metadata/{split}/class_labels{level}.txt")
     for level in LEVELS:
-        (root / "metadata" / f"class_names{level}.txt").write_text("one\ntwo\n")
+        (root / "metadata" / f"class_names{level}.txt").write_text("two,1\none,0\n")
 
 
 def write_image_folder(root: Path) -> None:

@@ -41,8 +41,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for name in names:
             (base / "images" / name).parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (40, 30), (int(name[-5]), 0, 0)).save(base / "images" / name)
-    (base / "metadata" / "class_names.txt").write_text("Passer domesticus\nVulpes vulpes\n")
-    (base / "metadata" / "class_names_kingdom.txt").write_text("Animalia\n")
+    (base / "metadata" / "class_names.txt").write_text("Passer domesticus,0\nVulpes vulpes,1\n")
+    (base / "metadata" / "class_names_kingdom.txt").write_text("Animalia,0\n")
     return base
 
 
@@ -61,6 +61,29 @@ def test_a_coarser_level_has_its_own_labels_and_names(root: Path) -> None:
     contents = INatLoc500(str(root), labels="kingdom").contents(root)
     assert list(contents.class_names) == ["Animalia"]
     assert {item.label for item in contents.items} == {0}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Passer\nVulpes\n", r"class_names\.txt:1: expected a name and a label of its own, found 'Passer'"),
+        ("Passer,0\nVulpes,0\n", r"class_names\.txt:2: expected a name and a label of its own"),
+        ("Passer,0\nVulpes,2\n", r"class_names\.txt: labels should be 0 to 1"),
+    ],
+)
+def test_names_of_classes_need_their_labels(root: Path, text: str, message: str) -> None:
+    (root / "metadata" / "class_names.txt").write_text(text)
+    with pytest.raises(DataError, match=message):
+        INatLoc500(str(root)).contents(root)
+
+
+def test_a_box_that_ends_with_its_image_is_scored_as_it_is_listed(root: Path) -> None:
+    """As many of the real list do; none was clipped."""
+    listed = root / "metadata" / "test" / "localization.txt"
+    listed.write_text("".join(f"{name},1,2,40,30\n" for name in IDS["test"]))
+    contents = INatLoc500(str(root)).contents(root)
+    truth = contents.truth[IDS["test"][0]]
+    assert (truth.boxes.tolist(), truth.choe2020_boxes.tolist(), contents.clipped) == ([[1, 2, 40, 30]],) * 2 + (0,)
 
 
 def test_it_is_unpacked_from_the_two_archives(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

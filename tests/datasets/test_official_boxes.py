@@ -7,13 +7,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from tests.datasets.conftest import edit_line, prepare_whole
+from tests.datasets.roots import write_cub
 from wsolbench.data.index import TRUTH_FILE, read_split
-from wsolbench.data.official_boxes import OfficialBoxes, check_sizes
-from wsolbench.dataset import Item, Truth
+from wsolbench.data.official_boxes import Listing, OfficialBoxes, check_sizes
+from wsolbench.dataset import Item, Split, Truth
 from wsolbench.errors import DataError
 from wsolbench.metrics.image_scores import Rules, Thresholds, score_image
+from wsolbench.metrics.scoring import score_split
+from wsolbench.scoremaps import StoredBoxes
 
 # x, y, width, height of the official file; width and height of the image; x0, y0, x1, y1 of Choe et al.'s list.
 PUBLISHED = [
@@ -40,18 +44,20 @@ def test_a_box_of_cub_is_the_published_one_for_choe2020_and_the_clipped_one_for_
     x, y, width, height = box
     official = OfficialBoxes()
     truth = official.truth(
-        np.array([[x, y, x + width, y + height]], float), item_of(*size), "here", ends_at_last_pixel=True
+        np.array([[x, y, x + width, y + height]], float), item_of(*size), "here", "to the last pixel"
     )
     assert truth.choe2020_boxes.tolist() == [published]
     assert truth.boxes.tolist() == [[x, y, min(x + width, size[0]), min(y + height, size[1])]]
     assert official.clipped == (x + width > size[0] or y + height > size[1])
 
 
-def test_a_listed_box_stays_as_it_is_written_but_where_it_reaches_beyond_the_image() -> None:
+@pytest.mark.parametrize("listing", ["as written", "inside"])
+def test_a_listed_box_stays_as_it_is_written_for_choe2020(listing: Listing) -> None:
     official, written = OfficialBoxes(), np.array([[0, 0, 40, 29], [3, 4, 41, 30], [-2, 1, 9.5, 8]])
-    truth = official.truth(written, item_of(40, 30), "here")
+    truth = official.truth(written, item_of(40, 30), "here", listing)
     assert truth.boxes.tolist() == [[0, 0, 40, 29], [3, 4, 40, 30], [0, 1, 9.5, 8]]
-    assert truth.choe2020_boxes.tolist() == [[0, 0, 40, 29], [3, 4, 39, 30], [0, 1, 9.5, 8]]
+    inside = [[0, 0, 40, 29], [3, 4, 39, 30], [0, 1, 9.5, 8]]
+    assert truth.choe2020_boxes.tolist() == (inside if listing == "inside" else written.tolist())
     assert official.clipped == 2
 
 
@@ -71,6 +77,29 @@ def test_each_protocol_scores_against_its_own_boxes() -> None:
     scores = score_image(score_map, item, truth, None, rules).boxes
     assert scores["choe2020"].single.tolist() == [101 / 112]
     assert scores["pixel"].single.tolist() == [100 / 112]
+
+
+def test_a_box_without_a_map_is_scored_against_them_too() -> None:
+    item = Item("a", "a.jpg", 0, 224, 224, "test")
+    truth = {"a": Truth(np.array([[0.0, 0, 112, 224]]), published=np.array([[0.0, 0, 99, 223]]))}
+    whole = StoredBoxes(np.array(["a"]), np.zeros(1, np.int64), np.array([[0.0, 0, 224, 224]]))
+    split = Split("test", [item], ["bird"], "", truth)
+    scores = score_split(whole, split, Path(), Rules(Thresholds(np.array([0.5]), ())), jobs=1).boxes
+    assert scores["choe2020"].overlaps.column(0).tolist() == [100 / 224]
+    assert scores["pixel"].overlaps.column(0).tolist() == [112 / 224]
+
+
+def test_boxes_around_masks_take_the_place_of_both(tmp_path: Path) -> None:
+    write_cub(tmp_path / "root")
+    for path in (tmp_path / "root" / "segmentations").rglob("*.png"):
+        mask = np.zeros((30, 40), np.uint8)
+        mask[3:9, 4:14] = 255
+        Image.fromarray(mask).save(path)
+    block = {"root": str(tmp_path / "root"), "segmentations": True}
+    given = read_split(prepare_whole("cub", tmp_path, **block), "test")
+    drawn = read_split(prepare_whole("cub", tmp_path, **block, boxes="masks"), "test")
+    assert given.truth("001.Auk/6.jpg").choe2020_boxes.tolist() == [[5, 2, 39, 12]]
+    assert drawn.truth("001.Auk/6.jpg").choe2020_boxes.tolist() == [[4, 3, 14, 9]]
 
 
 def test_prepare_clips_stores_both_and_says_once_how_many(

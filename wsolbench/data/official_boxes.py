@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from wsolbench.data.images import summarised
 from wsolbench.dataset import Item, Truth
 from wsolbench.errors import DataError
 
-__all__ = ["OfficialBoxes", "check_sizes"]
+__all__ = ["Listing", "OfficialBoxes", "check_sizes"]
 
 _log = logging.getLogger("wsolbench.prepare")
 
@@ -20,12 +21,15 @@ _FEW = 10
 _SHARE = 0.05  # of a data set's boxes, or images; CUB's annotators drew 0.5 % beyond their image
 
 
+Listing = Literal["as written", "inside", "to the last pixel"]
+
+
 class OfficialBoxes:
     """Makes truth of annotated boxes, and counts those that reach beyond their image.
 
-    The protocol ``pixel`` scores against a box clipped to its image, ``choe2020`` against the box as the lists of Choe
-    et al. (CVPR 2020) have it. None of their 111,797 boxes reaches ``width`` or ``height``: what CUB's annotators drew
-    beyond ends at the last pixel, ``width - 1`` or ``height - 1``, and the same is assumed of other data sets.
+    The protocol ``pixel`` scores against a box clipped to its image, ``choe2020`` against the box as it stands in the
+    lists of Choe et al. (CVPR 2020), or in others of their format. None of their 111,797 boxes reaches ``width`` or
+    ``height``: what annotators drew beyond ends at the last pixel, ``width - 1`` or ``height - 1``.
 
     Attributes:
         clipped: boxes so far that were clipped.
@@ -35,15 +39,16 @@ class OfficialBoxes:
         self.clipped = 0
         self._all = 0
 
-    def truth(self, boxes: NDArray[np.float64], item: Item, source: str, *, ends_at_last_pixel: bool = False) -> Truth:
+    def truth(self, boxes: NDArray[np.float64], item: Item, source: str, listing: Listing = "as written") -> Truth:
         """Return the truth of an image.
 
         Args:
             boxes: ``(n, 4)`` ``x0, y0, x1, y1`` in pixels, as annotated.
             item: the image.
             source: file, and line where known, for the message.
-            ends_at_last_pixel: whether in the published list also a box that ends with its image ends at its last
-                pixel, as CUB's do.
+            listing: how the published list has them: ``as written``, where this is the list; ``inside``, where what
+                reaches beyond the image ends at its last pixel; or ``to the last pixel``, where so does what ends with
+                the image, as in the list of CUB.
 
         Raises:
             DataError: nothing is left of a box in its image; the image is named.
@@ -59,8 +64,10 @@ class OfficialBoxes:
             )
         self.clipped += int((inside != boxes).any(1).sum())
         self._all += len(boxes)
-        shortened = (boxes > size) | ends_at_last_pixel
-        published = np.where(shortened, np.minimum(inside, size - 1), inside)
+        published = boxes
+        if listing != "as written":
+            shortened = (boxes > size) | (listing == "to the last pixel")
+            published = np.where(shortened, np.minimum(inside, size - 1), inside)
         return Truth(inside, published=None if np.array_equal(published, inside) else published)
 
     def check(self) -> None:
