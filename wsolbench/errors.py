@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 __all__ = [
     "DataError",
@@ -14,6 +14,7 @@ __all__ = [
     "TruthError",
     "WeightsError",
     "WsolbenchError",
+    "first_three",
     "nearest",
 ]
 
@@ -60,6 +61,11 @@ class TruthError(WsolbenchError):
 
 class WeightsError(WsolbenchError):
     """A weight file is missing or is not the pinned one."""
+
+
+def first_three(names: Sequence[str]) -> str:
+    """Return the first three of some names, as one line; a dash for none."""
+    return ", ".join([*names[:3], *(["..."] if len(names) > 3 else [])]) or "-"
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from wsolbench.data.boxes import first_three
 from wsolbench.data.building import build_dataset
 from wsolbench.data.cache import Reading
 from wsolbench.data.folders import files_below
@@ -27,7 +26,7 @@ from wsolbench.dataset import Item, Split
 from wsolbench.engine.device import set_up_device
 from wsolbench.engine.prediction import predict_split
 from wsolbench.engine.trained import load_trained, read_trained, run_of_record
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, first_three
 from wsolbench.layout import Layout
 from wsolbench.metrics.choe2020 import SIDE
 from wsolbench.metrics.pixel import candidates

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.dataset import Item, Truth
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, first_three
 
-__all__ = ["Turned", "boxes_outside", "check_boxes", "first_three"]
+__all__ = ["Turned", "boxes_outside", "check_boxes"]
 
 Floats = NDArray[np.float64]
 
@@ -101,8 +101,3 @@ def _guess(boxes: Floats, width: Floats, height: Floats, bad: NDArray[np.bool_])
     least = max(_MOST, 1 - bad.mean())
     most = [name for name, each in fits.items() if each.mean() > least and each[bad].mean() > _MOST]
     return f" ({most[0]})" if most else ""
-
-
-def first_three(names: Sequence[str]) -> str:
-    """Return the first three of some names, as one line."""
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

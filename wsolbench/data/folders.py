@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, first_three
 
 __all__ = ["files_below", "refuse_bad_names"]
 
@@ -46,7 +46,9 @@ def refuse_bad_names(root: Path, paths: Iterable[str]) -> None:
         return
     encoding = sys.getfilesystemencoding()
     cure = "rename them" if encoding == "utf-8" else f"set PYTHONUTF8=1: this locale's names are {encoding}"
-    raise DataError(f"{root}: {len(bad)} file names are not UTF-8 ({', '.join(map(ascii, bad[:3]))}); {cure}")
+    raise DataError(
+        f"{root}: {len(bad)} file names are not UTF-8 ({first_three([ascii(path) for path in bad])}); {cure}"
+    )
 
 
 def _is_nameable(path: str) -> bool:

@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from wsolbench.data.boxes import check_boxes, first_three
+from wsolbench.data.boxes import check_boxes
 from wsolbench.dataset import SPLITS, Contents, Item, Split, SplitName, Truth
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, first_three
 from wsolbench.files import bytes_sha256, file_sha256, read_file, replacing
 
 __all__ = [

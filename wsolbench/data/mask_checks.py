@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from wsolbench.data.boxes import Turned, first_three
+from wsolbench.data.boxes import Turned
 from wsolbench.data.inspection import inspect_masks
 from wsolbench.data.masks import MaskFacts
 from wsolbench.dataset import Item, Truth
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, first_three
 
 __all__ = ["check_masks"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsolbench.data.folders import files_below
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, first_three
 
 __all__ = ["match_masks"]
 
@@ -62,4 +62,4 @@ def _owners(mask: str, by_name: dict[str, list[str]]) -> list[str]:
 
 def _refuse(folder: Path, names: list[str], why: str) -> None:
     if names:
-        raise DataError(f"{folder}: {len(names)} masks {why}: {', '.join(names[:3])}{', ...' * (len(names) > 3)}")
+        raise DataError(f"{folder}: {len(names)} masks {why}: {first_three(names)}")

@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from wsolbench.data.boxes import first_three
 from wsolbench.data.building import build_dataset
 from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, write_index, write_selection
 from wsolbench.data.inspection import remembering
 from wsolbench.data.truth_policy import GROUND_TRUTH, divided
 from wsolbench.dataset import SPLITS, Contents
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, first_three
 from wsolbench.files import locked, write_text
 from wsolbench.layout import Layout
 from wsolbench.settings import Settings

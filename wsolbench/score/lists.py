@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from wsolbench.data.boxes import check_boxes
 from wsolbench.data.choe_metadata import class_names, numbered_lines, read_metadata
 from wsolbench.dataset import Item, Split, SplitName, Truth
-from wsolbench.errors import DataError
-from wsolbench.score.map_files import some_of
+from wsolbench.errors import DataError, first_three
 
 __all__ = ["read_predictions", "split_of_metadata", "top5_of"]
 
@@ -52,8 +51,8 @@ def top5_of(predictions: Mapping[str, Sequence[int]] | None, split: Split) -> ND
     missing, extra = [name for name in ids if name not in predictions], sorted(set(predictions) - set(ids))
     if missing or extra:
         raise DataError(
-            f"predictions do not fit split '{split.name}': {len(missing)} images have none ({some_of(missing)}), "
-            f"{len(extra)} are of no image ({some_of(extra)})"
+            f"predictions do not fit split '{split.name}': {len(missing)} images have none ({first_three(missing)}), "
+            f"{len(extra)} are of no image ({first_three(extra)})"
         )
     counts = {len(predictions[name]) for name in ids}
     if len(counts) > 1:
@@ -66,7 +65,7 @@ def top5_of(predictions: Mapping[str, Sequence[int]] | None, split: Split) -> ND
             f"predictions: {len(wrong)} images have a class that is none of 0 to {split.num_classes - 1}"
             f"{': counted from 1? Classes count from 0' if from_one else ''}; if the lists name a part of the classes "
             f"only, name all in class_names.txt beside them: "
-            f"{some_of([f'{name} {value}' for name, value in wrong.items()])}"
+            f"{first_three([f'{name} {value}' for name, value in wrong.items()])}"
         )
     return np.array([predictions[name][:5] for name in ids], np.int64)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from lzma import LZMAError
 from math import prod
@@ -16,16 +15,15 @@ from numpy.typing import NDArray
 
 from wsolbench.data.folders import files_below
 from wsolbench.dataset import Split
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, first_three
 from wsolbench.files import open_regular
 from wsolbench.metrics.choe2020 import SIDE
 
-__all__ = ["MapFile", "find_maps", "some_of"]
+__all__ = ["MapFile", "find_maps"]
 
 _SUFFIXES = (".npy", ".npz")
 _MOST_VALUES = 2**25  # of a map, 5792 x 5792: a small file must not unpack to gigabytes
 _MOST_BYTES = 8 * _MOST_VALUES
-_SHOWN = 5  # names in a message
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _DAMAGED = (
     ValueError,
@@ -146,24 +144,20 @@ def find_maps(folder: Path, split: Split, *, as_they_are: bool = False) -> list[
     if missing:
         raise DataError(
             f"{folder}: {len(missing)} of {len(split)} images of split '{split.name}' have no map. A map of image "
-            f"'{missing[0]}' is looked for as '{missing[0]}.npy'. Missing: {some_of(missing)}"
+            f"'{missing[0]}' is looked for as '{missing[0]}.npy'. Missing: {first_three(missing)}"
         )
     double = [" and ".join(names) for names in found.values() if len(names) > 1]
     if double:
-        raise DataError(f"{folder}: {len(double)} images have more than one map; remove all but one: {some_of(double)}")
+        raise DataError(
+            f"{folder}: {len(double)} images have more than one map; remove all but one: {first_three(double)}"
+        )
     shared = [f"{name} of {' and '.join(images)}" for name, images in owners.items() if len(images) > 1]
     if shared:
         raise DataError(
             f"{folder}: {len(shared)} maps would be those of two images each; name a map after its image's whole name, "
-            f"<name>.jpg.npy: {some_of(shared)}"
+            f"<name>.jpg.npy: {first_three(shared)}"
         )
     extra = sorted(name for names in files.values() for name in names if name not in owners)
     if extra:
-        raise DataError(f"{folder}: {len(extra)} files are of no image of split '{split.name}': {some_of(extra)}")
+        raise DataError(f"{folder}: {len(extra)} files are of no image of split '{split.name}': {first_three(extra)}")
     return [MapFile(folder / names[0], image, as_they_are) for image, names in found.items()]
-
-
-def some_of(names: Sequence[str]) -> str:
-    """Return the first five names, as one line; a dash for none."""
-    shown = ", ".join(names[:_SHOWN])
-    return f"{shown}, ..." if len(names) > _SHOWN else shown or "-"
