@@ -52,9 +52,16 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Print the 
         raise typer.Exit
 
 
+class _Lines(logging.Handler):
+    """Writes to what standard error is at that moment: above a progress bar, while one is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(f"{self.format(record)}\n")
+
+
 def main() -> None:
     """Run the command line; errors meant for the user are printed without a traceback, with exit status 1."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Lines()])
     try:
         run_code_of(Path.cwd())
         prepare_process()

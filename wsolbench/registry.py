@@ -1,7 +1,7 @@
 """Find methods, data sets and backbones by name: the name is the stem of the file that defines it.
 
 Listing names reads directories only; a file is imported when it is first asked for, so that a broken or heavy file
-costs nothing to those who do not use it. What was loaded stands in an mmengine registry of scope ``wsolbench``.
+costs nothing to those who do not use it.
 """
 
 from __future__ import annotations
@@ -43,14 +43,10 @@ def load(kind: Kind, name: str) -> type[Any]:
     """
     if name not in names(kind):
         raise SettingsError(f"unknown {kind} '{name}': no such file; {nearest(name, names(kind))}")
-    registry = _registry(kind)
-    # The registry's own lookup would import all of mmengine, and torch with it.
-    if name not in registry.module_dict:
-        registry.register_module(name=name, module=_only_component(kind, name))
-    component: type[Any] = registry.module_dict[name]
-    return component
+    return _only_component(kind, name)
 
 
+@cache
 def _only_component(kind: Kind, name: str) -> type[Any]:
     package, base_module, base_name = _PACKAGES[kind]
     base = getattr(importlib.import_module(base_module), base_name)
@@ -67,10 +63,3 @@ def _only_component(kind: Kind, name: str) -> type[Any]:
         listed = ", ".join(cls.__name__ for cls in found) or "none"
         raise SettingsError(f"{module.__file__}: expected exactly one subclass of {base_name}, found {listed}")
     return found[0]
-
-
-@cache
-def _registry(kind: Kind) -> Any:
-    from mmengine.registry import Registry  # noqa: PLC0415 - half a second that listing names does not need
-
-    return Registry(kind, scope="wsolbench")

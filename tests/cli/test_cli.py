@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import re
 import subprocess
@@ -14,7 +16,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from wsolbench import registry
-from wsolbench.cli import app
+from wsolbench.cli import _Lines, app
 from wsolbench.doctor import findings
 from wsolbench.listing import supported_pairs, year_of
 from wsolbench.method import Method
@@ -174,3 +176,10 @@ def test_an_override_without_its_option_is_refused() -> None:
     done = run("train", "shapes-convnet-adl-1", "tracks.shapes-convnet.lr=0.5", "--dry-run")
     assert done.returncode == 1
     assert "unexpected argument 'tracks.shapes-convnet.lr=0.5'; overrides follow --cfg-options" in done.stderr
+
+
+def test_log_lines_go_above_a_progress_bar_that_has_taken_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    handler, bar = _Lines(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", bar)
+    handler.handle(logging.makeLogRecord({"msg": "epoch 1/6"}))
+    assert bar.getvalue() == "epoch 1/6\n"
