@@ -17,7 +17,7 @@ SIZE = (448, 112)  # twice as wide and half as high as the grid that TEST's boxe
 
 @pytest.fixture
 def track(tmp_path: Path) -> Layout:
-    layout = MadeUpRun(tmp_path, size=SIZE, masks=5, boxless=1).write().layout
+    layout = MadeUpRun(tmp_path, size=SIZE).write().layout
     write_photographs(settings(gallery=4), TRACK, layout)
     return layout
 
@@ -32,9 +32,16 @@ def test_photographs_of_the_candidates_come_with_their_boxes_as_shares(track: La
     for each in facts:
         box = np.array(TEST[int(each.id[-1])].true) / 224
         assert each.label == 0
-        assert each.boxes == ([] if each.id == "test0" else [pytest.approx(box, abs=1e-4)])
+        assert each.boxes == [pytest.approx(box, abs=1e-4)]
     assert tiles.shape == (4, TILE, TILE, 3)
     assert np.abs(tiles.astype(int) - 90).max() <= 1  # the photographs are grey
+
+
+def test_where_truth_has_masks_only_photographs_have_no_box(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, masks=len(TEST), boxless=len(TEST)).write()
+    write_photographs(settings(gallery=4), TRACK, run.layout)
+    caption, _ = read_photographs(run.root, TRACK)
+    assert [each.boxes for each in caption.photographs] == [[]] * 4
 
 
 def test_writing_again_gives_the_same_bytes_and_leaves_nothing_else(track: Layout) -> None:
