@@ -48,9 +48,9 @@ class ImageFolder(WsolDataset):
     **Folders.** ``<root>/images/<class>/...``, classes by the names of their folders in order; ``<root>/boxes.csv``
     with the header ``id,x0,y0,x1,y1`` (half-open, pixels) and a line per box, ids being paths below ``images``; and/or
     ``<root>/masks`` with the same paths, named as :func:`wsolbench.data.mask_names.match_masks` says. Links are
-    followed. ``<root>/splits.csv`` (``id,split``) says which image is
-    for what. Without it, of each class's images that have truth, those with the lowest sha256 of their id are
-    ``test``, the next ``val``, by the shares given here; all others are ``train``, where truth is left aside.
+    followed. ``<root>/splits.csv`` (``id,split``) says which image is for what. Without it, of each class's images that
+    have truth, those with the lowest sha256 of their id are ``test``, the next ``val``, by the shares given here; all
+    others are ``train``, where truth is left aside.
 
     **Lists.** ``<root>/metadata/{train,val,test}`` with the files of Choe et al. (CVPR 2020, arXiv 2001.07437), ids
     being paths below ``<root>/images``; without ``train`` the set is for evaluation only, without ``val`` no threshold

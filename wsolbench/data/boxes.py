@@ -50,7 +50,7 @@ def boxes_outside(boxes: Floats, width: float | Floats, height: float | Floats) 
 
 
 def check_boxes(where: str, items: Sequence[Item], truth: Mapping[str, Truth], turned: Turned | None = None) -> None:
-    """Refuse boxes that no convention but another one explains, and say which it may be.
+    """Refuse boxes that are not in their images, and say which other convention most of them would fit.
 
     Args:
         where: the boxes are from, for the message.
