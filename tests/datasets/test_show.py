@@ -71,5 +71,5 @@ def test_what_cannot_be_shown_is_said(layout: Layout, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot be written"):
         contact_sheet(settings_with(), "small", "val", 2, 0, layout, tmp_path / "sheet.unknown")
     assert not list(tmp_path.glob("*sheet*"))
-    with pytest.raises(DataError, match=r"index\.parquet is missing; run `wsolbench prepare small` first"):
+    with pytest.raises(DataError, match=r"index\.parquet is missing; run `wsolbench prepare small`"):
         contact_sheet(settings_with(), "small", "val", 2, 0, Layout(tmp_path / "new"), tmp_path / "sheet.png")

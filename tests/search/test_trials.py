@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -15,7 +14,7 @@ import torch
 from tests.search.conftest import TRACK
 from tests.search.test_plan import changed
 from wsolbench import registry
-from wsolbench.data.index import read_split
+from wsolbench.data.index import read_split, splits_of
 from wsolbench.engine.trainer import train
 from wsolbench.errors import DataError, SettingsError, TrainingError
 from wsolbench.layout import Layout
@@ -43,9 +42,7 @@ def without_test(prepared: Layout, root: Path) -> Layout:
     for item in read_split(folder, "test").items:
         (folder / item.path).unlink()
     for name in ("index.parquet", "truth.parquet"):
-        schema = pq.read_schema(folder / name)
-        table = pq.read_table(folder / name, filters=[("split", "!=", "test")])
-        pq.write_table(table.replace_schema_metadata(schema.metadata), folder / name)
+        pq.write_table(splits_of(folder / name, ("train", "val")), folder / name)
     return layout
 
 
@@ -87,9 +84,7 @@ def test_a_study_that_is_opened_again_leaves_the_data_that_its_trials_read_in_pl
     first = placed()
     assert placed() == first
     truth = layout.prepared(TRACK) / "truth.parquet"
-    table = pq.read_table(truth)
-    kept = pc.field("id") != table["id"][table["split"].to_pylist().index("val")].as_py()
-    pq.write_table(table.filter(kept), truth)
+    pq.write_table(splits_of(truth, ("test",)), truth)
     again = placed()
     assert again != first
     assert placed() == again

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -29,6 +30,7 @@ __all__ = [
     "TRUTH_FILE",
     "read_selection",
     "read_split",
+    "splits_of",
     "write_index",
     "write_selection",
 ]
@@ -93,6 +95,16 @@ def read_split(directory: Path, split: SplitName, *, with_truth: bool = True) ->
             raise DataError(f"{directory}: {TRUTH_FILE} and {INDEX_FILE} come from different runs of prepare")
         truth, val_truth = _truth_of(truth_table, split), _meta(truth_table)["val_truth"]
     return Split(split, items, json.loads(meta["class_names"]), meta["digest"], truth, val_truth)
+
+
+def splits_of(path: Path, splits: Collection[SplitName]) -> pa.Table:
+    """Return index or truth with the rows of some splits only, as a table that reads back from a file of that name.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    table = _read(path, _INDEX_SCHEMA if path.name == INDEX_FILE else _TRUTH_SCHEMA)
+    return _with_content(table.filter(pc.is_in(table["split"], pa.array(splits))), _meta(table))
 
 
 def write_selection(directory: Path, target: Path, *, wanted: bool) -> None:
@@ -231,9 +243,12 @@ def _truth_of(table: pa.Table, split: SplitName = "val") -> dict[str, Truth]:
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, object]], schema: pa.Schema, meta: Mapping[str, str]) -> None:
-    table = pa.Table.from_pylist(list(rows), schema=schema)
     with replacing(path) as temporary:
-        pq.write_table(table.replace_schema_metadata({**meta, _CONTENT: _content(table, meta)}), temporary)
+        pq.write_table(_with_content(pa.Table.from_pylist(list(rows), schema=schema), meta), temporary)
+
+
+def _with_content(table: pa.Table, meta: Mapping[str, str]) -> pa.Table:
+    return table.replace_schema_metadata({**meta, _CONTENT: _content(table, meta)})
 
 
 def _read(path: Path, schema: pa.Schema) -> pa.Table:

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 
 import wsolbench
 from wsolbench import registry
-from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, read_split
+from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, read_split, splits_of
 from wsolbench.data.pretrained import read_placed
-from wsolbench.dataset import Split
+from wsolbench.dataset import Split, SplitName
 from wsolbench.engine.state import run_digest
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.files import file_sha256
@@ -195,8 +195,8 @@ def place_data(plan: Plan, layout: Layout) -> Path:
     for path in sorted(source.iterdir()):
         if path.name not in {INDEX_FILE, TRUTH_FILE}:  # a generated set's images lie here
             (temporary / place / path.name).symlink_to(path.resolve())
-    for file in _KEPT:
-        pq.write_table(_kept(source, file), temporary / place / file)
+    for file, splits in _KEPT.items():
+        pq.write_table(splits_of(source / file, splits), temporary / place / file)
     for path in (layout.weights(name), layout.selection(name)):
         if path.exists():
             link = temporary / path.relative_to(layout.root / "data")
@@ -211,18 +211,13 @@ def is_placed(plan: Plan, layout: Layout) -> bool:
     name = plan.run.track_name
     source, place = layout.prepared(name), Layout(plan.folder).prepared(name)
     try:
-        return all(pq.read_table(place / file).equals(_kept(source, file), check_metadata=True) for file in _KEPT)
+        placed = {file: pq.read_table(place / file) for file in _KEPT}
     except (OSError, pa.ArrowException):  # missing, or damaged
         return False
+    return all(placed[file].equals(splits_of(source / file, _KEPT[file]), check_metadata=True) for file in _KEPT)
 
 
-_KEPT = {INDEX_FILE: ("train", "val"), TRUTH_FILE: ("val",)}
-
-
-def _kept(source: Path, file: str) -> pa.Table:
-    """Return a prepared table without the splits that trials may not see."""
-    table = pq.read_table(source / file, filters=[("split", "in", _KEPT[file])])
-    return table.replace_schema_metadata(pq.read_schema(source / file).metadata)
+_KEPT: dict[str, tuple[SplitName, ...]] = {INDEX_FILE: ("train", "val"), TRUTH_FILE: ("val",)}
 
 
 def _common(track: Track, track_name: str, name: str, factors: list[float]) -> Parameter:
