@@ -171,7 +171,7 @@ class History(Hook):  # type: ignore[misc]
         """Add the pending losses, of iterations up to ``done``, to the sums, and send them to the CPU."""
         block = torch.stack(self._pending).double()
         total = block.sum(0)
-        self._sums = total if self._sums is None else self._sums.to(total.device) + total
+        self._sums = total if self._sums is None else self._sums + total
         self._look(runner)  # at the block before, which has long arrived
         self._coming = _Block.of(done - len(self._pending) + 1, block)
         self._pending = []
