@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -51,18 +52,23 @@ class Pipeline:
             ["dvc", "repro", "-k"], cwd=self.root, env=self.environment(), stdout=subprocess.PIPE, text=True
         )
 
+    def params(self) -> dict[str, Any]:
+        """Return what params.yaml holds."""
+        found: dict[str, Any] = YAML(typ="safe").load((self.root / "params.yaml").read_text())
+        return found
+
     def edit_params(self, **changes: object) -> None:
         """Set ``a__b__c=value`` as ``a.b.c`` of params.yaml."""
-        yaml = YAML()
-        path = self.root / "params.yaml"
-        params = yaml.load(path.read_text())
+        yaml = YAML(typ="safe", pure=True)  # and not one that keeps comments, which misplaces some
+        yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = False, False  # type: ignore[assignment]
+        params = self.params()
         for name, value in changes.items():
             *parents, last = name.split("__")
             block = params
             for parent in parents:
                 block = block[parent]
             block[last] = value
-        with path.open("w") as stream:
+        with (self.root / "params.yaml").open("w") as stream:
             yaml.dump(params, stream)
 
     def environment(self) -> dict[str, str]:

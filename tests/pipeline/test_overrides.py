@@ -1,0 +1,105 @@
+"""``dvc exp run -S`` changes what it names, by DVC's own code, and the runs see it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from wsolbench.layout import Layout
+from wsolbench.resolve import resolve
+from wsolbench.settings import read_settings
+
+SHOWN = re.findall(r"^dvc exp run .*$", Path("README.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> Path:
+    return Path(shutil.copy("params.yaml", tmp_path))
+
+
+def override(params: Path, overrides: list[str]) -> None:
+    from dvc.utils.hydra import apply_overrides
+
+    apply_overrides(params, overrides)
+
+
+def leaves(block: Any, *names: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(block, dict) and block:
+        for name, inner in block.items():
+            yield from leaves(inner, *names, name)
+    else:
+        yield names, block
+
+
+def another(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, (int, float)):
+        return value + 1
+    return {str: "other", list: [7, 8], type(None): 5}[type(value)]
+
+
+def loaded(path: Path) -> Any:
+    return YAML(typ="safe").load(path.read_text())
+
+
+def test_every_leaf_of_the_shipped_file_can_be_changed_and_changes_alone(params: Path) -> None:
+    expected, overrides = loaded(params), []
+    for names, value in list(leaves(expected)):
+        block = expected
+        for name in names[:-1]:
+            block = block[name]
+        if value == {}:  # what is added to an empty mapping
+            block[names[-1]] = {"key": 1}
+            overrides.append(f"+{'.'.join(names)}.key=1")
+        else:
+            block[names[-1]] = another(value)
+            overrides.append(f"{'.'.join(names)}={json.dumps(another(value))}")
+    assert len(overrides) > 200
+    override(params, overrides)
+    assert loaded(params) == expected
+
+
+def test_an_override_of_a_track_leaves_those_that_extend_it_extending(params: Path) -> None:
+    override(params, ["tracks.cub-vgg16.weight_decay=0.5"])
+    assert loaded(params)["tracks"]["cub-resnet50"]["extends"] == "cub-vgg16"
+    settings = read_settings(params)
+    assert settings.tracks["ilsvrc-vgg16"].weight_decay == 0.5
+    assert settings.tracks["cub-resnet50"].weight_decay == 1.0e-4  # its own
+
+
+def test_readme_shows_experiments() -> None:
+    assert SHOWN
+
+
+@pytest.mark.parametrize("command", SHOWN)
+def test_each_experiment_of_readme_is_what_its_runs_do(params: Path, command: str) -> None:
+    words = shlex.split(command, comments=True)
+    overrides = [word for before, word in pairwise(words) if before in {"-S", "--set-param"}]
+    assert overrides
+    layout = Layout(params.parent)
+    resolve(read_settings(params), layout)
+    before = {path: path.read_text() for path in layout.recipes.rglob("*.json")}
+    for each in overrides:
+        shutil.copy("params.yaml", params)
+        override(params, [each])
+        resolve(read_settings(params), layout)
+        changed = {path for path, text in before.items() if path.read_text() != text}
+        group, name, *_, field = each.lstrip("+").partition("=")[0].split(".")
+        value = YAML(typ="safe").load(each.partition("=")[2])
+        runs = {path for path in changed if path.parent.name == "train"}
+        assert runs
+        for path in runs:
+            recipe = YAML(typ="safe").load(path.read_text())
+            run = recipe["run"]
+            assert name == (run["track"] if group == "tracks" else run["method"])["name"]
+            assert (run["track"] if group == "tracks" else recipe["arguments"])[field] == value
