@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.datasets.conftest import prepare_whole
-from tests.datasets.roots import IMAGES, WRITERS, pack, write_ilsvrc
+from tests.datasets.roots import IMAGES, WRITERS, pack, write_ilsvrc, write_images, write_openimages30k
 from tests.datasets.serving import serving
 from tests.tiny import TINY_SHAPES
 from wsolbench import registry
@@ -108,6 +108,28 @@ def test_files_of_imagenetv2_may_have_their_present_names(tmp_path: Path, monkey
     (tmp_path / "root" / "metadata" / "ILSVRC" / "val" / "mapping.txt").write_text("0/0.jpeg\n")
     with pytest.raises(DataError, match=r"mapping\.txt:1: expected the former and the present name"):
         prepare_whole("ilsvrc", tmp_path, **block)
+
+
+def test_a_few_masks_of_another_aspect_do_not_stop_a_published_set(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The reference stretches all masks to a square; more than a few are another set's."""
+    write_openimages30k(tmp_path / "root")
+    folder = tmp_path / "root" / "metadata" / "OpenImages" / "test"
+    for n in range(38):
+        path = tmp_path / "root" / "OpenImages" / "test" / "0a" / f"more{n}.jpg"
+        write_images(path.parent, [path.name, f"more{n}_m.png"])
+        for file, text in (("image_ids", ""), ("class_labels", ",0"), ("localization", f",test/0a/more{n}_m.png,")):
+            with (folder / f"{file}.txt").open("a") as stream:
+                stream.write(f"\ntest/0a/{path.name}{text}")
+    turned = tmp_path / "root" / "OpenImages" / "test" / "0a"
+    Image.new("RGB", (30, 40), "white").save(turned / "more0_m.png")
+    prepare_whole("openimages30k", tmp_path, root=str(tmp_path / "root"), download=False)
+    assert "the masks of 1 images have another aspect" in caplog.text
+    for n in range(3):
+        Image.new("RGB", (30, 40), "white").save(turned / f"more{n}_m.png")
+    with pytest.raises(DataError, match="the masks of 3 images have another aspect"):
+        prepare_whole("openimages30k", tmp_path, root=str(tmp_path / "root"), download=False)
 
 
 def test_resized_images_of_ilsvrc_are_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from wsolbench.data.boxes import Turned
 from wsolbench.data.inspection import inspect_masks
 from wsolbench.data.masks import MaskFacts
+from wsolbench.data.official_boxes import TOLERATED
 from wsolbench.dataset import Item, Truth
 from wsolbench.errors import DataError, first_three
 
@@ -35,8 +36,8 @@ def check_masks(
         items: images.
         truth: by image id, all with the same grey levels.
         turned: pictures that fit another way when they are turned.
-        own: whether the masks are the user's own, who can correct them: masks without an object are an error then,
-            and said otherwise.
+        own: whether the masks are the user's own, who can correct them: masks without an object, and a few of another
+            aspect, are an error then, and said otherwise.
 
     Raises:
         DataError: masks are missing, unreadable or ambiguous, or of another aspect than their images; of one's own
@@ -55,8 +56,10 @@ def check_masks(
         for item in masked
     }
     misfits = {item: files for item, files in drawn.items() if not all(_fits(each, item) for each in files)}
-    if misfits:
+    if (own and misfits) or len(misfits) > TOLERATED * len(masked):
         raise DataError(_misfit(root, misfits, turned))
+    if misfits:
+        _log.warning("%s", _misfit(root, misfits, turned))
     empty = [item.id for item in masked if not any(facts[name].object_share for name in truth[item.id].masks)]
     if empty and own:
         raise DataError(

@@ -13,12 +13,13 @@ from wsolbench.data.images import summarised
 from wsolbench.dataset import Item, Truth
 from wsolbench.errors import DataError
 
-__all__ = ["Listing", "OfficialBoxes", "check_sizes"]
+__all__ = ["TOLERATED", "Listing", "OfficialBoxes", "check_sizes"]
 
 _log = logging.getLogger("wsolbench.prepare")
 
 _FEW = 10
-_SHARE = 0.05  # of a data set's boxes, or images; CUB's annotators drew 0.5 % beyond their image
+TOLERATED = 0.05
+"""Share of a published data set's boxes, masks or images that may be odd; CUB's annotators drew 0.5 % too far."""
 
 
 Listing = Literal["as written", "inside", "to the last pixel"]
@@ -76,7 +77,7 @@ class OfficialBoxes:
         Raises:
             DataError: so it is; the images are most likely not those that were annotated.
         """
-        if self.clipped > max(_FEW, _SHARE * self._all):
+        if self.clipped > max(_FEW, TOLERATED * self._all):
             raise DataError(
                 f"{self.clipped} of {self._all} boxes reach beyond their images, more than any annotator's; the images "
                 "seem to be resized: take the original files"
@@ -99,7 +100,7 @@ def check_sizes(source: str, stated: Sequence[tuple[Item, tuple[int, int]]]) -> 
         if (width, height) != (item.width, item.height)
     ]
     message = f"{source}: {len(differing)} of {len(stated)} images have another size, so their boxes may not fit"
-    if len(differing) > _SHARE * len(stated):
+    if len(differing) > TOLERATED * len(stated):
         raise DataError(f"{message}; restore the original files:\n{summarised(differing)}")
     if differing:
         _log.warning("%s:\n%s", message, summarised(differing))
