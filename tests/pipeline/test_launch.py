@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from tests.pipeline.conftest import Pipeline
 from tests.pipeline.test_pipeline import TRACK, metrics, wait_until
-from wsolbench.errors import SettingsError
+from wsolbench.errors import LaunchError, SettingsError
 from wsolbench.launch.command import _look
 from wsolbench.launch.graph import Unit, looking_stages, shared, stale_units, units_of
 from wsolbench.launch.local import LocalBackend
@@ -119,6 +119,18 @@ def test_each_launch_looks_whether_data_outside_have_changed(
     capfd.readouterr()
     _look(root)
     assert "outside.txt" in capfd.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
+def test_nothing_is_launched_by_recipes_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.yaml").write_text(
+        TOY.replace("  look:\n    cmd: cp ../outside.txt", "  resolve:\n    cmd: cp missing")
+    )
+    for command in (["git", "init", "--quiet"], dvc_command("init", "--quiet")):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    with pytest.raises(LaunchError, match="the runs cannot be resolved"):
+        _look(tmp_path)
 
 
 def local(tmp_path: Path, places: int, gpus: list[str]) -> LocalBackend:

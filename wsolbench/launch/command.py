@@ -84,7 +84,11 @@ def _places(runtime: RuntimeSettings, workers: int | None) -> tuple[list[str], i
 
 
 def _look(root: Path) -> None:
-    """Let DVC look whether data sets have changed; what cannot be looked at is said, and stops its own track only."""
+    """Let DVC run what it runs each time; data that cannot be looked at are said, and stop their own track only.
+
+    Raises:
+        LaunchError: the runs cannot be resolved, so that those of before would run.
+    """
     looks = looking_stages(root)
     if looks:
         done = subprocess.run(  # noqa: S603 - our own command
@@ -97,6 +101,8 @@ def _look(root: Path) -> None:
         )
         if done.returncode:
             sys.stderr.write(done.stdout + done.stderr)
+        if done.returncode and "failed to reproduce 'resolve'" in done.stdout + done.stderr:
+            raise LaunchError("the runs cannot be resolved (`wsolbench resolve`); correct what is said above")
 
 
 def _runner(root: Path, log_of: Callable[[Unit], Path], lock: Path, unit: Unit) -> StageRunner:
