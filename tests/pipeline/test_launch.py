@@ -345,6 +345,7 @@ def test_a_job_of_a_cluster_whose_time_is_up_is_queued_again_and_goes_on(
     pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     touch_method(pipeline, "cam")
+    pipeline.run("dvc", "repro", "--single-item", "resolve")
     for name, value in pipeline.environment().items():
         monkeypatch.setenv(name, value)
     executor = submitit.AutoExecutor(tmp_path, cluster="local")
