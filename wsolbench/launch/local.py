@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wsolbench.launch.graph import Unit
@@ -138,8 +138,10 @@ def _watch(pipe: int, lock: Path) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
         os.dup2(nothing, standard)
-    os.closerange(3, pipe)  # the launcher's locks go with the launcher
-    os.closerange(pipe + 1, os.sysconf("SC_OPEN_MAX"))
+    for open_file in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
+        if open_file > 2 and open_file != pipe:  # the launcher's locks go with the launcher
+            with suppress(OSError):
+                os.close(open_file)
     groups: set[int] = set()
     with lock.open("a") as held, os.fdopen(pipe) as lines:
         fcntl.flock(held, fcntl.LOCK_SH)
