@@ -167,5 +167,5 @@ def test_a_track_whose_every_run_was_skipped_has_reasons_and_no_table(repository
 
 def test_a_damaged_plot_is_named(full, written):
     (full.root / "results" / "plots" / "toy" / "methods.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
-    with pytest.raises(DataError, match=r"methods\.png cannot be read .*run `wsolbench report toy`"):
+    with pytest.raises(DataError, match=r"methods\.png is damaged .*run `wsolbench report toy`"):
         write_page(full.settings, full.root)
