@@ -137,9 +137,7 @@ def _costs(settings: Settings, runs: Mapping[str, str]) -> dict[str, Any]:
     found, code = {}, code_of(ENTRIES["costs"])
     for name, key in runs.items():
         recipe = _or_error(f"costs {name}", partial(_training, settings, key))
-        found[name] = {
-            field: recipe.get(field) for field in ("arguments", "backbone_arguments", "unsupported", "error")
-        }
+        found[name] = {field: recipe.get(field) for field in _COUNTED}
         track = settings.resolve(key).track
         found[name] |= track.model_dump(include={"backbone", "weights", "crop", "epochs"})
         if "error" not in recipe:
