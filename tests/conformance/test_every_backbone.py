@@ -47,6 +47,7 @@ def test_output_stride_and_dilation_change_no_parameter_name_or_shape(name):
     assert all(found == shapes[0] for found in shapes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted({name for name, stride in STRIDES if stride}))
 def test_a_dilated_map_sampled_at_the_old_stride_is_the_old_map_away_from_borders(name):
     strides = sorted((stride for other, stride in STRIDES if other == name), reverse=True)

@@ -69,7 +69,7 @@ def test_a_new_method_conforms_at_once_and_so_does_the_walk_through(checkout):
     assert "make benchmark" in done.stdout
     lines = (checkout / "params.yaml").read_text().splitlines()
     assert [line for line in lines if line not in before.splitlines()] == ["  quite_new: {}", "    - quite_new"]
-    assert len(lines) == len(before.splitlines()) + 1
+    assert len(lines) == len(before.splitlines()) + 2
     assert_conforms(checkout, "quite_new")
     assert new_in(checkout, "quite_new").returncode == 1
     assert new_in(checkout, "eil").returncode == 0

@@ -73,6 +73,7 @@ def test_timms_file_is_pinned_as_timm_pins_it(model, file):
     assert config.mean == pytest.approx((0.485, 0.456, 0.406))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_file_loads_unchanged_and_nothing_of_it_is_lost(published, name):
     network, path = published(name)
@@ -98,6 +99,7 @@ def test_carved_features_are_the_published_networks_at_its_own_stride(published,
         torch.testing.assert_close(backbone(images), features(images), rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vgg16", "squeezenet1_1"])
 def test_carved_features_are_the_published_networks_before_the_neck(published, name):
     network, path = published(name)

@@ -97,6 +97,7 @@ stages:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # of pygtrie, which DVC uses
 def test_each_launch_looks_whether_data_outside_have_changed(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
