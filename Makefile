@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 # On all cores; tests/conftest.py says how many workers, and what one worker runs.
-PYTEST := python -m pytest -n auto --dist loadgroup
+PYTEST := python -m pytest -n auto --dist loadfile
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: help benchmark test test-slow lint perf check-results readme doctor lock clean

@@ -33,11 +33,3 @@ def _one_thread() -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """As many workers as this process may use cores; each imports torch, so that many would cost more than they win."""
     return min(len(os.sched_getaffinity(0)), 8)
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one worker run a file, whose tests may build on one another; a file on backbones is divided by them."""
-    for item in items:
-        backbone = getattr(item, "callspec", None) and item.callspec.params.get("backbone")
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{backbone}" if backbone else str(item.path)))
