@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wsolbench.data.boxes import check_boxes
+from wsolbench.data.parquet import read_parquet
 from wsolbench.dataset import SPLITS, Contents, Item, Split, SplitName, Truth
 from wsolbench.errors import DataError, first_three
 from wsolbench.files import bytes_sha256, file_sha256, read_file, replacing
@@ -255,7 +256,7 @@ def _read(path: Path, schema: pa.Schema) -> pa.Table:
     again = f"run `wsolbench prepare {path.parent.name}`"
     content = read_file(path, again)
     try:
-        table = pq.read_table(pa.BufferReader(content))
+        table = read_parquet(content)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is damaged ({error}); delete it and {again}") from None
     meta = _meta(table)

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from wsolbench.data.folders import refuse_bad_names
 from wsolbench.data.images import SHOWN, measure, read_bytes, summarised
 from wsolbench.data.masks import MaskFacts, measure_mask
+from wsolbench.data.parquet import read_parquet
 from wsolbench.errors import DataError
 from wsolbench.files import bytes_sha256, replacing
 from wsolbench.progress import meter
@@ -94,8 +95,8 @@ class _Record(Generic[F]):
     def _read(self, file: Path) -> dict[str, tuple[_State, F]]:
         """Return what is kept; nothing where it is damaged or of another version, so that all is opened again."""
         try:
-            table = pq.read_table(file)
-        except (OSError, pa.ArrowInvalid):
+            table = read_parquet(file)
+        except (OSError, pa.ArrowException):
             return {}
         if not table.schema.equals(self._schema):
             return {}

@@ -123,9 +123,9 @@ def _images_of(root: Path, settings: Settings) -> Callable[[Unit], int | None]:
             return 0
         index = Layout(root).prepared(run.track_name) / "index.parquet"
         if run.track_name not in sizes and index.is_file():
-            import pyarrow.parquet as pq  # noqa: PLC0415 - slow
+            from wsolbench.data.parquet import read_parquet  # noqa: PLC0415 - slow
 
-            sizes[run.track_name] = pq.read_table(index, columns=["split"])["split"].to_pylist().count("train")
+            sizes[run.track_name] = read_parquet(index, ["split"])["split"].to_pylist().count("train")
         return run.track.epochs * sizes[run.track_name] if run.track_name in sizes else None
 
     return images

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from wsolbench.data.parquet import read_parquet
 from wsolbench.errors import DataError
 from wsolbench.gallery.photographs import read_photographs
 from wsolbench.gallery.thumbnails import Thumbnails, read_thumbnails
@@ -149,7 +150,7 @@ def _read(row: Row, run: RunResult, ids: Sequence[str], track: str, root: Path) 
     layout, again = Layout(root), remedy(row.kind, run.key)
     path = layout.per_image(track, run.key)
     try:
-        images = pd.read_parquet(path).set_index("id")
+        images = read_parquet(path).to_pandas(use_threads=False).set_index("id")
         images = images.loc[list(ids)]
         boxes = images[["x0", "y0", "x1", "y1"]].to_numpy(np.float64)
         predicted = [None if pd.isna(each) else int(each) for each in images["predicted"].tolist()]

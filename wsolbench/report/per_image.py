@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from wsolbench.data.parquet import read_parquet
 from wsolbench.errors import DataError
 from wsolbench.layout import Layout
 from wsolbench.report.results import Row, TrackResults, remedy
@@ -25,7 +26,7 @@ def read_per_image(results: TrackResults, row: Row, root: Path, columns: list[st
     for run in row.runs:
         path, cure = layout.per_image(results.track, run.key), remedy(row.kind, run.key)
         try:
-            frame = pd.read_parquet(path, columns=["id", *columns])
+            frame = read_parquet(path, ["id", *columns]).to_pandas(use_threads=False)
         except FileNotFoundError:
             raise DataError(f"{path} is missing; {cure}") from None
         except (OSError, ValueError, pa.ArrowException) as error:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import wsolbench
 from wsolbench import registry
 from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, read_split, splits_of
+from wsolbench.data.parquet import read_parquet
 from wsolbench.data.pretrained import read_placed
 from wsolbench.dataset import Split, SplitName
 from wsolbench.engine.state import run_digest
@@ -211,7 +212,7 @@ def is_placed(plan: Plan, layout: Layout) -> bool:
     name = plan.run.track_name
     source, place = layout.prepared(name), Layout(plan.folder).prepared(name)
     try:
-        placed = {file: pq.read_table(place / file) for file in _KEPT}
+        placed = {file: read_parquet(place / file) for file in _KEPT}
     except (OSError, pa.ArrowException):  # missing, or damaged
         return False
     return all(placed[file].equals(splits_of(source / file, _KEPT[file]), check_metadata=True) for file in _KEPT)
