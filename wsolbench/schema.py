@@ -10,11 +10,22 @@ from typing import Any, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_validator
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import ScalarNode
 
 from wsolbench.errors import SettingsError, nearest
 
-__all__ = ["PARAMS_FILE", "StrictModel", "check_known", "extended", "put", "validated", "validated_arguments"]
+__all__ = [
+    "PARAMS_FILE",
+    "StrictModel",
+    "check_known",
+    "extended",
+    "load_yaml",
+    "put",
+    "validated",
+    "validated_arguments",
+]
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -136,19 +147,49 @@ def _merged(base: Any, own: Mapping[str, Any]) -> dict[str, Any]:
     return both
 
 
+class _OneMeaning(SafeConstructor):  # type: ignore[misc]
+    """Refuses whole numbers that YAML 1.1 reads as octal and YAML 1.2, with it DVC, as decimal."""
+
+    def construct_yaml_int(self, node: ScalarNode) -> int:
+        if _LEADING_ZERO.fullmatch(node.value):
+            problem = f"'{node.value}' is octal to some readers of YAML and decimal to others; leave out the leading zero"
+            raise ConstructorError(None, None, problem, node.start_mark)
+        number: int = super().construct_yaml_int(node)
+        return number
+
+
+_OneMeaning.add_constructor("tag:yaml.org,2002:int", _OneMeaning.construct_yaml_int)
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+")
+
+
+def load_yaml(text: str) -> Any:
+    """Return what a YAML text of settings says, as plain data.
+
+    Raises:
+        ValueError: it is not YAML, nested too deeply, or holds a date that is none or a number of two meanings.
+    """
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = _OneMeaning
+    try:
+        return yaml.load(text)
+    except (YAMLError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
 def put(data: dict[str, Any], change: str) -> None:
     """Set ``a.b.c=value`` in nested mappings, which need not be there.
 
     Raises:
-        SettingsError: the change has another form, its value is not YAML, or a parent is no mapping.
+        SettingsError: the change has another form, its value is not YAML or a number of two meanings, or a parent is no
+            mapping.
     """
     name, equals, text = change.partition("=")
     if not equals or not all(name.split(".")):
         raise SettingsError(f"'{change}' is not of the form key.of.params=value")
     try:
-        value = YAML(typ="safe", pure=True).load(text)
-    except YAMLError:
-        raise SettingsError(f"'{change}': '{text}' is not valid YAML") from None
+        value = load_yaml(text)
+    except ValueError as error:
+        raise SettingsError(f"'{change}': '{text}' is not valid YAML: {error}") from None
     *parents, last = name.split(".")
     for parent in parents:
         inner = data.get(parent) or {}

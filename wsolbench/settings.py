@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from wsolbench import registry
 from wsolbench.errors import SettingsError, nearest
 from wsolbench.keys import check_keys, split_key
 from wsolbench.recipe import Cell, Fraction, MethodBlock, MethodOnTrack, Positive, SearchSettings, Track
-from wsolbench.schema import PARAMS_FILE, StrictModel, check_known, extended, put, validated, validated_arguments
+from wsolbench.schema import PARAMS_FILE, StrictModel, check_known, extended, load_yaml, put, validated, validated_arguments
 
 __all__ = [
     "PARAMS_FILE",
@@ -313,10 +311,10 @@ def read_settings(path: Path = PARAMS_FILE, changes: Sequence[str] = ()) -> Sett
         SettingsError: the file is missing, is not YAML, or has unknown, missing or mistyped keys.
     """
     try:
-        data = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        data = load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SettingsError(f"{path} is not in {Path.cwd()}; run wsolbench from the repository's root") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise SettingsError(f"{path} is not valid YAML: {error}") from None
     for change in changes:
         put(data, change)

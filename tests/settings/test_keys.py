@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.settings.test_settings import with_cells
+from tests.settings.test_settings import MINIMAL, with_cells
 from wsolbench.errors import SettingsError
 from wsolbench.keys import split_key
 from wsolbench.layout import Layout
-from wsolbench.schema import validated
-from wsolbench.settings import Settings
+from wsolbench.schema import load_yaml, validated
+from wsolbench.settings import Settings, read_settings
 
 HOSTILE = [
     *("..", ".", "../../x", "/etc", "a/b", "a.b", "", "a b", "-x", "_x", "a\n", "a\nb", "ä", "٣", "a\0b", "${x}"),
@@ -77,6 +77,35 @@ def test_a_seed_to_run_is_a_plain_number(seed: object) -> None:
     data["run"]["seeds"] = [seed]
     with pytest.raises(SettingsError, match=r"run\.seeds"):
         read(data)
+
+
+@pytest.mark.parametrize("spelled", ["010", "-007", "00", "09", "0_1"])
+@pytest.mark.parametrize("key", ["seeds: [{}]", "seeds: [0]\n  methods: {}"])
+def test_a_number_that_is_octal_to_some_readers_is_refused_with_its_line(
+    tmp_path: Path, spelled: str, key: str
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(MINIMAL)
+    with pytest.raises(SettingsError, match=rf"(?s)'run.seeds=\[{spelled}\]'.*leading zero"):
+        read_settings(path, [f"run.seeds=[{spelled}]"])
+    path.write_text(MINIMAL.replace("seeds: [0]", key.format(spelled)))
+    with pytest.raises(SettingsError, match=rf"(?s)params\.yaml.*'{spelled}'.*leading zero.*line \d+"):
+        read_settings(path)
+
+
+@pytest.mark.parametrize("spelled", ["0", "7", "+7", "1_0", "0x10", "0o10", "'010'", "1e3", "yes"])
+def test_other_numbers_mean_to_us_what_they_mean_to_dvc(spelled: str) -> None:
+    from dvc.utils.serialize import parse_yaml
+
+    assert load_yaml(f"a: {spelled}") == parse_yaml(f"a: {spelled}", "params.yaml")
+
+
+@pytest.mark.parametrize("value", ["2020-13-45", "!!int abc", "!!float abc", "[" * 3000])
+def test_what_yaml_cannot_read_is_a_settings_error(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(MINIMAL.replace("epochs: 1", f"epochs: {value}"))
+    with pytest.raises(SettingsError, match="not valid YAML"):
+        read_settings(path)
 
 
 def test_a_key_is_split_from_behind() -> None:
