@@ -46,7 +46,9 @@ class Handler(BaseHTTPRequestHandler):
         if status == 206:
             said = 0 if self.path == "/from-the-start" else start
             self.send_header("Content-Range", f"bytes {said}-{len(body) - 1}/{len(body)}")
-        if self.path == "/endless":
+        if self.path in {"/endless", "/larger-than-the-disk"}:
+            if self.path != "/endless":
+                self.send_header("Content-Length", str(10**15))
             self.end_headers()
             self.write_without_end()
             return
@@ -190,6 +192,25 @@ def test_no_more_is_written_than_the_file_has(server: ThreadingHTTPServer, tmp_p
     with pytest.raises(DataError, match=r"/endless: the server sends more than the 200000 bytes"):
         fetch(address(server, "/endless"), tmp_path / "file", size=200_000)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("known", [{"sha256": SHA256}, {"md5": MD5}])
+def test_an_answer_of_unknown_length_is_bounded(
+    server: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: dict[str, str]
+) -> None:
+    """A digest tells the right file only when it has ended."""
+    assert download._MOST < 10**11
+    monkeypatch.setattr(download, "_MOST", 200_000)
+    with pytest.raises(DataError, match=r"/endless: the server sends more than the 200000 bytes"):
+        fetch(address(server, "/endless"), tmp_path / "file", **known)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_the_disk_has_no_room_for_is_not_begun(server: ThreadingHTTPServer, tmp_path: Path) -> None:
+    (tmp_path / "file.part").write_bytes(b"x" * 99)
+    with pytest.raises(DataError, match=rf"file has {10**15 + 99} bytes.*{tmp_path} has \d+ free"):
+        fetch(address(server, "/larger-than-the-disk"), tmp_path / "file", sha256=SHA256)
+    assert (tmp_path / "file.part").read_bytes() == b"x" * 99
 
 
 @pytest.mark.parametrize("path", ["/no-length", "/strange-length"])

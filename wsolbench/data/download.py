@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ __all__ = ["fetch", "verify"]
 
 _CHUNK = 2**16  # bytes; at most as much is lost when a connection breaks
 _MEBIBYTE = 2**20
+_MOST = 2**34  # bytes of an answer whose length is not known from anywhere; what is larger has a published size
 _TIMEOUT = (10, 60)  # seconds to connect, and between two pieces
 _ATTEMPTS = 4
 _PAUSE = 1.0  # seconds, doubled with every attempt
@@ -50,7 +52,8 @@ def fetch(
         md5: hex digest.
 
     Raises:
-        DataError: no address gave the file, or what it gave has another size or digest; both values are named.
+        DataError: no address gave the file, or what it gave has another size or digest, both of which are named; or the
+            disk has no room for it.
     """
     if target.is_file() and (size or sha256 or md5):
         if verify(target, size=size, sha256=sha256, md5=md5) is None:
@@ -110,6 +113,7 @@ def _receive_once(url: str, part: Path, name: str, size: int | None, *, digest: 
             raise _Refused(f"has {total} bytes, expected are {size}")
         if total is None and not digest and response.headers.get("Transfer-Encoding", "").lower() != "chunked":
             raise _Refused("the server does not say where the file ends, so that a broken connection goes unnoticed")
+        _check_room(part, name, start, total)
         _write(response.iter_content(_CHUNK), part, start, total, name)
     found = part.stat().st_size
     if total is not None and found < total:
@@ -122,16 +126,22 @@ def _stated(response: requests.Response, header: str, form: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def _check_room(part: Path, name: str, start: int, total: int | None) -> None:
+    free = shutil.disk_usage(part.parent).free
+    if total is not None and total - start > free:
+        raise DataError(f"{name} has {total} bytes, and the disk of {part.parent} has {free} free; make room")
+
+
 def _write(pieces: Iterator[bytes], part: Path, start: int, total: int | None, name: str) -> None:
     with part.open("r+b" if start else "wb") as stream, meter(name, (total or 0) // _MEBIBYTE, "MiB") as progress:
         stream.seek(start)
         stream.truncate()
         progress.advance(start // _MEBIBYTE)
-        done = start
+        done, most = start, _MOST if total is None else total
         for piece in pieces:
             before, done = done, done + len(piece)
-            if total is not None and done > total:
-                raise _Refused(f"the server sends more than the {total} bytes that it should have")
+            if done > most:
+                raise _Refused(f"the server sends more than the {most} bytes that it should have at most")
             stream.write(piece)
             progress.advance(done // _MEBIBYTE - before // _MEBIBYTE)
 
