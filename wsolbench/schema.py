@@ -152,7 +152,9 @@ class _OneMeaning(SafeConstructor):  # type: ignore[misc]
 
     def construct_yaml_int(self, node: ScalarNode) -> int:
         if _LEADING_ZERO.fullmatch(node.value):
-            problem = f"'{node.value}' is octal to some readers of YAML and decimal to others; leave out the leading zero"
+            problem = (
+                f"'{node.value}' is octal to some readers of YAML and decimal to others; leave out the leading zero"
+            )
             raise ConstructorError(None, None, problem, node.start_mark)
         number: int = super().construct_yaml_int(node)
         return number

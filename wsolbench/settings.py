@@ -17,7 +17,16 @@ from wsolbench import registry
 from wsolbench.errors import SettingsError, nearest
 from wsolbench.keys import check_keys, split_key
 from wsolbench.recipe import Cell, Fraction, MethodBlock, MethodOnTrack, Positive, SearchSettings, Track
-from wsolbench.schema import PARAMS_FILE, StrictModel, check_known, extended, load_yaml, put, validated, validated_arguments
+from wsolbench.schema import (
+    PARAMS_FILE,
+    StrictModel,
+    check_known,
+    extended,
+    load_yaml,
+    put,
+    validated,
+    validated_arguments,
+)
 
 __all__ = [
     "PARAMS_FILE",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from wsolbench.data import cache as module
-from wsolbench.data.cache import Pictures, Reading, pictures_of
+from wsolbench.data.cache import CachedPictures, Pictures, Reading, pictures_of
 from wsolbench.data.images import resize
 from wsolbench.dataset import Item, Split
 from wsolbench.errors import DataError
@@ -65,13 +65,13 @@ def test_cached_and_direct_pictures_are_those_of_the_files(
 ) -> None:
     root = tmp_path / "images"
     cached = pictures_of(split, root, SIDE, reading(folder, threads))
-    assert isinstance(cached, np.memmap)
+    assert isinstance(cached, CachedPictures)
     assert np.array_equal(all_of(cached), EXPECTED)
     for direct in (Reading(threads), Reading(threads, folder, COUNT * SIDE * SIDE * 3 - 1)):
         found = pictures_of(split, root, SIDE, direct)
-        assert not isinstance(found, np.memmap)
+        assert not isinstance(found, CachedPictures)
         assert np.array_equal(all_of(found), EXPECTED)
-    assert isinstance(pictures_of(split, root, SIDE, Reading(1, folder, COUNT * SIDE * SIDE * 3)), np.memmap)
+    assert isinstance(pictures_of(split, root, SIDE, Reading(1, folder, COUNT * SIDE * SIDE * 3)), CachedPictures)
 
 
 def test_a_cache_is_built_once_and_read_without_the_files(split: Split, tmp_path: Path, folder: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_cache_is_built_once_and_read_without_the_files(split: Split, tmp_path
     assert np.array_equal(all_of(again), EXPECTED)
     with pytest.raises((ValueError, OSError)):
         again[0][:] = 0  # shared by all runs: nobody may write
-    assert {path.suffix for path in folder.iterdir()} == {".u8", ".json", ".lock"}
+    assert {path.suffix for path in folder.iterdir()} == {".u8", ".lock"}
 
 
 def test_other_content_sizes_and_libraries_have_other_caches(
@@ -105,44 +105,52 @@ def test_an_image_that_changed_is_refused_while_the_cache_is_built(split: Split,
     assert [path.suffix for path in folder.iterdir()] == [".lock"]
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "grown", "record", "no record"])
-def test_a_damaged_cache_is_built_anew(
-    split: Split, tmp_path: Path, folder: Path, damage: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\0", lambda data: b""])
+def test_a_cache_of_another_size_is_built_anew(
+    split: Split, tmp_path: Path, folder: Path, change: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     root = tmp_path / "images"
     pictures_of(split, root, SIDE, reading(folder))
-    (file,), (record,) = folder.glob("*.u8"), folder.glob("*.json")
-    data = file.read_bytes()
-    if damage == "record":
-        record.write_text(json.dumps({"sha256": 3}))
-    elif damage == "no record":
-        record.unlink()
-    else:
-        flipped = data[:100] + bytes([data[100] ^ 1]) + data[101:]
-        file.write_bytes({"flip": flipped, "cut": data[:-1], "grown": data + b"\0"}[damage])
+    (file,) = folder.glob("*.u8")
+    whole = file.read_bytes()
+    file.write_bytes(change(whole))
     assert np.array_equal(all_of(pictures_of(split, root, SIDE, reading(folder))), EXPECTED)
-    assert ("is damaged; it is built anew" in caplog.text) == (damage != "no record")
-    caplog.clear()
-    pictures_of(split, tmp_path / "gone", SIDE, reading(folder))
-    assert caplog.text == ""
+    assert caplog.text.count("is damaged; it is built anew") == 1
+    assert file.read_bytes() == whole
 
 
-def test_a_whole_cache_is_not_read_through_again_nor_locked(
-    split: Split, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_bit_that_flipped_anywhere_costs_a_decoding_and_changes_no_picture(
+    split: Split, tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture, opened: bool
 ) -> None:
+    """In pictures and checksums; before the cache is mapped, and while it is."""
+    root = tmp_path / "images"
+    pictures_of(split, root, SIDE, reading(folder))
+    (file,) = folder.glob("*.u8")
+    whole = file.read_bytes()
+    for place in (*range(0, len(whole), 499), len(whole) - 1):
+        file.write_bytes(whole)
+        cached = pictures_of(split, root, SIDE, reading(folder)) if opened else None
+        with file.open("r+b") as stream:
+            stream.seek(place)
+            stream.write(bytes([whole[place] ^ 4]))
+        caplog.clear()
+        assert np.array_equal(all_of(cached or pictures_of(split, root, SIDE, reading(folder))), EXPECTED)
+        # A checksum is in memory from the opening on.
+        behind = place >= len(whole) - 4 * COUNT
+        damaged = (place - len(whole)) // 4 + COUNT if behind else place // (3 * SIDE**2)
+        noticed = [f"is damaged at picture {damaged}, which is decoded"] if not (opened and behind) else []
+        assert len(caplog.records) == len(noticed)
+        assert all(text in caplog.text for text in noticed)
+        assert file.exists() == (not noticed)
+
+
+def test_a_whole_cache_is_not_locked_and_may_be_a_copy(split: Split, tmp_path: Path, folder: Path) -> None:
     pictures_of(split, tmp_path / "images", SIDE, reading(folder))
-    hashed: list[Path] = []
-    monkeypatch.setattr(module, "file_sha256", lambda path: (hashed.append(path), file_sha256(path))[1])
-    (lock,) = folder.glob("*.lock")
+    ((lock,), (file,)) = folder.glob("*.lock"), folder.glob("*.u8")
+    os.utime(file, (1, 1))  # as a copy on another machine
     with locked(lock):  # of a process that builds it, too, and has not yet seen that it is there
         assert np.array_equal(all_of(pictures_of(split, tmp_path / "gone", SIDE, reading(folder))), EXPECTED)
-    assert hashed == []
-    (file,) = folder.glob("*.u8")
-    os.utime(file, (1, 1))  # as a copy on another machine
-    for _ in range(2):
-        assert np.array_equal(all_of(pictures_of(split, tmp_path / "gone", SIDE, reading(folder))), EXPECTED)
-    assert hashed == [file]
-    assert caplog.text == ""
 
 
 @pytest.mark.parametrize(("workers", "expected"), [("auto", 6), (3, 3), (0, 1)])
@@ -176,7 +184,7 @@ def test_a_full_disk_means_no_cache(
     monkeypatch.setattr(module.os, "posix_fallocate", full)
     found = pictures_of(split, tmp_path / "images", SIDE, reading(folder))
     assert np.array_equal(all_of(found), EXPECTED)
-    assert not isinstance(found, np.memmap)
+    assert not isinstance(found, CachedPictures)
     assert "its images are decoded in every epoch" in caplog.text
     assert [path.suffix for path in folder.iterdir()] == [".lock"]
 
@@ -223,7 +231,7 @@ def test_killed_while_building_it_is_built_anew(index: Path, folder: Path) -> No
     found = pictures_of(split, index, 48, Reading(1, folder, 10**9))
     direct = pictures_of(split, index, 48, Reading())
     assert all(np.array_equal(found[number], direct[number]) for number in range(len(split)))
-    assert {path.suffix for path in folder.iterdir()} == {".lock", ".u8", ".json"}
+    assert {path.suffix for path in folder.iterdir()} == {".lock", ".u8"}
 
 
 def test_two_processes_build_it_once(index: Path, folder: Path) -> None:

@@ -47,10 +47,7 @@ class Handler(BaseHTTPRequestHandler):
             said = 0 if self.path == "/from-the-start" else start
             self.send_header("Content-Range", f"bytes {said}-{len(body) - 1}/{len(body)}")
         if self.path in {"/endless", "/larger-than-the-disk"}:
-            if self.path != "/endless":
-                self.send_header("Content-Length", str(10**15))
-            self.end_headers()
-            self.write_without_end()
+            self.write_without_end({"/endless": None, "/larger-than-the-disk": 10**15}[self.path])
             return
         if self.path != "/no-length":
             self.send_header("Content-Length", "abc" if self.path == "/strange-length" else str(len(body) - start))
@@ -60,7 +57,10 @@ class Handler(BaseHTTPRequestHandler):
             end = start + (len(body) - start) // 2
         self.wfile.write(body[start:end])
 
-    def write_without_end(self) -> None:
+    def write_without_end(self, stated: int | None) -> None:
+        if stated is not None:
+            self.send_header("Content-Length", str(stated))
+        self.end_headers()
         try:
             while not self.server.closing:  # type: ignore[attr-defined]
                 self.wfile.write(bytes(2**16))

@@ -1,23 +1,24 @@
 """Pictures decoded and resized once, for all methods, seeds, epochs and processes.
 
-A cache is a file of raw uint8 values, mapped into memory by whoever reads it, beside a record of its digest and time. A
-file of the recorded size and time is taken as it is; one that was touched since is read through once. Its name
-is a digest of the images' own digests and orientations, the size, and the libraries that decode and resize: a cache of
-something else has another name, and nothing has to be told that it is out of date. The folder may be deleted at any
-time.
+A cache is a file of raw uint8 values, mapped into memory by whoever reads it, and behind them the CRC-32 of each
+picture, which is computed again whenever the picture is read: a bit that flipped costs one decoding and a message, and
+the cache is made anew by the next run. Its name is a digest of the images' own digests and orientations, the size, and
+the libraries that decode and resize: a cache of something else has another name, and nothing has to be told that it is
+out of date. The folder may be deleted at any time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
-import json
 import logging
 import os
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import PIL
@@ -27,7 +28,7 @@ from PIL import features
 
 from wsolbench.data.images import read_resized
 from wsolbench.dataset import Split
-from wsolbench.files import file_sha256, locked, write_text
+from wsolbench.files import locked
 from wsolbench.layout import Layout
 from wsolbench.progress import track
 from wsolbench.settings import RuntimeSettings
@@ -35,6 +36,7 @@ from wsolbench.settings import RuntimeSettings
 __all__ = ["Pictures", "Reading", "pictures_of"]
 
 _GIBIBYTE = 2**30
+_CRC = np.dtype("<u4")
 _log = logging.getLogger("wsolbench.data")
 
 
@@ -79,6 +81,30 @@ class _Direct:
         return read_resized(self._root / item.path, item, (self._side, self._side))
 
 
+class CachedPictures:
+    """Pictures of a cache, each compared with its CRC-32 as it is read.
+
+    Args:
+        file: the cache.
+        direct: the same pictures by decoding, for one that is damaged.
+        shape: of all pictures, ``(images, side, side, 3)``.
+    """
+
+    def __init__(self, file: Path, direct: _Direct, shape: tuple[int, int, int, int]) -> None:
+        self._file, self._direct = file, direct
+        self._pictures = np.asarray(np.memmap(file, np.uint8, "r", shape=shape))
+        self._crcs = np.fromfile(file, _CRC, offset=self._pictures.nbytes).tolist()
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
+        picture = self._pictures[index]
+        if zlib.crc32(picture) == self._crcs[index]:
+            return picture
+        _log.warning("%s is damaged at picture %d, which is decoded; the next run builds it anew", self._file, index)
+        with contextlib.suppress(OSError):
+            self._file.unlink()  # whoever has mapped it keeps what is whole
+        return self._direct[index]
+
+
 def pictures_of(split: Split, image_root: Path, side: int, reading: Reading) -> Pictures:
     """Return the pictures of a split: from a cache, built now if need be, or directly where it would be too large.
 
@@ -100,76 +126,58 @@ def pictures_of(split: Split, image_root: Path, side: int, reading: Reading) -> 
     shape = (len(split), side, side, 3)
     try:
         reading.cache.mkdir(parents=True, exist_ok=True)
-        if not _is_untouched(file, size):
+        if not _is_whole(file, shape):
             with locked(file.with_suffix(".lock")):  # another process may be building it
-                if not _is_untouched(file, size) and not _is_whole(file, size):
+                if not _is_whole(file, shape):
+                    if file.is_file():
+                        _log.warning("%s is damaged; it is built anew", file)
                     _build(file, direct, shape, f"decoding {split.name}", reading.threads)
+        return CachedPictures(file, direct, shape)
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOENT}:
             raise
         _log.warning("%s: no cache of %s (%s): its images are decoded in every epoch", reading.cache, split.name, error)
         return direct
-    return np.memmap(file, np.uint8, "r", shape=shape)
 
 
 def _key(digests: list[str], side: int) -> str:
-    """Return what tells one content from another: images, size, and who decodes and resizes."""
-    makers = [f"Pillow {PIL.__version__}", *(f"{name} {features.version(name)}" for name in ("jpg", "libjpeg_turbo"))]
+    """Return what tells one content from another: images, size, who decodes and resizes, and what stands in the file."""
+    makers = [
+        "crc32",
+        f"Pillow {PIL.__version__}",
+        *(f"{name} {features.version(name)}" for name in ("jpg", "libjpeg_turbo")),
+    ]
     return hashlib.sha256("\n".join([*makers, str(side), *digests]).encode()).hexdigest()[:32]
 
 
-def _recorded(file: Path) -> dict[str, Any]:
+def _is_whole(file: Path, shape: tuple[int, int, int, int]) -> bool:
+    """Return whether a cache is there with all pictures and checksums."""
     try:
-        record = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def _is_untouched(file: Path, size: int) -> bool:
-    """Return whether a cache is there and has the time that was recorded when all of it was last read."""
-    try:
-        found = file.stat()
+        found = file.stat().st_size
     except FileNotFoundError:
         return False
-    return found.st_size == size and found.st_mtime_ns == _recorded(file).get("mtime_ns")
-
-
-def _is_whole(file: Path, size: int) -> bool:
-    """Read a cache through, and record its time where it is whole: a copy has another one than its original."""
-    if not file.is_file() or not file.with_suffix(".json").is_file():
-        return False
-    if file.stat().st_size == size and file_sha256(file) == _recorded(file).get("sha256"):
-        _record(file, _recorded(file)["sha256"], file.stat().st_mtime_ns)
-        return True
-    _log.warning("%s is damaged; it is built anew", file)
-    return False
-
-
-def _record(file: Path, sha256: str, mtime_ns: int) -> None:
-    write_text(file.with_suffix(".json"), json.dumps({"sha256": sha256, "mtime_ns": mtime_ns}) + "\n")
+    return found == int(np.prod(shape)) + shape[0] * _CRC.itemsize
 
 
 def _build(file: Path, direct: _Direct, shape: tuple[int, int, int, int], what: str, threads: int) -> None:
-    """Fill a cache under another name, and rename it when it is on the disk; the record comes last."""
-    temporary = file.with_suffix(".tmp")
-    file.with_suffix(".json").unlink(missing_ok=True)
+    """Fill a cache under another name, and rename it when it is on the disk."""
+    temporary, size = file.with_suffix(".tmp"), int(np.prod(shape))
     try:
         with temporary.open("wb") as stream:
             # Room first: a mapping written to on a full disk would end the process by a signal.
-            os.posix_fallocate(stream.fileno(), 0, int(np.prod(shape)))
-        array = np.memmap(temporary, np.uint8, "r+", shape=shape)
+            os.posix_fallocate(stream.fileno(), 0, size + shape[0] * _CRC.itemsize)
+        pictures = np.memmap(temporary, np.uint8, "r+", shape=shape)
+        checksums = np.memmap(temporary, _CRC, "r+", offset=size, shape=shape[:1])
 
         def fill(position: int) -> None:
-            array[position] = direct[position]
+            picture = direct[position]
+            pictures[position], checksums[position] = picture, zlib.crc32(picture)
 
         with ThreadPoolExecutor(threads) as pool:
             for _ in track(pool.map(fill, range(shape[0])), what, shape[0], "images"):
                 pass
-        array.flush()
-        os.utime(temporary)  # what was written through a mapping may be dated later
-        digest, time = file_sha256(temporary), temporary.stat().st_mtime_ns
+        pictures.flush()
+        checksums.flush()
         temporary.replace(file)
-        _record(file, digest, time)
     finally:
         temporary.unlink(missing_ok=True)
