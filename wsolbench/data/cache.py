@@ -141,13 +141,9 @@ def pictures_of(split: Split, image_root: Path, side: int, reading: Reading) -> 
 
 
 def _key(digests: list[str], side: int) -> str:
-    """Return what tells one content from another: images, size, who decodes and resizes, and what stands in the file."""
-    makers = [
-        "crc32",
-        f"Pillow {PIL.__version__}",
-        *(f"{name} {features.version(name)}" for name in ("jpg", "libjpeg_turbo")),
-    ]
-    return hashlib.sha256("\n".join([*makers, str(side), *digests]).encode()).hexdigest()[:32]
+    """Return what tells one content from another: images, size, who decodes and resizes, and the checksums' kind."""
+    makers = [f"Pillow {PIL.__version__}", *(f"{name} {features.version(name)}" for name in ("jpg", "libjpeg_turbo"))]
+    return hashlib.sha256("\n".join([*makers, "crc32", str(side), *digests]).encode()).hexdigest()[:32]
 
 
 def _is_whole(file: Path, shape: tuple[int, int, int, int]) -> bool:

@@ -28,6 +28,7 @@ from wsolbench.engine.device import set_up_device
 from wsolbench.engine.fitting import Judge, fit
 from wsolbench.engine.history import History
 from wsolbench.engine.machine import check_precision
+from wsolbench.engine.outcome import Outcome, training_outcome
 from wsolbench.engine.prediction import predict_split
 from wsolbench.engine.processes import Launcher, joined
 from wsolbench.engine.provenance import write_provenance
@@ -132,13 +133,14 @@ def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None
     tensors = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
     with replacing(out / CHECKPOINT_FILE) as temporary:
         save_file(tensors, temporary)
-    write_record(out, _record(run, method, inputs))
+    outcome = training_outcome(stored, history.rows)
+    write_record(out, _record(run, method, inputs, outcome))
     seconds = {"loading": loaded - start, "training": trained - loaded, "prediction": time.monotonic() - trained}
     identity = {"key": run.key, "seed": run.seed, "params_digest": _params_digest(run), "amp": run.track.amp}
     identity |= {"index_digest": inputs.split.digest, "weights": inputs.weights, "processes": processes}
     identity |= settings.runtime.model_dump(include={"deterministic", "tf32"})
     write_provenance(layout.provenance(run.key), identity, device, seconds)
-    _log.info("%s: done; %s", run.key, ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items()))
+    _log_end(run, seconds, outcome)
 
 
 def _read_inputs(run: Run, settings: Settings, layout: Layout) -> _Inputs:
@@ -193,7 +195,17 @@ def _defining(run: Run, inputs: _Inputs, layout: Layout) -> dict[str, Any]:
     return {"run": run.as_dict(), "index_digest": inputs.split.digest, "weights": inputs.weights, "selection": seen}
 
 
-def _record(run: Run, method: Method, inputs: _Inputs) -> dict[str, Any]:
+def _log_end(run: Run, seconds: dict[str, float], outcome: Outcome) -> None:
+    spent = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
+    if outcome.problems:
+        problems = "; ".join(outcome.problems)
+        advice = "try another learning rate (lr, head_lr_mult) or more epochs"
+        _log.warning("%s: done (%s), but it learned nothing that shows: %s; %s", run.key, spent, problems, advice)
+    else:
+        _log.info("%s: done; %s", run.key, spent)
+
+
+def _record(run: Run, method: Method, inputs: _Inputs, outcome: Outcome) -> dict[str, Any]:
     record = run.as_dict()
     record["method"] |= type(method).describe()
     return record | {
@@ -201,4 +213,5 @@ def _record(run: Run, method: Method, inputs: _Inputs) -> dict[str, Any]:
         "class_names": list(inputs.split.class_names),
         "index_digest": inputs.split.digest,
         "weights": inputs.weights,
+        "training": {"at_chance": outcome.at_chance, "loss_grew": outcome.loss_grew},
     }

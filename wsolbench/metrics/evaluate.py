@@ -174,6 +174,7 @@ def _head(record: Mapping[str, Any]) -> dict[str, Any]:
         "weights": record.get("weights"),
         "selection": track.get("selection", "last"),
         "protocol": CHOE2020,
+        **({"training": record["training"]} if "training" in record else {}),
         **({"cell": cell["name"]} if cell else {}),
     }
 
