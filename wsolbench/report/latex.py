@@ -23,6 +23,7 @@ _SPECIAL = {
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    "†": r"\textdagger{}",
 }
 _TABLES = {
     "threshold fixed in advance or chosen on val": WITHOUT_ORACLE,

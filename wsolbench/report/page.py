@@ -33,8 +33,8 @@ from wsolbench.report.ranks import rankings
 from wsolbench.report.results import Row, TrackResults, missing_metrics, read_track
 from wsolbench.report.run_result import RunResult
 from wsolbench.report.searches import SEARCH_COLUMNS, SearchSummary, search_summary
-from wsolbench.report.shown import ShownTable, shown_table
-from wsolbench.report.tables import by_row, over_seeds, skipped_runs, truth_used, weights_of
+from wsolbench.report.shown import LEARNED_NOTHING, ShownTable, shown_table
+from wsolbench.report.tables import by_row, learned_nothing, over_seeds, skipped_runs, truth_used, weights_of
 from wsolbench.settings import Settings
 
 __all__ = ["page_html", "write_page"]
@@ -192,6 +192,7 @@ def _facts(results: TrackResults) -> list[tuple[str, str]]:
         ("Box protocol", run.protocol),
         ("Fixed threshold", _fixed_threshold(results)),
         ("Seeds", over_seeds(results)),
+        *((LEARNED_NOTHING, note) for note in [learned_nothing(results, str).replace("`", "")] if note),
     ]
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from wsolbench.errors import DataError
 from wsolbench.report.columns import columns_named
+from wsolbench.report.markdown import escaped
 from wsolbench.report.outputs import write_all
 from wsolbench.report.results import read_track
-from wsolbench.report.tables import score_table
+from wsolbench.report.shown import LEARNED_NOTHING
+from wsolbench.report.tables import learned_nothing, score_table
 from wsolbench.settings import Settings
 
 __all__ = ["refreshed", "write_readme"]
@@ -29,7 +31,10 @@ def refreshed(text: str, settings: Settings, root: Path) -> str:
     """
 
     def table(block: re.Match[str]) -> str:
-        return f"{block[1]}\n{score_table(read_track(settings, block[2], root), _COLUMNS, interval=False)}\n{block[3]}"
+        results = read_track(settings, block[2], root)
+        note = learned_nothing(results, escaped)
+        footnote = f"\n{LEARNED_NOTHING} {note}\n" if note else ""
+        return f"{block[1]}\n{score_table(results, _COLUMNS, interval=False)}{footnote}\n{block[3]}"
 
     return _BLOCK.sub(table, text)
 

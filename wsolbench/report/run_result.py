@@ -22,6 +22,7 @@ __all__ = [
     "Sizes",
     "SkippedRun",
     "Thresholds",
+    "Training",
     "Used",
     "Weights",
     "parse_metrics",
@@ -164,6 +165,19 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class Training:
+    """How a run's training ended; None where that cannot be told.
+
+    Attributes:
+        at_chance: whether Top-1 Cls on ``val`` is not above chance.
+        loss_grew: whether the last epoch's loss is above the first one's.
+    """
+
+    at_chance: bool | None
+    loss_grew: bool | None
+
+
+@dataclass(frozen=True)
 class RunResult:
     """The metrics file of a run; accuracies in percent, None where a number is not defined.
 
@@ -205,6 +219,7 @@ class RunResult:
         misses: what is wrong with wrong boxes.
         pixel: box protocol ``pixel``.
         normalisation: other normalisations.
+        training: how it ended; None for what is not trained, and in files of versions that did not store it.
     """
 
     status: Literal["ok"]
@@ -244,6 +259,12 @@ class RunResult:
     normalisation: Normalisations
     cell: str | None = None
     data_digest: str | None = None
+    training: Training | None = None
+
+    @property
+    def learned_nothing(self) -> bool:
+        """Whether its training ended at chance or with a loss that grew."""
+        return self.training is not None and bool(self.training.at_chance or self.training.loss_grew)
 
 
 @dataclass(frozen=True)

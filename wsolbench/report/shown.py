@@ -9,7 +9,11 @@ from typing import Protocol, TypeVar
 from wsolbench.report.results import Row, blocks_of
 from wsolbench.stats import Spread
 
-__all__ = ["Shown", "ShownCell", "ShownLine", "ShownTable", "measured", "shown_table"]
+__all__ = ["LEARNED_NOTHING", "Shown", "ShownCell", "ShownLine", "ShownTable", "measured", "shown_table"]
+
+
+LEARNED_NOTHING = "†"
+"""Stands behind the title of a row with a run whose training learned nothing that shows."""
 
 
 class Shown(Protocol):
@@ -80,7 +84,8 @@ def shown_table(
     def line(row: Row) -> ShownLine:
         found = [(each, summary(row, each)) for each in chosen]
         cells = (ShownCell(measured(one, each, interval=interval), one.mean if one else None) for each, one in found)
-        return ShownLine(row.title, row.recipe, len(row.runs), tuple(cells))
+        mark = f" {LEARNED_NOTHING}" if any(run.learned_nothing for run in row.runs) else ""
+        return ShownLine(f"{row.title}{mark}", row.recipe, len(row.runs), tuple(cells))
 
     blocks = tuple((heading, tuple(map(line, block))) for heading, block in blocks_of(rows))
     return ShownTable(tuple(each.heading for each in chosen), blocks)

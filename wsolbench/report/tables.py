@@ -13,13 +13,14 @@ from wsolbench.report.differences import differences_table
 from wsolbench.report.markdown import escaped, markdown_of
 from wsolbench.report.results import Row, TrackResults
 from wsolbench.report.run_result import RunResult
-from wsolbench.report.shown import shown_table
+from wsolbench.report.shown import LEARNED_NOTHING, shown_table
 from wsolbench.stats import LEVEL
 
 __all__ = [
     "by_row",
     "csv_table",
     "facts",
+    "learned_nothing",
     "markdown_table",
     "over_seeds",
     "score_table",
@@ -108,7 +109,29 @@ def facts(results: TrackResults, mark: Callable[[str], str], *, interval: bool =
         "Percent of the test images unless a heading says otherwise."
     )
     truth, weights = by_row(results, truth_used), by_row(results, weights_of)
-    return [measured, f"Truth of `val` that chose thresholds: {mark(truth)}. Weights: {mark(weights)}."]
+    note = learned_nothing(results, mark)
+    notes = [f"{LEARNED_NOTHING} {note}"] if note else []
+    return [measured, f"Truth of `val` that chose thresholds: {mark(truth)}. Weights: {mark(weights)}.", *notes]
+
+
+def learned_nothing(results: TrackResults, mark: Callable[[str], str]) -> str:
+    """Return the footnote on trainings that learned nothing that shows, empty if there is none.
+
+    Args:
+        results: of the track.
+        mark: applied to everything that a user supplied.
+    """
+    found = []
+    for row in results.measured:
+        failed = [str(run.seed) for run in row.runs if run.learned_nothing]
+        if failed:
+            found.append(f"{mark(row.title)} (seeds {', '.join(failed)}; {len(failed)} of {len(row.runs)})")
+    return (
+        f"Trained without learning anything that shows (Top-1 Cls on `val` not above that of one class for all images, "
+        f"or a loss that grew), and counted in all numbers: {', '.join(found)}."
+        if found
+        else ""
+    )
 
 
 def over_seeds(results: TrackResults, *, interval: bool = True) -> str:
