@@ -147,7 +147,7 @@ def _merged(base: Any, own: Mapping[str, Any]) -> dict[str, Any]:
     return both
 
 
-class _OneMeaning(SafeConstructor):  # type: ignore[misc]
+class _OneMeaning(SafeConstructor):
     """Refuses whole numbers that YAML 1.1 reads as octal and YAML 1.2, with it DVC, as decimal."""
 
     def construct_yaml_int(self, node: ScalarNode) -> int:

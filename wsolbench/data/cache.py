@@ -96,8 +96,8 @@ class CachedPictures:
         self._crcs = np.fromfile(file, _CRC, offset=self._pictures.nbytes).tolist()
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
-        picture = self._pictures[index]
-        if zlib.crc32(picture) == self._crcs[index]:
+        picture: NDArray[np.uint8] = self._pictures[index]
+        if zlib.crc32(picture.data) == self._crcs[index]:
             return picture
         _log.warning("%s is damaged at picture %d, which is decoded; the next run builds it anew", self._file, index)
         with contextlib.suppress(OSError):
@@ -167,7 +167,7 @@ def _build(file: Path, direct: _Direct, shape: tuple[int, int, int, int], what: 
 
         def fill(position: int) -> None:
             picture = direct[position]
-            pictures[position], checksums[position] = picture, zlib.crc32(picture)
+            pictures[position], checksums[position] = picture, zlib.crc32(picture.data)
 
         with ThreadPoolExecutor(threads) as pool:
             for _ in track(pool.map(fill, range(shape[0])), what, shape[0], "images"):
