@@ -23,10 +23,11 @@ test: $(READY)  ## run the tests that take seconds
 test-slow: $(READY)  ## run the tests that train, or run the pipeline
 	$(PYTEST) -m slow
 
-lint: $(READY)  ## check style and types
+lint: $(READY)  ## check style, types and the direction of imports
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports
 
 perf: $(READY)  ## measure the harness itself
 	python perf/train.py

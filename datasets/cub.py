@@ -12,14 +12,14 @@ from typing import ClassVar, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.data.choe_metadata import numbered_lines, read_metadata
-from wsolbench.data.inspection import inspect_images
-from wsolbench.data.mask_checks import check_masks
-from wsolbench.data.official_boxes import OfficialBoxes, check_sizes
+from wsolbench.acquire.choe_metadata import numbered_lines, read_metadata
+from wsolbench.acquire.inspection import inspect_images
+from wsolbench.acquire.mask_checks import check_masks
+from wsolbench.acquire.official_boxes import OfficialBoxes, check_sizes
+from wsolbench.acquire.sources import Archive, Sources
+from wsolbench.data.dataset import Contents, Item, SplitName, Truth, WsolDataset
 from wsolbench.data.roots import configured_root, existing_root
-from wsolbench.data.sources import Archive, Sources
 from wsolbench.data.tables import as_number
-from wsolbench.dataset import Contents, Item, SplitName, Truth, WsolDataset
 from wsolbench.errors import DataError, SettingsError
 
 __all__ = ["ROOT_VARIABLE", "Cub"]

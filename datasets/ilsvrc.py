@@ -11,14 +11,14 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.data.choe_files import NAMES_FILE
-from wsolbench.data.choe_metadata import numbered_lines, read_list, read_metadata
-from wsolbench.data.inspection import inspect_images
-from wsolbench.data.official_boxes import Listing, OfficialBoxes, check_sizes
+from wsolbench.acquire.choe_files import NAMES_FILE
+from wsolbench.acquire.choe_metadata import numbered_lines, read_list, read_metadata
+from wsolbench.acquire.inspection import inspect_images
+from wsolbench.acquire.official_boxes import Listing, OfficialBoxes, check_sizes
+from wsolbench.acquire.sources import Archive, Sources
+from wsolbench.data.dataset import Contents, Item, SplitName, WsolDataset
 from wsolbench.data.roots import configured_root, existing_root
-from wsolbench.data.sources import Archive, Sources
 from wsolbench.data.tables import as_number, read_rows
-from wsolbench.dataset import Contents, Item, SplitName, WsolDataset
 from wsolbench.errors import DataError
 
 __all__ = ["ROOT_VARIABLE", "Ilsvrc"]

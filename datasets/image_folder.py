@@ -12,16 +12,16 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from wsolbench.acquire.choe_metadata import Entry, class_names, read_labels, read_list, read_metadata
+from wsolbench.acquire.inspection import ImageFacts, inspect_images
+from wsolbench.acquire.mask_checks import check_masks
 from wsolbench.data.boxes import Turned, check_boxes
-from wsolbench.data.choe_metadata import Entry, class_names, read_labels, read_list, read_metadata
+from wsolbench.data.dataset import SPLITS, Contents, Item, SplitName, Truth, WsolDataset
 from wsolbench.data.folders import files_below
 from wsolbench.data.images import summarised, turned_size
-from wsolbench.data.inspection import ImageFacts, inspect_images
-from wsolbench.data.mask_checks import check_masks
 from wsolbench.data.mask_names import match_masks
 from wsolbench.data.roots import configured_root, existing_root
 from wsolbench.data.tables import read_boxes, read_rows
-from wsolbench.dataset import SPLITS, Contents, Item, SplitName, Truth, WsolDataset
 from wsolbench.errors import DataError, SettingsError, first_three
 
 __all__ = ["ROOT_VARIABLE", "ImageFolder"]

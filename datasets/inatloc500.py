@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from wsolbench.data.choe_metadata import numbered_lines, read_labels, read_list, read_metadata
-from wsolbench.data.inspection import inspect_images
-from wsolbench.data.official_boxes import OfficialBoxes
+from wsolbench.acquire.choe_metadata import numbered_lines, read_labels, read_list, read_metadata
+from wsolbench.acquire.inspection import inspect_images
+from wsolbench.acquire.official_boxes import OfficialBoxes
+from wsolbench.acquire.sources import Archive, Sources
+from wsolbench.data.dataset import Contents, Item, SplitName, Truth, WsolDataset
 from wsolbench.data.roots import configured_root, existing_root
-from wsolbench.data.sources import Archive, Sources
-from wsolbench.dataset import Contents, Item, SplitName, Truth, WsolDataset
 from wsolbench.errors import DataError
 
 __all__ = ["ROOT_VARIABLE", "INatLoc500"]

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from wsolbench.data.choe_metadata import Entry, read_metadata
+from wsolbench.acquire.choe_metadata import Entry, read_metadata
+from wsolbench.acquire.inspection import inspect_images
+from wsolbench.acquire.mask_checks import check_masks
+from wsolbench.acquire.sources import Sources
+from wsolbench.data.dataset import Contents, Item, SplitName, Truth, WsolDataset
 from wsolbench.data.images import summarised
-from wsolbench.data.inspection import inspect_images
-from wsolbench.data.mask_checks import check_masks
 from wsolbench.data.roots import configured_root, existing_root
-from wsolbench.data.sources import Sources
-from wsolbench.dataset import Contents, Item, SplitName, Truth, WsolDataset
 from wsolbench.errors import DataError
 
 __all__ = ["ROOT_VARIABLE", "OpenImages30k"]

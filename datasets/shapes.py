@@ -19,9 +19,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 
-from wsolbench.dataset import SPLITS, Contents, Item, SplitName, Truth, WsolDataset
+from wsolbench.data.dataset import SPLITS, Contents, Item, SplitName, Truth, WsolDataset
 from wsolbench.errors import SettingsError
-from wsolbench.progress import track
+from wsolbench.runs.progress import track
 
 __all__ = ["Scene", "Shapes"]
 

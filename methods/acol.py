@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from wsolbench.layers import ClassMapHead, at_least, between, conv_relu, min_max, with_bias_rate
-from wsolbench.method import CHOE2020, Backbone, Method, OptimRecipe, ParamGroup, Prediction, Uniform, space
+from wsolbench.models.layers import ClassMapHead, at_least, between, conv_relu, min_max, with_bias_rate
+from wsolbench.models.method import CHOE2020, Backbone, Method, OptimRecipe, ParamGroup, Prediction, Uniform, space
 
 __all__ = ["ACoL"]
 
@@ -73,7 +73,7 @@ class ACoL(Method):
     def losses(self, images: Tensor, targets: Tensor, progress: float) -> dict[str, Tensor]:
         """Return each branch's cross-entropy, as ``branch_a`` and ``branch_b``.
 
-        ``targets`` are ``(B,)`` int64; see :meth:`wsolbench.method.Method.losses`.
+        ``targets`` are ``(B,)`` int64; see :meth:`wsolbench.models.method.Method.losses`.
         """
         features = self.backbone(images)
         seen_a = self.convs_a(features)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from wsolbench.layers import ClassMapMethod, SpatialDrop, between, insert_drop_layers
-from wsolbench.method import CHOE2020, Backbone, Uniform, space
+from wsolbench.models.layers import ClassMapMethod, SpatialDrop, between, insert_drop_layers
+from wsolbench.models.method import CHOE2020, Backbone, Uniform, space
 
 __all__ = ["ADL"]
 

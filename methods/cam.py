@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from wsolbench.layers import ClassMapMethod
-from wsolbench.method import Backbone
+from wsolbench.models.layers import ClassMapMethod
+from wsolbench.models.method import Backbone
 
 __all__ = ["CAM"]
 

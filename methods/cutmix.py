@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.distributions import Beta
 from torch.nn.functional import one_hot
 
-from wsolbench.layers import ClassMapMethod, above, between, sent_to
-from wsolbench.method import Backbone, LogUniform, Uniform, space
+from wsolbench.models.layers import ClassMapMethod, above, between, sent_to
+from wsolbench.models.method import Backbone, LogUniform, Uniform, space
 
 __all__ = ["CutMix"]
 
@@ -56,7 +56,7 @@ class CutMix(ClassMapMethod):
         self.probability = between("probability", probability, 0, 1)
 
     def batch_transform(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Paste a rectangle of each image's partner; see :meth:`wsolbench.method.Method.batch_transform`.
+        """Paste a rectangle of each image's partner; see :meth:`wsolbench.models.method.Method.batch_transform`.
 
         Returns:
             Images, and ``(B, C)`` float32 class probabilities (the labels as they are for a batch that is not mixed).

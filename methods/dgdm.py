@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from wsolbench.layers import ClassMapMethod, DropLayer, SpatialDrop, between, insert_drop_layers, odd, together
-from wsolbench.method import CHOE2020, Backbone, Choice, Uniform, space
+from wsolbench.models.layers import ClassMapMethod, DropLayer, SpatialDrop, between, insert_drop_layers, odd, together
+from wsolbench.models.method import CHOE2020, Backbone, Choice, Uniform, space
 
 __all__ = ["DGDM"]
 

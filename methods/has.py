@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from wsolbench.layers import ClassMapMethod, at_least, between, sent_to
-from wsolbench.method import CHOE2020, Backbone, Choice, Uniform, space
+from wsolbench.models.layers import ClassMapMethod, at_least, between, sent_to
+from wsolbench.models.method import CHOE2020, Backbone, Choice, Uniform, space
 
 __all__ = ["HaS"]
 
@@ -63,7 +63,7 @@ class HaS(ClassMapMethod):
         self.hide_rate = between("hide_rate", hide_rate, 0, 1)
 
     def batch_transform(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Set the hidden squares to zero; see :meth:`wsolbench.method.Method.batch_transform`."""
+        """Set the hidden squares to zero; see :meth:`wsolbench.models.method.Method.batch_transform`."""
         if self.hide_rate == 0:
             return images, targets
         height, width = images.shape[2:]

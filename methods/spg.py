@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from wsolbench.layers import (
+from wsolbench.models.layers import (
     ClassMapMethod,
     at_least,
     between,
@@ -17,7 +17,7 @@ from wsolbench.layers import (
     upsample,
     with_bias_rate,
 )
-from wsolbench.method import Backbone, Choice, OptimRecipe, ParamGroup, Uniform, space
+from wsolbench.models.method import Backbone, Choice, OptimRecipe, ParamGroup, Uniform, space
 
 __all__ = ["SPG"]
 
@@ -116,7 +116,7 @@ class SPG(ClassMapMethod):
     def losses(self, images: Tensor, targets: Tensor, progress: float) -> dict[str, Tensor]:
         """Return ``classification``, ``b1``, ``b2`` and ``c``.
 
-        ``targets`` are ``(B,)`` int64; see :meth:`wsolbench.method.Method.losses`.
+        ``targets`` are ``(B,)`` int64; see :meth:`wsolbench.models.method.Method.losses`.
         """
         last, taps = self.backbone.forward_taps(images, self.side_points)
         dropped = self.dropout(last)

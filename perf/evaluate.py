@@ -24,13 +24,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.dataset import Item, Split, Truth
-from wsolbench.metrics import pixel
-from wsolbench.metrics.choe2020 import SIDE, best_ious, box_ious, candidates, threshold_grid
-from wsolbench.metrics.image_scores import Rules, Thresholds
-from wsolbench.metrics.pxap import histograms
-from wsolbench.metrics.scoring import score_maps
-from wsolbench.scoremaps import NORMALISATIONS, upsample_and_normalise
+from wsolbench.data.dataset import Item, Split, Truth
+from wsolbench.data.scoremaps import NORMALISATIONS, upsample_and_normalise
+from wsolbench.evaluation import pixel
+from wsolbench.evaluation.choe2020 import SIDE, best_ious, box_ious, candidates, threshold_grid
+from wsolbench.evaluation.image_scores import Rules, Thresholds
+from wsolbench.evaluation.pxap import histograms
+from wsolbench.evaluation.scoring import score_maps
 
 T = TypeVar("T")
 R = TypeVar("R")

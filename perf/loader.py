@@ -24,8 +24,8 @@ import torch
 from PIL import Image
 
 from wsolbench.data.cache import Reading, pictures_of
+from wsolbench.data.dataset import Item, Split
 from wsolbench.data.loader import TrainingSet, training_loader
-from wsolbench.dataset import Item, Split
 
 REPEATS = 5
 

@@ -17,7 +17,7 @@ the loss read each time. ``--profile DIR`` writes traces.
 
 from __future__ import annotations
 
-from wsolbench.startup import prepare_process
+from wsolbench.runs.startup import prepare_process
 
 prepare_process()  # as the command line does
 
@@ -35,19 +35,19 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from wsolbench.backbones.weights import find_weights
-from wsolbench.costs import flops_of
+from wsolbench.config.settings import Run, RuntimeSettings, Settings, read_settings
+from wsolbench.data.dataset import Item, Split
 from wsolbench.data.loader import TrainingSet
-from wsolbench.data.pretrained import pinned_weights
-from wsolbench.dataset import Item, Split
-from wsolbench.engine.building import build_method
-from wsolbench.engine.device import set_up_device
-from wsolbench.engine.fitting import fit
-from wsolbench.engine.model import TrainingModel
-from wsolbench.engine.optim import optim_wrapper
-from wsolbench.engine.provenance import device_name
-from wsolbench.method import Method
-from wsolbench.settings import Run, RuntimeSettings, Settings, read_settings
+from wsolbench.models.backbones.weights import find_weights
+from wsolbench.models.method import Method
+from wsolbench.models.pretrained import pinned_weights
+from wsolbench.runs.device import set_up_device
+from wsolbench.runs.provenance import device_name
+from wsolbench.training.building import build_method
+from wsolbench.training.costs import flops_of
+from wsolbench.training.fitting import fit
+from wsolbench.training.model import TrainingModel
+from wsolbench.training.optim import optim_wrapper
 
 CLASSES = 8
 WARM_UP = 5

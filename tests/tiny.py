@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from wsolbench.acquire.prepare import prepare
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import Settings
 from wsolbench.data.index import write_selection
-from wsolbench.data.placing import place_weights
-from wsolbench.data.prepare import prepare
-from wsolbench.layout import Layout
-from wsolbench.settings import Settings
+from wsolbench.models.placing import place_weights
 
 TRACK = "tiny"
 TINY_SHAPES: dict[str, Any] = {"image_size": 48, "num_classes": 3, "train": 22, "val": 6, "test": 7}

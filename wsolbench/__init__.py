@@ -1,15 +1,44 @@
-"""A reproducible benchmark of weakly supervised object localization."""
+"""A reproducible benchmark of weakly supervised object localization.
+
+From Python, without a repository of runs, :func:`score` scores anybody's localization maps. The names below are
+imported when they are first used.
+"""
 
 import os
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wsolbench.data.dataset import WsolDataset
+    from wsolbench.evaluation.external_maps import MapsOf, Scores, score, write_scores
+    from wsolbench.evaluation.lists import read_predictions, split_of_metadata
+    from wsolbench.evaluation.map_files import find_maps
+    from wsolbench.evaluation.score_table import score_table
+    from wsolbench.models.backbones.base import Backbone
+    from wsolbench.models.method import Method
 
 try:
     __version__ = version("wsolbench")
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
-__all__ = ["CODE_VARIABLE", "__version__"]
+__all__ = [
+    "CODE_VARIABLE",
+    "Backbone",
+    "MapsOf",
+    "Method",
+    "Scores",
+    "WsolDataset",
+    "__version__",
+    "find_maps",
+    "read_predictions",
+    "score",
+    "score_table",
+    "split_of_metadata",
+    "write_scores",
+]
 
 CODE_VARIABLE = "WSOLBENCH_CODE"
 """Environment variable: the checkout whose code runs, where that is not the installed one."""
@@ -17,3 +46,23 @@ CODE_VARIABLE = "WSOLBENCH_CODE"
 _checkout = Path(os.environ.get(CODE_VARIABLE) or Path(__file__).parents[1])
 if (_checkout / "methods" / "__init__.py").is_file():  # there, methods and data sets lie beside the package
     __path__[:] = [str(_checkout / "wsolbench"), str(_checkout)]
+
+_FROM = {
+    "Backbone": "models.backbones.base",
+    "MapsOf": "evaluation.external_maps",
+    "Method": "models.method",
+    "Scores": "evaluation.external_maps",
+    "WsolDataset": "data.dataset",
+    "find_maps": "evaluation.map_files",
+    "read_predictions": "evaluation.lists",
+    "score": "evaluation.external_maps",
+    "score_table": "evaluation.score_table",
+    "split_of_metadata": "evaluation.lists",
+    "write_scores": "evaluation.external_maps",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FROM:
+        raise AttributeError(f"module 'wsolbench' has no attribute '{name}'")
+    return getattr(import_module(f"wsolbench.{_FROM[name]}"), name)

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from wsolbench import __version__
-from wsolbench.commands import stages, tools
 from wsolbench.errors import WsolbenchError
+from wsolbench.runs.startup import prepare_process, run_code_of
 from wsolbench.search.command import search
-from wsolbench.startup import prepare_process, run_code_of
+from wsolbench.tools import commands, stages
 
 __all__ = ["app", "main"]
 
@@ -33,14 +33,14 @@ app = typer.Typer(
 )
 
 new = typer.Typer(help="Write the file of a new component, and its lines in params.yaml.", no_args_is_help=True)
-new.command("method")(tools.new_method)
+new.command("method")(commands.new_method)
 
-app.command("list")(tools.list_components)
+app.command("list")(commands.list_components)
 app.add_typer(new, name="new")
 for _command in (
-    *(stages.resolve, stages.prepare, stages.look, tools.show, stages.weights, stages.train, stages.evaluate),
-    *(stages.costs, tools.score, tools.predict, tools.verify, search, stages.baseline, stages.photographs),
-    *(stages.report, stages.summary, stages.page, tools.plot, tools.launch, tools.readme, tools.doctor),
+    *(stages.resolve, stages.prepare, stages.look, commands.show, stages.weights, stages.train, stages.evaluate),
+    *(stages.costs, commands.score, commands.predict, commands.verify, search, stages.baseline, stages.photographs),
+    *(stages.report, stages.summary, stages.page, commands.plot, commands.launch, commands.readme, commands.doctor),
 ):
     app.command()(_command)
 

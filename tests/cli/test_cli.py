@@ -14,11 +14,11 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from wsolbench import registry
 from wsolbench.cli import _Lines, app
-from wsolbench.doctor import findings
-from wsolbench.listing import supported_pairs, year_of
-from wsolbench.method import Method
+from wsolbench.config import registry
+from wsolbench.models.method import Method
+from wsolbench.tools.doctor import findings
+from wsolbench.tools.listing import supported_pairs, year_of
 
 WSOLBENCH = Path(sys.executable).parent / "wsolbench"
 

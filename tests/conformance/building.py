@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wsolbench import registry
-from wsolbench.backbones.base import Backbone
-from wsolbench.layers import DropLayer
-from wsolbench.method import Method
+from wsolbench.config import registry
+from wsolbench.models.backbones.base import Backbone
+from wsolbench.models.layers import DropLayer
+from wsolbench.models.method import Method
 
 CLASSES = 5
 PIXELS = 64

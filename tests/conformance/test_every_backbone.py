@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from tests.conformance.building import PIXELS, small_backbone
-from wsolbench import registry
-from wsolbench.backbones.base import PointsSource
-from wsolbench.settings import validated_arguments
+from wsolbench.config import registry
+from wsolbench.config.settings import validated_arguments
+from wsolbench.models.backbones.base import PointsSource
 
 BACKBONES = registry.names("backbone")
 of_every_backbone = pytest.mark.parametrize("name", BACKBONES)

@@ -14,10 +14,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.conformance.building import CLASSES, PIXELS, batch, build, has_width, losses_and_gradients, same
-from wsolbench import registry
-from wsolbench.method import OptimRecipe
-from wsolbench.search_space import sample
-from wsolbench.settings import validated_arguments
+from wsolbench.config import registry
+from wsolbench.config.distributions import sample
+from wsolbench.config.settings import validated_arguments
+from wsolbench.models.method import OptimRecipe
 
 METHODS = registry.names("method")
 SUPPORTED = [
@@ -29,7 +29,7 @@ SUPPORTED = [
 SMALL = {name for name in registry.names("backbone") if has_width(name)}
 PAIRS = [pair for pair in SUPPORTED if pair[1] in SMALL]
 MAY_IMPORT = {"__future__", "abc", "collections.abc", "dataclasses", "functools", "itertools", "math", "typing"}
-MAY_IMPORT |= {"wsolbench.method", "wsolbench.layers"}
+MAY_IMPORT |= {"wsolbench.models.method", "wsolbench.models.layers"}
 
 on_every_pair = pytest.mark.parametrize(("method", "backbone"), PAIRS)
 of_every_method = pytest.mark.parametrize("method", METHODS)

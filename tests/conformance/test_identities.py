@@ -7,8 +7,8 @@ import torch
 from mmengine.optim import OptimWrapper
 
 from tests.conformance.building import batch, build, first_drop_layer, losses_and_gradients, same
-from wsolbench.engine.model import TrainingModel
-from wsolbench.method import OptimRecipe
+from wsolbench.models.method import OptimRecipe
+from wsolbench.training.model import TrainingModel
 
 POINTS = {"convnet": ("conv2", "conv3"), "mobilenet_v1": ("block6", "block12", "block13")}
 

@@ -10,8 +10,8 @@ from torch.nn.functional import interpolate
 
 from tests.conformance.building import build
 from wsolbench.errors import SettingsError
-from wsolbench.layers import ClassMapHead, chosen_points, coin, coins_from, min_max, upsample, with_bias_rate
-from wsolbench.method import OptimRecipe
+from wsolbench.models.layers import ClassMapHead, chosen_points, coin, coins_from, min_max, upsample, with_bias_rate
+from wsolbench.models.method import OptimRecipe
 
 
 def test_min_max_scales_each_map_to_its_own_range():

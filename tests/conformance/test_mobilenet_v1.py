@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import conv2d
 
-from wsolbench.backbones.mobilenet_v1 import MobileNetV1, PlainMobileNetV1
-from wsolbench.backbones.weights import PINNED
 from wsolbench.errors import SettingsError, WeightsError
+from wsolbench.models.backbones.mobilenet_v1 import MobileNetV1, PlainMobileNetV1
+from wsolbench.models.backbones.weights import PINNED
 
 WIDTHS = {"imagenet_1.0": 1.0, "imagenet_0.75": 0.75}
 STRIDED = (0, 3, 7, 11, 23)  # convolutions of stride 2 among features.0 to features.26
@@ -151,7 +151,7 @@ def test_real_classifier_recognises_real_photographs(test_data):
 
     from PIL import Image
 
-    from wsolbench.backbones.base import Backbone
+    from wsolbench.models.backbones.base import Backbone
 
     root = test_data / "data" / "ilsvrc-mini"
     synsets = [line.split()[0] for line in (root / "LOC_synset_mapping.txt").read_text().splitlines()]

@@ -15,10 +15,10 @@ import torch
 from ruamel.yaml import YAML
 
 from tests.conformance.building import CLASSES, batch, small_backbone
+from wsolbench.config.settings import read_settings
 from wsolbench.errors import SettingsError
-from wsolbench.method import OptimRecipe
-from wsolbench.scaffold import new_method
-from wsolbench.settings import read_settings
+from wsolbench.models.method import OptimRecipe
+from wsolbench.tools.scaffold import new_method
 
 COPIED = ["wsolbench", "methods", "datasets", "tests", "params.yaml", "pyproject.toml"]
 
@@ -92,7 +92,7 @@ def test_the_wheel_holds_all_code_and_what_it_reads(checkout):
     ours = [path.relative_to(checkout) for path in (checkout / "wsolbench").rglob("*") if path.is_file()]
     ours = [path.as_posix() for path in ours if "__pycache__" not in path.parts]
     ours += [f"wsolbench/{path.as_posix()}" for folder in ("methods", "datasets") for path in Path(folder).glob("*.py")]
-    assert "wsolbench/templates/method.py.template" in ours
+    assert "wsolbench/tools/templates/method.py.template" in ours
     assert set(ours) <= set(names_in(wheel))
 
 

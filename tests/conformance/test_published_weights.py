@@ -11,10 +11,10 @@ import torchvision
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from wsolbench import registry
-from wsolbench.backbones.mobilenet_v1 import PlainMobileNetV1, from_timm
-from wsolbench.backbones.weights import PINNED
+from wsolbench.config import registry
 from wsolbench.errors import SettingsError, WeightsError
+from wsolbench.models.backbones.mobilenet_v1 import PlainMobileNetV1, from_timm
+from wsolbench.models.backbones.weights import PINNED
 
 PUBLISHED = {
     "inception_v3": partial(torchvision.models.inception_v3, init_weights=False),

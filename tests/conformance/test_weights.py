@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
-from wsolbench import registry
-from wsolbench.backbones.weights import PINNED, WEIGHTS_VARIABLE, PinnedWeights, find_weights
+from wsolbench.config import registry
+from wsolbench.config.settings import validated_arguments
 from wsolbench.errors import WeightsError
-from wsolbench.settings import validated_arguments
+from wsolbench.models.backbones.weights import PINNED, WEIGHTS_VARIABLE, PinnedWeights, find_weights
 
 CONTENT = b"weights"
 ENTRY = PinnedWeights("tiny", "tiny.safetensors", hashlib.sha256(CONTENT).hexdigest(), "nowhere", "MIT", len(CONTENT))
@@ -102,5 +102,5 @@ def test_convnet_refuses_weights(tmp_path):
 
 
 def test_the_table_is_readable_without_torch():
-    code = "import sys, wsolbench.backbones.weights; sys.exit('torch' in sys.modules)"
+    code = "import sys, wsolbench.models.backbones.weights; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

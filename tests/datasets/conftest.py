@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from tests.tiny import TINY_TRACK
-from wsolbench.data.prepare import prepare
+from wsolbench.acquire.prepare import prepare
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import Settings
 from wsolbench.datasets.cub import ROOT_VARIABLE
-from wsolbench.layout import Layout
-from wsolbench.settings import Settings
 
 CLASSES = ("001.Auk", "002.Wren")
 TRAIN_PER_CLASS = 4

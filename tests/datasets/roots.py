@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from tests.datasets.conftest import write_table
-from wsolbench.dataset import SPLITS
+from wsolbench.data.dataset import SPLITS
 
 IMAGES = Path("ILSVRC", "Data", "CLS-LOC")
 LEVELS = ("", "_genus", "_family", "_order", "_class", "_phylum", "_kingdom")

@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import RuntimeSettings
 from wsolbench.data import cache as module
 from wsolbench.data.cache import CachedPictures, Pictures, Reading, pictures_of
+from wsolbench.data.dataset import Item, Split
 from wsolbench.data.images import resize
-from wsolbench.dataset import Item, Split
 from wsolbench.errors import DataError
 from wsolbench.files import file_sha256, locked
-from wsolbench.layout import Layout
-from wsolbench.settings import RuntimeSettings
 
 SIDE, COUNT = 16, 7
 

@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 
 from tests.datasets.conftest import edit_line
-from wsolbench.data.choe_metadata import read_metadata
+from wsolbench.acquire.choe_metadata import read_metadata
+from wsolbench.acquire.sources import Sources
+from wsolbench.data.dataset import Contents
 from wsolbench.data.index import TRUTH_FILE, read_split, write_index
 from wsolbench.data.masks import object_masks
-from wsolbench.data.sources import Sources
-from wsolbench.dataset import Contents
 from wsolbench.datasets.cub import ROOT_VARIABLE, Cub
 from wsolbench.errors import DataError, SettingsError
 

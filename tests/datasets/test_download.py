@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from wsolbench.data import download
-from wsolbench.data.download import fetch
+from wsolbench.acquire import download
+from wsolbench.acquire.download import fetch
 from wsolbench.errors import DataError
 
 CONTENT = bytes(range(256)) * 20_000  # 5 MB

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
+from wsolbench.acquire.inspection import inspect_images
+from wsolbench.data.dataset import Truth
 from wsolbench.data.images import FORMATS, measure, open_image, read_bytes, read_image
-from wsolbench.data.inspection import inspect_images
 from wsolbench.data.masks import object_masks
-from wsolbench.dataset import Truth
 from wsolbench.errors import DataError
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n0 0 9 9 rectfill\n%%EOF\n"

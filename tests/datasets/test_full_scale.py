@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from tests.datasets.conftest import prepare_whole, write_table
+from wsolbench.data.dataset import SPLITS, SplitName
 from wsolbench.data.index import TRUTH_FILE, read_split
-from wsolbench.dataset import SPLITS, SplitName
-from wsolbench.metrics.choe2020 import true_boxes
+from wsolbench.evaluation.choe2020 import true_boxes
 
 pytestmark = pytest.mark.slow
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsolbench import registry
-from wsolbench.data.choe_metadata import read_metadata
+from wsolbench.acquire.choe_metadata import read_metadata
+from wsolbench.acquire.sources import Sources
+from wsolbench.config import registry
+from wsolbench.data.dataset import WsolDataset
 from wsolbench.data.index import read_split, write_index
-from wsolbench.data.sources import Sources
-from wsolbench.dataset import WsolDataset
 from wsolbench.errors import DataError
 
 SYNSETS = {"n01": "first, one", "n02": "second"}

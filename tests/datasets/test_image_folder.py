@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wsolbench.acquire.truth_policy import TruthPolicy
+from wsolbench.data.dataset import Contents
 from wsolbench.data.index import read_split, write_index
 from wsolbench.data.masks import ignored_pixels, object_masks
-from wsolbench.data.truth_policy import TruthPolicy
-from wsolbench.dataset import Contents
 from wsolbench.datasets.image_folder import ROOT_VARIABLE, ImageFolder
 from wsolbench.errors import DataError, SettingsError
 

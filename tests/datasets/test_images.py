@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
+from wsolbench.acquire.inspection import inspect_images
+from wsolbench.data.dataset import Item, Split
 from wsolbench.data.images import read_image, resize
-from wsolbench.data.inspection import inspect_images
-from wsolbench.dataset import Item, Split
 from wsolbench.errors import DataError
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from wsolbench.acquire.sources import Sources
 from wsolbench.data.index import read_split, write_index
-from wsolbench.data.sources import Sources
 from wsolbench.datasets.inatloc500 import ROOT_VARIABLE, INatLoc500
 from wsolbench.errors import DataError
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from wsolbench.data.boxes import boxes_outside
+from wsolbench.data.dataset import SPLITS, Contents, Item, Truth
 from wsolbench.data.index import (
     INDEX_FILE,
     TRUTH_FILE,
@@ -18,7 +19,6 @@ from wsolbench.data.index import (
     write_index,
     write_selection,
 )
-from wsolbench.dataset import SPLITS, Contents, Item, Truth
 from wsolbench.errors import DataError, TruthError
 from wsolbench.files import bytes_sha256
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsolbench.data import inspection
-from wsolbench.data.inspection import inspect_images, remembering
+from wsolbench.acquire import inspection
+from wsolbench.acquire.inspection import inspect_images, remembering
 from wsolbench.errors import DataError
 
 LONG_AGO = 10**9

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wsolbench.data.choe_metadata import Entry, read_metadata
+from wsolbench.acquire.choe_metadata import Entry, read_metadata
 from wsolbench.data.tables import as_number, read_boxes
 from wsolbench.datasets.cub import Cub
 from wsolbench.errors import DataError

@@ -14,14 +14,14 @@ import pytest
 from PIL import Image
 
 from tests.datasets.test_truth_policy import settings_with
-from wsolbench import registry
+from wsolbench.acquire.prepare import look, prepare
+from wsolbench.config import registry
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import Settings
 from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, read_split
 from wsolbench.data.masks import object_masks
-from wsolbench.data.prepare import look, prepare
 from wsolbench.datasets.cub import ROOT_VARIABLE
 from wsolbench.errors import DataError
-from wsolbench.layout import Layout
-from wsolbench.settings import Settings
 
 
 def seen(settings: Settings, root: Path) -> str:
@@ -87,7 +87,7 @@ def test_a_data_set_that_is_not_there_or_generated_is_looked_at_without_complain
 
 
 def test_a_second_prepare_decodes_nothing(of_birds: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from wsolbench.data import inspection
+    from wsolbench.acquire import inspection
 
     monkeypatch.setattr(inspection, "_SETTLED", -(10**12))
     layout = Layout(tmp_path)
@@ -97,7 +97,7 @@ def test_a_second_prepare_decodes_nothing(of_birds: Settings, tmp_path: Path, mo
 
 
 def test_looking_imports_no_torch() -> None:
-    code = "import sys; import wsolbench.data.prepare, wsolbench.datasets.cub; sys.exit('torch' in sys.modules)"
+    code = "import sys; import wsolbench.acquire.prepare, wsolbench.datasets.cub; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

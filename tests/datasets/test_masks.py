@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsolbench.data.inspection import inspect_masks
+from wsolbench.acquire.inspection import inspect_masks
+from wsolbench.data.dataset import Truth
 from wsolbench.data.masks import ignored_pixels, object_masks
-from wsolbench.dataset import Truth
 from wsolbench.errors import DataError
 
 ROWS, COLUMNS = np.mgrid[:80, :120]

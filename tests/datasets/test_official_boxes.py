@@ -11,13 +11,13 @@ from PIL import Image
 
 from tests.datasets.conftest import edit_line, prepare_whole
 from tests.datasets.roots import write_cub
+from wsolbench.acquire.official_boxes import Listing, OfficialBoxes, check_sizes
+from wsolbench.data.dataset import Item, Split, Truth
 from wsolbench.data.index import TRUTH_FILE, read_split
-from wsolbench.data.official_boxes import Listing, OfficialBoxes, check_sizes
-from wsolbench.dataset import Item, Split, Truth
+from wsolbench.data.scoremaps import StoredBoxes
 from wsolbench.errors import DataError
-from wsolbench.metrics.image_scores import Rules, Thresholds, score_image
-from wsolbench.metrics.scoring import score_split
-from wsolbench.scoremaps import StoredBoxes
+from wsolbench.evaluation.image_scores import Rules, Thresholds, score_image
+from wsolbench.evaluation.scoring import score_split
 
 # x, y, width, height of the official file; width and height of the image; x0, y0, x1, y1 of Choe et al.'s list.
 PUBLISHED = [

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsolbench import registry
-from wsolbench.data.choe_metadata import read_metadata
+from wsolbench.acquire.choe_metadata import read_metadata
+from wsolbench.config import registry
+from wsolbench.data.dataset import Split, WsolDataset
 from wsolbench.data.index import read_split, write_index
 from wsolbench.data.masks import read_mask
-from wsolbench.dataset import Split, WsolDataset
 from wsolbench.errors import DataError
 
 

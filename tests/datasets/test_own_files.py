@@ -12,18 +12,18 @@ import pytest
 from PIL import Image, ImageOps
 
 from tests.tiny import TINY_TRACK
+from wsolbench.acquire.prepare import prepare
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import Settings
 from wsolbench.data.cache import Reading, pictures_of
+from wsolbench.data.dataset import Contents
 from wsolbench.data.folders import refuse_bad_names
 from wsolbench.data.images import read_image
 from wsolbench.data.index import read_split, write_index
 from wsolbench.data.mask_names import match_masks
 from wsolbench.data.masks import object_masks
-from wsolbench.data.prepare import prepare
-from wsolbench.dataset import Contents
 from wsolbench.datasets.image_folder import ROOT_VARIABLE, ImageFolder
 from wsolbench.errors import DataError
-from wsolbench.layout import Layout
-from wsolbench.settings import Settings
 
 ROWS, COLUMNS = np.mgrid[:80, :120]
 DISC = ((COLUMNS - 60) ** 2 + (ROWS - 40) ** 2 <= 398).astype(np.uint8)

@@ -16,11 +16,11 @@ from tests.datasets.conftest import prepare_whole
 from tests.datasets.roots import IMAGES, WRITERS, pack, write_ilsvrc, write_images, write_openimages30k
 from tests.datasets.serving import serving
 from tests.tiny import TINY_SHAPES
-from wsolbench import registry
-from wsolbench.data import sources
+from wsolbench.acquire import sources
+from wsolbench.acquire.sources import Archive
+from wsolbench.config import registry
+from wsolbench.data.dataset import SPLITS, Split
 from wsolbench.data.index import read_split
-from wsolbench.data.sources import Archive
-from wsolbench.dataset import SPLITS, Split
 from wsolbench.errors import DataError
 
 GENERATED = {"shapes": TINY_SHAPES}

@@ -11,8 +11,8 @@ import pytest
 
 from tests.datasets.conftest import prepare_whole
 from tests.tiny import TINY_SHAPES
+from wsolbench.data.dataset import SPLITS, Contents
 from wsolbench.data.index import read_split
-from wsolbench.dataset import SPLITS, Contents
 from wsolbench.datasets.shapes import Shapes
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wsolbench.data.dataset import SPLITS, Contents
 from wsolbench.data.index import read_split, write_index
-from wsolbench.dataset import SPLITS, Contents
 from wsolbench.datasets.shapes import Scene, Shapes
 from wsolbench.errors import SettingsError
 

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from tests.datasets.test_truth_policy import settings_with
+from wsolbench.acquire.prepare import prepare
+from wsolbench.config.paths import Layout
 from wsolbench.data.index import read_split
-from wsolbench.data.prepare import prepare
 from wsolbench.errors import DataError
-from wsolbench.layout import Layout
-from wsolbench.show import chosen_items, contact_sheet
+from wsolbench.tools.show import chosen_items, contact_sheet
 
 
 @pytest.fixture

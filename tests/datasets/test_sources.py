@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.datasets.serving import Served, serving
-from wsolbench.data import download, sources
-from wsolbench.data.choe_files import CHOE_FILES
-from wsolbench.data.sources import Archive, Sources
+from wsolbench.acquire import download, sources
+from wsolbench.acquire.choe_files import CHOE_FILES
+from wsolbench.acquire.sources import Archive, Sources
 from wsolbench.errors import DataError
 
 

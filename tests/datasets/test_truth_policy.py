@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wsolbench.acquire.prepare import prepare
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import Settings
+from wsolbench.data.dataset import Item, Truth
 from wsolbench.data.index import read_split
 from wsolbench.data.masks import boxes_around
-from wsolbench.data.prepare import prepare
-from wsolbench.dataset import Item, Truth
 from wsolbench.errors import DataError, SettingsError
-from wsolbench.layout import Layout
-from wsolbench.settings import Settings
 
 SMALL = {"image_size": 48, "num_classes": 3, "train": 6, "val": 15, "test": 6}
 

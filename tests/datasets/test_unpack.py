@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from wsolbench.data import unpack as module
-from wsolbench.data.unpack import UNPACKING, unpack
+from wsolbench.acquire import unpack as module
+from wsolbench.acquire.unpack import UNPACKING, unpack
 from wsolbench.errors import DataError
 
 FILES = {"birds/a/1.jpg": b"one" * 999, "birds/a/2.jpg": b"two", "birds/b/3.jpg": b"", "notes.txt": b"n"}
@@ -243,7 +243,7 @@ def test_killed_while_unpacking_it_starts_anew(tmp_path: Path) -> None:
     content = {f"{k}.jpg": os.urandom(1000) for k in range(400)}
     archive = tar_of(tmp_path / "archive.tar", content, "w")
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom wsolbench.data import unpack as m\n"
+        "import sys, time\nfrom pathlib import Path\nfrom wsolbench.acquire import unpack as m\n"
         "write = m._Writer._write\n"
         "def slow(*a):\n    time.sleep(0.005)\n    write(*a)\n"
         "m._Writer._write = slow\n"

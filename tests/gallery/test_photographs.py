@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.metrics.made_up_run import TEST, TRACK, MadeUpRun, settings
+from tests.evaluation.made_up_run import TEST, TRACK, MadeUpRun, settings
+from wsolbench.config.paths import Layout
 from wsolbench.data.index import read_split
 from wsolbench.errors import DataError
-from wsolbench.gallery.photographs import TILE, read_photographs
-from wsolbench.gallery.stage import write_photographs
-from wsolbench.gallery.thumbnails import candidates
-from wsolbench.layout import Layout
+from wsolbench.evaluation.gallery import write_photographs
+from wsolbench.evaluation.photographs import TILE, read_photographs
+from wsolbench.evaluation.thumbnails import candidates
 
 SIZE = (448, 112)  # twice as wide and half as high as the grid that TEST's boxes refer to
 

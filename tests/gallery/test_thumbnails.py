@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wsolbench.data.scoremaps import StoredBoxes, StoredMaps, upsample_and_normalise
 from wsolbench.errors import DataError
-from wsolbench.gallery.thumbnails import candidates, encode_thumbnails, read_thumbnails
-from wsolbench.scoremaps import StoredBoxes, StoredMaps, upsample_and_normalise
+from wsolbench.evaluation.thumbnails import candidates, encode_thumbnails, read_thumbnails
 
 IDS = [f"image {k}" for k in range(12)]
 REMEDY = "evaluate again"

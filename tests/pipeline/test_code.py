@@ -12,7 +12,7 @@ import pytest
 from tests.pipeline.conftest import copy_checkout
 from wsolbench import CODE_VARIABLE
 from wsolbench.errors import SettingsError
-from wsolbench.startup import run_code_of
+from wsolbench.runs.startup import run_code_of
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def run_in(root: Path, *arguments: str) -> str:
     return done.stdout
 
 
-OWN = ("wsolbench/commands/stages.py", "wsolbench/backbones/convnet.py", "methods/cam.py", "datasets/shapes.py")
+OWN = ("wsolbench/tools/stages.py", "wsolbench/models/backbones/convnet.py", "methods/cam.py", "datasets/shapes.py")
 
 
 def append(path: Path, text: str) -> None:
@@ -38,20 +38,20 @@ def append(path: Path, text: str) -> None:
 @pytest.mark.slow
 def test_a_copied_checkout_runs_its_own_package_methods_and_data_sets(copied: Path) -> None:
     for name in (
-        "wsolbench/commands/stages.py",
+        "wsolbench/tools/stages.py",
         "methods/cam.py",
         "datasets/shapes.py",
-        "wsolbench/backbones/convnet.py",
+        "wsolbench/models/backbones/convnet.py",
     ):
         append(copied / name, f"print('this is {name}')\n")
     append(copied / "wsolbench" / "commands" / "stages.py", "import wsolbench.datasets.shapes, wsolbench.methods.cam\n")
-    append(copied / "methods" / "cam.py", "import wsolbench.backbones.convnet\n")
+    append(copied / "methods" / "cam.py", "import wsolbench.models.backbones.convnet\n")
     found = run_in(copied, "--version").splitlines()
     for name in (
-        "wsolbench/commands/stages.py",
+        "wsolbench/tools/stages.py",
         "methods/cam.py",
         "datasets/shapes.py",
-        "wsolbench/backbones/convnet.py",
+        "wsolbench/models/backbones/convnet.py",
     ):
         assert f"this is {name}" in found
 
@@ -67,7 +67,7 @@ def test_processes_that_a_command_starts_run_the_same_code(copied: Path) -> None
     append(
         copied / "wsolbench" / "cli.py",
         "import subprocess, sys\n"
-        "code = 'import wsolbench.startup, wsolbench.methods as m; print(wsolbench.startup.__file__, m.__path__[0])'\n"
+        "code = 'import wsolbench.errors as e, wsolbench.methods as m; print(e.__file__, m.__path__[0])'\n"
         "print(subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout)\n",
     )
     assert f"{copied / 'wsolbench' / 'startup.py'} {copied / 'methods'}" in run_in(copied, "--version")

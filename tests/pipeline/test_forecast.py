@@ -11,7 +11,7 @@ import pytest
 from wsolbench.launch.forecast import Forecast
 from wsolbench.launch.graph import Unit, shared
 from wsolbench.launch.pool import Outcome, Pool
-from wsolbench.progress import Progress
+from wsolbench.runs.progress import Progress
 
 COSTS = {"cam": 1.0, "acol": 1.3, "adl": 1.1, "spg": 2.0, "has": 1.1, "cutmix": 1.1, "dgdm": 1.6}
 """Seconds per image in units of CAM's; their differences are larger than those of the embedded track."""

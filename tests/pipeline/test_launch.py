@@ -16,13 +16,13 @@ from ruamel.yaml import YAML
 
 from tests.pipeline.conftest import Pipeline
 from tests.pipeline.test_pipeline import TRACK, metrics, wait_until
+from wsolbench.config.settings import RuntimeSettings
 from wsolbench.errors import LaunchError, SettingsError
 from wsolbench.launch.command import _look
 from wsolbench.launch.graph import Unit, looking_stages, shared, stale_units, units_of
 from wsolbench.launch.local import LocalBackend
 from wsolbench.launch.processes import dvc_command
 from wsolbench.launch.slurm import SlurmBackend, StageRunner
-from wsolbench.settings import RuntimeSettings
 
 STAGES = {
     "prepare": "wsolbench prepare",

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from wsolbench.layout import Layout
-from wsolbench.resolve import resolve
-from wsolbench.settings import read_settings
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import read_settings
+from wsolbench.launch.resolve import resolve
 
 SHOWN = re.findall(r"^dvc exp run .*$", Path("README.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.pipeline.conftest import Pipeline
-from wsolbench.code import ELSEWHERE, code_digest, code_of
+from wsolbench.launch.code import ELSEWHERE, code_digest, code_of
 
 TRACK = "shapes-convnet"
 # What reads the command's arguments and params.yaml, and hands both over; what it makes of them stands in the recipe.
@@ -18,16 +18,16 @@ COMMAND_LINE = {
     *(
         "wsolbench.cli",
         "wsolbench.search",
-        "wsolbench.commands",
-        "wsolbench.commands.arguments",
-        "wsolbench.commands.stages",
+        "wsolbench.tools",
+        "wsolbench.tools.arguments",
+        "wsolbench.tools.stages",
     ),
     *(
-        "wsolbench.commands.tools",
-        "wsolbench.keys",
+        "wsolbench.tools.commands",
+        "wsolbench.config.keys",
         "wsolbench.search",
         "wsolbench.search.command",
-        "wsolbench.startup",
+        "wsolbench.runs.startup",
     ),
 }
 STAGES = {
@@ -72,7 +72,9 @@ def test_a_recipe_names_all_code_that_its_stage_loads(pipeline: Pipeline, tmp_pa
     pipeline.edit_params(run__baselines=["centre_gaussian"], run__seeded_baselines=["mask_supervised"])
     (tmp_path / "sitecustomize.py").write_text(RECORDER)
     # The data set's class is asked where the images are, whose digests the index holds.
-    only_asked = {*code_of(["wsolbench.data.building", "wsolbench.data.truth_policy", "wsolbench.datasets.shapes"])}
+    only_asked = {
+        *code_of(["wsolbench.acquire.building", "wsolbench.acquire.truth_policy", "wsolbench.datasets.shapes"])
+    }
     pipeline.run("wsolbench", "resolve")
     unnamed = {}
     for command, name in STAGES.items():
@@ -88,24 +90,29 @@ def test_a_recipe_names_all_code_that_its_stage_loads(pipeline: Pipeline, tmp_pa
 
 def test_what_is_left_out_of_the_digests_is_no_more_than_this() -> None:
     assert {*ELSEWHERE} == {
-        *("wsolbench.errors", "wsolbench.progress"),  # printing
-        *("wsolbench.settings", "wsolbench.schema", "wsolbench.recipe", "wsolbench.registry"),  # through the recipe
-        "wsolbench.layout",  # through dependencies and outputs
-        "wsolbench.data.building",  # through the index
+        *("wsolbench.errors", "wsolbench.runs.progress"),  # printing
+        *(
+            "wsolbench.config.settings",
+            "wsolbench.config.schema",
+            "wsolbench.config.recipe",
+            "wsolbench.config.registry",
+        ),  # through the recipe
+        "wsolbench.config.paths",  # through dependencies and outputs
+        "wsolbench.acquire.building",  # through the index
     }
 
 
 @pytest.mark.parametrize("stage", ["train", "evaluate", "costs", "photographs"])
 def test_a_download_helper_and_the_data_sets_file_are_no_code_of_later_stages(stage: str) -> None:
-    from wsolbench.resolve import ENTRIES
+    from wsolbench.launch.resolve import ENTRIES
 
-    code = code_of([*ENTRIES[stage], "wsolbench.methods.cam", "wsolbench.backbones.convnet"])
-    assert not {"wsolbench.data.download", "wsolbench.data.unpack", "wsolbench.data.prepare"} & {*code}
+    code = code_of([*ENTRIES[stage], "wsolbench.methods.cam", "wsolbench.models.backbones.convnet"])
+    assert not {"wsolbench.acquire.download", "wsolbench.acquire.unpack", "wsolbench.acquire.prepare"} & {*code}
     assert not [name for name in code if name.startswith("wsolbench.datasets")]
-    assert [name for name in code if name.startswith("wsolbench.backbones.") and "._" not in name] == [
-        "wsolbench.backbones.base",
-        "wsolbench.backbones.convnet",
-        *(["wsolbench.backbones.weights"] if stage in {"train", "costs"} else []),
+    assert [name for name in code if name.startswith("wsolbench.models.backbones.") and "._" not in name] == [
+        "wsolbench.models.backbones.base",
+        "wsolbench.models.backbones.convnet",
+        *(["wsolbench.models.backbones.weights"] if stage in {"train", "costs"} else []),
     ]
 
 

@@ -47,7 +47,7 @@ def trainings(*tracks: str) -> set[str]:
 
 def test_a_changed_default_of_the_recipe_touches_the_runs_that_do_not_state_it(resolved: Pipeline) -> None:
     # shapes-convnet states its momentum.
-    found = touched(resolved, "wsolbench/recipe.py", "momentum: Fraction = 0.9", "momentum: Fraction = 0.8")
+    found = touched(resolved, "wsolbench/config/recipe.py", "momentum: Fraction = 0.9", "momentum: Fraction = 0.8")
     assert found == trainings(OTHER)
 
 
@@ -57,14 +57,14 @@ def test_a_changed_default_of_a_method_touches_its_runs(resolved: Pipeline) -> N
 
 
 def test_a_changed_default_of_a_backbone_touches_the_tracks_that_use_it(resolved: Pipeline) -> None:
-    found = touched(resolved, "wsolbench/backbones/convnet.py", "width: int = 16", "width: int = 17")
+    found = touched(resolved, "wsolbench/models/backbones/convnet.py", "width: int = 16", "width: int = 17")
     assert found == trainings(TRACK) | {f"costs/{TRACK}"}
 
 
 def test_a_changed_default_of_an_evaluation_touches_what_evaluates(resolved: Pipeline) -> None:
     found = touched(
         resolved,
-        "wsolbench/settings.py",
+        "wsolbench/config/settings.py",
         "ivr_percentile: Annotated[float, Field(ge=0, lt=100)] = 35",
         "ivr_percentile: Annotated[float, Field(ge=0, lt=100)] = 36",
     )
@@ -73,7 +73,7 @@ def test_a_changed_default_of_an_evaluation_touches_what_evaluates(resolved: Pip
     resolved.run("wsolbench", "resolve")
     found = touched(
         resolved,
-        "wsolbench/settings.py",
+        "wsolbench/config/settings.py",
         "ivr_percentile: Annotated[float, Field(ge=0, lt=100)] = 35",
         "ivr_percentile: Annotated[float, Field(ge=0, lt=100)] = 36",
     )
@@ -89,14 +89,14 @@ def test_a_changed_default_of_a_data_set_touches_its_preparation(resolved: Pipel
 
 
 def test_the_writer_of_maps_is_code_of_trainings(resolved: Pipeline) -> None:
-    found = touched(resolved, "wsolbench/scoremaps.py", "\n\n\n", "\n\nCHANGED = True\n\n\n")
+    found = touched(resolved, "wsolbench/data/scoremaps.py", "\n\n\n", "\n\nCHANGED = True\n\n\n")
     assert trainings(TRACK, OTHER) < found
     assert not {name for name in found if name.startswith(("prepare/", "weights/", "costs/"))}
 
 
 def test_a_docstring_of_a_download_helper_touches_nothing_and_its_code_no_training(resolved: Pipeline) -> None:
-    assert touched(resolved, "wsolbench/data/download.py", '"""', '"""Changed: ') == set()
-    found = touched(resolved, "wsolbench/data/download.py", "\n\n\n", "\n\nCHANGED = True\n\n\n")
+    assert touched(resolved, "wsolbench/acquire/download.py", '"""', '"""Changed: ') == set()
+    found = touched(resolved, "wsolbench/acquire/download.py", "\n\n\n", "\n\nCHANGED = True\n\n\n")
     assert found == {f"{stage}/{track}" for stage in ("prepare", "weights") for track in (TRACK, OTHER)}
 
 
@@ -104,7 +104,7 @@ def test_a_docstring_of_a_download_helper_touches_nothing_and_its_code_no_traini
 def sized(pipeline: Pipeline) -> Pipeline:
     """A checkout in which a method, the backbone and the data set have an argument that is named size."""
     root = pipeline.root
-    for file, name in (("wsolbench/backbones/convnet.py", "width"), ("datasets/shapes.py", "image_size")):
+    for file, name in (("wsolbench/models/backbones/convnet.py", "width"), ("datasets/shapes.py", "image_size")):
         path = root / file
         path.write_text(re.sub(rf"\b{name}\b", "size", path.read_text()))
     source = (root / "methods" / "cam.py").read_text()

@@ -13,15 +13,15 @@ import pandas as pd
 import pytest
 
 from tests.search.test_record import head
-from wsolbench.gallery.photographs import TILE, Caption, Photograph, encode_caption, encode_sheet
-from wsolbench.gallery.thumbnails import candidates, encode_thumbnails
-from wsolbench.layout import Layout
-from wsolbench.recipe import MethodBlock
+from wsolbench.config.paths import Layout
+from wsolbench.config.recipe import MethodBlock
+from wsolbench.config.settings import Cell, EvaluateSettings, RunSettings, Settings, Track
+from wsolbench.data.scoremaps import StoredMaps
+from wsolbench.evaluation.photographs import TILE, Caption, Photograph, encode_caption, encode_sheet
+from wsolbench.evaluation.thumbnails import candidates, encode_thumbnails
 from wsolbench.report.build import write_report
 from wsolbench.report.page import write_page
-from wsolbench.scoremaps import StoredMaps
 from wsolbench.search.record import write_search
-from wsolbench.settings import Cell, EvaluateSettings, RunSettings, Settings, Track
 
 TRACK = Track(
     dataset="pictures", backbone="net", weights=None, resize=32, crop=32, epochs=1, batch=1, lr=0.1, weight_decay=0,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
-from wsolbench.layout import Layout
 from wsolbench.report.build import write_report
 from wsolbench.report.page import write_page
 

@@ -9,9 +9,9 @@ import pytest
 from tests.report.conftest import metrics_file
 from wsolbench.errors import DataError
 from wsolbench.report.bars import bar_figure
-from wsolbench.report.results import blocks_of, read_track
 from wsolbench.report.style import figure_style
 from wsolbench.report.tables import markdown_table, table_frame
+from wsolbench.results.load import blocks_of, read_track
 
 
 @pytest.fixture

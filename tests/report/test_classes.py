@@ -10,7 +10,7 @@ import pytest
 
 from tests.report.conftest import Repository
 from wsolbench.report.classes import classes_csv
-from wsolbench.report.results import read_track
+from wsolbench.results.load import read_track
 
 
 def test_hits_of_each_class_over_seeds(full: Repository) -> None:

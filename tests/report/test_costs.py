@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 from tests.report.conftest import Repository
+from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
-from wsolbench.layout import Layout
 from wsolbench.report.costs import Costs, read_costs
 from wsolbench.report.latex import latex_tables
 from wsolbench.report.page import write_page
-from wsolbench.report.results import read_track
 from wsolbench.report.tables import markdown_table
+from wsolbench.results.load import read_track
 
 # Of 60, 57.1 and 54.5 images/s; 20, 21 and 22 s; 1000, 1001 and 1002 MiB. t(2) / sqrt(3) is 2.484.
 MEASURED = ["57 ± 3 (±7)", "21.0 ± 1.0 (±2.5)", "1001 ± 1 (±2)"]

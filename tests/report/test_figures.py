@@ -2,11 +2,11 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from wsolbench.palette import PREDICTED_RGB, TRUE_RGB
 from wsolbench.report.bars import bar_figure
 from wsolbench.report.curves import curve_figure, read_curves
-from wsolbench.report.results import read_track
+from wsolbench.report.palette import PREDICTED_RGB, TRUE_RGB
 from wsolbench.report.style import figure_style
+from wsolbench.results.load import read_track
 
 
 @pytest.fixture

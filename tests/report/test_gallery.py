@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from wsolbench.config.paths import Layout
+from wsolbench.data.scoremaps import upsample_and_normalise
 from wsolbench.errors import DataError
-from wsolbench.gallery.photographs import read_photographs
-from wsolbench.gallery.thumbnails import read_thumbnails
-from wsolbench.layout import Layout
+from wsolbench.evaluation.photographs import read_photographs
+from wsolbench.evaluation.thumbnails import read_thumbnails
 from wsolbench.report.gallery import gallery_sections
-from wsolbench.report.results import read_track
-from wsolbench.scoremaps import upsample_and_normalise
+from wsolbench.results.load import read_track
 
 
 @pytest.fixture

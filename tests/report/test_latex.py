@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tests.report.conftest import Repository
 from wsolbench.report.latex import latex_escaped, latex_tables
-from wsolbench.report.results import read_track
 from wsolbench.report.tables import markdown_table
+from wsolbench.results.load import read_track
 
 
 def numbers(text: str) -> list[list[str]]:

@@ -12,8 +12,8 @@ from tests.report.conftest import Repository
 from wsolbench.report.latex import latex_tables
 from wsolbench.report.page import page_html
 from wsolbench.report.readme import refreshed
-from wsolbench.report.results import TrackResults, read_track
 from wsolbench.report.tables import csv_table, markdown_table
+from wsolbench.results.load import TrackResults, read_track
 
 AT_CHANCE, GREW, LEARNED = ({"at_chance": a, "loss_grew": b} for a, b in ((True, False), (None, True), (False, None)))
 

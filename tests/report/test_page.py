@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 from PIL import Image
 
+from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
-from wsolbench.layout import Layout
 from wsolbench.report.page import write_page
 
 HOSTILE = """<script>alert(1)</script>"><img src=x onerror='alert(2)'>{{ 7 * 7 }}&amp;"""

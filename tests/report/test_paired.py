@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from tests.report.conftest import Repository
+from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
-from wsolbench.layout import Layout
 from wsolbench.report.paired import paired_section, read_hits
-from wsolbench.report.results import blocks_of, read_track
 from wsolbench.report.tables import markdown_table
+from wsolbench.results.load import blocks_of, read_track
 
 
 def section(repository: Repository) -> str:

@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 from tests.report.conftest import Repository
 from tests.report.test_published import measured
 from tests.search.test_record import head, rows
+from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError, SettingsError
-from wsolbench.layout import Layout
 from wsolbench.report.columns import summarised
 from wsolbench.report.plot import PLOTS, PlotOptions, figure_of, write_plot
 from wsolbench.report.published import comparisons, read_published
 from wsolbench.report.published_figure import published_figure
-from wsolbench.report.results import TrackResults, read_track
 from wsolbench.report.style import figure_style
+from wsolbench.results.load import TrackResults, read_track
 from wsolbench.search.record import write_search
 
 

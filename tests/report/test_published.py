@@ -12,7 +12,7 @@ import pytest
 from tests.report.conftest import Repository
 from wsolbench.errors import DataError
 from wsolbench.report.published import comparison_csv, comparison_markdown, comparisons, read_published, why_not
-from wsolbench.report.results import TrackResults, read_track
+from wsolbench.results.load import TrackResults, read_track
 
 WHOLE = {"dataset": "cub", "backbone": "vgg16", "images": {"val": 1000, "test": 5794}}
 Make = Callable[..., Repository]

@@ -18,8 +18,8 @@ from wsolbench.report.page import write_page
 from wsolbench.report.plot import PlotOptions, write_plot
 from wsolbench.report.rank_figure import rank_figure
 from wsolbench.report.ranks import Ranking, ranking, rankings, ranks_csv, ranks_section
-from wsolbench.report.results import read_track
 from wsolbench.report.style import figure_style
+from wsolbench.results.load import read_track
 
 (VAL,) = columns_named("gt_known.val")
 

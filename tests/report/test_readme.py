@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.report.conftest import Repository
+from wsolbench.config.settings import read_settings
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.report.readme import refreshed, write_readme
-from wsolbench.settings import read_settings
 
 BLOCK = "before\n<!-- results of toy -->\nold\n<!-- end -->\nafter\n"
 

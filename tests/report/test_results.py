@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from wsolbench.errors import DataError, SettingsError
-from wsolbench.report.results import read_track
+from wsolbench.results.load import read_track
 
 
 def test_rows_follow_the_settings_methods_first(repository):

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from tests.report.conftest import Repository, searched
+from wsolbench.config.recipe import MethodBlock
 from wsolbench.errors import DataError, SettingsError
-from wsolbench.recipe import MethodBlock
 from wsolbench.report.build import write_report
 from wsolbench.report.page import write_page
 from wsolbench.report.plot import PlotOptions, write_plot
-from wsolbench.report.results import read_track
 from wsolbench.report.search_plot import search_figure
 from wsolbench.report.searches import budget_differences, search_section, search_summary, searches_of
 from wsolbench.report.style import figure_style
+from wsolbench.results.load import read_track
 
 
 @pytest.fixture

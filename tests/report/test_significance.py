@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, rankdata
 
-from wsolbench.significance import (
+from wsolbench.results.significance import (
     bootstrap_difference,
     critical_difference,
     fewest_tracks,

@@ -4,7 +4,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsolbench.stats import Spread, paired_difference, spread
+from wsolbench.results.stats import Spread, paired_difference, spread
 
 # Student's own example (Biometrika 6, 1908): additional hours of sleep with two drugs, ten patients.
 SLEEP = {

@@ -10,8 +10,8 @@ import scipy.stats
 from wsolbench.report.columns import NORMALISED, ORACLE, PIXEL, WITHOUT_ORACLE
 from wsolbench.report.latex import latex_tables
 from wsolbench.report.page import write_page
-from wsolbench.report.results import read_track
 from wsolbench.report.tables import csv_table, markdown_table
+from wsolbench.results.load import read_track
 
 
 def cells(page, start):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsolbench.dataset import Split
+from wsolbench import split_of_metadata
+from wsolbench.data.dataset import Split
 from wsolbench.errors import DataError
-from wsolbench.score import split_of_metadata
-from wsolbench.score.command import Truths, run_score
+from wsolbench.tools.score import Truths, run_score
 
 
 def listed(folder: Path, names: list[str], located: list[str], size: str = "448,224") -> Split:

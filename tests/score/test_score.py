@@ -14,15 +14,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.metrics.made_up_run import KEY, TEST, TRACK, VAL, MadeUpRun, Picture, settings
+from tests.evaluation.made_up_run import KEY, TEST, TRACK, VAL, MadeUpRun, Picture, settings
 from tests.score.test_lists import listed
+from wsolbench import MapsOf, find_maps, read_predictions, score, score_table, write_scores
+from wsolbench.config.settings import EvaluateSettings
+from wsolbench.data.dataset import Split
 from wsolbench.data.index import read_split
-from wsolbench.dataset import Split
 from wsolbench.errors import DataError, SettingsError
-from wsolbench.metrics.evaluate import evaluate_key
-from wsolbench.score import MapsOf, find_maps, read_predictions, score, score_table, write_scores
-from wsolbench.score.command import Truths, run_score
-from wsolbench.settings import EvaluateSettings
+from wsolbench.evaluation.evaluate import evaluate_key
+from wsolbench.tools.score import Truths, run_score
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from tests.tiny import TINY_SHAPES, TINY_TRACK, TRACK, prepared_in
-from wsolbench.layout import Layout
+from wsolbench.config.distributions import Choice, LogUniform, Uniform
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import Settings
 from wsolbench.search.space import Parameter, sampler_of
 from wsolbench.search.study import Study
 from wsolbench.search.trial import FailedTrialError
-from wsolbench.search_space import Choice, LogUniform, Uniform
-from wsolbench.settings import Settings
 
 PARAMETERS = (
     Parameter("train.lr", LogUniform(0.01, 1)),

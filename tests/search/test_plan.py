@@ -10,16 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.search.conftest import TRACK
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import Settings
+from wsolbench.data.dataset import Item, Split, Truth
 from wsolbench.data.index import read_split
-from wsolbench.dataset import Item, Split, Truth
+from wsolbench.data.scoremaps import StoredMaps
 from wsolbench.errors import DataError, SettingsError
-from wsolbench.layout import Layout
-from wsolbench.metrics.accuracy import max_box_acc_v2
-from wsolbench.metrics.choe2020 import threshold_grid
-from wsolbench.scoremaps import StoredMaps
+from wsolbench.evaluation.accuracy import max_box_acc_v2
+from wsolbench.evaluation.choe2020 import threshold_grid
 from wsolbench.search.objective import judged
 from wsolbench.search.plan import place_data, plan_of
-from wsolbench.settings import Settings
 
 
 def changed(settings: Settings, block: str, **changes: Any) -> Settings:
@@ -143,7 +143,7 @@ def maps_of(split: Split) -> StoredMaps:
 
 
 def test_boxes_are_judged_by_max_box_acc_v2_of_the_evaluator(layout: Layout) -> None:
-    from wsolbench.metrics.image_scores import Rules, Thresholds, score_image
+    from wsolbench.evaluation.image_scores import Rules, Thresholds, score_image
 
     val = read_split(layout.prepared(TRACK), "val")
     stored = maps_of(val)
@@ -159,8 +159,8 @@ def test_boxes_are_judged_by_max_box_acc_v2_of_the_evaluator(layout: Layout) -> 
 
 def test_masks_are_judged_by_pixels(layout: Layout) -> None:
     from wsolbench.data.masks import read_mask
-    from wsolbench.metrics.pxap import code_masks
-    from wsolbench.scoremaps import upsample_and_normalise
+    from wsolbench.data.scoremaps import upsample_and_normalise
+    from wsolbench.evaluation.pxap import code_masks
 
     val, root = read_split(layout.prepared(TRACK), "val"), layout.prepared(TRACK)
     stored = maps_of(val)

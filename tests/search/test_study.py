@@ -14,10 +14,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._base import BaseJournalSnapshot
 
 from tests.search.conftest import DEFINITION, PARAMETERS, said_nothing, stub
+from wsolbench.config.distributions import Choice
 from wsolbench.search.runs import rows_of, run_here
 from wsolbench.search.space import ROUND, decoded, random_values
 from wsolbench.search.study import Finished, SearchError, Study, changed_names, remove_study
-from wsolbench.search_space import Choice
 
 StudyIn = Callable[..., Study]
 

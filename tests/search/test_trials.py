@@ -13,12 +13,12 @@ import torch
 
 from tests.search.conftest import TRACK
 from tests.search.test_plan import changed
-from wsolbench import registry
+from wsolbench.config import registry
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import Settings
 from wsolbench.data.index import read_split, splits_of
-from wsolbench.engine.trainer import train
+from wsolbench.data.scoremaps import read_maps
 from wsolbench.errors import DataError, SettingsError, TrainingError
-from wsolbench.layout import Layout
-from wsolbench.scoremaps import read_maps
 from wsolbench.search import trial as trial_module
 from wsolbench.search.objective import judged
 from wsolbench.search.plan import place_data, plan_of
@@ -27,7 +27,7 @@ from wsolbench.search.session import open_study, search_method
 from wsolbench.search.space import random_values
 from wsolbench.search.study import SearchError
 from wsolbench.search.trial import FailedTrialError, run_trial
-from wsolbench.settings import Settings
+from wsolbench.training.trainer import train
 
 
 def stored_bytes(layout: Layout, method: str = "adl") -> list[bytes]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from wsolbench.config.settings import Run, RuntimeSettings
 from wsolbench.data.cache import Reading
-from wsolbench.dataset import Split
-from wsolbench.scoremaps import StoredBoxes, StoredMaps
-from wsolbench.settings import Run, RuntimeSettings
+from wsolbench.data.dataset import Split
+from wsolbench.data.scoremaps import StoredBoxes, StoredMaps
 
 __all__ = ["Baseline", "BaselineInputs"]
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from wsolbench.baselines.base import Baseline, BaselineInputs
-from wsolbench.dataset import Split
-from wsolbench.scoremaps import StoredMaps
+from wsolbench.data.dataset import Split
+from wsolbench.data.scoremaps import StoredMaps
 
 __all__ = ["CentreGaussian"]
 

@@ -13,23 +13,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wsolbench.backbones.base import Backbone
 from wsolbench.baselines.base import Baseline, BaselineInputs
+from wsolbench.config.settings import Run
 from wsolbench.data.cache import Pictures, pictures_of
+from wsolbench.data.dataset import Item, Split
 from wsolbench.data.images import resize
 from wsolbench.data.loader import Batch, SizedDataset, augment
 from wsolbench.data.masks import object_masks
+from wsolbench.data.scoremaps import StoredMaps
 from wsolbench.data.seeding import generator, image_key
-from wsolbench.dataset import Item, Split
-from wsolbench.engine.building import build_backbone
-from wsolbench.engine.device import set_up_device
-from wsolbench.engine.fitting import fit
-from wsolbench.engine.machine import check_precision
-from wsolbench.engine.prediction import predict_split
 from wsolbench.errors import DataError
-from wsolbench.method import Method, Prediction
-from wsolbench.scoremaps import StoredMaps
-from wsolbench.settings import Run
+from wsolbench.models.backbones.base import Backbone
+from wsolbench.models.method import Method, Prediction
+from wsolbench.runs.device import set_up_device
+from wsolbench.runs.machine import check_precision
+from wsolbench.training.building import build_backbone
+from wsolbench.training.fitting import fit
+from wsolbench.training.prediction import predict_split
 
 __all__ = ["MaskSupervised"]
 

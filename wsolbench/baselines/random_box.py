@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.baselines.base import Baseline, BaselineInputs
+from wsolbench.data.dataset import Item
+from wsolbench.data.scoremaps import StoredBoxes
 from wsolbench.data.seeding import generator, image_key
-from wsolbench.dataset import Item
-from wsolbench.scoremaps import StoredBoxes
 
 __all__ = ["RandomBox"]
 

@@ -6,17 +6,17 @@ import shutil
 from dataclasses import replace
 from typing import Any
 
-from wsolbench import registry
+from wsolbench.acquire.building import build_dataset
 from wsolbench.baselines.base import Baseline, BaselineInputs
-from wsolbench.data.building import build_dataset
+from wsolbench.config import registry
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import Run, Settings
 from wsolbench.data.cache import Reading
+from wsolbench.data.dataset import Split
 from wsolbench.data.index import read_split
-from wsolbench.data.pretrained import read_placed
-from wsolbench.dataset import Split
-from wsolbench.engine.scratch import exclusive, log_file
-from wsolbench.layout import Layout
-from wsolbench.metrics.evaluate import evaluate_maps, write_evaluation
-from wsolbench.settings import Run, Settings
+from wsolbench.evaluation.evaluate import evaluate_maps, write_evaluation
+from wsolbench.models.pretrained import read_placed
+from wsolbench.runs.scratch import exclusive, log_file
 
 __all__ = ["run_baseline"]
 

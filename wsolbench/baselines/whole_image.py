@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from wsolbench.baselines.base import Baseline, BaselineInputs
-from wsolbench.scoremaps import StoredBoxes
+from wsolbench.data.scoremaps import StoredBoxes
 
 __all__ = ["WholeImage"]
 

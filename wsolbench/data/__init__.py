@@ -1,1 +1,1 @@
-"""Images on their way to the network: index, decoding, augmentation, loading."""
+"""What training and evaluation read: the data set contract, index, images, masks, cache, loader, maps."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.dataset import Item, Truth
+from wsolbench.data.dataset import Item, Truth
 from wsolbench.errors import DataError, first_three
 
 __all__ = ["Turned", "boxes_outside", "check_boxes"]

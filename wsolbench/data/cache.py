@@ -26,12 +26,12 @@ from joblib import cpu_count
 from numpy.typing import NDArray
 from PIL import features
 
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import RuntimeSettings
+from wsolbench.data.dataset import Split
 from wsolbench.data.images import read_resized
-from wsolbench.dataset import Split
 from wsolbench.files import locked
-from wsolbench.layout import Layout
-from wsolbench.progress import track
-from wsolbench.settings import RuntimeSettings
+from wsolbench.runs.progress import track
 
 __all__ = ["Pictures", "Reading", "pictures_of"]
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from wsolbench.dataset import Item
+from wsolbench.data.dataset import Item
 from wsolbench.errors import DataError
 from wsolbench.files import read_file
 

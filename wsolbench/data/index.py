@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wsolbench.data.boxes import check_boxes
+from wsolbench.data.dataset import SPLITS, Contents, Item, Split, SplitName, Truth
 from wsolbench.data.parquet import read_parquet
-from wsolbench.dataset import SPLITS, Contents, Item, Split, SplitName, Truth
 from wsolbench.errors import DataError, first_three
 from wsolbench.files import bytes_sha256, file_sha256, read_file, replacing
 

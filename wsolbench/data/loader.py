@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from wsolbench.data.cache import Pictures, Reading, pictures_of
+from wsolbench.data.dataset import Split
 from wsolbench.data.seeding import generator, image_key
-from wsolbench.dataset import Split
 from wsolbench.errors import SettingsError
 
 __all__ = [

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.data.dataset import Item, Truth
 from wsolbench.data.images import UNDECODABLE, open_image, orientation_of
-from wsolbench.dataset import Item, Truth
 from wsolbench.errors import DataError
 from wsolbench.files import bytes_sha256, read_file
 

@@ -1,1 +1,1 @@
-"""Run what is out of date in DVC's graph on several workers at once."""
+"""The pipeline: what each stage depends on, and how stages are run, here or on a cluster."""

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from wsolbench.engine.machine import check_precision, cpu_workers, trains_on_cpu, visible_gpus
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import RuntimeSettings, Settings
 from wsolbench.errors import LaunchError, SettingsError
 from wsolbench.files import locked
 from wsolbench.launch.forecast import Forecast
@@ -22,9 +23,8 @@ from wsolbench.launch.local import LocalBackend, guard
 from wsolbench.launch.pool import Backend, Outcome, Pool
 from wsolbench.launch.processes import STOPPED, dvc_command, dvc_environment
 from wsolbench.launch.slurm import SlurmBackend, StageRunner
-from wsolbench.layout import Layout
-from wsolbench.progress import PROGRESS_FILE, Progress, read_progress
-from wsolbench.settings import RuntimeSettings, Settings
+from wsolbench.runs.machine import check_precision, cpu_workers, trains_on_cpu, visible_gpus
+from wsolbench.runs.progress import PROGRESS_FILE, Progress, read_progress
 
 __all__ = ["launch"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from wsolbench.launch.graph import Unit
-from wsolbench.progress import Progress
+from wsolbench.runs.progress import Progress
 
 __all__ = ["Forecast", "Running"]
 

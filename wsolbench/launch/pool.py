@@ -19,7 +19,7 @@ from rich.progress import Progress as Bar
 from wsolbench.launch.forecast import Forecast, Running
 from wsolbench.launch.graph import Unit, before_training
 from wsolbench.launch.processes import STOPPED, log_tail, stop_requests
-from wsolbench.progress import Progress, duration
+from wsolbench.runs.progress import Progress, duration
 
 __all__ = ["Backend", "Outcome", "Pool"]
 

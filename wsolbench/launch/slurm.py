@@ -14,10 +14,10 @@ from pathlib import Path
 import submitit
 from submitit.helpers import DelayedSubmission
 
+from wsolbench.config.settings import RuntimeSettings
 from wsolbench.errors import SettingsError
 from wsolbench.launch.graph import Unit
 from wsolbench.launch.processes import STOPPED, dvc_command, dvc_environment, end_groups
-from wsolbench.settings import RuntimeSettings
 
 __all__ = ["SlurmBackend", "StageRunner"]
 

@@ -5,7 +5,7 @@ summary over all tracks, and :func:`~wsolbench.report.page.write_page` the page 
 git-tracked results of exactly those runs that ``params.yaml`` names, import no torch, and write the same bytes whenever
 they run again.
 
-Data flow one way: :mod:`~wsolbench.report.run_result` and :mod:`~wsolbench.report.results` (files to dataclasses),
+Data flow one way: :mod:`~wsolbench.results.run_result` and :mod:`~wsolbench.results.load` (files to dataclasses),
 :mod:`~wsolbench.report.columns` (what each number is), then what is shown (:mod:`~wsolbench.report.shown`, the cells of
 a table in every output; :mod:`~wsolbench.report.tables`, :mod:`~wsolbench.report.costs`,
 :mod:`~wsolbench.report.differences`, :mod:`~wsolbench.report.ranks`, :mod:`~wsolbench.report.summary`,

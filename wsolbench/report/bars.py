@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from wsolbench.palette import CATEGORICAL
 from wsolbench.report.columns import Column, by_seed, columns_named, summarised
-from wsolbench.report.results import Row, TrackResults, blocks_of
+from wsolbench.report.palette import CATEGORICAL
 from wsolbench.report.style import PAGE_WIDTH, row_label, seeds_phrase
+from wsolbench.results.load import Row, TrackResults, blocks_of
 
 __all__ = ["bar_figure"]
 

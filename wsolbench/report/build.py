@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from wsolbench.config.settings import Settings
 from wsolbench.report.classes import classes_csv
 from wsolbench.report.costs import Costs, read_costs
 from wsolbench.report.latex import latex_tables
@@ -23,11 +24,10 @@ from wsolbench.report.outputs import (
 from wsolbench.report.paired import paired_section
 from wsolbench.report.published import comparison_csv, comparison_markdown, read_published
 from wsolbench.report.ranks import Ranking, rankings, ranks_csv, ranks_section
-from wsolbench.report.results import TrackResults, missing_metrics, read_track
 from wsolbench.report.searches import search_section, searches_of
 from wsolbench.report.summary import TrackPage, summary_csv, summary_markdown
 from wsolbench.report.tables import csv_table, markdown_table
-from wsolbench.settings import Settings
+from wsolbench.results.load import TrackResults, missing_metrics, read_track
 
 __all__ = ["write_report", "write_summary"]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from wsolbench.report.per_image import read_per_image
-from wsolbench.report.results import TrackResults
+from wsolbench.results.load import TrackResults
+from wsolbench.results.per_image import read_per_image
 
 __all__ = ["classes_csv"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from wsolbench.report.results import Row
-from wsolbench.report.run_result import RunResult
-from wsolbench.stats import Spread, spread
+from wsolbench.results.load import Row
+from wsolbench.results.run_result import RunResult
+from wsolbench.results.stats import Spread, spread
 
 __all__ = [
     "COLUMNS",

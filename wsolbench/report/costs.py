@@ -10,12 +10,12 @@ from typing import Annotated, TypeVar
 import pandas as pd
 from pydantic import Field, TypeAdapter, ValidationError
 
+from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
-from wsolbench.layout import Layout
-from wsolbench.report.results import Row, TrackResults
-from wsolbench.report.run_result import RunResult
 from wsolbench.report.shown import ShownTable, shown_table
-from wsolbench.stats import Spread, spread
+from wsolbench.results.load import Row, TrackResults
+from wsolbench.results.run_result import RunResult
+from wsolbench.results.stats import Spread, spread
 
 __all__ = ["COST_COLUMNS", "CostColumn", "Costs", "Counted", "Provenance", "read_costs", "read_provenance"]
 
@@ -25,7 +25,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 @dataclass(frozen=True)
 class Counted:
-    """The file of stage ``costs``; see :class:`wsolbench.costs.Counts`."""
+    """The file of stage ``costs``; see :class:`wsolbench.training.costs.Counts`."""
 
     key: str
     data_digest: str

@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
-from wsolbench.layout import Layout
-from wsolbench.palette import CATEGORICAL
-from wsolbench.report.results import Row, TrackResults, blocks_of, remedy
+from wsolbench.report.palette import CATEGORICAL
 from wsolbench.report.style import PAGE_WIDTH, row_label, seeds_phrase
+from wsolbench.results.load import Row, TrackResults, blocks_of, remedy
 
 __all__ = ["curve_figure", "read_curves"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from wsolbench.report.columns import HEADLINE, Column, by_seed, summarised
 from wsolbench.report.markdown import escaped, pipe_table
-from wsolbench.report.results import Row, TrackResults
 from wsolbench.report.shown import measured
-from wsolbench.stats import LEVEL, paired_difference
+from wsolbench.results.load import Row, TrackResults
+from wsolbench.results.stats import LEVEL, paired_difference
 
 __all__ = ["differences_table"]
 

@@ -11,14 +11,14 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from wsolbench.config.paths import Layout
 from wsolbench.data.parquet import read_parquet
 from wsolbench.errors import DataError
-from wsolbench.gallery.photographs import read_photographs
-from wsolbench.gallery.thumbnails import Thumbnails, read_thumbnails
-from wsolbench.layout import Layout
+from wsolbench.evaluation.photographs import read_photographs
+from wsolbench.evaluation.thumbnails import Thumbnails, read_thumbnails
 from wsolbench.report.pictures import heat_picture, photograph_picture
-from wsolbench.report.results import Row, TrackResults, blocks_of, remedy
-from wsolbench.report.run_result import RunResult
+from wsolbench.results.load import Row, TrackResults, blocks_of, remedy
+from wsolbench.results.run_result import RunResult
 
 __all__ = ["Picture", "Section", "Shot", "gallery_sections"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from wsolbench.report.columns import NORMALISED, ORACLE, PIXEL, WITHOUT_ORACLE, summarised
 from wsolbench.report.costs import Costs
-from wsolbench.report.results import TrackResults
 from wsolbench.report.shown import ShownTable, shown_table
 from wsolbench.report.tables import facts, skipped_runs
+from wsolbench.results.load import TrackResults
 
 __all__ = ["latex_escaped", "latex_tables"]
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from wsolbench.palette import PREDICTED_RGB, TRUE_RGB
+from wsolbench.config.settings import Settings
 from wsolbench.report.columns import (
     COLUMNS,
     HEADLINE,
@@ -28,14 +28,14 @@ from wsolbench.report.costs import COST_COLUMNS, Costs, read_costs
 from wsolbench.report.gallery import Section, gallery_sections
 from wsolbench.report.outputs import page_path, ranks_picture_path, write_all
 from wsolbench.report.paired import PAIR_COLUMNS, PairedTests, paired_tests
+from wsolbench.report.palette import PREDICTED_RGB, TRUE_RGB
 from wsolbench.report.pictures import plot_picture
 from wsolbench.report.ranks import rankings
-from wsolbench.report.results import Row, TrackResults, missing_metrics, read_track
-from wsolbench.report.run_result import RunResult
 from wsolbench.report.searches import SEARCH_COLUMNS, SearchSummary, search_summary
 from wsolbench.report.shown import LEARNED_NOTHING, ShownTable, shown_table
 from wsolbench.report.tables import by_row, learned_nothing, over_seeds, skipped_runs, truth_used, weights_of
-from wsolbench.settings import Settings
+from wsolbench.results.load import Row, TrackResults, missing_metrics, read_track
+from wsolbench.results.run_result import RunResult
 
 __all__ = ["page_html", "write_page"]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from wsolbench.report.markdown import escaped, pipe_table
-from wsolbench.report.per_image import read_per_image
-from wsolbench.report.results import Row, TrackResults
-from wsolbench.significance import Hits, bootstrap_difference, holm, mcnemar
-from wsolbench.stats import LEVEL
+from wsolbench.results.load import Row, TrackResults
+from wsolbench.results.per_image import read_per_image
+from wsolbench.results.significance import Hits, bootstrap_difference, holm, mcnemar
+from wsolbench.results.stats import LEVEL
 
 __all__ = ["PAIR_COLUMNS", "PairedTests", "TestedPair", "paired_section", "paired_tests", "read_hits"]
 

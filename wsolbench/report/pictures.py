@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from wsolbench.data.scoremaps import upsample_and_normalise
 from wsolbench.errors import DataError
 from wsolbench.files import read_file
-from wsolbench.scoremaps import upsample_and_normalise
 
 __all__ = ["heat_picture", "photograph_picture", "plot_picture"]
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from wsolbench.config.schema import check_known
+from wsolbench.config.settings import Settings
 from wsolbench.errors import DataError, SettingsError, nearest
 from wsolbench.report.bars import bar_figure
 from wsolbench.report.curves import curve_figure, read_curves
@@ -23,14 +25,12 @@ from wsolbench.report.published import read_published
 from wsolbench.report.published_figure import published_figure
 from wsolbench.report.rank_figure import rank_figure
 from wsolbench.report.ranks import rankings
-from wsolbench.report.results import TrackResults, read_track
 from wsolbench.report.search_plot import search_figure
 from wsolbench.report.searches import searches_of
 from wsolbench.report.style import encoded, figure_style
 from wsolbench.report.training import training_figure
-from wsolbench.schema import check_known
+from wsolbench.results.load import TrackResults, read_track
 from wsolbench.search.record import Search
-from wsolbench.settings import Settings
 
 __all__ = ["PLOTS", "PlotOptions", "figure_of", "write_plot"]
 

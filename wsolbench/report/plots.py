@@ -15,16 +15,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
-from wsolbench.layout import Layout
-from wsolbench.palette import CATEGORICAL
 from wsolbench.report.columns import columns_named, summarised
 from wsolbench.report.costs import read_provenance
-from wsolbench.report.per_image import read_per_image
-from wsolbench.report.results import Row, TrackResults, blocks_of
-from wsolbench.report.run_result import RunResult
+from wsolbench.report.palette import CATEGORICAL
 from wsolbench.report.style import PAGE_WIDTH, row_label, seeds_phrase
-from wsolbench.stats import spread
+from wsolbench.results.load import Row, TrackResults, blocks_of
+from wsolbench.results.per_image import read_per_image
+from wsolbench.results.run_result import RunResult
+from wsolbench.results.stats import spread
 
 __all__ = [
     "heat_figure",

@@ -12,12 +12,12 @@ import pandas as pd
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from wsolbench.config.schema import StrictModel, validated
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.report.columns import Column, columns_named, summarised
 from wsolbench.report.markdown import escaped, pipe_table
-from wsolbench.report.results import Row, TrackResults
 from wsolbench.report.shown import measured
-from wsolbench.schema import StrictModel, validated
+from wsolbench.results.load import Row, TrackResults
 
 __all__ = [
     "Comparison",

@@ -13,8 +13,8 @@ from wsolbench.errors import DataError
 from wsolbench.report.columns import summarised
 from wsolbench.report.plots import looks
 from wsolbench.report.published import Comparison, Published, comparisons, why_not
-from wsolbench.report.results import TrackResults
 from wsolbench.report.style import PAGE_WIDTH
+from wsolbench.results.load import TrackResults
 
 __all__ = ["published_figure"]
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from wsolbench.palette import CATEGORICAL
+from wsolbench.report.palette import CATEGORICAL
 from wsolbench.report.ranks import Ranking
 from wsolbench.report.style import PAGE_WIDTH
-from wsolbench.stats import LEVEL
+from wsolbench.results.stats import LEVEL
 
 __all__ = ["rank_figure"]
 

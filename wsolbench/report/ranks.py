@@ -9,9 +9,9 @@ import pandas as pd
 
 from wsolbench.report.columns import Column, columns_named, summarised
 from wsolbench.report.markdown import escaped, pipe_table
-from wsolbench.report.results import Row, TrackResults
-from wsolbench.significance import RankTest, critical_difference, fewest_tracks, friedman, mean_ranks
-from wsolbench.stats import LEVEL
+from wsolbench.results.load import Row, TrackResults
+from wsolbench.results.significance import RankTest, critical_difference, fewest_tracks, friedman, mean_ranks
+from wsolbench.results.stats import LEVEL
 
 __all__ = ["RANKED", "Ranking", "ranking", "rankings", "ranks_csv", "ranks_section"]
 

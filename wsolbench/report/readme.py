@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from wsolbench.config.settings import Settings
 from wsolbench.errors import DataError
 from wsolbench.report.columns import columns_named
 from wsolbench.report.markdown import escaped
 from wsolbench.report.outputs import write_all
-from wsolbench.report.results import read_track
 from wsolbench.report.shown import LEARNED_NOTHING
 from wsolbench.report.tables import learned_nothing, score_table
-from wsolbench.settings import Settings
+from wsolbench.results.load import read_track
 
 __all__ = ["refreshed", "write_readme"]
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from wsolbench.palette import CATEGORICAL
+from wsolbench.report.palette import CATEGORICAL
 from wsolbench.report.searches import budget_differences, objective_label
 from wsolbench.report.style import PAGE_WIDTH
 from wsolbench.search.record import COMPLETE, Search, SpaceEntry

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from wsolbench.config.settings import Run, Settings
 from wsolbench.report.markdown import escaped, pipe_table
-from wsolbench.report.results import TrackResults
+from wsolbench.results.load import TrackResults
+from wsolbench.results.stats import spread
 from wsolbench.search.record import ARGUMENT, OBJECTIVES, RECIPE, Search, read_searches
-from wsolbench.settings import Run, Settings
-from wsolbench.stats import spread
 
 __all__ = [
     "SEARCH_COLUMNS",

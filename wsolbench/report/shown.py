@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from wsolbench.report.results import Row, blocks_of
-from wsolbench.stats import Spread
+from wsolbench.results.load import Row, blocks_of
+from wsolbench.results.stats import Spread
 
 __all__ = ["LEARNED_NOTHING", "Shown", "ShownCell", "ShownLine", "ShownTable", "measured", "shown_table"]
 

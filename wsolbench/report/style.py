@@ -13,7 +13,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from PIL import Image
 
-from wsolbench.report.results import Row, TrackResults
+from wsolbench.results.load import Row, TrackResults
 
 __all__ = ["PAGE_WIDTH", "encoded", "figure_style", "row_label", "seeds_phrase"]
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from wsolbench.report.columns import HEADLINE
 from wsolbench.report.markdown import escaped
-from wsolbench.report.results import TrackResults
 from wsolbench.report.tables import score_table, skipped_list, table_frame, track_facts
+from wsolbench.results.load import TrackResults
 
 __all__ = ["TrackPage", "summary_csv", "summary_markdown"]
 

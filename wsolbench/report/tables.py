@@ -11,10 +11,10 @@ from wsolbench.report.columns import COLUMNS, NORMALISED, ORACLE, PIXEL, WITHOUT
 from wsolbench.report.costs import COST_COLUMNS, Costs
 from wsolbench.report.differences import differences_table
 from wsolbench.report.markdown import escaped, markdown_of
-from wsolbench.report.results import Row, TrackResults
-from wsolbench.report.run_result import RunResult
 from wsolbench.report.shown import LEARNED_NOTHING, shown_table
-from wsolbench.stats import LEVEL
+from wsolbench.results.load import Row, TrackResults
+from wsolbench.results.run_result import RunResult
+from wsolbench.results.stats import LEVEL
 
 __all__ = [
     "by_row",

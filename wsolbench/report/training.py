@@ -8,11 +8,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
-from wsolbench.layout import Layout
 from wsolbench.report.plots import looks
-from wsolbench.report.results import TrackResults, remedy
 from wsolbench.report.style import PAGE_WIDTH, row_label
+from wsolbench.results.load import TrackResults, remedy
 
 __all__ = ["training_figure"]
 

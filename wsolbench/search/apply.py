@@ -13,10 +13,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
+from wsolbench.config.schema import PARAMS_FILE, validated
+from wsolbench.config.settings import Settings
 from wsolbench.errors import SettingsError
-from wsolbench.schema import PARAMS_FILE, validated
 from wsolbench.search.record import ARGUMENT, OBJECTIVES, RECIPE, Search
-from wsolbench.settings import Settings
 
 __all__ = ["apply_search", "winner", "with_block"]
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from wsolbench.layout import Layout
-from wsolbench.settings import Settings, read_settings
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import Settings, read_settings
 
 __all__ = ["search"]
 
@@ -47,9 +47,9 @@ def search(
 
 def _supported(settings: Settings, track: str) -> list[str]:
     """Return the methods of ``run`` that can run on a track."""
-    from wsolbench import registry  # noqa: PLC0415
+    from wsolbench.config import registry  # noqa: PLC0415
+    from wsolbench.config.schema import check_known  # noqa: PLC0415
     from wsolbench.errors import SettingsError  # noqa: PLC0415
-    from wsolbench.schema import check_known  # noqa: PLC0415
 
     check_known("track", track, settings.tracks, error=SettingsError)
     chosen = settings.tracks[track]

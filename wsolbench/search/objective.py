@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wsolbench.dataset import Split
+from wsolbench.data.dataset import Split
+from wsolbench.data.scoremaps import StoredMaps
 from wsolbench.errors import DataError
-from wsolbench.metrics.accuracy import IOUS, classified, percent, v2
-from wsolbench.metrics.choe2020 import threshold_grid
-from wsolbench.metrics.image_scores import CHOE2020, Rules, Thresholds
-from wsolbench.metrics.pxap import curve
-from wsolbench.metrics.scoring import score_split
-from wsolbench.scoremaps import StoredMaps
+from wsolbench.evaluation.accuracy import IOUS, classified, percent, v2
+from wsolbench.evaluation.choe2020 import threshold_grid
+from wsolbench.evaluation.image_scores import CHOE2020, Rules, Thresholds
+from wsolbench.evaluation.pxap import curve
+from wsolbench.evaluation.scoring import score_split
 
 __all__ = ["judged"]
 

@@ -14,32 +14,32 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import wsolbench
-from wsolbench import registry
+from wsolbench.config import registry
+from wsolbench.config.distributions import LogUniform
+from wsolbench.config.paths import Layout
+from wsolbench.config.schema import check_known, validated
+from wsolbench.config.settings import MethodOnTrack, Run, Settings, Track
+from wsolbench.data.dataset import Split, SplitName
 from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, read_split, splits_of
 from wsolbench.data.parquet import read_parquet
-from wsolbench.data.pretrained import read_placed
-from wsolbench.dataset import Split, SplitName
-from wsolbench.engine.state import run_digest
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.files import file_sha256
-from wsolbench.layout import Layout
-from wsolbench.schema import check_known, validated
+from wsolbench.models.pretrained import read_placed
+from wsolbench.runs.state import run_digest
 from wsolbench.search.record import ARGUMENT, RECIPE
 from wsolbench.search.space import Parameter, decoded
-from wsolbench.search_space import LogUniform
-from wsolbench.settings import MethodOnTrack, Run, Settings, Track
 
 __all__ = ["Plan", "is_placed", "place_data", "plan_of"]
 
 Objective = Literal["max_box_acc_v2", "px_ap", "p_iou", "top1_cls"]
 _JUDGING = (
-    "metrics",
-    "scoremaps.py",
+    "config/distributions.py",
+    "data/scoremaps.py",
+    "evaluation",
     "search/objective.py",
     "search/plan.py",
     "search/space.py",
     "search/trial.py",
-    "search_space.py",
 )
 
 

@@ -18,8 +18,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from wsolbench.config.schema import StrictModel, validated
 from wsolbench.errors import DataError, SettingsError
-from wsolbench.schema import StrictModel, validated
 
 __all__ = [
     "ARGUMENT",

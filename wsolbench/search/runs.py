@@ -11,17 +11,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from wsolbench.engine.machine import cpu_workers, visible_gpus
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import RuntimeSettings
 from wsolbench.errors import SettingsError
 from wsolbench.launch.processes import STOPPED, end_groups, log_tail, stop_requests
-from wsolbench.layout import Layout
-from wsolbench.progress import meter
+from wsolbench.runs.machine import cpu_workers, visible_gpus
+from wsolbench.runs.progress import meter
 from wsolbench.search.plan import Plan
 from wsolbench.search.record import COMPLETE, FAILED, Search, write_search
 from wsolbench.search.space import Parameter
 from wsolbench.search.study import Finished, SearchError, Study
 from wsolbench.search.trial import FailedTrialError
-from wsolbench.settings import RuntimeSettings
 
 __all__ = ["RunOne", "rows_of", "run_here", "run_in_processes", "write_finished"]
 

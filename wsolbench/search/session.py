@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from wsolbench.engine.device import set_up_device
-from wsolbench.engine.machine import check_precision
-from wsolbench.layout import Layout
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import Settings
+from wsolbench.runs.device import set_up_device
+from wsolbench.runs.machine import check_precision
 from wsolbench.search.apply import apply_search
 from wsolbench.search.plan import Plan, is_placed, place_data, plan_of
 from wsolbench.search.record import OBJECTIVES, Search, read_search, search_files
@@ -16,7 +17,6 @@ from wsolbench.search.runs import run_here, run_in_processes, write_finished
 from wsolbench.search.space import sampler_of
 from wsolbench.search.study import Finished, SearchError, Study, changed_names, remove_study
 from wsolbench.search.trial import trainer_of
-from wsolbench.settings import Settings
 
 __all__ = ["open_study", "search_method"]
 

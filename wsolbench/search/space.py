@@ -14,8 +14,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
+from wsolbench.config.distributions import Choice, Distribution, LogUniform, Uniform
 from wsolbench.search.record import ARGUMENT, RECIPE
-from wsolbench.search_space import Choice, Distribution, LogUniform, Uniform
 
 __all__ = ["ROUND", "Parameter", "RandomDraws", "RoundedTpe", "decoded", "random_values", "sampler_of"]
 

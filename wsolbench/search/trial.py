@@ -9,18 +9,18 @@ from typing import Any
 import joblib
 import torch
 
-from wsolbench.data.building import build_dataset
+from wsolbench.acquire.building import build_dataset
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import Run
 from wsolbench.data.index import read_split
-from wsolbench.data.pretrained import read_placed
-from wsolbench.engine.building import build_method
-from wsolbench.engine.trainer import train
+from wsolbench.data.scoremaps import MAPS_FILE, read_maps
 from wsolbench.errors import DataError, SettingsError, TrainingError, WsolbenchError
-from wsolbench.layout import Layout
-from wsolbench.run_folder import read_record
-from wsolbench.scoremaps import MAPS_FILE, read_maps
+from wsolbench.models.pretrained import read_placed
+from wsolbench.runs.run_folder import read_record
 from wsolbench.search.objective import judged
 from wsolbench.search.plan import Plan
-from wsolbench.settings import Run
+from wsolbench.training.building import build_method
+from wsolbench.training.trainer import train
 
 __all__ = ["FailedTrialError", "run_trial", "trainer_of"]
 

@@ -1,0 +1,312 @@
+"""``params.yaml``: what is accepted, and what an error says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from wsolbench.config.settings import Settings, read_settings, validated_arguments
+from wsolbench.errors import SettingsError
+
+MINIMAL = """
+methods:
+  cam: {}
+  adl: {args: {gamma: 0.8}, tracks: {small: {recipe: published, args: {drop_rate: 0.5}, train: {lr: 0.1}}}}
+datasets:
+  shapes: {}
+tracks:
+  small:
+    dataset: shapes
+    backbone: convnet
+    weights: null
+    resize: 32
+    crop: 32
+    epochs: 1
+    batch: 4
+    lr: 0.05
+    weight_decay: 0.0
+    head_lr_mult: 1.0
+    schedule: cosine
+run:
+  tracks: [small]
+  methods: [cam, adl]
+  seeds: [0]
+"""
+
+
+def settings_from(tmp_path: Path, text: str) -> Settings:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return read_settings(path)
+
+
+def test_the_committed_params_are_valid() -> None:
+    settings = read_settings(Path("params.yaml"))
+    assert settings.run.tracks == ["shapes-convnet"]
+
+
+EXTENDED = """
+  larger: {extends: small, crop: 40, resize: 40, backbone_args: {channels: [4, 5]}}
+  largest: {extends: larger, lr: 0.5, backbone_args: {stem_stride: 1}}
+"""
+
+
+def extending(text: str = EXTENDED) -> str:
+    return MINIMAL.replace("\nrun:\n", f"{text}run:\n")
+
+
+def test_a_track_takes_over_what_it_extends_key_by_key(tmp_path: Path) -> None:
+    tracks = settings_from(tmp_path, extending()).tracks
+    assert tracks["larger"] == tracks["small"].model_copy(
+        update={"crop": 40, "resize": 40, "backbone_args": {"channels": [4, 5]}}
+    )
+    assert tracks["largest"] == tracks["larger"].model_copy(
+        update={"lr": 0.5, "backbone_args": {"channels": [4, 5], "stem_stride": 1}}
+    )
+
+
+def test_a_change_of_what_is_extended_reaches_all_that_extend_it(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(extending())
+    tracks = read_settings(path, ["tracks.small.lr=0.25"]).tracks
+    assert [track.lr for track in tracks.values()] == [0.25, 0.25, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("extends: small", "extends: smal", "tracks.larger.extends: unknown name 'smal'; did you mean 'small'?"),
+        ("extends: small", "extends: [small]", "tracks.larger.extends: unknown name"),
+        ("extends: small", "extends: larger", "tracks.larger.extends: 'larger' extends 'larger' itself"),
+        ("extends: small", "extends: largest", "'larger' extends 'largest' itself"),
+        ("lr: 0.5", "lrr: 0.5", "tracks.largest: unknown key 'lrr'; did you mean 'lr'?"),
+    ],
+)
+def test_a_wrong_extension_is_named(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(expected)):
+        settings_from(tmp_path, extending(EXTENDED.replace(old, new)))
+
+
+def test_a_data_set_stands_for_those_of_its_tracks_that_are_run() -> None:
+    settings = read_settings(Path("params.yaml"))
+    assert settings.tracks_of("cub-resnet50") == ["cub-resnet50"]
+    of_cub = [name for name, track in settings.tracks.items() if track.dataset == "cub"]
+    assert settings.tracks_of("cub") == of_cub[:1]
+    run = settings.run.model_copy(update={"tracks": [of_cub[2], "shapes-convnet", of_cub[1]]})
+    assert settings.model_copy(update={"run": run}).tracks_of("cub") == of_cub[1:3]
+    with pytest.raises(SettingsError, match=r"tracks has no 'cup', nor one with such a data set; did you mean 'cub'\?"):
+        settings.tracks_of("cup")
+
+
+def test_a_method_on_a_track_overrides_arguments_and_recipe(tmp_path: Path) -> None:
+    run = settings_from(tmp_path, MINIMAL).resolve("small-adl-3")
+    assert (run.track_name, run.method, run.seed) == ("small", "adl", 3)
+    assert run.on_track.args == {"gamma": 0.8, "drop_rate": 0.5}
+    assert run.track.lr == 0.1
+    assert run.on_track.recipe == "published"
+
+
+CELLS = """
+cells:
+  low-0: {track: small, method: adl, title: low only, args: {gamma: 0.1}, train: {epochs: 2}}
+  low-4: {extends: low-0}
+"""
+
+
+def with_cells(cells: str = CELLS, run: str = "  cells: {low-0: small, low-4: small}\n") -> str:
+    return MINIMAL.replace("\nrun:\n", f"{cells}\nrun:\n") + run
+
+
+def test_a_cell_is_its_methods_run_with_changes_of_its_own(tmp_path: Path) -> None:
+    settings = settings_from(tmp_path, with_cells())
+    assert list(settings.run.cells) == ["low-0", "low-4"]
+    run = settings.resolve("small-low-4")
+    assert (run.key, run.track_name, run.method, run.seed) == ("small-low-4", "small", "adl", 4)
+    assert run.on_track.args == {"gamma": 0.1, "drop_rate": 0.5}
+    assert (run.track.lr, run.track.epochs) == (0.1, 2)
+    assert run.on_track.recipe == "published"
+    assert run.as_dict()["cell"] == {"name": "low", "title": "low only"}
+    assert run.arguments_key == "cells.low-4.args"
+
+
+def test_a_cell_changes_nothing_for_its_method_and_may_say_whose_choice_it_is(tmp_path: Path) -> None:
+    settings = settings_from(
+        tmp_path, with_cells(CELLS.replace("title: low only", "title: low only, recipe: searched"))
+    )
+    assert settings.resolve("small-adl-4") == settings_from(tmp_path, MINIMAL).resolve("small-adl-4")
+    assert "cell" not in settings.resolve("small-adl-4").as_dict()
+    assert settings.resolve("small-low-0").on_track.recipe == "searched"
+
+
+def test_no_cells_is_an_empty_mapping(tmp_path: Path) -> None:
+    assert settings_from(tmp_path, with_cells("\ncells: {}\n", "  cells: {}\n")).run.cells == {}
+    assert settings_from(tmp_path, with_cells(run="  cells: {}\n")).run.cells == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("low-4", "low", "cells: 'low' is not of the form <name>-<seed>"),
+        ("low-4", "very-low-4", "cells: 'very-low-4' is not of the form <name>-<seed>"),
+        ("low-4", "cam-4", "cells: 'cam-4' has the name of a method or baseline"),
+        ("low-4", "mask_supervised-4", "has the name of a method or baseline"),
+        ("track: small", "track: smal", "cells.low-0.track: unknown name 'smal'; did you mean 'small'?"),
+        ("method: adl", "method: adll", "cells.low-0.method: unknown name 'adll'; did you mean 'adl'?"),
+        ("args:", "arg:", "cells.low-0: unknown key 'arg'; did you mean 'args'?"),
+    ],
+)
+def test_a_wrong_cell_is_named(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings_from(tmp_path, with_cells(CELLS.replace(old, new)))
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        ("  cells: {low-0: smal}\n", "run.cells.low-0: 'smal' is not its track under cells, 'small'"),
+        ("  cells: {lov-0: small}\n", "run.cells: unknown name 'lov-0'; did you mean 'low-0'?"),
+        ("  cells: [low-0]\n", "run.cells: Input should be a valid dictionary"),
+    ],
+)
+def test_what_runs_is_what_stands_under_cells(tmp_path: Path, run: str, expected: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings_from(tmp_path, with_cells(run=run))
+    assert expected in str(caught.value)
+
+
+def test_a_cell_to_run_needs_its_track_in_run(tmp_path: Path) -> None:
+    text = with_cells().replace("  small:\n", "  other:\n").replace("  tracks: [small]", "  tracks: [other]")
+    text = text.replace("  schedule: cosine\n", "  schedule: cosine\n  small: {extends: other}\n")
+    with pytest.raises(SettingsError, match=r"'low-0' is on track 'small', which is not in run\.tracks"):
+        settings_from(tmp_path, text)
+
+
+@pytest.mark.parametrize("key", ["small-low-1", "small-lov-0"])
+def test_a_cell_that_does_not_exist_is_an_error(tmp_path: Path, key: str) -> None:
+    with pytest.raises(SettingsError, match="unknown name"):
+        settings_from(tmp_path, with_cells()).resolve(key)
+
+
+def test_a_cells_unknown_recipe_field_is_named(tmp_path: Path) -> None:
+    settings = settings_from(tmp_path, with_cells(CELLS.replace("epochs: 2", "epoch: 2")))
+    with pytest.raises(SettingsError, match=r"cells\.low-0\.train: unknown key 'epoch'; did you mean 'epochs'"):
+        settings.resolve("small-low-0")
+
+
+def test_exponents_without_a_point_are_numbers(tmp_path: Path) -> None:
+    settings = settings_from(tmp_path, MINIMAL.replace("lr: 0.05", "lr: 1e-3"))
+    assert settings.tracks["small"].lr == 0.001
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("    epochs: 1", "    epoch: 1", "tracks.small: unknown key 'epoch'; did you mean 'epochs'?"),
+        ("    epochs: 1\n", "", "tracks.small.epochs: Field required"),
+        ("    epochs: 1", "    epochs: ten", "tracks.small.epochs: Input should be a valid integer"),
+        ("    epochs: 1", "    epochs: -1", "tracks.small.epochs: Input should be greater than or equal to 0"),
+        ("    crop: 32", "    crop: 33", "crop 33 is larger than resize 32"),
+        ("schedule: cosine", "schedule: step", "schedule 'step' needs either step_epochs or milestones"),
+        ("schedule: cosine", "schedule: step\n    step_epochs: 3\n    milestones: [1]", "needs either step_epochs"),
+        ("schedule: cosine", "schedule: step\n    milestones: [2, 1]", "milestones must ascend, not [2, 1]"),
+        ("schedule: cosine", "schedule: cosine\n    milestones: [3]", "milestones does nothing"),
+        ("schedule: cosine", "schedule: cosine\n    step_epochs: 3", "step_epochs does nothing"),
+        ("schedule: cosine", "schedule: linear", "tracks.small.schedule"),
+        ("  cam: {}", "  camm: {}", "methods: unknown name 'camm'; did you mean 'cam'?"),
+        ("tracks: [small]", "tracks: [smal]", "run.tracks: unknown name 'smal'; did you mean 'small'?"),
+        ("dataset: shapes", "dataset: shape", "tracks.small.dataset: unknown name 'shape'; did you mean 'shapes'?"),
+        ("backbone: convnet", "backbone: convnett", "did you mean 'convnet'?"),
+        ("{small: {recipe", "{smal: {recipe", "methods.adl.tracks: unknown name 'smal'; did you mean 'small'?"),
+        ("seeds: [0]", "seeds: [0]\n  baselines: [mask_supervise]", "did you mean 'mask_supervised'?"),
+        ("run:\n", "run: [\n", "is not valid YAML"),
+    ],
+)
+def test_an_error_names_file_key_and_what_would_be_right(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    assert old in MINIMAL
+    with pytest.raises(SettingsError) as caught:
+        settings_from(tmp_path, MINIMAL.replace(old, new))
+    assert expected in str(caught.value)
+    assert "params.yaml" in str(caught.value)
+
+
+def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
+    text = MINIMAL.replace("epochs: 1", "epochs: ten").replace("batch: 4", "batch: four")
+    with pytest.raises(SettingsError, match=r"epochs.*\n.*batch"):
+        settings_from(tmp_path, text)
+
+
+def test_an_override_of_an_unknown_recipe_field_is_an_error(tmp_path: Path) -> None:
+    settings = settings_from(tmp_path, MINIMAL.replace("train: {lr: 0.1}", "train: {lrr: 0.1}"))
+    with pytest.raises(
+        SettingsError, match=r"methods\.adl\.tracks\.small\.train: unknown key 'lrr'; did you mean 'lr'"
+    ):
+        settings.resolve("small-adl-0")
+
+
+@pytest.mark.parametrize("key", ["small-cam", "small-cam-x", "cam-0", "smal-cam-0", "small-camm-0"])
+def test_a_run_that_does_not_exist_is_an_error(tmp_path: Path, key: str) -> None:
+    with pytest.raises(SettingsError, match=key.split("-", maxsplit=1)[0]):
+        settings_from(tmp_path, MINIMAL).resolve(key)
+
+
+def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="run wsolbench from the repository's root"):
+        read_settings(tmp_path / "params.yaml")
+
+
+class _Component:
+    def __init__(
+        self, given: object, *, ratio: float, points: tuple[str, ...] = (), folder: Path | None = None
+    ) -> None:
+        self.arguments = (given, ratio, points, folder)
+
+
+def test_arguments_are_converted_to_the_signature() -> None:
+    found = validated_arguments(_Component, {"ratio": 1, "points": ["a"], "folder": "x"}, "methods.m.args", given=1)
+    assert found == {"ratio": 1.0, "points": ("a",), "folder": Path("x")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"ratio": 1.0, "point": []}, "unknown key 'point'; did you mean 'points'?"),
+        ({}, "methods.m.args.ratio: Field required"),
+        ({"ratio": "much"}, "methods.m.args.ratio"),
+        ({"ratio": 1.0, "given": 3}, "unknown key 'given'"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments: dict[str, object], expected: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        validated_arguments(_Component, arguments, "methods.m.args", given=1)
+    assert expected in str(caught.value)
+
+
+def test_overrides_are_put_in_before_the_check(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(MINIMAL)
+    changed = read_settings(path, ["tracks.small.lr=0.25", "runtime.threads=3", "methods.cam.args={}"])
+    assert changed.tracks["small"].lr == 0.25
+    assert changed.runtime.threads == 3
+    assert read_settings(path).tracks["small"].lr != 0.25
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("tracks.small.lr", "'tracks.small.lr' is not of the form key.of.params=value"),
+        ("tracks..lr=1", "is not of the form"),
+        ("tracks.small.lr=[", "'[' is not valid YAML"),
+        ("tracks.small.lr.x=1", "'tracks.small.lr.x=1': lr holds no keys"),
+        ("runtime.workers=many", "runtime.workers: Input should be 'auto' (found 'many')"),
+        ("tracks.small.lrr=1.0", "unknown key 'lrr'; did you mean 'lr'?"),
+    ],
+)
+def test_wrong_overrides_are_named(tmp_path: Path, change: str, message: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(MINIMAL)
+    with pytest.raises(SettingsError) as caught:
+        read_settings(path, [change])
+    assert message in str(caught.value)

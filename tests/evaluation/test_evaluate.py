@@ -1,0 +1,399 @@
+"""The evaluate stage end to end, on a run whose numbers are worked out by hand."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.evaluation.by_definition import px_ap_by_definition
+from tests.evaluation.made_up_run import (
+    KEY,
+    OBJECT,
+    OUTPUTS,
+    SIDE,
+    TEST,
+    TRACK,
+    MadeUpRun,
+    Picture,
+    record,
+    rectangle,
+    settings,
+)
+from wsolbench.data.dataset import Item
+from wsolbench.data.index import read_split
+from wsolbench.data.scoremaps import StoredBoxes
+from wsolbench.errors import DataError
+from wsolbench.evaluation.choe2020 import threshold_grid
+from wsolbench.evaluation.evaluate import evaluate_key
+from wsolbench.evaluation.image_scores import Rules, Thresholds
+from wsolbench.evaluation.scoring import score_split
+from wsolbench.evaluation.thumbnails import candidates, read_thumbnails
+from wsolbench.runs.run_folder import write_record
+
+HALO_IOUS = [1, 10201 / 40401, 1, 0, 10201 / 48841]
+CORE_IOUS = [121 / 10201, 1, 1, 0, 6161 / 10201]
+HALO_MISSES = {"multi_instance": 0, "part": 0, "more": 40, "background": 20, "other": 0}
+SAME = {"gt_known": {"fixed": 40, "val": 40, "oracle": 60}, "max_box_acc": 60, "px_ap": None}
+SAME["max_box_acc_v2"] = pytest.approx(220 / 3)
+approx = pytest.approx
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> MadeUpRun:
+    return MadeUpRun(tmp_path).write()
+
+
+def evaluate(run: MadeUpRun, jobs: int = 1, **evaluate: object) -> MadeUpRun:
+    evaluate_key(settings(**evaluate), KEY, run.layout, jobs)
+    return run
+
+
+def test_all_numbers_of_a_run(run: MadeUpRun) -> None:
+    found = evaluate(run, published_threshold={"cam": {TRACK: 0.5}}).metrics()
+    halo, core = 100 * sum(HALO_IOUS) / 5, pytest.approx(100 * sum(CORE_IOUS) / 5)
+    no_masks = {"fixed": None, "val": None, "oracle": None}
+    # On test the halo is right for 2 of 5 images, the core for 3; on val the halo for 2 of 2, the core for 1.
+    assert found == {
+        "status": "ok", "key": KEY, "track": TRACK, "dataset": "shapes", "backbone": "convnet", "method": "cam",
+        "title": "CAM", "method_status": "published", "recipe": "common", "seed": 0, "weights": None,
+        "selection": "last",
+        "data_digest": read_split(run.layout.prepared(TRACK), "test").digest,
+        "val_truth": "gt", "boxes_used": {"val": 2}, "masks_used": {"val": 0},
+        "protocol": "choe2020",
+        "images": {"val": 2, "test": 5},
+        "cls": {"top1": 60, "top5": 80},
+        # The middle of 0 .. 0.498 on val, and of 0.499 .. 0.999 on test.
+        "threshold": {"fixed": 0.2, "val": 0.249, "oracle": 0.749, "published": 0.5},
+        "gt_known": {"fixed": 40, "val": 40, "oracle": 60, "published": 60},
+        "top1_loc": {"fixed": 40, "val": 40, "oracle": 20, "published": 20},
+        "top5_loc": {"fixed": 40, "val": 40, "oracle": 40, "published": 40},
+        "mean_iou": {"fixed": halo, "val": halo, "oracle": core, "published": core},
+        "max_box_acc": 60,
+        "regret": 20,
+        "peak_width": 50.1,  # 0.499 .. 0.999
+        # With all contours, one more image is always right; at IoU 0.7 the last is not.
+        "max_box_acc_v2": {"iou30": 80, "iou50": 80, "iou70": 60, "mean": approx(220 / 3)},
+        "max_box_acc_v2_val": {"iou30": 60, "iou50": 60, "iou70": 60, "mean": 60},
+        "px_ap": None,
+        "px_ap_per_class": None,
+        "p_iou": no_masks, "p_iou_pooled": no_masks, "p_iou_threshold": no_masks,
+        # 20 x 20 of 224 x 224 pixels is small, 100 x 100 medium.
+        "by_size": {
+            "small": {"images": 1, "gt_known": {"fixed": 0, "val": 0, "oracle": 0}},
+            "medium": {"images": 4, "gt_known": {"fixed": 50, "val": 50, "oracle": 75}},
+            "large": {"images": 0, "gt_known": no_masks},
+        },
+        "misses": {"fixed": HALO_MISSES, "val": HALO_MISSES, "oracle": HALO_MISSES | {"more": 0, "part": 20}},
+        "pixel": {
+            # A score of 0.5 reaches the threshold 0.5; at 0 all pixels are foreground.
+            "threshold": {"fixed": 0.2, "val": 0.25, "oracle": 0.75, "published": 0.5},
+            "gt_known": {"fixed": 40, "val": 40, "oracle": 60, "published": 40},
+            "top1_loc": {"fixed": 40, "val": 40, "oracle": 20, "published": 40},
+            "top5_loc": {"fixed": 40, "val": 40, "oracle": 40, "published": 40},
+            "mean_iou": dict.fromkeys(("fixed", "val", "published"), approx((1 + 1 / 4 + 1 + 10000 / 48400) * 20))
+            | {"oracle": approx((0.01 + 1 + 1 + 0.6) * 20)},
+            "max_box_acc": 60,
+            "regret": 20,
+            "peak_width": 49.9,
+            "max_box_acc_v2": {"iou30": 80, "iou50": 80, "iou70": 60, "mean": approx(220 / 3)},
+            "max_box_acc_v2_val": {"iou30": 60, "iou50": 60, "iou70": 60, "mean": 60},
+        },
+        # The maps are min-max and positive as they are. A halo that covers most of an image vanishes under IVR.
+        "normalisation": {
+            "max": SAME, "percentile": SAME,
+            "ivr": {
+                "gt_known": {"fixed": 80, "val": 80, "oracle": 80},
+                "max_box_acc": 80, "max_box_acc_v2": approx((100 + 100 + 80) / 3), "px_ap": None,
+            },
+        },
+    }  # fmt: skip
+
+
+def test_every_image_has_a_row_with_its_overlaps_and_its_box_at_the_val_threshold(tmp_path: Path) -> None:
+    core_is_right = (Picture(halo=(0, 0, 200, 200), core=OBJECT),)
+    run = evaluate(MadeUpRun(tmp_path, val=core_is_right).write())
+    rows = pd.read_parquet(run.layout.per_image(TRACK, KEY))
+    expected = pd.DataFrame(
+        {
+            "id": [f"test{k}" for k in range(5)],
+            "label": 0,
+            "predicted": [0, 1, 0, 0, 1],
+            "in_top5": [True, True, True, True, False],
+            "iou_fixed": HALO_IOUS,
+            "iou_val": CORE_IOUS,
+            "iou_oracle": CORE_IOUS,
+            "iou_pixel_fixed": [1, 1 / 4, 1, 0, 10000 / 48400],
+            "iou_pixel_val": [0.01, 1, 1, 0, 0.6],
+            "iou_pixel_oracle": [0.01, 1, 1, 0, 0.6],
+            "area": [10000 / SIDE**2] * 3 + [400 / SIDE**2, 10000 / SIDE**2],
+            "size": ["medium"] * 3 + ["small", "medium"],
+            "miss": ["part", "", "", "background", ""],
+            "x0": [60, 50, 50, 100, 50],
+            "y0": [60, 50, 50, 100, 50],
+            "x1": [70, 150, 150, 200, 150],
+            "y1": [70, 150, 150, 200, 110],
+        }
+    )
+    pd.testing.assert_frame_equal(rows, expected)
+
+
+def test_the_curves_have_a_hundred_thresholds(run: MadeUpRun) -> None:
+    evaluate(run)
+    curves = pd.read_csv(run.layout.curves(TRACK, KEY), index_col="threshold")
+    np.testing.assert_allclose(curves.index, np.arange(100) / 100, atol=1e-12)
+    expected = {
+        "box_acc_iou30": (40, 60), "box_acc_iou50": (40, 60), "box_acc_iou70": (40, 40),
+        "multi_box_acc_iou30": (60, 80), "multi_box_acc_iou50": (60, 80), "multi_box_acc_iou70": (60, 60),
+        "val_box_acc_iou50": (100, 50),
+    }  # fmt: skip
+    assert list(curves) == [*expected, "pixel_box_acc_iou50", "p_iou"]
+    assert curves["pixel_box_acc_iou50"].tolist() == [0] + [40] * 50 + [60] * 49
+    for name, (halo, core) in expected.items():
+        assert curves[name].tolist() == [halo] * 50 + [core] * 50
+
+
+def test_a_threshold_off_the_grid_is_computed_where_it_is(run: MadeUpRun) -> None:
+    # 0.49805 * 255 = 127.003 already takes the core; 0.498, the nearest of the grid, the halo.
+    found = evaluate(run, fixed_threshold=0.49805).metrics()
+    assert (found["threshold"]["fixed"], found["gt_known"]["fixed"]) == (0.49805, 60)
+
+
+def test_px_ap_where_all_test_images_have_masks(tmp_path: Path) -> None:
+    found = evaluate(MadeUpRun(tmp_path, masks=len(TEST)).write()).metrics()
+    scores = np.stack([picture.raw for picture in TEST])
+    masks = np.stack([rectangle(picture.true) for picture in TEST]) > 0
+    # Scores are 0, 0.5 and 1, so that a coarse grid serves as well as the fine one.
+    expected = px_ap_by_definition(scores, masks, np.ones_like(masks), threshold_grid(0.1))
+    assert found["px_ap"] == found["px_ap_per_class"] == pytest.approx(expected, abs=1e-9)  # of the one class
+
+
+def test_overlap_with_masks_at_the_fixed_and_the_best_threshold(tmp_path: Path) -> None:
+    run = evaluate(MadeUpRun(tmp_path, masks=len(TEST)).write())
+    found = run.metrics()
+    halo = [1, 1 / 4, 1, 400 / 10400, 10000 / 48400]
+    core = [0.01, 1, 1, 400 / 10400, 0.6]
+    assert found["p_iou"] == {"fixed": approx(sum(halo) * 20), "val": None, "oracle": approx(sum(core) * 20)}
+    assert found["p_iou_threshold"] == {"fixed": 0.2, "val": None, "oracle": 0.75}
+    shared, either = 4 * 10000 + 400, 10000 + 40000 + 10000 + 10400 + 48400
+    assert found["p_iou_pooled"]["fixed"] == approx(100 * shared / either)
+    rows = pd.read_parquet(run.layout.per_image(TRACK, KEY))
+    assert rows["mask_iou_fixed"].tolist() == halo
+    assert rows["mask_iou_oracle"].tolist() == core
+    assert pd.read_csv(run.layout.curves(TRACK, KEY))["p_iou"].iloc[20] == approx(sum(halo) * 20)
+    masked_on_val = evaluate(MadeUpRun(tmp_path / "both", masks=len(TEST), val_masks=True).write()).metrics()
+    assert masked_on_val["p_iou_threshold"]["val"] == 0.25  # 0.001 .. 0.5 is best on val
+
+
+def test_a_data_set_of_masks_has_no_box_numbers_and_chooses_by_overlap(tmp_path: Path) -> None:
+    run = evaluate(MadeUpRun(tmp_path, masks=len(TEST), boxless=len(TEST), val_masks=True).write())
+    found = run.metrics()
+    assert found["threshold"] == {"fixed": 0.2, "val": 0.25, "oracle": 0.75, "published": None}
+    assert found["max_box_acc"] is found["pixel"]["max_box_acc"] is found["regret"] is None
+    assert set(found["gt_known"].values()) == set(found["max_box_acc_v2"].values()) == {None}
+    assert found["p_iou"]["val"] == found["p_iou"]["fixed"] is not None
+    assert found["px_ap"] is not None
+    assert found["by_size"]["medium"]["images"] == 4
+    rows = pd.read_parquet(run.layout.per_image(TRACK, KEY))
+    assert rows["iou_val"].isna().all()
+    assert rows["mask_iou_val"].notna().all()
+
+
+def test_px_ap_is_null_where_a_test_image_has_no_mask(tmp_path: Path) -> None:
+    assert evaluate(MadeUpRun(tmp_path, masks=len(TEST) - 1).write()).metrics()["px_ap"] is None
+
+
+def test_the_shape_of_the_photographs_changes_no_number(run: MadeUpRun, tmp_path: Path) -> None:
+    wide = MadeUpRun(tmp_path / "wide", size=(448, 112)).write()
+    found, expected = evaluate(wide).metrics(), evaluate(run).metrics()
+    assert found.pop("data_digest") != expected.pop("data_digest")  # photographs of other sizes are other data
+    assert found == expected
+
+
+def test_v2_at_val_chooses_one_threshold_for_each_overlap(tmp_path: Path) -> None:
+    # The core overlaps by 0.60 in both images, the halo by 1 in one and by 0.21 in the other.
+    half = (50, 50, 150, 110)
+    pictures = (Picture(halo=OBJECT, core=half), Picture(halo=(0, 0, 220, 220), core=half))
+    found = evaluate(MadeUpRun(tmp_path, val=pictures, test=pictures).write()).metrics()["max_box_acc_v2_val"]
+    assert (found["iou30"], found["iou50"], found["iou70"]) == (100, 100, 50)
+
+
+def test_the_maps_of_the_chosen_images_are_kept_small(run: MadeUpRun) -> None:
+    evaluate(run, gallery=3)
+    found = read_thumbnails(run.layout.thumbnails(TRACK, KEY), "")
+    ids = [f"test{k}" for k in range(5)]
+    assert found.ids.tolist() == [ids[k] for k in candidates(ids, 3)]
+
+
+def test_evaluating_again_gives_the_same_bytes_and_leaves_nothing_else(run: MadeUpRun) -> None:
+    before = evaluate(run).outputs()
+    assert evaluate(run).outputs() == before
+    written = [path.name for name in OUTPUTS for path in (run.root / "results" / name / TRACK).iterdir()]
+    assert sorted(written) == sorted(f"{KEY}.{suffix}" for suffix in ("json", "parquet", "csv", "npz"))
+
+
+def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
+    many = MadeUpRun(tmp_path, test=TEST * 21).write()  # enough images for processes to be started
+    alone = evaluate(many, jobs=1).outputs()
+    assert evaluate(many, jobs=2).outputs() == alone
+
+
+def test_a_run_that_does_not_classify_has_no_class_columns(run: MadeUpRun) -> None:
+    run.write_maps(top5=np.zeros((5, 0), np.int64), top5_logits=np.zeros((5, 0), np.float32))
+    found = evaluate(run).metrics()
+    assert found["cls"] == {"top1": None, "top5": None}
+    assert set(found["top1_loc"].values()) == set(found["top5_loc"].values()) == {None}
+    assert found["gt_known"]["oracle"] == 60
+    rows = pd.read_parquet(run.layout.per_image(TRACK, KEY))
+    assert rows[["predicted", "in_top5"]].isna().all(axis=None)
+
+
+def test_without_a_val_split_what_is_chosen_on_it_is_null(tmp_path: Path) -> None:
+    run = evaluate(MadeUpRun(tmp_path, val=()).write())
+    found = run.metrics()
+    assert found["images"] == {"val": 0, "test": 5}
+    assert found["threshold"]["val"] is found["gt_known"]["val"] is found["regret"] is None
+    assert set(found["max_box_acc_v2_val"].values()) == {None}
+    assert found["max_box_acc"] == 60
+    assert pd.read_parquet(run.layout.per_image(TRACK, KEY))["iou_val"].isna().all()
+    assert pd.read_csv(run.layout.curves(TRACK, KEY))["val_box_acc_iou50"].isna().all()
+
+
+def test_a_skipped_run_has_its_reason_and_valid_empty_files(run: MadeUpRun) -> None:
+    evaluate(run)
+    complete = pd.read_parquet(run.layout.per_image(TRACK, KEY))
+    curves = pd.read_csv(run.layout.curves(TRACK, KEY))
+    for path in run.folder.iterdir():
+        path.unlink()
+    reason = "needs masks \N{CROSS MARK}"
+    write_record(run.folder, record() | {"reason": reason})
+    found = evaluate(run).metrics()
+    assert (found["status"], found["reason"], found["method"]) == ("skipped", reason, "cam")
+    assert "gt_known" not in found
+    rows = pd.read_parquet(run.layout.per_image(TRACK, KEY))
+    assert (list(rows), len(rows)) == (list(complete), 0)
+    empty = pd.read_csv(run.layout.curves(TRACK, KEY))
+    assert (list(empty), len(empty)) == (list(curves), 0)
+    assert len(read_thumbnails(run.layout.thumbnails(TRACK, KEY), "").ids) == 0
+
+
+def test_maps_of_other_images_are_refused_naming_the_first(run: MadeUpRun) -> None:
+    run.write_maps(ids=np.array(["test0", "test2", "test1", "test3", "test4"], np.str_))
+    with pytest.raises(DataError, match=r"maps\.npz: map 1 of split 'test' is of image 'test2', .* has 'test1'"):
+        evaluate(run)
+
+
+def test_too_few_maps_are_refused(run: MadeUpRun) -> None:
+    MadeUpRun(run.root, test=TEST[:3]).write_maps()
+    with pytest.raises(DataError, match=r"maps\.npz: 3 maps of split 'test', the index has 5 images"):
+        evaluate(run)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_map_that_is_not_finite_is_refused_naming_file_and_image(run: MadeUpRun, value: float) -> None:
+    maps = np.stack([picture.raw for picture in TEST]).astype(np.float32)
+    maps[2, 10, 10] = value
+    run.write_maps(maps=maps)
+    with pytest.raises(DataError, match=r"maps\.npz: the map of image 'test2' is not finite"):
+        evaluate(run)
+
+
+@pytest.mark.parametrize("name", ["run.yaml", "maps.npz"])
+def test_a_missing_file_of_the_run_is_named(run: MadeUpRun, name: str) -> None:
+    (run.folder / name).unlink()
+    with pytest.raises(DataError, match=rf"{name} is missing; train the run again"):
+        evaluate(run)
+
+
+@pytest.mark.parametrize("name", ["run.yaml", "skipped.json"])
+@pytest.mark.parametrize("content", ["{", "[]", '{"key": "toy-cam-0"}', ""])
+def test_a_damaged_record_of_the_run_is_named(run: MadeUpRun, name: str, content: str) -> None:
+    (run.folder / name).write_text(content)
+    with pytest.raises(DataError, match=rf"{name} is damaged"):
+        evaluate(run)
+
+
+def test_another_training_of_the_run_is_refused(run: MadeUpRun) -> None:
+    """Maps of one training beside the record of another."""
+    former = run.maps_file.read_bytes()
+    run.write_maps(top5=np.ones((5, 5), np.int64))
+    run.maps_file.write_bytes(former)
+    with pytest.raises(DataError, match=r"maps\.npz is damaged .*train the run again"):
+        evaluate(run)
+
+
+def test_another_runs_directory_is_refused(run: MadeUpRun) -> None:
+    write_record(run.folder, record() | {"key": f"{TRACK}-has-0"})
+    with pytest.raises(DataError, match=rf"run\.yaml is that of run '{TRACK}-has-0', not of '{KEY}'"):
+        evaluate(run)
+
+
+def test_maps_of_another_index_are_refused(run: MadeUpRun) -> None:
+    write_record(run.folder, record() | {"index_digest": read_split(run.layout.prepared(TRACK), "test").digest})
+    evaluate(run)
+    write_record(run.folder, record() | {"index_digest": "another"})
+    with pytest.raises(DataError, match=r"maps\.npz was made of other images, labels or splits than .*train the run"):
+        evaluate(run)
+
+
+@pytest.mark.parametrize("name", ["run.yaml", "maps.npz"])
+def test_a_bit_that_flipped_is_noticed_wherever_it_is(run: MadeUpRun, name: str) -> None:
+    path = run.folder / name
+    content = path.read_bytes()
+    for place in range(0, len(content), len(content) // 40):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(DataError, match=rf"{name} is damaged"):
+            evaluate(run)
+
+
+def test_an_image_without_a_box_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"'test': 4 images have boxes, and 1 have masks only \(test0\)"):
+        MadeUpRun(tmp_path, masks=len(TEST), boxless=1).write()
+
+
+def test_a_missing_mask_is_named(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, masks=len(TEST)).write()
+    (run.layout.prepared(TRACK) / "test3_mask.png").unlink()
+    with pytest.raises(DataError, match=r"test3_mask\.png is missing"):
+        evaluate(run)
+
+
+def test_a_failed_evaluation_leaves_the_earlier_results_alone(run: MadeUpRun) -> None:
+    before = evaluate(run).outputs()
+    run.maps_file.write_bytes(run.maps_file.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"maps\.npz is damaged"):
+        evaluate(run)
+    assert run.outputs() == before
+
+
+def test_evaluation_runs_where_torch_cannot_be_imported(run: MadeUpRun) -> None:
+    program = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from pathlib import Path\n"
+        "from tests.evaluation.made_up_run import KEY, settings\n"
+        "from wsolbench.config.paths import Layout\n"
+        "from wsolbench.evaluation.evaluate import evaluate_key\n"
+        "evaluate_key(settings(), KEY, Layout(Path(sys.argv[1])), 1)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, run.root], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert run.metrics()["max_box_acc"] == 60
+
+
+def item_named(name: str) -> Item:
+    return Item(name, f"{name}.png", 0, 224, 224, "test")
+
+
+def test_boxes_on_a_data_set_of_masks_have_the_masks_sizes_and_no_accuracy(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, masks=len(TEST), boxless=len(TEST), val_masks=True).write()
+    split = read_split(run.layout.prepared(TRACK), "test")
+    boxes = StoredBoxes(
+        np.array([item.id for item in split.items]), np.zeros(5, np.int64), np.tile([0.0, 0, 9, 9], (5, 1))
+    )
+    found = score_split(boxes, split, run.layout.prepared(TRACK), Rules(Thresholds(threshold_grid(0.1), (0.2,))), 1)
+    assert found.areas.tolist() == [10000 / SIDE**2] * 3 + [400 / SIDE**2, 10000 / SIDE**2]
+    assert not found.boxes

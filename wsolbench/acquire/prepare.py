@@ -1,0 +1,150 @@
+"""The first stage: get a data set, look it over once and write its index."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from wsolbench.acquire.building import build_dataset
+from wsolbench.acquire.inspection import remembering
+from wsolbench.acquire.truth_policy import GROUND_TRUTH, divided
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import Settings
+from wsolbench.data.dataset import SPLITS, Contents
+from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, write_index, write_selection
+from wsolbench.errors import DataError, first_three
+from wsolbench.files import locked, write_text
+
+__all__ = ["look", "prepare"]
+
+_log = logging.getLogger("wsolbench.prepare")
+
+
+def prepare(settings: Settings, track: str, layout: Layout) -> str:
+    """Get the data set of a track, check it, and write its index and truth (and the files of a generated one).
+
+    Beside these, what training may know of the truth: nothing, or that of ``val``, where the track selects by it.
+
+    The index is written last: a directory without it is not taken for a prepared one. Images that were checked before
+    and have not changed since are not checked again.
+
+    Returns:
+        The digest of the index.
+
+    Raises:
+        DataError: files are missing, unreadable or contradictory.
+    """
+    name, directory = settings.tracks[track].dataset, layout.prepared(track)
+    dataset = build_dataset(settings, name)
+    chosen = divided(settings.datasets.get(name, {}), f"datasets.{name}")
+    # Other tracks' preparations of the same data wait, and so does a second one of this track.
+    with _permitted(), locked(layout.checked / f"{name}.lock"), remembering(layout.checked):
+        for stale in (INDEX_FILE, TRUTH_FILE):
+            (directory / stale).unlink(missing_ok=True)
+        if "embedded" in dataset.traits:
+            shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True, exist_ok=True)
+        dataset.obtain(chosen.sources)
+        contents = chosen.policy.applied(dataset.contents(directory), dataset.image_root(directory))
+        digest = write_index(directory, contents, dataset.image_root(directory), chosen.policy.truth_name)
+    write_selection(directory, layout.selection(track), wanted=settings.tracks[track].selection == "val_boxes")
+    if contents.clipped:
+        _log.info("%s: %d boxes reached beyond their image and were clipped to it", name, contents.clipped)
+    _say_doubts(contents)
+    counts = {split: sum(item.split == split for item in contents.items) for split in SPLITS}
+    _log.info("%s: %s; %d classes; digest %s", name, counts, len(contents.class_names), digest[:12])
+    return digest
+
+
+def look(settings: Settings, track: str, layout: Layout) -> None:
+    """Write down what tells whether the files of a track's data set have changed since ``prepare`` read them.
+
+    Of what truth is read from, sizes and times of all files; of images, times of directories, which change with what is
+    added, removed or renamed in them. No image is opened: what is written into one without that is noticed when it is
+    read, by its digest.
+    """
+    name = settings.tracks[track].dataset
+    dataset, policy = build_dataset(settings, name), divided(settings.datasets.get(name, {}), f"datasets.{name}").policy
+    truth = [
+        *dataset.watched_truth(),
+        *([] if policy.val_truth == GROUND_TRUTH else [Path(policy.val_truth).expanduser()]),
+    ]
+    with _permitted():
+        seen = [_state(path) for path in dataset.watched()] + [_state(path, every_file=True) for path in truth]
+    digest = hashlib.sha256(json.dumps(seen).encode()).hexdigest() if seen else None
+    write_text(layout.look(track), json.dumps({"dataset": name, "state": digest}) + "\n")
+
+
+def _state(path: Path, *, every_file: bool = False) -> list[list[str | int]]:
+    """Return name, size and time of a file; names and times of a directory and those below it; nothing if not there.
+
+    Args:
+        path: file or directory.
+        every_file: whether to return names, sizes and times of all files below a directory, too.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return []
+    if not path.is_dir():
+        return [[path.name, found.st_size, found.st_mtime_ns]]
+    seen: list[list[str | int]] = []
+    below, entered = [path], set()
+    while below:
+        folder = below.pop()
+        state, name = folder.stat(), folder.relative_to(path)
+        seen.append([str(name), state.st_mtime_ns])
+        if (state.st_dev, state.st_ino) in entered:
+            continue  # a link to a directory above it, or to one that has been seen
+        entered.add((state.st_dev, state.st_ino))
+        if every_file:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            below += [Path(entry.path) for entry in entries if entry.is_dir()]
+            files = [(entry, entry.stat()) for entry in entries if entry.is_file()]
+            seen += [[str(name / entry.name), found.st_size, found.st_mtime_ns] for entry, found in files]
+        elif state.st_nlink != _LEAF or len(name.parts) < _LINKED:
+            below += sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir())
+    return seen
+
+
+_LEAF = 2  # links of a directory without directories in it, on file systems that count them; others say 1
+_LINKED = 2  # levels on which directories may be symbolic links, which are not counted: those of splits and of classes
+
+
+def _say_doubts(contents: Contents) -> None:
+    """Say what is no error and may be none of the intended: copies, classes without images, masks that go unused."""
+    splits = {split: [item for item in contents.items if item.split == split] for split in SPLITS}
+    trained = {item.sha256 for item in splits["train"] if item.sha256}
+    copies = [item.id for item in contents.items if item.split != "train" and item.sha256 in trained]
+    if copies:
+        _log.warning("%d images of val and test are copies of images of train: %s", len(copies), first_three(copies))
+    for split, items in splits.items():
+        absent = sorted(set(range(len(contents.class_names))) - {item.label for item in items})
+        if items and absent and split != "val":
+            names = first_three([contents.class_names[label] for label in absent])
+            _log.warning("%s: %d classes have no image: %s", split, len(absent), names)
+        masked = sum(item.id in contents.truth and bool(contents.truth[item.id].masks) for item in items)
+        if 0 < masked < len(items):
+            _log.warning("%s: %d of %d images have masks, so that pixels are not scored", split, masked, len(items))
+
+
+@contextmanager
+def _permitted() -> Iterator[None]:
+    """Say which file or directory this user has no right to.
+
+    Raises:
+        DataError: so it is.
+    """
+    try:
+        yield
+    except PermissionError as error:
+        raise DataError(
+            f"{error.filename}: {error.strerror}; give this user the right to read the data set and to write its own "
+            "files (README, 'Published data sets', names the roots)"
+        ) from None

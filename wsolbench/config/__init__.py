@@ -1,0 +1,1 @@
+"""What `params.yaml` says: settings, recipes, their schema, the components that it names, and where files lie."""

@@ -1,0 +1,178 @@
+"""Parts of ``params.yaml``: what a track is, and what differs for a method or a single cell on it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from wsolbench.config.schema import StrictModel
+
+__all__ = ["Cell", "Fraction", "MethodBlock", "MethodOnTrack", "Overrides", "Positive", "SearchSettings", "Track"]
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Track(StrictModel):
+    """What a paper's table column is: data set, backbone, input size and recipe.
+
+    Attributes:
+        dataset: key of ``datasets``.
+        backbone: stem of a file in ``wsolbench/models/backbones``.
+        backbone_args: constructor arguments of the backbone.
+        weights: name of pinned pretrained weights, or null for random initialisation.
+        resize: side in pixels to which training images are resized before the random crop.
+        crop: side in pixels of what the network sees; test images are resized straight to it.
+        epochs: passes over the training split; 0 evaluates the pretrained network with its own classifier
+            (``backbone_args.keep_classifier``).
+        batch: images per optimiser step, all devices together.
+        lr: learning rate of SGD for the backbone.
+        momentum: of SGD.
+        nesterov: whether SGD looks ahead.
+        weight_decay: L2 factor.
+        head_lr_mult: learning-rate factor of layers without pretrained weights.
+        schedule: ``step`` (times ``step_gamma`` every ``step_epochs`` or at ``milestones``) or ``cosine`` (to zero).
+        step_epochs: epochs between steps.
+        milestones: epochs after which a step comes, ascending, instead of ``step_epochs``.
+        step_gamma: factor of a step.
+        warmup_iters: iterations of linear warm-up from 1 % of the rate.
+        amp: ``off`` (float32), ``bf16`` or, on CUDA only, ``fp16`` autocast with a dynamic loss scale.
+        channels_last: NHWC memory format.
+        clip_grad_norm: largest norm of the gradient of all parameters together; longer ones are shortened to it.
+        sync_bn: on several devices, take the statistics of batch normalisation over all of them; on one, nothing.
+        selection: which epoch's weights make the maps: the ``last``, or the one with the best localization
+            (``val_boxes``: BoxAcc at IoU 0.5 and its best threshold, ``choe2020``) or classification (``val_cls``:
+            Top-1) on ``val``. The same for all methods of a track.
+    """
+
+    dataset: str
+    backbone: str
+    backbone_args: dict[str, Any] = {}
+    weights: str | None
+    resize: Positive
+    crop: Positive
+    epochs: Annotated[int, Field(ge=0)]
+    batch: Positive
+    lr: Annotated[float, Field(gt=0)]
+    momentum: Fraction = 0.9
+    nesterov: bool = True
+    weight_decay: Annotated[float, Field(ge=0)]
+    head_lr_mult: Annotated[float, Field(gt=0)]
+    schedule: Literal["step", "cosine"]
+    step_epochs: Positive | None = None
+    milestones: list[Positive] | None = None
+    step_gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    warmup_iters: Annotated[int, Field(ge=0)] = 0
+    amp: Literal["off", "bf16", "fp16"] = "off"
+    channels_last: bool = True
+    clip_grad_norm: Annotated[float, Field(gt=0)] | None = None
+    sync_bn: bool = False
+    selection: Literal["last", "val_boxes", "val_cls"] = "last"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Track:
+        if self.epochs == 0 and not self.backbone_args.get("keep_classifier"):
+            raise ValueError("epochs: 0 trains no classifier; set backbone_args.keep_classifier, or train")
+        steps = [name for name in ("step_epochs", "milestones") if getattr(self, name) is not None]
+        if self.schedule == "step" and len(steps) != 1:
+            raise ValueError("schedule 'step' needs either step_epochs or milestones")
+        if self.schedule == "cosine" and steps:
+            raise ValueError(f"{steps[0]} does nothing with schedule 'cosine'; remove it")
+        if self.milestones is not None and self.milestones != sorted(set(self.milestones)):
+            raise ValueError(f"milestones must ascend, not {self.milestones}")
+        if self.crop > self.resize:
+            raise ValueError(f"crop {self.crop} is larger than resize {self.resize}")
+        if self.epochs == 0 and self.selection != "last":
+            raise ValueError("epochs: 0 leaves nothing to select from; set selection: last")
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+
+def _same_selection(train: dict[str, Any]) -> dict[str, Any]:
+    if "selection" in train:
+        raise ValueError("selection is the track's, the same for all methods; set tracks.<track>.selection")
+    return train
+
+
+Overrides = Annotated[dict[str, Any], AfterValidator(_same_selection)]
+"""Fields of a track's recipe that a method or cell overrides."""
+
+
+class MethodOnTrack(StrictModel):
+    """What differs for a method on one track.
+
+    Attributes:
+        recipe: whose choice the differences are: printed with every row, and rows of different recipes are not ranked
+            together.
+        args: constructor arguments on top of the method's own.
+        train: fields of the track's recipe that are overridden.
+    """
+
+    recipe: Literal["common", "published", "searched"] = "common"
+    args: dict[str, Any] = {}
+    train: Overrides = {}
+
+
+class MethodBlock(StrictModel):
+    """``methods.<key>``: constructor arguments, and what differs on a track."""
+
+    args: dict[str, Any] = {}
+    tracks: dict[str, MethodOnTrack] = {}
+
+
+class Cell(StrictModel):
+    """One entry of ``cells``: a single run beside the product of tracks, methods and seeds, such as an ablation.
+
+    Its key is ``<name>-<seed>``, and that of the run ``<track>-<name>-<seed>``. Entries of one name are one row.
+
+    Attributes:
+        track: key of ``tracks``.
+        method: key of ``methods``, whose block applies first.
+        title: what tables add to the method's title.
+        recipe: whose choice it is; the method's on this track if left out.
+        args: constructor arguments on top of the method's.
+        train: fields of the recipe that are overridden, on top of the method's.
+    """
+
+    track: str
+    method: str
+    title: str
+    recipe: Literal["common", "published", "searched"] | None = None
+    args: dict[str, Any] = {}
+    train: Overrides = {}
+
+
+Factors = Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2, max_length=2)]
+"""Lowest and highest multiple of a track's own value."""
+
+
+class SearchSettings(StrictModel):
+    """The budget of ``wsolbench search``, the same for all methods.
+
+    Attributes:
+        trials: trainings per method and track, failed ones included.
+        epochs: of a trial; null takes the track's. What a method's ``train`` says of epochs does not count here.
+        seed: of what is tried, and of every trial's training.
+        sampler: ``random`` (each trial by itself), or ``tpe`` (from the second round of ten on, near what was good).
+        objective: what is maximal on ``val``: ``max_box_acc_v2``, ``px_ap``, ``p_iou``, or ``top1_cls``, which looks
+            at no box and no mask; ``auto`` takes the first, and the second where ``val`` has no boxes.
+        recipe: fields of the track's recipe that are searched for every method beside its own arguments, log-uniformly
+            between two multiples of what the track says. A method's own arguments are in its ``search_space``.
+    """
+
+    trials: Positive = 30
+    epochs: Positive | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    sampler: Literal["random", "tpe"] = "random"
+    objective: Literal["auto", "max_box_acc_v2", "px_ap", "p_iou", "top1_cls"] = "auto"
+    recipe: dict[Literal["lr", "weight_decay", "head_lr_mult"], Factors] = {"lr": [0.1, 10.0]}
+
+    @field_validator("recipe")
+    @classmethod
+    def _ascending(cls, value: dict[str, list[float]]) -> dict[str, list[float]]:
+        for name, (low, high) in value.items():
+            if low >= high:
+                raise ValueError(f"{name}: {low:g} is not below {high:g}")
+        return value

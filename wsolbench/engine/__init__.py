@@ -1,1 +1,0 @@
-"""The one trainer; the only place that imports ``mmengine.runner``."""

@@ -1,0 +1,431 @@
+"""Connected components of all binary images of a map, found in one sweep.
+
+The binary images ``{value > cut}`` of a map are nested, so that their components form a tree (the max-tree or component
+tree; Salembier et al., IEEE Transactions on Image Processing 7(4), 1998). The sweep visits the pixels from the highest
+value down and joins each to what is there: union by union-find (Tarjan 1975; Najman and Couprie, 2006). What makes it
+fast is that only two kinds of pixels need a look at their neighbours. Equal values are ordered by raster position, so
+that each pixel's neighbours fall into higher and lower ones, one bit each, and the byte tells through a table what
+happens: without a higher neighbour a component begins; where the higher ones hang together around the pixel it joins
+the component of any of them; only where they fall apart, at a saddle, components may merge.
+
+A component that does not change from one cut to the next is one *node*, so there are at most as many nodes as pixels.
+Importing this module imports numba (about half a second); import it where it is used.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.evaluation.compiled import compiled
+
+__all__ = [
+    "FIRST_CUT",
+    "LAST_CUT",
+    "REFRESH",
+    "WEIGHT",
+    "X0",
+    "X1",
+    "Y0",
+    "Y1",
+    "Nodes",
+    "components",
+    "holes",
+    "in_holes",
+    "largest_per_cut",
+    "lowest_so_far",
+]
+
+FIRST_CUT, LAST_CUT, X0, Y0, X1, Y1, WEIGHT, START = range(8)
+"""Columns of a node: the cuts at which it is a component, first and last, both inclusive; its first and last column
+and row, inclusive; the sum of its pixels' weights; the order of its first pixel in the raster."""
+
+Nodes = NDArray[np.int32]
+Values = NDArray[np.int16]
+_Bytes = NDArray[np.uint8]
+_Labels = NDArray[np.uint32]
+_Parts = NDArray[np.int32]
+
+REFRESH: Final = 256
+"""Nodes after which a bound on the best so far is computed anew; see :func:`lowest_so_far`."""
+
+_BEGINS, _SADDLE = np.uint8(254), np.uint8(128)
+_SINCE, _FIRST, _LAST, _LEFT, _RIGHT, _WEIGHT = range(6)
+"""Of a component that still grows: the level of its last change, its first and last pixel in the padded map, its first
+and last column there, its weight."""
+
+
+def _table(diagonal: bool) -> _Bytes:
+    """Return for each byte of higher neighbours one of them; plus :data:`_SADDLE` where they fall apart.
+
+    Bit k of a byte is the k-th neighbour around a pixel, clockwise from the east; even ones share a side with it.
+    :data:`_BEGINS` where none is connected to the pixel.
+    """
+    table = np.zeros(256, np.uint8)
+    for byte in range(256):
+        bits = [byte >> k & 1 for k in range(8)]
+        ours = [k for k in range(8) if bits[k] and (diagonal or k % 2 == 0)]
+        groups = {k: k for k in range(8)}
+        for k in range(8):
+            after, opposite = (k + 1) % 8, (k + 2) % 8
+            if bits[k] and bits[after]:
+                groups = _joined(groups, k, after)
+            if diagonal and k % 2 == 0 and bits[k] and bits[opposite]:  # sides around a corner touch diagonally
+                groups = _joined(groups, k, opposite)
+        apart = len({groups[k] for k in ours}) > 1
+        table[byte] = (ours[0] + (_SADDLE if apart else 0)) if ours else _BEGINS
+    return table
+
+
+def _euler() -> NDArray[np.int8]:
+    """Return for each byte of higher neighbours what a pixel adds to the number of components less that of holes.
+
+    One component begins, or as many as it joins become one; where all four sides are taken, it fills a hole.
+    """
+    table = np.zeros(256, np.int8)
+    for byte in range(256):
+        sides = [byte >> k & 1 for k in (0, 2, 4, 6)]
+        corners = [byte >> k & 1 for k in (1, 3, 5, 7)]  # each between a side and the next
+        alone = sum(corners[k] and not sides[k] and not sides[(k + 1) % 4] for k in range(4))
+        runs = sum(sides[k] and not sides[k - 1] for k in range(4))  # sides next to one another touch
+        table[byte] = 1 if all(sides) else 1 - runs - alone
+    return table
+
+
+def _joined(groups: dict[int, int], one: int, other: int) -> dict[int, int]:
+    return {k: groups[one] if group == groups[other] else group for k, group in groups.items()}
+
+
+def _halves() -> _Bytes:
+    """Return for each byte of higher neighbours how many half squares a pixel brings to a polygon's area.
+
+    The polygon runs through the centres of the outline's pixels, so that each square of 2x2 pixels gives it nothing,
+    half its area (three pixels inside) or all (four): its second-lowest pixel brings the first half, its lowest the
+    second. With a component that has holes, this would leave their polygons out.
+    """
+    table = np.zeros(256, np.uint8)
+    for byte in range(256):
+        bits = [byte >> k & 1 for k in range(8)]
+        table[byte] = sum(bits[k] + bits[(k + 1) % 8] + bits[(k + 2) % 8] >= 2 for k in (0, 2, 4, 6))
+    return table
+
+
+_AROUND_8, _AROUND_4, _HALVES, _ONES = _table(True), _table(False), _halves(), np.ones(256, np.uint8)
+_EULER = _euler()
+
+
+@compiled
+def _shift(width: int) -> int:
+    """Return the exponent of the distance between rows in the padded map, a power of two."""
+    shift = 1
+    while (1 << shift) < width + 2:
+        shift += 1
+    return shift
+
+
+@compiled
+def _padded(values: Values) -> Values:
+    """Put -1 around a map."""
+    height, width = values.shape
+    made = np.full((height + 2, 1 << _shift(width)), np.int16(-1), np.int16)
+    made[1 : height + 1, 1 : width + 1] = values
+    return made
+
+
+@compiled
+def _higher(padded: Values, width: int) -> _Bytes:
+    """Return the byte of higher neighbours of each pixel; of equals the earlier in raster order counts as higher."""
+    height = padded.shape[0] - 2
+    masks = np.zeros(padded.shape, np.uint8)
+    for y in range(1, height + 1):
+        above, here, below, out = padded[y - 1], padded[y], padded[y + 1], masks[y]
+        for x in range(1, width + 1):
+            value = here[x]
+            out[x] = (
+                np.uint8(here[x + 1] > value)
+                | (np.uint8(below[x + 1] > value) << np.uint8(1))
+                | (np.uint8(below[x] > value) << np.uint8(2))
+                | (np.uint8(below[x - 1] > value) << np.uint8(3))
+                | (np.uint8(here[x - 1] >= value) << np.uint8(4))
+                | (np.uint8(above[x - 1] >= value) << np.uint8(5))
+                | (np.uint8(above[x] >= value) << np.uint8(6))
+                | (np.uint8(above[x + 1] >= value) << np.uint8(7))
+            )
+    return masks
+
+
+@compiled
+def _ordered(values: Values, levels: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Sort the pixels by value, then raster order: positions in the padded map, and where each value begins."""
+    height, width = values.shape
+    shift = _shift(width)
+    starts = np.zeros(levels + 2, np.int32)
+    for y in range(height):
+        for x in range(width):
+            starts[values[y, x] + 1] += 1
+    for level in range(levels + 1):
+        starts[level + 1] += starts[level]
+    order = np.empty(height * width, np.uint32)
+    free = starts.copy()
+    for y in range(height):
+        for x in range(width):
+            value = values[y, x]
+            order[free[value]] = ((y + 1) << shift) + x + 1
+            free[value] += 1
+    return order, starts
+
+
+@compiled
+def _root(parent: _Labels, label: Any) -> Any:
+    while parent[label] != label:
+        parent[label] = parent[parent[label]]
+        label = parent[label]
+    return label
+
+
+@compiled
+def _sweep(  # noqa: C901 - one loop for speed: its state stays in registers
+    values: Values, levels: int, around: _Bytes, weights: _Bytes
+) -> tuple[Nodes, _Labels, Values]:
+    """Sweep a map from the highest value down to 1.
+
+    Returns:
+        Nodes; the label of each pixel, in the padded map; and for each label the level at which its component first
+        reached the border of the map, 0 if it never did.
+    """
+    height, width = values.shape
+    shift = _shift(width)
+    masks = _higher(_padded(values), width).ravel()
+    order, starts = _ordered(values, levels)
+    row = 1 << shift
+    steps = np.array([1, row + 1, row, row - 1, -1, -row - 1, -row, 1 - row]).astype(np.uint64)  # modulo 2**64
+    size = height * width - starts[1]
+    labels = np.zeros(masks.size, np.uint32)
+    parent = np.empty(size, np.uint32)
+    into = np.empty(size, np.uint32)  # as parent, but never shortened
+    border = np.zeros(size + 1, np.int16)
+    parts = np.empty((size, 6), np.int32)
+    nodes = np.empty((2 * size + 1, 8), np.int32)
+    frame = np.array([shift, height, width], np.int32)
+    known, count = np.uint32(0), 0
+    for level in range(levels, 0, -1):
+        for place in range(starts[level], starts[level + 1]):
+            pixel = order[np.uint64(place)]
+            mask = masks[pixel]
+            entry = around[mask]
+            if entry == _BEGINS:
+                parent[known] = into[known] = labels[pixel] = known
+                _begin(parts, known, level)
+                _add(parts, known, pixel, row, weights[mask])
+                known += np.uint32(1)
+                continue
+            label = labels[np.uint64(pixel) + steps[entry & np.uint8(7)]]
+            labels[pixel] = label
+            root = _root(parent, label)
+            if parts[root, _SINCE] != level:
+                count = _write(nodes, count, level, parts, border, root, frame)
+            _add(parts, root, pixel, row, weights[mask])
+            for k in range(8 if entry & _SADDLE else 0):
+                if mask >> np.uint8(k) & 1 and around[1 << k] != _BEGINS:
+                    other = _root(parent, labels[np.uint64(pixel) + steps[k]])
+                    if parts[other, _SINCE] != level:
+                        count = _write(nodes, count, level, parts, border, other, frame)
+                    if other != root:
+                        root, other = min(root, other), max(root, other)  # so that `into` leads to lower labels
+                        parent[other] = into[other] = root
+                        _merge(parts, border, root, other, level)
+    for last in range(known):
+        if parent[last] == last:
+            count = _write(nodes, count, 0, parts, border, last, frame)
+        elif border[last] == 0:
+            border[last] = border[into[last]]
+    return nodes[:count], labels, border
+
+
+@compiled
+def _begin(parts: _Parts, root: Any, level: int) -> None:
+    """Begin a component without pixels."""
+    parts[root, _SINCE] = level
+    parts[root, _FIRST] = parts[root, _LEFT] = 2**31 - 1
+    parts[root, _LAST] = parts[root, _RIGHT] = parts[root, _WEIGHT] = 0
+
+
+@compiled
+def _add(parts: _Parts, root: Any, pixel: int, row: int, weight: int) -> None:
+    """Add a pixel to a component."""
+    column = np.int32(pixel & (row - 1))
+    parts[root, _FIRST] = min(parts[root, _FIRST], np.int32(pixel))
+    parts[root, _LAST] = max(parts[root, _LAST], np.int32(pixel))
+    parts[root, _LEFT] = min(parts[root, _LEFT], column)
+    parts[root, _RIGHT] = max(parts[root, _RIGHT], column)
+    parts[root, _WEIGHT] += np.int32(weight)
+
+
+@compiled
+def _merge(parts: _Parts, border: Values, root: int, other: int, level: int) -> None:
+    """Add component ``other`` to ``root``."""
+    parts[root, _FIRST] = min(parts[root, _FIRST], parts[other, _FIRST])
+    parts[root, _LAST] = max(parts[root, _LAST], parts[other, _LAST])
+    parts[root, _LEFT] = min(parts[root, _LEFT], parts[other, _LEFT])
+    parts[root, _RIGHT] = max(parts[root, _RIGHT], parts[other, _RIGHT])
+    parts[root, _WEIGHT] += parts[other, _WEIGHT]
+    if border[root] == 0 and border[other] > 0:
+        border[root] = level
+    elif border[root] > 0 and border[other] == 0:
+        border[other] = level
+
+
+@compiled
+def _write(
+    nodes: Nodes, count: int, level: int, parts: _Parts, border: Values, root: int, frame: NDArray[np.int32]
+) -> int:
+    """Write down a component as it was from its last change to the cut ``level``."""
+    shift, height, width = frame[0], frame[1], frame[2]  # unpacking is slow
+    left, right = parts[root, _LEFT] - 1, parts[root, _RIGHT] - 1
+    top, bottom = (parts[root, _FIRST] >> shift) - 1, (parts[root, _LAST] >> shift) - 1
+    nodes[count, FIRST_CUT], nodes[count, LAST_CUT] = level, parts[root, _SINCE] - 1
+    nodes[count, X0], nodes[count, Y0] = left, top
+    nodes[count, X1], nodes[count, Y1] = right, bottom
+    nodes[count, WEIGHT], nodes[count, START] = parts[root, _WEIGHT], parts[root, _FIRST]
+    if border[root] == 0 and (left == 0 or top == 0 or right == width - 1 or bottom == height - 1):
+        border[root] = parts[root, _SINCE]
+    parts[root, _SINCE] = level
+    return count + 1
+
+
+@compiled
+def _turned_inside(nodes: Nodes, height: int, width: int, levels: int) -> Nodes:
+    """Keep the components that do not reach the border, in terms of the cuts of the map that was turned over."""
+    kept = np.empty_like(nodes)
+    count = 0
+    for row in range(len(nodes)):
+        node = nodes[row]
+        if node[X0] > 0 and node[Y0] > 0 and node[X1] < width - 1 and node[Y1] < height - 1:
+            kept[count] = node
+            kept[count, FIRST_CUT], kept[count, LAST_CUT] = levels - 1 - node[LAST_CUT], levels - 1 - node[FIRST_CUT]
+            count += 1
+    return kept[:count]
+
+
+@compiled
+def _filled(values: Values, labels: _Labels, border: Values, levels: int) -> Values:
+    """Raise each pixel to the cut from which on it is outside."""
+    height, width = values.shape
+    shift = _shift(width)
+    made = np.empty(values.shape, np.int16)
+    for y in range(height):
+        base = ((y + 1) << shift) + 1
+        for x in range(width):
+            made[y, x] = max(values[y, x], levels - border[labels[base + x]])
+    return made
+
+
+@compiled
+def largest_per_cut(nodes: Nodes, cuts: int) -> NDArray[np.int64]:
+    """Row of the heaviest component at every cut; of equals, the one whose first pixel comes last in raster order.
+
+    Args:
+        nodes: of :func:`components`.
+        cuts: number of cuts, from 0.
+
+    Returns:
+        ``(cuts,)`` int64; -1 where there is no component.
+    """
+    rank, up_to = np.full(cuts, -1, np.int64), np.full(cuts, -1, np.int64)
+    chosen = np.full(cuts, -1, np.int64)
+    for row in range(len(nodes) - 1, -1, -1):  # large ones first
+        if row % REFRESH == 0:
+            lowest_so_far(rank, up_to)
+        mine, last = (np.int64(nodes[row, WEIGHT]) << 32) + nodes[row, START], nodes[row, LAST_CUT]
+        if mine > up_to[last]:
+            for cut in range(nodes[row, FIRST_CUT], last + 1):
+                if mine > rank[cut]:
+                    rank[cut] = mine
+                    chosen[cut] = row
+    return chosen
+
+
+@compiled
+def lowest_so_far(best: NDArray[Any], up_to: NDArray[Any]) -> None:
+    """Set ``up_to`` to the running minimum of ``best``: what cannot beat it need not be compared cut by cut.
+
+    As ``best`` only rises, an old running minimum is still a bound.
+    """
+    lowest = best[0]
+    for cut in range(len(best)):
+        lowest = min(lowest, best[cut])
+        up_to[cut] = lowest
+
+
+def in_holes(values: Values, levels: int, around: Nodes, outlines: Nodes) -> bool:
+    """Return whether there are components that lie in holes, at any cut.
+
+    The number of components less that of holes, the Euler number, is a sum over pixels (Gray, IEEE Transactions on
+    Computers C-20(5), 1971). With the number of holes it gives that of components, which is the number of outlines
+    unless some lie in holes.
+
+    Args:
+        values: ``(H, W)`` int16 from 0 to ``levels``.
+        levels: at least 1.
+        around: holes of the map.
+        outlines: components of the map with its holes filled.
+    """
+    return bool(_in_holes(values, levels, around, outlines, _EULER))
+
+
+@compiled
+def _in_holes(values: Values, levels: int, around: Nodes, outlines: Nodes, euler: NDArray[np.int8]) -> bool:
+    height, width = values.shape
+    masks = _higher(_padded(values), width)
+    balance = np.zeros(levels + 1, np.int64)  # components less outlines at the cut below each level, as differences
+    for y in range(height):
+        for x in range(width):
+            balance[values[y, x]] += euler[masks[y + 1, x + 1]]
+    for row in range(len(around)):
+        balance[around[row, LAST_CUT] + 1] += 1
+        balance[around[row, FIRST_CUT]] -= 1
+    for row in range(len(outlines)):
+        balance[outlines[row, LAST_CUT] + 1] -= 1
+        balance[outlines[row, FIRST_CUT]] += 1
+    total = 0
+    for level in range(levels, 0, -1):
+        total += balance[level]
+        if total != 0:
+            return True
+    return False
+
+
+def components(values: Values, levels: int, *, area: str = "pixels") -> Nodes:
+    """Find the 8-connected components of ``{value > cut}`` for every cut from 0 to ``levels - 1``.
+
+    Args:
+        values: ``(H, W)`` int16 from 0 to ``levels``.
+        levels: at least 1.
+        area: what weight a component has: its number of ``"pixels"``; or ``"polygon"``, twice the area of the polygon
+            through the centres of its outline's pixels, which is right only if no component has holes
+            (:func:`holes` fills them).
+
+    Returns:
+        ``(K, 8)`` int32 nodes; the columns are :data:`FIRST_CUT` to :data:`START`.
+    """
+    nodes, _, _ = _sweep(values, levels, _AROUND_8, _HALVES if area == "polygon" else _ONES)
+    return nodes
+
+
+def holes(values: Values, levels: int) -> tuple[Nodes, Values]:
+    """Find the holes of ``{value > cut}``: 4-connected components of the rest that do not reach the map's border.
+
+    Args:
+        values: ``(H, W)`` int16 from 0 to ``levels``.
+        levels: at least 1.
+
+    Returns:
+        ``(K, 8)`` int32 nodes, and the map with the holes of all cuts filled, ``(H, W)`` int16.
+    """
+    height, width = values.shape
+    turned = (levels - values).astype(np.int16)
+    nodes, labels, border = _sweep(turned, levels, _AROUND_4, _ONES)
+    nodes = _turned_inside(nodes, height, width, levels)
+    return nodes, _filled(values, labels, border, levels) if len(nodes) else values

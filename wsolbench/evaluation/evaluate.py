@@ -1,0 +1,213 @@
+"""The evaluate stage: one pass over a run's stored maps gives all its numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+
+from wsolbench.acquire.building import build_dataset
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import EvaluateSettings, Settings
+from wsolbench.data.dataset import Split
+from wsolbench.data.index import read_split
+from wsolbench.data.scoremaps import MAPS_FILE, StoredBoxes, StoredMaps, read_maps
+from wsolbench.errors import DataError
+from wsolbench.evaluation.choe2020 import threshold_grid
+from wsolbench.evaluation.image_scores import CHOE2020, Rules, Thresholds
+from wsolbench.evaluation.numbers import CURVES, Scored, curves, no_images, numbers, per_image
+from wsolbench.evaluation.scoring import score_split
+from wsolbench.evaluation.thumbnails import encode_thumbnails
+from wsolbench.files import write_bytes
+from wsolbench.runs.run_folder import read_record
+
+__all__ = ["Evaluation", "evaluate_key", "evaluate_maps", "write_evaluation"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All results of a run.
+
+    Attributes:
+        metrics: what goes to ``results/metrics``; deterministic values only.
+        per_image: one row per test image.
+        curves: accuracies over thresholds, percent.
+        thumbnails: maps of the gallery's candidate images, ``.npz``.
+    """
+
+    metrics: dict[str, Any]
+    per_image: pd.DataFrame
+    curves: pd.DataFrame
+    thumbnails: bytes
+
+
+def evaluate_key(settings: Settings, key: str, layout: Layout, jobs: int | None) -> None:
+    """Evaluate a trained run and write its results.
+
+    Args:
+        settings: all of ``params.yaml``.
+        key: ``<track>-<method>-<seed>``.
+        layout: where runs lie and results go.
+        jobs: parallel processes; None takes one per core.
+
+    Raises:
+        DataError: maps and index do not belong together, a map is not finite, or a file is missing or damaged; the
+            message names the file, and the image.
+    """
+    run = settings.resolve(key)
+    record = read_record(layout, key)
+    if "reason" in record:
+        write_evaluation(_skipped(record), layout, run.track_name, key)
+        return
+    prepared = layout.prepared(run.track_name)
+    image_root = build_dataset(settings, run.track.dataset).image_root(prepared)
+    maps_file = layout.run(key) / MAPS_FILE
+    stored, splits = {}, {}
+    for name in ("val", "test"):
+        stored[name] = read_maps(maps_file, name, record["files"].get(MAPS_FILE, "none"))
+        splits[name] = read_split(prepared, name)
+        _check_ids(stored[name], splits[name], maps_file)
+        _check_finite(stored[name], maps_file)
+    if record.get("index_digest", splits["test"].digest) != splits["test"].digest:
+        raise DataError(f"{maps_file} was made of other images, labels or splits than {prepared}; train the run again")
+    published = settings.evaluate.published_threshold.get(run.method, {}).get(run.track_name)
+    evaluation = evaluate_maps(record, stored, splits, image_root, settings.evaluate, published, jobs)
+    write_evaluation(evaluation, layout, run.track_name, key)
+
+
+def evaluate_maps(
+    record: Mapping[str, Any],
+    stored: Mapping[str, StoredMaps | StoredBoxes],
+    splits: Mapping[str, Split],
+    image_root: Path,
+    settings: EvaluateSettings,
+    published: float | None,
+    jobs: int | None,
+) -> Evaluation:
+    """Compute all results of a run from its maps or boxes.
+
+    Args:
+        record: contents of ``run.yaml``.
+        stored: maps of ``val`` and ``test``, in the order of ``splits``; or boxes, whose threshold is null.
+        splits: the same splits with truth; ``val`` may be empty, and what needs it is then null.
+        image_root: folder that mask paths are relative to.
+        settings: thresholds and gallery.
+        published: threshold that a source states for this method and track, or None.
+        jobs: parallel processes; None takes one per core.
+
+    Raises:
+        DataError: a map, a mask or a photograph cannot be used; the message names the image or the file.
+    """
+    jobs = jobs or int(joblib.cpu_count())
+    extra = (settings.fixed_threshold, *(() if published is None else (published,)))
+    rules = Rules(
+        Thresholds(threshold_grid(settings.threshold_step), extra),
+        tuple(settings.normalisations),
+        settings.ivr_percentile,
+    )
+    val = None
+    if len(splits["val"]):
+        val = score_split(stored["val"], splits["val"], image_root, rules, jobs)
+    test = score_split(stored["test"], splits["test"], image_root, rules, jobs)
+    scored = Scored(
+        test=test,
+        val=val,
+        split=splits["test"],
+        labels=stored["test"].labels,
+        top5=stored["test"].top5,
+        thresholds=rules.thresholds,
+        fixed=settings.fixed_threshold,
+        published=published,
+        swept=isinstance(stored["test"], StoredMaps),
+    )
+    rows = per_image(scored, stored["test"].ids)
+    return Evaluation(
+        _head(record) | _used(splits) | numbers(scored),
+        rows,
+        curves(scored),
+        encode_thumbnails(stored["test"], settings.gallery),
+    )
+
+
+def write_evaluation(evaluation: Evaluation, layout: Layout, track: str, key: str) -> None:
+    """Write the four files of an evaluation, each atomically."""
+    metrics = json.dumps(evaluation.metrics, indent=2) + "\n"
+    write_bytes(layout.metrics(track, key), metrics.encode())
+    # Hardly a number occurs twice: without dictionaries the tables are a quarter smaller.
+    table = evaluation.per_image.to_parquet(index=False, compression="zstd", use_dictionary=False)
+    write_bytes(layout.per_image(track, key), table)
+    write_bytes(layout.curves(track, key), evaluation.curves.to_csv(index=False, lineterminator="\n").encode())
+    write_bytes(layout.thumbnails(track, key), evaluation.thumbnails)
+
+
+def _used(splits: Mapping[str, Split]) -> dict[str, Any]:
+    """Return which data were evaluated, and how much truth chose thresholds (and selected, where a track does)."""
+    val = splits["val"]
+    truths = [val.truth(item.id) for item in val.items]
+    return {
+        "data_digest": splits["test"].digest,
+        "val_truth": val.val_truth,
+        "boxes_used": {"val": sum(len(truth.boxes) for truth in truths)},
+        "masks_used": {"val": sum(len(truth.masks) for truth in truths)},
+    }
+
+
+def _head(record: Mapping[str, Any]) -> dict[str, Any]:
+    track, method, cell = record["track"], record["method"], record.get("cell")
+    return {
+        "status": "skipped" if "reason" in record else "ok",
+        "key": record["key"],
+        "track": track["name"],
+        "dataset": track["dataset"],
+        "backbone": track["backbone"],
+        "method": method["name"],
+        "title": f"{method['title']}, {cell['title']}" if cell else method["title"],
+        "method_status": method["status"],
+        "recipe": method["recipe"],
+        "seed": record["seed"],
+        "weights": record.get("weights"),
+        "selection": track.get("selection", "last"),
+        "protocol": CHOE2020,
+        **({"training": record["training"]} if "training" in record else {}),
+        **({"cell": cell["name"]} if cell else {}),
+    }
+
+
+def _skipped(record: Mapping[str, Any]) -> Evaluation:
+    floats, integers = np.zeros((0, 0), np.float32), np.zeros((0, 0), np.int64)
+    empty = StoredMaps(np.zeros(0, np.str_), np.zeros(0, np.int64), floats[None, :0], integers, floats)
+    return Evaluation(
+        _head(record) | {"reason": record["reason"]},
+        no_images(),
+        pd.DataFrame(columns=["threshold", *CURVES]),
+        encode_thumbnails(empty, 0),
+    )
+
+
+def _check_finite(stored: StoredMaps, maps_file: Path) -> None:
+    finite = np.isfinite(stored.maps).all((1, 2))
+    if not finite.all():
+        image = stored.ids[int(np.argmin(finite))]
+        raise DataError(f"{maps_file}: the map of image '{image}' is not finite; train the run again")
+
+
+def _check_ids(stored: StoredMaps, split: Split, maps_file: Path) -> None:
+    wanted = [item.id for item in split.items]
+    found = stored.ids.tolist()
+    if len(wanted) != len(found):
+        raise DataError(
+            f"{maps_file}: {len(found)} maps of split '{split.name}', the index has {len(wanted)} images; "
+            "train the run again"
+        )
+    for position, (have, want) in enumerate(zip(found, wanted, strict=True)):
+        if have != want:
+            raise DataError(
+                f"{maps_file}: map {position} of split '{split.name}' is of image '{have}', the index has '{want}' "
+                "there; train the run again"
+            )

@@ -1,0 +1,42 @@
+"""The photographs stage: small copies of a track's candidate images, and their true boxes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wsolbench.acquire.building import build_dataset
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import Settings
+from wsolbench.data.dataset import Item, Split
+from wsolbench.data.images import read_image, resize
+from wsolbench.data.index import read_split
+from wsolbench.evaluation.photographs import TILE, Caption, Photograph, encode_caption, encode_sheet
+from wsolbench.evaluation.thumbnails import candidates
+
+__all__ = ["write_photographs"]
+
+
+def write_photographs(settings: Settings, track: str, layout: Layout) -> None:
+    """Write the sheet of a track's ``evaluate.gallery`` candidate images, and their facts; equal data, equal bytes.
+
+    Raises:
+        DataError: the data set is not prepared, or a photograph is missing or has changed.
+    """
+    prepared = layout.prepared(track)
+    image_root = build_dataset(settings, settings.tracks[track].dataset).image_root(prepared)
+    split = read_split(prepared, "test")
+    chosen = [split.items[k] for k in candidates([item.id for item in split.items], settings.evaluate.gallery)]
+    tiles = [resize(read_image(image_root / item.path, item), (TILE, TILE)) for item in chosen]
+    caption = Caption(split.digest, list(split.class_names), [_facts(item, split) for item in chosen])
+    contents = (encode_sheet(tiles), encode_caption(caption))
+    for path, content in zip(layout.photographs(track), contents, strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_bytes(content)
+        temporary.replace(path)
+
+
+def _facts(item: Item, split: Split) -> Photograph:
+    size = np.array([item.width, item.height] * 2, np.float64)
+    boxes = [(x0, y0, x1, y1) for x0, y0, x1, y1 in np.round(split.truth(item.id).boxes / size, 4).tolist()]
+    return Photograph(item.id, item.label, boxes)

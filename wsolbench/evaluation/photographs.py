@@ -1,0 +1,113 @@
+"""The photographs of a track's candidate images on one sheet, with what is true of them."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import Field, TypeAdapter, ValidationError
+
+from wsolbench.config.paths import Layout
+from wsolbench.errors import DataError
+from wsolbench.files import read_file
+
+__all__ = ["TILE", "Caption", "Photograph", "encode_caption", "encode_sheet", "read_photographs"]
+
+TILE = 112
+"""Side in pixels of a photograph; its aspect is not kept, as in evaluation."""
+
+_COLUMNS = 10
+_QUALITY = 80
+
+Share = Annotated[float, Field(allow_inf_nan=False)]
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """What is true of a candidate image.
+
+    Attributes:
+        id: of the image.
+        label: true class.
+        boxes: true boxes ``x0, y0, x1, y1`` as shares of width and height, half-open; none where truth has masks only.
+    """
+
+    id: str
+    label: int
+    boxes: list[tuple[Share, Share, Share, Share]]
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What is true of a sheet.
+
+    Attributes:
+        data_digest: of the index that the images are from.
+        class_names: of the data set, by label.
+        photographs: in the order of the tiles.
+    """
+
+    data_digest: str
+    class_names: list[str]
+    photographs: list[Photograph]
+
+
+_CAPTION = TypeAdapter(Caption)
+
+
+def encode_sheet(tiles: Sequence[NDArray[np.uint8]]) -> bytes:
+    """Return photographs of ``(TILE, TILE, 3)`` uint8 as one JPEG file, ten to a row; a black one if there is none."""
+    rows = max(math.ceil(len(tiles) / _COLUMNS), 1)
+    sheet = np.zeros((rows * TILE, min(max(len(tiles), 1), _COLUMNS) * TILE, 3), np.uint8)
+    for position, tile in enumerate(tiles):
+        top, left = _corner(position)
+        sheet[top : top + TILE, left : left + TILE] = tile
+    stream = io.BytesIO()
+    Image.fromarray(sheet).save(stream, "JPEG", quality=_QUALITY, optimize=True)
+    return stream.getvalue()
+
+
+def encode_caption(caption: Caption) -> bytes:
+    """Return what is true of a sheet as JSON."""
+    return _CAPTION.dump_json(caption) + b"\n"
+
+
+def read_photographs(root: Path, track: str) -> tuple[Caption, NDArray[np.uint8]]:
+    """Read the sheet of a track and what is true of it.
+
+    Returns:
+        What is true, and the ``(N, TILE, TILE, 3)`` uint8 photographs.
+
+    Raises:
+        DataError: one of the two files is missing or damaged, or they do not fit each other; the message names it.
+    """
+    sheet, caption = Layout(root).photographs(track)
+    remedy = f"run `wsolbench photographs {track}`, or `make benchmark`"
+    said, drawn = read_file(caption, remedy), io.BytesIO(read_file(sheet, remedy))
+    try:
+        found = _CAPTION.validate_json(said, strict=True)
+        with Image.open(drawn, formats=("JPEG",)) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]["msg"]
+        raise DataError(f"{caption} is damaged ({problem}); delete it and {remedy}") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{sheet} is damaged ({error}); delete it and {remedy}") from None
+    if any(not 0 <= each.label < len(found.class_names) for each in found.photographs):
+        raise DataError(f"{caption} is damaged (a label without a class name); delete it and {remedy}")
+    corners = [_corner(position) for position in range(len(found.photographs))]
+    if any(top + TILE > pixels.shape[0] or left + TILE > pixels.shape[1] for top, left in corners):
+        raise DataError(f"{sheet} has fewer photographs than {caption.name} names; {remedy}")
+    tiles = [pixels[top : top + TILE, left : left + TILE] for top, left in corners]
+    return found, np.array(tiles, np.uint8).reshape(-1, TILE, TILE, 3)
+
+
+def _corner(position: int) -> tuple[int, int]:
+    return position // _COLUMNS * TILE, position % _COLUMNS * TILE

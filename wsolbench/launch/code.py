@@ -1,0 +1,118 @@
+"""The code of a stage: every file of the package that it may run, by a digest that comments do not change."""
+
+from __future__ import annotations
+
+import ast
+import tokenize
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib import import_module
+from io import StringIO
+from itertools import pairwise
+from pathlib import Path
+
+import wsolbench
+from wsolbench.errors import SettingsError
+from wsolbench.files import bytes_sha256
+
+__all__ = ["ELSEWHERE", "code_digest", "code_of"]
+
+ELSEWHERE = {
+    "wsolbench.acquire.building": "asked where the images are; the index has the digests of what is read there",
+    "wsolbench.errors": "messages",
+    "wsolbench.runs.progress": "printing",
+    "wsolbench.config.paths": "where files are: the dependencies and outputs of a stage",
+    "wsolbench.config.registry": "which component it is: its file is among the digests",
+    "wsolbench.config.recipe": "its outcome stands in the recipe",
+    "wsolbench.config.schema": "its outcome stands in the recipe",
+    "wsolbench.config.settings": "its outcome stands in the recipe",
+}
+"""Modules that stages import and that are not among the digests, and why they can change no number unnoticed."""
+
+_BESIDE = {"methods", "datasets"}  # packages whose folders lie beside the package's own in a checkout
+
+
+def code_of(entries: Iterable[str]) -> dict[str, str]:
+    """Return the digests of all files that some modules consist of, with those that they import, at any depth.
+
+    Imports that a function makes when it is called count, those for annotations only do not. Nothing is imported.
+
+    Args:
+        entries: names of modules, such as ``wsolbench.training.trainer``.
+
+    Returns:
+        Digest by name of module, sorted.
+
+    Raises:
+        SettingsError: a file is no Python.
+    """
+    found: dict[str, str] = {}
+    waiting, seen = [*entries], {*ELSEWHERE}
+    while waiting:
+        name = waiting.pop()
+        path = _source(name)
+        if name in seen or path is None:
+            continue
+        seen.add(name)
+        waiting += [name.rpartition(".")[0], *_imported(path)]
+        found[name] = _digest(path)
+    return dict(sorted(found.items()))
+
+
+def code_digest(source: str) -> str:
+    """Return the hex sha256 of Python source without its comments, docstrings and other strings that stand alone."""
+    lines = source.splitlines(keepends=True)
+    for first, last in reversed(list(_without_effect(source))):
+        (row, column), (end_row, end_column) = first, last
+        rest = lines[row - 1][:column].rstrip(" \t"), lines[end_row - 1][end_column:]
+        kept = "".join(rest)
+        lines[row - 1 : end_row] = [kept] if kept.strip() else []
+    return bytes_sha256("".join(lines).encode())
+
+
+def _without_effect(source: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    before = tokenize.NEWLINE
+    for token, following in pairwise(tokenize.generate_tokens(StringIO(source).readline)):
+        plain = token.type == tokenize.STRING and "f" not in token.string.partition(token.string[-1])[0].lower()
+        alone = before in _BEFORE_A_STATEMENT and following.type == tokenize.NEWLINE
+        if token.type == tokenize.COMMENT or (plain and alone):
+            yield token.start, token.end
+        if token.type not in (tokenize.NL, tokenize.COMMENT):
+            before = token.type
+
+
+_BEFORE_A_STATEMENT = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+
+
+@cache
+def _digest(path: Path) -> str:
+    return code_digest(path.read_text(encoding="utf-8"))
+
+
+def _source(module: str) -> Path | None:
+    package, *parts = module.split(".")
+    if package != "wsolbench":
+        return None
+    folder = Path(wsolbench.__file__).parent
+    if parts and parts[0] in _BESIDE:
+        folder, parts = Path(import_module(f"wsolbench.{parts[0]}").__path__[0]), parts[1:]
+    stem = folder.joinpath(*parts)
+    return next((path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()), None)
+
+
+@cache
+def _imported(path: Path) -> list[str]:
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise SettingsError(f"{path}:{error.lineno}: {error.msg}") from None
+    tree.body = [
+        node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+    ]
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    return names

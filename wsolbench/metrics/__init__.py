@@ -1,1 +1,0 @@
-"""Maps to numbers: numpy in, numbers out, on the CPU, without torch."""

@@ -1,0 +1,36 @@
+"""What several localization methods share."""
+
+from wsolbench.models.layers.argument_checks import above, at_least, between, odd, together
+from wsolbench.models.layers.bias_rate import with_bias_rate
+from wsolbench.models.layers.class_map_head import ClassMapHead
+from wsolbench.models.layers.class_map_method import ClassMapMethod
+from wsolbench.models.layers.conv_relu import conv_relu
+from wsolbench.models.layers.drop_layer import DropLayer, coin, coins_from, insert_drop_layers
+from wsolbench.models.layers.he_init import he_init
+from wsolbench.models.layers.min_max import min_max
+from wsolbench.models.layers.points import chosen_points
+from wsolbench.models.layers.sent_to import sent_to
+from wsolbench.models.layers.spatial_drop import SpatialDrop
+from wsolbench.models.layers.upsample import upsample
+
+__all__ = [
+    "ClassMapHead",
+    "ClassMapMethod",
+    "DropLayer",
+    "SpatialDrop",
+    "above",
+    "at_least",
+    "between",
+    "chosen_points",
+    "coin",
+    "coins_from",
+    "conv_relu",
+    "he_init",
+    "insert_drop_layers",
+    "min_max",
+    "odd",
+    "sent_to",
+    "together",
+    "upsample",
+    "with_bias_rate",
+]

@@ -1,0 +1,160 @@
+"""The contract between a localization method and the harness.
+
+A method is one file in ``methods/`` with one subclass of :class:`Method`. It imports only ``torch``,
+``wsolbench.models.method`` and ``wsolbench.models.layers``; it does no I/O, moves nothing between devices, sees no
+boxes and draws random numbers only from torch's global generator (which the harness seeds before each
+iteration) or from the generator that it is handed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from wsolbench.config.distributions import CHOE2020, Choice, Distribution, LogUniform, Uniform, space
+from wsolbench.models.backbones.base import Backbone
+
+__all__ = [
+    "CHOE2020",
+    "Backbone",
+    "Choice",
+    "LogUniform",
+    "Method",
+    "OptimRecipe",
+    "ParamGroup",
+    "Prediction",
+    "Uniform",
+    "space",
+]
+
+ParamGroup = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a method says about a batch at test time.
+
+    Attributes:
+        logits: class scores before the softmax, ``(B, C)`` float.
+        maps: localization map of the asked-for label at native resolution, ``(B, h, w)`` float, any
+            range, larger where the object is. The harness upsamples and normalises.
+    """
+
+    logits: Tensor
+    maps: Tensor
+
+
+@dataclass(frozen=True)
+class OptimRecipe:
+    """The part of a track's recipe that decides parameter groups.
+
+    Attributes:
+        lr: learning rate of the pretrained (or, from scratch, all) layers.
+        weight_decay: L2 factor.
+        head_lr_mult: learning-rate factor of what the method adds to the backbone.
+    """
+
+    lr: float
+    weight_decay: float
+    head_lr_mult: float
+
+
+class Method(nn.Module, ABC):
+    """A weakly supervised localization method on a backbone.
+
+    Subclasses take ``(backbone, num_classes, **hyperparameters)``; the signature of their constructor is
+    the schema of ``methods.<key>.args`` in ``params.yaml``. Their docstring gives the paper, section and
+    equation, says what is published and what is our choice, and why.
+
+    Attributes:
+        title: name in tables and plots.
+        reference: paper, venue, year and arXiv number.
+        status: ``"published"``, or ``"reconstruction"`` where the paper's text was not available to us;
+            printed wherever the method's numbers stand.
+        needs_grad: True if :meth:`predict` needs gradients (maps from gradients).
+        skips_parameters: True if in some steps a parameter takes no part in any loss; several processes that share a
+            batch then look for such in each step, which takes time.
+        search_space: what a search may try, by constructor argument; see :mod:`wsolbench.config.distributions`. Every
+            combination must be valid; an argument that is valid with some values of another only stays out.
+    """
+
+    title: ClassVar[str]
+    reference: ClassVar[str]
+    status: ClassVar[Literal["published", "reconstruction"]] = "published"
+    needs_grad: ClassVar[bool] = False
+    skips_parameters: ClassVar[bool] = False
+    search_space: ClassVar[Mapping[str, Distribution]] = space()
+
+    def __init__(self, backbone: Backbone, num_classes: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.num_classes = num_classes
+
+    @abstractmethod
+    def losses(self, images: Tensor, targets: Tensor, progress: float) -> dict[str, Tensor]:
+        """Compute the training losses of a batch; the harness minimises their sum.
+
+        Args:
+            images: ``(B, 3, H, W)`` float, normalised as the backbone wants them.
+            targets: ``(B,)`` int64 labels, or ``(B, C)`` float class probabilities where
+                :meth:`batch_transform` made them.
+            progress: share of the training that is done, in ``[0, 1]``.
+
+        Returns:
+            Scalars by name.
+        """
+
+    @abstractmethod
+    def predict(self, images: Tensor, labels: Tensor) -> Prediction:
+        """Classify a batch and localize the given labels in one forward pass.
+
+        Args:
+            images: ``(B, 3, H, W)`` float, normalised as the backbone wants them.
+            labels: ``(B,)`` int64 class whose map is asked for.
+        """
+
+    def batch_transform(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Change a training batch before the forward pass (identity unless overridden).
+
+        Args:
+            images: ``(B, 3, H, W)`` float, normalised.
+            targets: ``(B,)`` int64.
+            generator: the only source of randomness for the change; on the CPU.
+
+        Returns:
+            Images of the same shape, and ``(B,)`` int64 or ``(B, C)`` float targets.
+        """
+        return images, targets
+
+    def param_groups(self, recipe: OptimRecipe) -> list[ParamGroup]:
+        """Return optimiser parameter groups; every trainable parameter stands in exactly one.
+
+        The default trains the backbone at the recipe's rate and everything else ``head_lr_mult`` times
+        faster. A backbone without pretrained weights has no reason for two rates: its track sets
+        ``head_lr_mult: 1``. Layers that a backbone itself adds to the pretrained network (its neck,
+        named in ``backbone.new_stages``) count as head, as in every published recipe.
+        """
+        new = {id(p) for p in self.backbone.new_parameters()}
+        old = [p for p in self.backbone.parameters() if id(p) not in new]
+        seen = {id(p) for p in old}
+        head = [p for p in self.parameters() if id(p) not in seen]
+        groups: list[ParamGroup] = [
+            {"params": old, "lr": recipe.lr},
+            {"params": head, "lr": recipe.lr * recipe.head_lr_mult},
+        ]
+        return [group for group in groups if group["params"]]
+
+    @classmethod
+    def unsupported(cls, backbone_name: str, dataset_traits: Iterable[str]) -> str | None:
+        """Return why the method cannot run on this backbone or data set, or None if it can."""
+        return None
+
+    @classmethod
+    def describe(cls) -> Mapping[str, str]:
+        """Return what tables print about the method: title, reference and status."""
+        return {"title": cls.title, "reference": cls.reference, "status": cls.status}

@@ -1,0 +1,1 @@
+"""What is stored of a run, read again and tested for significance."""

@@ -1,0 +1,224 @@
+"""Read the metrics of exactly those runs that the settings name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import Literal
+
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import Settings
+from wsolbench.errors import DataError, SettingsError, nearest
+from wsolbench.results.run_result import RunResult, SkippedRun, parse_metrics
+
+__all__ = ["Kind", "Row", "TrackResults", "blocks_of", "missing_metrics", "read_track", "remedy"]
+
+_log = logging.getLogger(__name__)
+
+Kind = Literal["method", "cell", "baseline"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method (or cell, or baseline) under one recipe, over its seeds.
+
+    Attributes:
+        method: name of the method, cell or baseline.
+        kind: which of them it is; cells, baselines and bounds stand apart from methods.
+        title: its name for people; says so if it is a reconstruction.
+        recipe: whose hyper-parameters they are, empty if every run was skipped.
+        runs: results in the order of the seeds.
+        skipped: runs without results.
+    """
+
+    method: str
+    kind: Kind
+    title: str
+    recipe: str
+    runs: tuple[RunResult, ...]
+    skipped: tuple[SkippedRun, ...]
+
+
+@dataclass(frozen=True)
+class TrackResults:
+    """All results of a track.
+
+    Attributes:
+        track: its name.
+        seeds: that were asked for.
+        rows: methods in the order of ``run.methods``, then cells in that of ``run.cells``, then baselines.
+    """
+
+    track: str
+    seeds: tuple[int, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def measured(self) -> tuple[Row, ...]:
+        """Rows with at least one result."""
+        return tuple(row for row in self.rows if row.runs)
+
+    @property
+    def runs(self) -> tuple[RunResult, ...]:
+        """All results, in the order of the rows and seeds."""
+        return tuple(run for row in self.rows for run in row.runs)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    kind: Kind
+    method: str
+    seed: int
+    key: str
+    path: Path
+
+    @property
+    def remedy(self) -> str:
+        return remedy(self.kind, self.key)
+
+
+_CELLS = "single cells and ablations (`cells`)"
+_BASELINES = "baselines and supervised bounds (no weakly supervised methods)"
+
+# Not `images.val`: a supervised bound may spend part of `val` on training.
+_SAME_FOR_ALL = ("dataset", "backbone", "selection", "protocol", "images.test", "threshold.fixed")
+
+
+def remedy(kind: Kind, key: str) -> str:
+    """Return what to do about a result that is missing or damaged, as the end of a sentence."""
+    return f"run `wsolbench {'baseline' if kind == 'baseline' else 'evaluate'} {key}`, or `make benchmark`"
+
+
+def blocks_of(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """Divide rows into blocks: one per recipe of methods, whose rows compare, then cells, then baselines and bounds."""
+    methods = [row for row in rows if row.kind == "method"]
+    recipes = dict.fromkeys(row.recipe for row in methods)
+    blocks = [(f"methods, recipe: {recipe}", [row for row in methods if row.recipe == recipe]) for recipe in recipes]
+    cells = [row for row in rows if row.kind == "cell"]
+    others = [row for row in rows if row.kind == "baseline"]
+    return [*blocks, *[(heading, found) for heading, found in ((_CELLS, cells), (_BASELINES, others)) if found]]
+
+
+def missing_metrics(settings: Settings, track: str, root: Path) -> tuple[str, ...]:
+    """Return what is to be said about each run of a track that has no metrics file.
+
+    Args:
+        settings: name the runs.
+        track: key of ``tracks``.
+        root: the repository.
+
+    Returns:
+        A message per run that names the file (relative to the root) and how to make it.
+
+    Raises:
+        SettingsError: the track does not exist, or ``run`` names no run of it.
+    """
+    return tuple(
+        f"{asked.path.relative_to(root)} is missing; {asked.remedy}"
+        for asked in _asked(settings, track, root)
+        if not asked.path.is_file()
+    )
+
+
+def read_track(settings: Settings, track: str, root: Path) -> TrackResults:
+    """Read the metrics files of a track: of all that ``run`` names.
+
+    Other files beside them are not counted; the log names them.
+
+    Args:
+        settings: name the runs.
+        track: key of ``tracks``.
+        root: the repository.
+
+    Raises:
+        SettingsError: the track does not exist, or ``run`` names no run of it.
+        DataError: a file is missing, damaged or another run's, or the runs were not measured alike; the message
+            names the file and how to make it anew.
+    """
+    missing = missing_metrics(settings, track, root)
+    if missing:
+        raise DataError(f"{len(missing)} runs of track '{track}' have no results:\n" + "\n".join(missing))
+    asked = _asked(settings, track, root)
+    _warn_of_strangers(asked)
+    found = [(each, _read(each, track)) for each in asked]
+    _check_alike(asked, [run for _, run in found if isinstance(run, RunResult)])
+    rows: list[Row] = []
+    for kind, method in dict.fromkeys((each.kind, each.method) for each in asked):
+        rows.extend(_rows(kind, method, [run for each, run in found if (each.kind, each.method) == (kind, method)]))
+    return TrackResults(track, tuple(dict.fromkeys(settings.run.seeds)), tuple(rows))
+
+
+def _asked(settings: Settings, track: str, root: Path) -> list[_Asked]:
+    if track not in settings.tracks:
+        raise SettingsError(f"params.yaml: tracks has no '{track}'; {nearest(track, settings.tracks)}")
+    seeds = dict.fromkeys(settings.run.seeds)
+    cells = (name.rpartition("-") for name in settings.run.cells if settings.cells[name].track == track)
+    named: list[tuple[Kind, str, int]] = [
+        *(("method", method, seed) for method in dict.fromkeys(settings.run.methods) for seed in seeds),
+        *(("cell", name, int(seed)) for name, _, seed in cells),
+        *(("baseline", baseline, 0) for baseline in dict.fromkeys(settings.run.baselines)),
+        *(("baseline", baseline, seed) for baseline in dict.fromkeys(settings.run.seeded_baselines) for seed in seeds),
+    ]
+    layout = Layout(root)
+    asked = [
+        _Asked(kind, name, seed, key := f"{track}-{name}-{seed}", layout.metrics(track, key))
+        for kind, name, seed in named
+    ]
+    if not asked:
+        raise SettingsError("params.yaml: run names no seed, or neither a method, cell nor baseline: nothing to report")
+    return asked
+
+
+def _warn_of_strangers(asked: list[_Asked]) -> None:
+    expected = {each.path for each in asked}
+    for path in sorted(asked[0].path.parent.glob("*.json")):
+        if path not in expected:
+            _log.warning("%s belongs to no run that params.yaml names; it is not counted and may be deleted", path)
+
+
+def _read(asked: _Asked, track: str) -> RunResult | SkippedRun:
+    try:
+        run = parse_metrics(asked.path.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{asked.path} is damaged ({error}); delete it and {asked.remedy}") from None
+    name = "cell" if asked.kind == "cell" else "method"
+    wanted = {"key": asked.key, "track": track, name: asked.method, "seed": asked.seed}
+    for name, value in wanted.items():
+        if getattr(run, name, value) != value:
+            raise DataError(
+                f"{asked.path} holds {name} {getattr(run, name)!r} instead of {value!r}; delete it and {asked.remedy}"
+            )
+    return run
+
+
+def _check_alike(asked: list[_Asked], runs: list[RunResult]) -> None:
+    paths = {each.key: each for each in asked}
+    for run in runs[1:]:
+        for name in _SAME_FOR_ALL:
+            mine, first = attrgetter(name)(run), attrgetter(name)(runs[0])
+            if mine != first and None not in {mine, first}:  # a box has no threshold
+                raise DataError(
+                    f"{paths[run.key].path} has {name} {mine!r}, but {runs[0].key} has {first!r}: numbers that "
+                    f"were not measured alike share no table; {paths[run.key].remedy}"
+                )
+
+
+def _rows(kind: Kind, method: str, found: Iterable[RunResult | SkippedRun]) -> Iterator[Row]:
+    results = [run for run in found if isinstance(run, RunResult)]
+    skipped = tuple(run for run in found if isinstance(run, SkippedRun))
+    recipes = dict.fromkeys(run.recipe for run in results)
+    for index, recipe in enumerate(recipes):
+        runs = tuple(run for run in results if run.recipe == recipe)
+        title = runs[0].title if kind == "baseline" else _title(runs[0])
+        yield Row(method, kind, title, recipe, runs, () if index else skipped)
+    if not recipes:
+        yield Row(method, kind, skipped[0].title or method, "", (), skipped)
+
+
+def _title(run: RunResult) -> str:
+    remark = {"published": "", "reconstruction": "our reconstruction"}.get(run.method_status, run.method_status)
+    named = not remark or run.method_status.lower() in run.title.lower()
+    return run.title if named else f"{run.title} ({remark})"

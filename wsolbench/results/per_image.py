@@ -1,0 +1,37 @@
+"""The per-image tables of a track's runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from wsolbench.config.paths import Layout
+from wsolbench.data.parquet import read_parquet
+from wsolbench.errors import DataError
+from wsolbench.results.load import Row, TrackResults, remedy
+
+__all__ = ["read_per_image"]
+
+
+def read_per_image(results: TrackResults, row: Row, root: Path, columns: list[str]) -> list[pd.DataFrame]:
+    """Return some columns of the per-image table of each of a row's runs.
+
+    Raises:
+        DataError: a file is missing or damaged, or of other images than the first; the message names it.
+    """
+    layout = Layout(root)
+    frames: list[pd.DataFrame] = []
+    for run in row.runs:
+        path, cure = layout.per_image(results.track, run.key), remedy(row.kind, run.key)
+        try:
+            frame = read_parquet(path, ["id", *columns]).to_pandas(use_threads=False)
+        except FileNotFoundError:
+            raise DataError(f"{path} is missing; {cure}") from None
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise DataError(f"{path} is damaged ({error}); delete it and {cure}") from None
+        if frames and frame["id"].tolist() != frames[0]["id"].tolist():
+            raise DataError(f"{path} is of other images than {row.runs[0].key}; {cure}")
+        frames.append(frame)
+    return frames

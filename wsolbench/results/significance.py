@@ -1,0 +1,260 @@
+"""Whether methods differ by more than chance: paired tests on the same images, and over tracks.
+
+Two things vary from run to run: the images and the seeds. Neither may be pooled with the other as if every pair of
+image and seed were an independent trial.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from wsolbench.results.stats import LEVEL
+
+__all__ = [
+    "Difference",
+    "RankTest",
+    "bootstrap_difference",
+    "critical_difference",
+    "fewest_tracks",
+    "friedman",
+    "holm",
+    "iman_davenport",
+    "mcnemar",
+    "mean_ranks",
+]
+
+Hits = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+_RESAMPLES = 10_000
+_CHUNK = 500  # resamples at once, which bounds memory
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far two methods are apart on the same images.
+
+    Attributes:
+        points: first minus second, in percent of the images, mean over seeds.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        p_value: two-sided.
+        seeds: runs of the first and of the second method.
+    """
+
+    points: float
+    low: float
+    high: float
+    p_value: float
+    seeds: tuple[int, int]
+
+
+def bootstrap_difference(
+    first: Hits, second: Hits, *, level: float = LEVEL, resamples: int = _RESAMPLES, seed: int = 0
+) -> Difference | None:
+    """Compare two methods by a two-level bootstrap: images, and seeds within each method.
+
+    A resample draws images with replacement, the same for both methods, because they were measured on the same ones,
+    and seeds with replacement, for each method by itself, because runs with the same seed share nothing but the order
+    of the data. The interval is made of percentiles of the resampled differences; the p-value is twice the smaller
+    share of them on one side of 0, at least ``1 / (resamples + 1)`` (Davison & Hinkley, Bootstrap Methods and their
+    Application, 1997, sections 3.8 and 4.4).
+
+    Args:
+        first: ``(seeds, images)`` whether an image is localized.
+        second: ``(seeds, images)``, of the same images in the same order; another number of seeds is fine.
+        level: coverage of the interval, in (0, 1).
+        resamples: number of resamples.
+        seed: of the resampling; equal input gives equal results.
+
+    Returns:
+        The difference; None where a method has one seed only: the spread of its training is unknown.
+
+    Raises:
+        ValueError: the images differ in number, or there are none.
+    """
+    if first.shape[1:] != second.shape[1:] or first.ndim != 2 or not first.shape[1]:
+        raise ValueError(f"hits of {first.shape} and {second.shape} are not of the same images")
+    if min(len(first), len(second)) < 2:
+        return None
+    random = np.random.default_rng(seed)
+    images = first.shape[1]
+    drawn: list[Floats] = []
+    for start in range(0, resamples, _CHUNK):
+        count = min(_CHUNK, resamples - start)
+        weights = random.multinomial(images, np.full(images, 1 / images), size=count).astype(np.float64)
+        ours = _resampled(first, weights, random) * len(second)
+        drawn.append(ours - _resampled(second, weights, random) * len(first))
+    counts = np.concatenate(drawn)
+    differences = counts * 100 / (images * len(first) * len(second))
+    low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2])
+    below, above = np.count_nonzero(counts <= 0), np.count_nonzero(counts >= 0)
+    p_value = min(2 * (min(below, above) + 1) / (resamples + 1), 1.0)
+    points = float((first.mean() - second.mean()) * 100)
+    return Difference(points, float(low), float(high), p_value, (len(first), len(second)))
+
+
+def mcnemar(first: Hits, second: Hits) -> float:
+    """Return the two-sided p-value of McNemar's exact test that two runs localize equally many images.
+
+    Images on which both agree say nothing; of the others, either run would be right on half (McNemar, Psychometrika
+    1947; the exact form is a sign test).
+
+    Args:
+        first: ``(images,)`` of one run.
+        second: ``(images,)`` of another run on the same images.
+
+    Raises:
+        ValueError: the images differ in number.
+    """
+    if first.shape != second.shape or first.ndim != 1:
+        raise ValueError(f"hits of {first.shape} and {second.shape} are not of the same images")
+    only_first = int(np.count_nonzero(first & ~second))
+    only_second = int(np.count_nonzero(second & ~first))
+    if only_first + only_second == 0:
+        return 1.0
+    return float(stats.binomtest(only_first, only_first + only_second).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for their number (Holm, Scandinavian Journal of Statistics 1979).
+
+    Rejecting those below a level keeps the probability of even one false rejection below it, whatever their
+    dependence.
+    """
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    adjusted = [1.0] * len(p_values)
+    highest = 0.0
+    for rank, index in enumerate(order):
+        highest = max(highest, min((len(p_values) - rank) * p_values[index], 1.0))
+        adjusted[index] = highest
+    return adjusted
+
+
+def mean_ranks(scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Return each method's mean rank over tracks: 1 is best, ties share the mean of their ranks.
+
+    Args:
+        scores: by method, one per track in the same order; higher is better.
+
+    Raises:
+        ValueError: methods have different numbers of tracks.
+    """
+    table = _table(scores)
+    return dict(zip(scores, stats.rankdata(-table, axis=0).mean(1).tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class RankTest:
+    """Friedman's test that all methods rank alike, and the less conservative form of Iman and Davenport.
+
+    Attributes:
+        chi2: Friedman's statistic, corrected for ties.
+        p_value: of ``chi2``.
+        f: Iman and Davenport's statistic.
+        f_p_value: of ``f``.
+    """
+
+    chi2: float
+    p_value: float
+    f: float
+    f_p_value: float
+
+
+def friedman(scores: Mapping[str, Sequence[float]]) -> RankTest | None:
+    """Test whether all methods rank alike over the tracks (Demsar, JMLR 2006, section 3.2.2).
+
+    Args:
+        scores: by method, one per track in the same order; higher is better.
+
+    Returns:
+        The test; None for fewer than 3 methods or 2 tracks, and where all methods tie on every track.
+
+    Raises:
+        ValueError: methods have different numbers of tracks.
+    """
+    table = _table(scores)
+    methods, tracks = table.shape
+    if methods < 3 or tracks < 2 or not np.ptp(table, axis=0).any():
+        return None
+    found = stats.friedmanchisquare(*table)
+    return RankTest(
+        float(found.statistic), float(found.pvalue), *iman_davenport(float(found.statistic), methods, tracks)
+    )
+
+
+def iman_davenport(chi2: float, methods: int, tracks: int) -> tuple[float, float]:
+    """Return Iman and Davenport's F for a Friedman statistic, and its p-value.
+
+    ``(N - 1) chi2 / (N (k - 1) - chi2)``, distributed as F with k - 1 and (k - 1)(N - 1) degrees of freedom; infinite,
+    with p-value 0, where all tracks agree on one order.
+
+    Args:
+        chi2: Friedman's statistic.
+        methods: k, at least 2.
+        tracks: N, at least 2.
+    """
+    rest = tracks * (methods - 1) - chi2
+    if rest <= 1e-9 * chi2:
+        return float("inf"), 0.0
+    f = (tracks - 1) * chi2 / rest
+    return f, float(stats.f.sf(f, methods - 1, (methods - 1) * (tracks - 1)))
+
+
+def critical_difference(methods: int, tracks: int, level: float = LEVEL) -> float:
+    """Return how far mean ranks must lie apart to differ (Nemenyi's test, after Demsar, JMLR 2006, section 3.2.2).
+
+    ``q * sqrt(k (k + 1) / (6 N))`` with q the studentized range quantile divided by the square root of 2.
+
+    Args:
+        methods: k, at least 2.
+        tracks: N, at least 1.
+        level: 1 minus the probability of finding any difference where there is none.
+
+    Raises:
+        ValueError: there are too few methods or tracks.
+    """
+    if methods < 2 or tracks < 1:
+        raise ValueError(f"{methods} methods on {tracks} tracks cannot be compared")
+    quantile = float(stats.studentized_range.ppf(level, methods, np.inf)) / np.sqrt(2)
+    return float(quantile * np.sqrt(methods * (methods + 1) / (6 * tracks)))
+
+
+def fewest_tracks(methods: int, level: float = LEVEL) -> int:
+    """Return from how many tracks on Nemenyi's test can tell any two methods apart.
+
+    Mean ranks lie at most ``k - 1`` apart; with fewer tracks the critical difference is larger than that, and the test
+    cannot but find nothing.
+
+    Args:
+        methods: k, at least 2.
+        level: see :func:`critical_difference`.
+
+    Raises:
+        ValueError: there are too few methods.
+    """
+    return math.ceil((critical_difference(methods, 1, level) / (methods - 1)) ** 2)
+
+
+def _resampled(hits: Hits, weights: Floats, random: np.random.Generator) -> Floats:
+    """Return the hits of each resample of images (how often each was drawn) and of seeds, ``(count,)``.
+
+    Whole numbers, which float64 holds exactly: ties stay ties, whatever the order in which a BLAS sums.
+    """
+    seeds = len(hits)
+    chosen = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=len(weights))
+    found: Floats = ((weights @ hits.T.astype(np.float64)) * chosen).sum(1)
+    return found
+
+
+def _table(scores: Mapping[str, Sequence[float]]) -> Floats:
+    lengths = {name: len(values) for name, values in scores.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"methods have different numbers of tracks: {lengths}")
+    return np.array(list(scores.values()), np.float64).reshape(len(scores), -1)

@@ -1,0 +1,1 @@
+"""What a run needs beside the numbers: state, scratch, provenance, processes, progress. Nothing here defines a byte."""

@@ -1,0 +1,61 @@
+"""What a process has to do before torch is imported."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+
+from wsolbench import CODE_VARIABLE
+from wsolbench.errors import SettingsError
+
+__all__ = ["prepare_process", "run_code_of"]
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+
+
+def run_code_of(root: Path) -> None:
+    """Start this process again with the code of a checkout, if it has begun with another one's.
+
+    An installation in editable mode always imports from the place where it was made. In a copy of the checkout, such as
+    those in which DVC runs queued experiments, that would be other code than what is recorded.
+
+    Args:
+        root: the working directory; what is no checkout with a ``params.yaml`` is left alone.
+
+    Raises:
+        SettingsError: it has been started again and still runs other code.
+    """
+    own = root / "wsolbench" / "runs" / "startup.py"
+    if not (root / "params.yaml").is_file() or not own.is_file() or own.samefile(__file__):
+        return
+    if os.environ.get(CODE_VARIABLE) == str(root.resolve()):
+        raise SettingsError(
+            f"{root.resolve()} is a checkout of wsolbench, and the code that runs is that of "
+            f"{Path(__file__).parents[2]}; install the checkout (`make doctor` does) and run its .venv/bin/wsolbench"
+        )
+    os.environ[CODE_VARIABLE] = str(root.resolve())
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same program
+
+
+def prepare_process() -> None:
+    """Let a training on a CPU run at full speed, also beside others; changes no result.
+
+    Threads that spin for long while they wait make a training several times slower as soon as anything else runs;
+    threads that sleep at once cost a quarter when nothing does.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Tell glibc to keep large freed blocks instead of returning them to the kernel.
+
+    A network frees and allocates the same tensors in every iteration; getting their pages anew took a fifth of a small
+    training on a CPU. Other C libraries have no such switch and are left alone.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)

@@ -1,0 +1,1 @@
+"""The commands of the command line, and what serves people rather than the pipeline."""

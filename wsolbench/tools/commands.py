@@ -1,0 +1,210 @@
+"""Commands beside the pipeline: to look, compare, add and check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import read_settings
+from wsolbench.errors import InterruptedTrainingError, SettingsError, WsolbenchError
+from wsolbench.tools.arguments import Jobs
+
+__all__ = ["doctor", "launch", "list_components", "new_method", "plot", "predict", "readme", "score", "show", "verify"]
+
+
+def list_components(
+    kind: Annotated[
+        Literal["methods", "datasets", "backbones", "baselines", "tracks", "cells", "runs"] | None,
+        typer.Argument(help="What to list; everything if left out."),
+    ] = None,
+) -> None:
+    """Show the methods, data sets, backbones, baselines, tracks, cells and runs that there are."""
+    from wsolbench.tools.listing import print_listing  # noqa: PLC0415 - imports torch
+
+    print_listing(read_settings(), kind)
+
+
+def new_method(
+    name: Annotated[str, typer.Argument(help="Its name: stem of the file, key in params.yaml; in snake_case.")],
+) -> None:
+    """Write methods/NAME.py, a commented method that works, and its lines in params.yaml."""
+    from wsolbench.tools.scaffold import new_method as write_method  # noqa: PLC0415
+
+    written = write_method(name, read_settings(), Path())
+    typer.echo(f"{written} is written, and {name} stands under methods and run.methods in params.yaml. Next:")
+    typer.echo(f"  python -m pytest tests/conformance -k {name}   # passes now; keep it so\n  make benchmark")
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="A prepared track, or its data set.")],
+    split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which images; train has no boxes.")] = "test",
+    n: Annotated[int, typer.Option("--n", min=1, max=400, help="How many, spread over the classes.")] = 24,
+    seed: Annotated[int, typer.Option(help="Another one, other images.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Picture to write; by default show-NAME-SPLIT.png here.")] = None,
+) -> None:
+    """Draw a contact sheet of a prepared data set's images with boxes and masks, to look at them."""
+    from wsolbench.tools.show import contact_sheet  # noqa: PLC0415
+
+    settings = read_settings()
+    target = out or Path(f"show-{name}-{split}.png")
+    typer.echo(contact_sheet(settings, settings.tracks_of(name)[0], split, n, seed, Layout(), target))
+
+
+def score(
+    maps: Annotated[
+        Path, typer.Option(help="Directory of maps, .npy or .npz, one per image: IMAGE_ID.npy, of any size and type.")
+    ],
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set in params.yaml; a track with it must be prepared.")
+    ] = None,
+    metadata: Annotated[
+        Path | None, typer.Option(help="Instead of --dataset: directory of the split's lists in Choe et al.'s format.")
+    ] = None,
+    masks: Annotated[Path, typer.Option(help="With --metadata: folder that its mask paths are relative to.")] = Path(),
+    split: Annotated[Literal["val", "test"], typer.Option(help="The split to report.")] = "test",
+    val_maps: Annotated[
+        Path | None, typer.Option(help="Maps of the val split; thresholds are then chosen on it, too.")
+    ] = None,
+    val_metadata: Annotated[
+        Path | None, typer.Option(help="With --metadata and --val-maps: lists of the val split.")
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Text file of `id,class[,class ...]`, best first, for Top-1 and Top-5.")
+    ] = None,
+    as_they_are: Annotated[
+        bool, typer.Option("--as-they-are", help="Maps are 224x224 in [0, 1]: neither resize nor normalise them.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Where metrics.json and tables go.")] = Path("scores"),
+    jobs: Jobs = None,
+) -> None:
+    """Score the localization maps of any method against the truth of a split, and print and write all numbers."""
+    from wsolbench.tools.score import Truths, run_score  # noqa: PLC0415
+
+    truths = Truths(dataset, metadata, masks, val_metadata)
+    settings = read_settings() if dataset or Path("params.yaml").is_file() else None
+    found = run_score(settings, truths, split, maps, val_maps, predictions, out, jobs, as_they_are=as_they_are)
+    typer.echo(found)
+
+
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Photographs, and directories of photographs.")],
+    run: Annotated[str, typer.Option(help="`<track>-<method>-<seed>` of a trained run.")],
+    out: Annotated[Path, typer.Option(help="Where maps, boxes and pictures go.")] = Path("predictions"),
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=0.999, help="By default the one that the run's val split chose.")
+    ] = None,
+) -> None:
+    """Write class, localization map, box and picture of anybody's photographs, by a trained run."""
+    from wsolbench.tools.predict import predict as run_predict  # noqa: PLC0415 - imports torch
+
+    count = run_predict(read_settings(), run, images, out, Layout(), threshold)
+    typer.echo(f"{count} images: {out}/predictions.csv, {out}/maps and {out}/pictures")
+
+
+def verify(
+    runs: Annotated[list[str] | None, typer.Argument(help="Keys of runs; all runs of methods if left out.")] = None,
+    origin: Annotated[
+        Literal["maps", "checkpoint", "scratch"],
+        typer.Option("--from", help="What to start from: stored maps, stored weights, or nothing (trains again)."),
+    ] = "maps",
+    tolerance: Annotated[float | None, typer.Option(min=0, help="Points; by default 0, 0.5 and 5.")] = None,
+    jobs: Jobs = None,
+) -> None:
+    """Compute stored runs again in a scratch place, and say whether their numbers are reproduced; writes no results.
+
+    A run that cannot be verified is named with the reason, and the others are verified all the same.
+    """
+    from wsolbench.tools import verify as verifying  # noqa: PLC0415 - imports torch
+
+    settings, failed = read_settings(), False
+    for key in [settings.resolve(key).key for key in runs or verifying.run_keys(settings)]:  # all keys before the first
+        try:
+            found = verifying.verify(settings, key, origin, Layout(), jobs, tolerance)
+        except InterruptedTrainingError:
+            raise
+        except WsolbenchError as error:
+            typer.echo(f"{key}: not verified ({error})", err=True)
+            failed = True
+            continue
+        typer.echo(f"{key}: {found.outcome} ({found.detail})")
+        failed |= found.outcome == "differs"
+    raise typer.Exit(failed)
+
+
+def plot(
+    kind: Annotated[str, typer.Argument(help="One of those that `wsolbench plot list` names.")],
+    out: Annotated[Path, typer.Option(help="A .pdf, .svg or .png file.")] = Path("plot.pdf"),
+    tracks: Annotated[list[str] | None, typer.Option(help="Track; some plots take several.")] = None,
+    methods: Annotated[
+        list[str] | None, typer.Option(help="Method, cell or baseline to show; may be given several times.")
+    ] = None,
+    width: Annotated[float | None, typer.Option(min=0.5, help="Inches.")] = None,
+    height: Annotated[float | None, typer.Option(min=0.5, help="Inches.")] = None,
+    font_size: Annotated[float | None, typer.Option(min=1, help="Points.")] = None,
+    font: Annotated[str | None, typer.Option(help="Family that matplotlib finds.")] = None,
+) -> None:
+    """Draw one plot of the present results for a paper."""
+    from wsolbench.report.plot import PLOTS, PlotOptions, write_plot  # noqa: PLC0415
+
+    if kind == "list":
+        typer.echo("\n".join(f"{name}: {shows}" for name, shows in PLOTS.items()))
+        return
+    options = PlotOptions(width, height, font_size, font)
+    write_plot(read_settings(), kind, tracks or [], methods or [], out, Path(), options)
+    typer.echo(str(out))
+
+
+def launch(
+    workers: Annotated[
+        str,
+        typer.Option(
+            metavar="N|auto",
+            help="Runs at a time. auto: one per GPU; without a GPU as many as the cores hold at runtime.threads each; "
+            "on Slurm no limit.",
+        ),
+    ] = "auto",
+    slurm: Annotated[bool, typer.Option("--slurm", help="Queue each run as a job of a Slurm cluster.")] = False,
+    slurm_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="A Slurm job's option, for instance partition=gpu, account=me, time=240 (minutes), mem_gb=32, "
+            "gpus_per_node=1. May be given several times.",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop.")] = False,
+) -> None:
+    """Run all stages that are out of date, several runs at a time; DVC runs each of them and pins its results.
+
+    What each run prints goes to results/logs/launch/. A run that fails stops only what needs it, is named at the end,
+    and makes the exit status 1. Ctrl-C lets the runs save their state; calling it again goes on.
+    """
+    from wsolbench.launch.command import launch as run_launch  # noqa: PLC0415
+
+    if workers != "auto" and not (workers.isdigit() and int(workers)):
+        raise SettingsError(f"--workers: '{workers}' is neither 'auto' nor a positive number")
+    pairs = [option.partition("=") for option in slurm_option or []]
+    if wrong := [name for name, _, value in pairs if not value]:
+        raise SettingsError(f"--slurm-option: '{wrong[0]}' is not NAME=VALUE")
+    if pairs and not slurm:
+        raise SettingsError("--slurm-option: only with --slurm")
+    options = {name: value for name, _, value in pairs} if slurm else None
+    count = None if workers == "auto" else int(workers)
+    raise typer.Exit(run_launch(Path(), read_settings(), count, options, dry_run=dry_run))
+
+
+def readme() -> None:
+    """Put the present results into the tables of README.md."""
+    from wsolbench.report.readme import write_readme  # noqa: PLC0415
+
+    typer.echo("README.md has changed" if write_readme(read_settings(), Path()) else "README.md is up to date")
+
+
+def doctor() -> None:
+    """Check the environment, data roots, weights and params.yaml, and say what to do about what is wrong."""
+    from wsolbench.tools.doctor import run_checks  # noqa: PLC0415 - imports torch
+
+    raise typer.Exit(run_checks(Path()))

@@ -1,0 +1,154 @@
+"""``wsolbench list``: what there is to run."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from inspect import signature
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from ruamel.yaml import YAML
+
+from wsolbench.config import registry
+from wsolbench.config.settings import Run, RuntimeSettings, Settings
+from wsolbench.models.backbones.weights import PINNED
+from wsolbench.models.method import Method
+from wsolbench.models.pretrained import backbone_arguments
+
+__all__ = ["print_listing", "print_run", "supported_pairs", "year_of"]
+
+
+def print_listing(settings: Settings, kind: str | None) -> None:
+    """Print one table per kind of component, or only the one asked for."""
+    console = Console(soft_wrap=False)
+    for name, make in _TABLES.items():
+        if kind in {None, name}:
+            console.print(make(settings))
+
+
+def print_run(run: Run, runtime: RuntimeSettings) -> None:
+    """Print a resolved run as YAML: every setting, and every constructor argument with its default."""
+    record = run.as_dict()
+    record["track"]["backbone_args"] = backbone_arguments(run.track)
+    for component, arguments, given in (
+        (registry.load("backbone", run.track.backbone), record["track"]["backbone_args"], 1),
+        (registry.load("method", run.method), record["method"]["args"], 2),
+    ):
+        parameters = list(signature(component).parameters.values())[given:]
+        unset = {p.name: p.default for p in parameters if p.name not in arguments and p.default is not p.empty}
+        arguments |= {name: list(value) if isinstance(value, tuple) else value for name, value in unset.items()}
+    YAML(typ="safe", pure=True).dump(record | {"runtime": runtime.model_dump()}, sys.stdout)
+
+
+def _methods(settings: Settings) -> Table:
+    table = _table("methods", "key", "title", "year", "status", "paper", "backbones and data sets", "in params.yaml")
+    for name in registry.names("method"):
+        method = registry.load("method", name)
+        facts = [method.title, year_of(method.reference), method.status, method.reference, supported_pairs(method)]
+        table.add_row(name, *facts, "yes" if name in settings.methods else "no")
+    return table
+
+
+def year_of(reference: str) -> str:
+    """Return the year that a reference names, empty if it names none; an arXiv number is no year."""
+    found = re.search(r"(?<![\d.])(?:19|20)\d\d(?![\d.])", reference)
+    return found[0] if found else ""
+
+
+def supported_pairs(method: type[Method]) -> str:
+    """Return ``all``, or each reason that the method gives and the pairs that it gives it for."""
+    reasons: dict[str, list[str]] = {}
+    for backbone in registry.names("backbone"):
+        for dataset in registry.names("dataset"):
+            reason = method.unsupported(backbone, registry.load("dataset", dataset).traits)
+            if reason is not None:
+                reasons.setdefault(reason, []).append(f"{backbone} on {dataset}")
+    return "; ".join(f"not {', '.join(pairs)}: {reason}" for reason, pairs in reasons.items()) or "all"
+
+
+def _datasets(settings: Settings) -> Table:
+    table = _table("datasets", "key", "title", "truth", "reference", "in params.yaml")
+    for name in registry.names("dataset"):
+        dataset = registry.load("dataset", name)
+        traits = ", ".join(sorted(dataset.traits))
+        table.add_row(name, dataset.title, traits, dataset.reference, "yes" if name in settings.datasets else "no")
+    return table
+
+
+def _backbones(settings: Settings) -> Table:
+    del settings
+    table = _table("backbones", "key", "year", "paper", "erase points", "side points", "pinned weights")
+    for name in registry.names("backbone"):
+        component = registry.load("backbone", name)
+        with torch.device("meta"):  # shapes only: nothing is initialised
+            backbone = component()
+        erased = f"{', '.join(backbone.erase_points)} ({backbone.erase_source})"
+        sides = f"{', '.join(backbone.side_points)} ({backbone.side_source})"
+        pinned = ", ".join(PINNED.get(name, {})) or "none: trained from scratch"
+        table.add_row(name, year_of(component.reference), component.reference, erased, sides, pinned)
+    table.caption = "points: published by a paper or its code, of the port of Choe et al., or ours"
+    return table
+
+
+def _baselines(settings: Settings) -> Table:
+    table = _table("baselines", "key", "title", "reference", "in run")
+    chosen = {*settings.run.baselines, *settings.run.seeded_baselines}
+    for name in registry.names("baseline"):
+        baseline = registry.load("baseline", name)
+        table.add_row(name, baseline.title, baseline.reference, "yes" if name in chosen else "no")
+    return table
+
+
+def _tracks(settings: Settings) -> Table:
+    table = _table("tracks", "key", "data set", "backbone", "weights", "epochs", "batch", "in run")
+    for name, track in settings.tracks.items():
+        row = [track.dataset, track.backbone, track.weights or "none", str(track.epochs), str(track.batch)]
+        table.add_row(name, *row, "yes" if name in settings.run.tracks else "no")
+    return table
+
+
+def _cells(settings: Settings) -> Table:
+    table = _table("cells", "key", "track", "method", "title", "args", "train", "in run")
+    for name, cell in settings.cells.items():
+        changes = (", ".join(f"{key}: {value}" for key, value in block.items()) for block in (cell.args, cell.train))
+        table.add_row(
+            name, cell.track, cell.method, cell.title, *changes, "yes" if name in settings.run.cells else "no"
+        )
+    return table
+
+
+def _runs(settings: Settings) -> Table:
+    table = _table("runs", "key", "stage")
+    chosen = settings.run
+    for track in chosen.tracks:
+        for seed in chosen.seeds:
+            for method in chosen.methods:
+                table.add_row(f"{track}-{method}-{seed}", "train, evaluate")
+            for baseline in chosen.seeded_baselines:
+                table.add_row(f"{track}-{baseline}-{seed}", "baseline_seeded")
+        for baseline in chosen.baselines:
+            table.add_row(f"{track}-{baseline}-0", "baseline")
+    for name, track in chosen.cells.items():
+        table.add_row(f"{track}-{name}", "train_cell, evaluate_cell")
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+_TABLES: dict[str, Callable[[Settings], Table]] = {
+    "methods": _methods,
+    "datasets": _datasets,
+    "backbones": _backbones,
+    "baselines": _baselines,
+    "tracks": _tracks,
+    "cells": _cells,
+    "runs": _runs,
+}

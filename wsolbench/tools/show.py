@@ -1,0 +1,130 @@
+"""A contact sheet of a data set's images with what is true of them: what everybody looks at before training."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from wsolbench.acquire.building import build_dataset
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import Settings
+from wsolbench.data.dataset import Item, Split, SplitName
+from wsolbench.data.images import read_image, resize
+from wsolbench.data.index import read_split
+from wsolbench.data.masks import ignored_pixels, object_masks
+from wsolbench.data.seeding import image_key
+from wsolbench.errors import DataError
+from wsolbench.report.palette import CATEGORICAL, TRUE_RGB
+
+__all__ = ["chosen_items", "contact_sheet"]
+
+_SIDE = 224  # pixels of the longer side of a picture
+_CAPTION = 30  # pixels of two lines of text
+_GAP = 8
+_COLUMNS = 6
+_VEIL = 0.45  # share of a mask's colour in its pixels
+_OBJECT, _IGNORED = CATEGORICAL["sky blue"], CATEGORICAL["orange"]
+
+
+def contact_sheet(
+    settings: Settings, track: str, split: SplitName, count: int, seed: int, layout: Layout, target: Path
+) -> str:
+    """Draw images of a prepared data set with boxes and masks, and write them to ``target`` (PNG, JPEG, ...).
+
+    Pictures keep their aspect. Boxes are white on black; a mask is blue, what counts for neither side orange. Images of
+    ``train`` come without either: nothing in the harness can reach them.
+
+    Args:
+        settings: with the track's data set.
+        track: whose data set is shown.
+        split: which images.
+        count: how many, spread over the classes; all if there are fewer.
+        seed: another one chooses other images.
+        layout: where the prepared index is.
+        target: file to write.
+
+    Returns:
+        A line that says what was written.
+
+    Raises:
+        DataError: the data set is not prepared, the split is empty, a file is damaged, or ``target`` cannot be written.
+    """
+    prepared = layout.prepared(track)
+    found = read_split(prepared, split)
+    if not len(found):
+        raise DataError(f"split '{split}' of {track} is empty; there is nothing to show")
+    root = build_dataset(settings, settings.tracks[track].dataset).image_root(prepared)
+    items = chosen_items(found, count, seed)
+    columns = min(_COLUMNS, len(items))
+    cell = (_SIDE + _GAP, _SIDE + _CAPTION + _GAP)
+    size = (columns * cell[0] + _GAP, math.ceil(len(items) / columns) * cell[1] + _GAP)
+    sheet = Image.new("RGB", size, "white")
+    for position, item in enumerate(items):
+        row, column = divmod(position, columns)
+        corner = (column * cell[0] + _GAP, row * cell[1] + _GAP)
+        picture = _drawn(found, item, root)
+        sheet.paste(picture, (corner[0], corner[1] + _SIDE - picture.height))
+        name = found.class_names[item.label]
+        _write(sheet, (corner[0], corner[1] + _SIDE + 2), name, item.id)
+    temporary = target.with_name(f".{target.name}.tmp{target.suffix}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(temporary)
+        temporary.replace(target)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{target} cannot be written ({error})") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return f"{target}: {len(items)} of {len(found)} images of '{split}', {len({i.label for i in items})} classes"
+
+
+def chosen_items(split: Split, count: int, seed: int) -> list[Item]:
+    """Return ``count`` images in index order, spread evenly over the classes, by the lowest hash of seed and id."""
+    drawn: dict[int, int] = {}
+    places: dict[str, tuple[int, int]] = {}
+    for rank, item in enumerate(sorted(split.items, key=lambda each: image_key(f"{seed}:{each.id}"))):
+        places[item.id] = (drawn.get(item.label, 0), rank)
+        drawn[item.label] = places[item.id][0] + 1
+    wanted = set(sorted(places, key=places.__getitem__)[:count])
+    return [item for item in split.items if item.id in wanted]
+
+
+def _drawn(split: Split, item: Item, root: Path) -> Image.Image:
+    scale = _SIDE / max(item.width, item.height)
+    size = (max(1, round(item.height * scale)), max(1, round(item.width * scale)))
+    pixels = resize(read_image(root / item.path, item), size)
+    if split.name == "train":
+        return Image.fromarray(pixels)
+    truth = split.truth(item.id)
+    for mask in object_masks(truth, root):
+        pixels = _veiled(pixels, mask, _OBJECT)
+    ignored = ignored_pixels(truth, root)
+    if ignored is not None:
+        pixels = _veiled(pixels, ignored, _IGNORED)
+    picture = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(picture)
+    for box in truth.boxes * scale:
+        x0, y0, x1, y1 = (float(value) for value in box)
+        draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline="black", width=3)
+        draw.rectangle((x0 + 1, y0 + 1, x1 - 2, y1 - 2), outline=TRUE_RGB, width=1)
+    return picture
+
+
+def _veiled(pixels: NDArray[np.uint8], mask: NDArray[np.bool_], colour: str) -> NDArray[np.uint8]:
+    fitted = Image.fromarray(mask).resize((pixels.shape[1], pixels.shape[0]), Image.Resampling.NEAREST)
+    inside = np.asarray(fitted)[..., None]
+    tint = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)])
+    return np.where(inside, (1 - _VEIL) * pixels + _VEIL * tint, pixels).astype(np.uint8)
+
+
+def _write(sheet: Image.Image, corner: tuple[int, int], *lines: str) -> None:
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for number, line in enumerate(lines):
+        text = line
+        while len(text) > 1 and draw.textlength(text, font) > _SIDE:
+            text = "…" + text.lstrip("…")[1:]
+        draw.text((corner[0], corner[1] + 13 * number), text, "black", font)

@@ -1,0 +1,1 @@
+"""Everything that defines the bytes of a run: loop, model step, optimizer, selection, prediction, costs."""

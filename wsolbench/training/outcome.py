@@ -1,0 +1,79 @@
+"""Whether a training has learned anything, as its last line and the tables say it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from wsolbench.data.scoremaps import StoredMaps
+
+__all__ = ["Outcome", "training_outcome"]
+
+_LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended.
+
+    Attributes:
+        at_chance: whether Top-1 Cls on ``val`` (on ``test`` where ``val`` is empty) is not above what naming one class
+            for all its images reaches, by a one-sided exact binomial test at the 5 % level; None where nothing is
+            classified, or the images are too few to tell.
+        loss_grew: whether the mean of all losses together is higher in the last epoch than in the first; None for
+            fewer than two epochs.
+        problems: what to say about it, in sentences; empty where all is well.
+    """
+
+    at_chance: bool | None
+    loss_grew: bool | None
+    problems: tuple[str, ...]
+
+
+def training_outcome(stored: Mapping[str, StoredMaps], rows: Sequence[Mapping[str, float]]) -> Outcome:
+    """Return how a training ended.
+
+    Args:
+        stored: what it predicts of ``val`` and ``test``.
+        rows: of its history, one per epoch, with a mean of each loss.
+    """
+    name = "val" if len(stored["val"].ids) else "test"
+    at_chance, said = _is_at_chance(stored[name], name)
+    totals = [sum(value for key, value in row.items() if key.startswith("loss_")) for row in rows]
+    loss_grew = totals[-1] > totals[0] if len(totals) > 1 else None
+    problems = [said] if at_chance else []
+    if loss_grew:
+        problems.append(f"its loss grew from {totals[0]:.3g} in the first epoch to {totals[-1]:.3g} in the last")
+    return Outcome(at_chance, loss_grew, tuple(problems))
+
+
+def _is_at_chance(found: StoredMaps, name: str) -> tuple[bool | None, str]:
+    images = len(found.ids)
+    if not images or not found.top5.shape[1]:
+        return None, ""
+    right = int((found.top5[:, 0] == found.labels).sum())
+    chance = float(np.bincount(found.labels).max() / images)
+    if _at_least(images, images, chance) > _LEVEL:
+        return None, ""
+    said = (
+        f"Top-1 Cls on {name} is {right / images:.1%} of {images} images; naming one class for all gives {chance:.1%}"
+    )
+    return _at_least(right, images, chance) > _LEVEL, said
+
+
+def _at_least(right: int, images: int, chance: float) -> float:
+    """Return the probability of at least so many right guesses, each right with probability ``chance`` in (0, 1]."""
+    if chance == 1:
+        return 1.0
+    logs = (
+        math.lgamma(images + 1)
+        - math.lgamma(k + 1)
+        - math.lgamma(images - k + 1)
+        + k * math.log(chance)
+        + (images - k) * math.log1p(-chance)
+        for k in range(right, images + 1)
+    )
+    return math.fsum(map(math.exp, logs))

@@ -1,0 +1,85 @@
+"""Localization maps and class scores of a trained method."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info
+from numpy.typing import NDArray
+
+from wsolbench.data.cache import Reading
+from wsolbench.data.dataset import Split
+from wsolbench.data.loader import evaluation_batches
+from wsolbench.data.scoremaps import StoredMaps
+from wsolbench.errors import DataError
+from wsolbench.models.layers import sent_to
+from wsolbench.models.method import Method
+from wsolbench.runs.processes import gathered
+
+__all__ = ["predict_split"]
+
+_TOP = 5
+
+
+def predict_split(
+    method: Method, split: Split, image_root: Path, *, crop: int, batch: int, device: torch.device, reading: Reading
+) -> StoredMaps:
+    """Store the true label's raw map and the five best classes of every image of a split.
+
+    Images are resized straight to ``(crop, crop)``; the network runs in evaluation mode and float32 whatever the
+    training's precision, so that maps do not inherit rounding of the optimiser's making. Several processes share the
+    images, each of which is seen by one of them.
+
+    Returns:
+        Maps in index order, at process 0 (elsewhere those of the process's own images); for an empty split (a data
+        set without ``val``), arrays of length 0.
+
+    Raises:
+        DataError: a map is not finite; the image is named.
+    """
+    rank, processes = get_dist_info()
+    own = replace(split, items=split.items[rank::processes])
+    parts = gathered(_predict(method, own, image_root, crop, batch, device, reading))
+    return parts[0] if len(parts) == 1 else _interleaved([part for part in parts if len(part.ids)] or parts[:1])
+
+
+def _interleaved(parts: list[StoredMaps]) -> StoredMaps:
+    """Put back in order what ``items[rank::processes]`` took apart."""
+    joined = StoredMaps(*(np.concatenate(arrays) for arrays in zip(*map(_fields, parts), strict=True)))
+    places = [rank + step * len(parts) for rank, part in enumerate(parts) for step in range(len(part.ids))]
+    order = np.argsort(places)
+    return StoredMaps(*(array[order] for array in _fields(joined)))
+
+
+def _fields(stored: StoredMaps) -> list[NDArray[Any]]:
+    return [getattr(stored, field.name) for field in fields(stored)]
+
+
+def _predict(
+    method: Method, split: Split, image_root: Path, crop: int, batch: int, device: torch.device, reading: Reading
+) -> StoredMaps:
+    method.eval()
+    maps, logits = [], []
+    with torch.set_grad_enabled(method.needs_grad):
+        for images, labels, _ in evaluation_batches(split, image_root, crop, batch, reading):
+            found = method.predict(method.backbone.normalise(sent_to(device, images)), sent_to(device, labels))
+            maps.append(found.maps.detach().float().to("cpu", non_blocking=True))
+            logits.append(found.logits.detach().float().to("cpu", non_blocking=True))
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)  # until now, nothing has waited for it
+    labels_array = np.array([item.label for item in split.items], np.int64)
+    ids = np.array([item.id for item in split.items], np.str_)
+    if not maps:
+        empty = np.zeros((0, 0), np.float32)
+        return StoredMaps(ids, labels_array, np.zeros((0, 1, 1), np.float32), empty.astype(np.int64), empty)
+    all_maps = torch.cat(maps).numpy()
+    finite = np.isfinite(all_maps).all((1, 2))
+    if not finite.all():
+        raise DataError(f"the map of image '{ids[int(np.argmin(finite))]}' is not finite; the training has diverged")
+    # A stable descending sort: equal logits keep class order, on every device.
+    best, order = torch.sort(torch.cat(logits), dim=1, descending=True, stable=True)
+    return StoredMaps(ids, labels_array, all_maps, order[:, :_TOP].numpy(), best[:, :_TOP].numpy())

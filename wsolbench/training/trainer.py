@@ -1,0 +1,217 @@
+"""Train one run from its settings to its stored maps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import get_dist_info
+from safetensors.torch import save_file
+
+from wsolbench.acquire.building import build_dataset
+from wsolbench.config import registry
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import Run, Settings
+from wsolbench.data.cache import Reading, pictures_of
+from wsolbench.data.dataset import Split, SplitName
+from wsolbench.data.index import read_selection, read_split
+from wsolbench.data.loader import TrainingSet
+from wsolbench.data.scoremaps import MAPS_FILE, StoredMaps, write_maps
+from wsolbench.errors import DataError
+from wsolbench.files import file_sha256, replace_directory, replacing, write_text
+from wsolbench.models.method import Method
+from wsolbench.models.pretrained import read_placed
+from wsolbench.runs.device import set_up_device
+from wsolbench.runs.machine import check_precision
+from wsolbench.runs.processes import Launcher, joined
+from wsolbench.runs.provenance import write_provenance
+from wsolbench.runs.run_folder import CHECKPOINT_FILE, HISTORY_FILE, write_record
+from wsolbench.runs.scratch import exclusive, log_file
+from wsolbench.training.building import build_method
+from wsolbench.training.fitting import Judge, fit
+from wsolbench.training.history import History
+from wsolbench.training.outcome import Outcome, training_outcome
+from wsolbench.training.prediction import predict_split
+from wsolbench.training.selection import box_accuracy_of_val, class_accuracy
+from wsolbench.training.visual import check_visualisers
+
+__all__ = ["train"]
+
+EVALUATED: tuple[SplitName, ...] = ("val", "test")
+
+_log = logging.getLogger("wsolbench.train")
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What a training reads: the weakly supervised split, where its images are, and initial weights."""
+
+    split: Split
+    image_root: Path
+    prepared: Path
+    weights: dict[str, Any] | None
+    weights_file: Path | None
+
+
+def train(run: Run, settings: Settings, layout: Layout, launcher: Launcher = "none") -> None:
+    """Train a run, predict its maps and put its files in place, all at once.
+
+    Writes ``checkpoint.safetensors``, ``maps.npz``, ``history.csv`` and ``run.yaml`` to the run's directory (only
+    ``skipped.json`` where the method declares the pair unsupported), the log, and the provenance. Until the last
+    moment everything lies in a scratch directory, so that a killed training leaves no half-written result. Of several
+    processes that a launcher started, the first one writes.
+
+    Raises:
+        SettingsError: wrong arguments of the method, backbone or data set, or of the launcher; or no such visualiser.
+        DataError: the data set is not prepared, or changed since.
+        TrainingError: the loss is not finite, or another process trains the same run.
+        InterruptedTrainingError: SIGINT or SIGTERM came while training; calling it again goes on.
+    """
+    check_visualisers(settings.runtime.visualisers)
+    method_class = registry.load("method", run.method)
+    dataset_class = registry.load("dataset", run.track.dataset)
+    reason = method_class.unsupported(run.track.backbone, dataset_class.traits)
+    with joined(launcher, settings.runtime) as (rank, _):
+        if rank == 0:
+            _train_and_write(run, settings, layout, reason)
+        elif reason is None:
+            _log.setLevel(logging.WARNING)  # the first process says it all
+            _train_into(layout.work(run.key) / "out", run, settings, layout)
+
+
+def _train_and_write(run: Run, settings: Settings, layout: Layout, reason: str | None) -> None:
+    with exclusive(layout.work(run.key)) as work, log_file(layout.log(run.key)):
+        out = work / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+        if reason is None:
+            _train_into(out, run, settings, layout)
+        else:
+            record = {**run.as_dict(), "reason": reason}
+            record["method"] |= registry.load("method", run.method).describe()
+            write_record(out, record)
+            _log.info("%s: skipped: %s", run.key, reason)
+        replace_directory(out, layout.run(run.key))
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None:
+    start = time.monotonic()
+    device = set_up_device(settings.runtime)
+    if device.type == "cpu":
+        check_precision([run])
+    inputs = _read_inputs(run, settings, layout)
+    method = build_method(run, inputs.split.num_classes, inputs.weights_file)
+    reading = Reading.of(settings.runtime, layout)
+    history, loaded = History(), time.monotonic()
+    if run.track.epochs:
+        pictures = pictures_of(inputs.split, inputs.image_root, run.track.resize, reading)
+        loaded = time.monotonic()
+        data = TrainingSet(inputs.split, pictures, run.track.crop, run.seed)
+        judge = _judge(run, inputs, layout, device, reading)
+        history = fit(method, data, run, settings.runtime, device, out.parent, _defining(run, inputs, layout), judge)
+    else:
+        method.to(device)
+    trained = time.monotonic()
+    stored: dict[str, StoredMaps] = {
+        name: _predict(method, read_split(inputs.prepared, name, with_truth=False), run, inputs, device, reading)
+        for name in EVALUATED
+    }
+    rank, processes = get_dist_info()
+    if rank:
+        return
+    write_maps(out / MAPS_FILE, stored)
+    write_text(out / HISTORY_FILE, history.as_csv())
+    tensors = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
+    with replacing(out / CHECKPOINT_FILE) as temporary:
+        save_file(tensors, temporary)
+    outcome = training_outcome(stored, history.rows)
+    write_record(out, _record(run, method, inputs, outcome))
+    seconds = {"loading": loaded - start, "training": trained - loaded, "prediction": time.monotonic() - trained}
+    identity = {"key": run.key, "seed": run.seed, "params_digest": _params_digest(run), "amp": run.track.amp}
+    identity |= {"index_digest": inputs.split.digest, "weights": inputs.weights, "processes": processes}
+    identity |= settings.runtime.model_dump(include={"deterministic", "tf32"})
+    write_provenance(layout.provenance(run.key), identity, device, seconds)
+    _log_end(run, seconds, outcome)
+
+
+def _read_inputs(run: Run, settings: Settings, layout: Layout) -> _Inputs:
+    dataset = build_dataset(settings, run.track.dataset)
+    prepared = layout.prepared(run.track_name)
+    split = read_split(prepared, "train")
+    if run.track.epochs and not len(split):
+        raise DataError(
+            f"data set '{run.track.dataset}' has no training images: it can be evaluated only, with tracks."
+            f"{run.track_name}.epochs: 0 and backbone_args.keep_classifier"
+        )
+    weights, weights_file = read_placed(layout.weights(run.track_name), run.track.backbone, run.track.weights)
+    return _Inputs(split, dataset.image_root(prepared), prepared, weights, weights_file)
+
+
+def _predict(
+    method: Method, split: Split, run: Run, inputs: _Inputs, device: torch.device, reading: Reading
+) -> StoredMaps:
+    return predict_split(
+        method,
+        split,
+        inputs.image_root,
+        crop=run.track.crop,
+        batch=run.track.batch,
+        device=device,
+        reading=reading,
+    )
+
+
+def _judge(run: Run, inputs: _Inputs, layout: Layout, device: torch.device, reading: Reading) -> Judge | None:
+    """Return how epochs are compared, None if the last is taken.
+
+    Raises:
+        DataError: there is no ``val`` to compare them on.
+    """
+    chosen = run.track.selection
+    if chosen == "last":
+        return None
+    val = read_selection(inputs.prepared, layout.selection(run.track_name))
+    if not len(val):
+        raise DataError(f"tracks.{run.track_name}.selection: {chosen} needs a val split, and there is none; take last")
+    score = class_accuracy if chosen == "val_cls" else partial(box_accuracy_of_val, split=val)
+    return Judge(chosen, lambda method: _predict(method, val, run, inputs, device, reading), score)
+
+
+def _params_digest(run: Run) -> str:
+    return hashlib.sha256(json.dumps(run.as_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def _defining(run: Run, inputs: _Inputs, layout: Layout) -> dict[str, Any]:
+    seen = None if run.track.selection == "last" else file_sha256(layout.selection(run.track_name))
+    return {"run": run.as_dict(), "index_digest": inputs.split.digest, "weights": inputs.weights, "selection": seen}
+
+
+def _log_end(run: Run, seconds: dict[str, float], outcome: Outcome) -> None:
+    spent = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
+    if outcome.problems:
+        problems = "; ".join(outcome.problems)
+        advice = "try another learning rate (lr, head_lr_mult) or more epochs"
+        _log.warning("%s: done (%s), but it learned nothing that shows: %s; %s", run.key, spent, problems, advice)
+    else:
+        _log.info("%s: done; %s", run.key, spent)
+
+
+def _record(run: Run, method: Method, inputs: _Inputs, outcome: Outcome) -> dict[str, Any]:
+    record = run.as_dict()
+    record["method"] |= type(method).describe()
+    return record | {
+        "num_classes": inputs.split.num_classes,
+        "class_names": list(inputs.split.class_names),
+        "index_digest": inputs.split.digest,
+        "weights": inputs.weights,
+        "training": {"at_chance": outcome.at_chance, "loss_grew": outcome.loss_grew},
+    }
