@@ -6,9 +6,13 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 __all__ = [
+    "BusyError",
     "DataError",
+    "DivergedError",
+    "FailedTrialError",
     "InterruptedTrainingError",
     "LaunchError",
+    "SearchError",
     "SettingsError",
     "TrainingError",
     "TruthError",
@@ -39,12 +43,28 @@ class DataError(WsolbenchError):
     """A data set is missing, incomplete or contradicts its index."""
 
 
+class BusyError(WsolbenchError):
+    """Another process holds what this one asks for."""
+
+
 class LaunchError(WsolbenchError):
     """Runs cannot be started: DVC refuses, or another launch is at work."""
 
 
+class SearchError(WsolbenchError):
+    """A search cannot start or go on."""
+
+
 class TrainingError(WsolbenchError):
     """A training cannot go on."""
+
+
+class DivergedError(TrainingError):
+    """A loss, a weight or a map is not finite."""
+
+
+class FailedTrialError(WsolbenchError):
+    """A trial's values cannot be trained with; it counts, without a percentage."""
 
 
 class InterruptedTrainingError(WsolbenchError):

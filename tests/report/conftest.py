@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.search.test_record import head
+from tests.search.stored import head_of, store
 from wsolbench.config.paths import Layout
 from wsolbench.config.recipe import MethodBlock
 from wsolbench.config.settings import Cell, EvaluateSettings, RunSettings, Settings, Track
@@ -21,7 +21,6 @@ from wsolbench.evaluation.photographs import TILE, Caption, Photograph, encode_c
 from wsolbench.evaluation.thumbnails import candidates, encode_thumbnails
 from wsolbench.report.build import write_report
 from wsolbench.report.page import write_page
-from wsolbench.search.record import write_search
 
 TRACK = Track(
     dataset="pictures", backbone="net", weights=None, resize=32, crop=32, epochs=1, batch=1, lr=0.1, weight_decay=0,
@@ -156,19 +155,8 @@ def reported(_report: Repository, tmp_path: Path) -> Repository:
 
 def searched(root: Path, method: str, values: list[float | None], **changes: Any) -> None:
     """Store a search whose trials had these values; None failed."""
-    trials = [
-        {
-            "number": number,
-            "state": "failed" if value is None else "complete",
-            "value": value,
-            "reason": "diverged" if value is None else "",
-            "epochs": 2,
-            "train.lr": 0.1 * 2**number,
-            "args.sizes": ["null", "[1]"][number % 2],
-        }
-        for number, value in enumerate(values)
-    ]
-    write_search(root, head(method=method, title=method.title(), trials=len(values), **changes), trials)
+    shutil.rmtree(root / "results" / "search" / "toy" / method, ignore_errors=True)
+    store(root, values, head_of(method, **{"trials": len(values)} | changes))
 
 
 def _filled(toy: Repository) -> Repository:

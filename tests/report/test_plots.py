@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from tests.report.conftest import Repository
 from tests.report.test_published import measured
-from tests.search.test_record import head, rows
+from tests.search.stored import store
 from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.report.columns import summarised
@@ -20,14 +20,13 @@ from wsolbench.report.published import comparisons, read_published
 from wsolbench.report.published_figure import published_figure
 from wsolbench.report.style import figure_style
 from wsolbench.results.load import TrackResults, read_track
-from wsolbench.search.record import write_search
 
 
 @pytest.fixture
 def everything(full: Repository) -> Repository:
     """The two methods and the bound, with histories of the methods and a search."""
     layout = Layout(full.root)
-    write_search(full.root, head(), rows())
+    store(full.root, [40.0, None, 30.0])
     for method in ("alpha", "beta"):
         for seed in full.seeds:
             path = layout.history("toy", f"toy-{method}-{seed}")

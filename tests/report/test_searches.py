@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.report.conftest import Repository, searched
+from wsolbench.config.distributions import Choice
 from wsolbench.config.recipe import MethodBlock
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.report.build import write_report
@@ -34,7 +36,6 @@ def section(repository: Repository) -> str:
 
 def test_a_line_has_counts_best_median_range_and_deviation_of_what_did_not_fail(both: Repository) -> None:
     summary = search_summary(read_track(both.settings, "toy", both.root), both.settings, both.root)
-    assert summary is not None
     alpha, beta = summary.lines
     assert alpha[:7] == ("Alpha", "4", "0", "60.0", "25.0", "10.0 to 60.0", f"{np.std([10, 20, 60, 30], ddof=1):.1f}")
     assert beta[:7] == ("Beta", "4", "1", "50.0", "40.0", "30.0 to 50.0", "10.0")
@@ -54,9 +55,8 @@ def test_equal_budgets_are_said_to_be_equal(both: Repository) -> None:
     [
         ({"epochs": 3}, "epochs per trial (2: Alpha; 3: Beta)"),
         ({"seed": 1}, "seed (0: Alpha; 1: Beta)"),
-        ({"sampler": "tpe"}, "sampler (random: Alpha; tpe: Beta)"),
         ({"boxes_used": 0, "objective": "top1_cls"}, "boxes of val (7: Alpha; 0: Beta)"),
-        ({"common": {}}, "not searched: Beta"),
+        ({"space": {"args.sizes": Choice((None, (1,)))}}, "not searched: Beta"),
     ],
 )
 def test_unequal_budgets_are_marked_with_what_differs(both: Repository, change: dict[str, Any], said: str) -> None:
@@ -76,7 +76,6 @@ def test_another_number_of_trials_is_another_budget(both: Repository) -> None:
 def test_a_search_in_which_every_trial_failed_has_no_numbers(both: Repository) -> None:
     searched(both.root, "beta", [None] * 4)
     summary = search_summary(read_track(both.settings, "toy", both.root), both.settings, both.root)
-    assert summary is not None
     assert summary.lines[1] == ("Beta", "4", "4", "n/a", "n/a", "n/a", "n/a", "none")
     with figure_style():
         search_figure(searches_of("toy", [], both.root))
@@ -89,13 +88,24 @@ def test_one_trial_has_no_spread(full: Repository) -> None:
     assert "| 10.0 | 10.0 | 10.0 to 10.0 | n/a |" in text
 
 
-def test_without_searches_nothing_is_said_and_their_picture_goes(reported: Repository) -> None:
+def test_an_unfinished_search_is_said_to_be_one(both: Repository) -> None:
+    searched(both.root, "beta", [30.0, 50.0], trials=4)
+    text = section(both)
+    assert "**Not finished**" in text
+    assert "Beta (2)" in text
+    with figure_style():
+        assert "NOT FINISHED" in search_figure(searches_of("toy", [], both.root)).get_suptitle()
+
+
+def test_without_searches_it_is_said_that_there_is_none_and_their_picture_goes(reported: Repository) -> None:
     assert (reported.root / "results/plots/toy/search.png").exists()
-    for path in (reported.root / "results/search/toy").iterdir():
-        path.unlink()
-    assert section(reported) == ""
+    shutil.rmtree(reported.root / "results/search/toy")
+    assert "none in `results/search/toy`" in section(reported)
     assert "search" not in {path.stem for path in write_report(reported.settings, "toy", reported.root)}
     assert not (reported.root / "results/plots/toy/search.png").exists()
+    assert (
+        "There is none in <code>results/search/toy</code>" in write_page(reported.settings, reported.root).read_text()
+    )
 
 
 def test_a_searched_row_without_a_search_is_named_and_so_are_other_data(repository: Any) -> None:
@@ -136,7 +146,7 @@ def test_report_and_page_show_searches(reported: Repository) -> None:
 
 def test_names_that_users_supplied_are_text_on_the_page(reported: Repository) -> None:
     searched(reported.root, "beta", [1.0] * 4, val_truth="<script>alert(1)</script>")
-    described = reported.root / "results/search/toy/beta.json"
+    described = reported.root / "results/search/toy/beta/search.json"
     described.write_text(described.read_text().replace('"Beta"', '"<b>Beta|*"'))
     page = write_page(reported.settings, reported.root).read_text()
     assert "&lt;b&gt;Beta|*" in page
@@ -146,8 +156,8 @@ def test_names_that_users_supplied_are_text_on_the_page(reported: Repository) ->
 
 
 def test_a_damaged_search_is_named(both: Repository) -> None:
-    (both.root / "results/search/toy/beta.json").write_text("{")
-    with pytest.raises(DataError, match=r"beta\.json"):
+    (both.root / "results/search/toy/beta/search.json").write_text("{")
+    with pytest.raises(DataError, match=r"beta/search\.json"):
         write_report(both.settings, "toy", both.root)
 
 

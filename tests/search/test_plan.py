@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.search.conftest import TRACK
+from tests.search.conftest import changed
+from tests.tiny import TRACK
+from wsolbench.acquire.prepare import prepare
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
 from wsolbench.data.dataset import Item, Split, Truth
@@ -18,46 +21,31 @@ from wsolbench.data.scoremaps import StoredMaps
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.evaluation.accuracy import max_box_acc_v2
 from wsolbench.evaluation.choe2020 import threshold_grid
-from wsolbench.search.objective import judged
 from wsolbench.search.plan import place_data, plan_of
-
-
-def changed(settings: Settings, block: str, **changes: Any) -> Settings:
-    """The settings with fields of one block changed."""
-    data = settings.model_dump(exclude_unset=True)
-    data.setdefault(block, {}).update(changes)
-    return Settings.model_validate(data)
-
-
-def with_track(settings: Settings, **changes: Any) -> Settings:
-    data = settings.model_dump(exclude_unset=True)
-    data["tracks"][TRACK].update(changes)
-    return Settings.model_validate(data)
+from wsolbench.search.trial import score_of
 
 
 def test_what_is_searched_starts_from_the_track_and_the_rest_from_the_method(
     tiny_settings: Settings, layout: Layout
 ) -> None:
     plan = plan_of(tiny_settings, TRACK, "adl", layout)
-    names = [each.name for each in plan.parameters]
-    assert names[0] == "train.lr"
-    assert {"args.gamma", "args.drop_rate"} <= set(names)
+    space = plan.definition.space
+    assert next(iter(space)) == "train.lr"
+    assert {"args.gamma", "args.drop_rate"} <= space.keys()
     assert plan.run.on_track.args == {}  # both are searched
     assert plan.run.track.lr == 0.05  # not the method's 0.5
     assert plan.run.track.epochs == 1  # search.epochs, not the track's 2
     assert plan.run.seed == 4
-    drawn = plan.parameters[0].drawn
-    assert (drawn.low, drawn.high) == (0.025, 0.1)  # type: ignore[union-attr]
+    assert str(space["train.lr"]) == "log-uniform 0.025 to 0.1 (search.recipe)"
 
 
 def test_a_trial_is_a_run_of_the_method_with_its_draws(tiny_settings: Settings, layout: Layout) -> None:
     plan = plan_of(tiny_settings, TRACK, "adl", layout)
-    stored = {each.name: 0.07 for each in plan.parameters}
-    run = plan.trial(5, stored)
-    assert (run.track.lr, run.track.epochs, run.seed, run.track_name) == (0.07, 1, 4, TRACK)
-    assert run.on_track.args == {"gamma": 0.07, "drop_rate": 0.07}
+    run, values = plan.trial(5), plan.values(5)
+    assert (run.track.lr, run.track.epochs, run.seed, run.track_name) == (values["train.lr"], 1, 4, TRACK)
+    assert run.on_track.args == {"drop_rate": values["args.drop_rate"], "gamma": values["args.gamma"]}
     assert run.on_track.recipe == "searched"
-    assert run.key != plan.trial(6, stored).key
+    assert run.key != plan.trial(6).key
 
 
 def test_applying_a_winner_does_not_change_what_was_searched(tiny_settings: Settings, layout: Layout) -> None:
@@ -71,7 +59,6 @@ def test_applying_a_winner_does_not_change_what_was_searched(tiny_settings: Sett
     ("block", "changes"),
     [
         ("search", {"seed": 5}),
-        ("search", {"sampler": "tpe"}),
         ("search", {"epochs": 2}),
         ("search", {"objective": "px_ap"}),
         ("search", {"recipe": {"lr": [0.5, 3]}}),
@@ -98,8 +85,8 @@ def test_boxes_that_judge_are_counted(tiny_settings: Settings, layout: Layout) -
     for objective, used in (("auto", (boxes, 0)), ("px_ap", (boxes, len(val))), ("top1_cls", (0, 0))):
         plan = plan_of(changed(tiny_settings, "search", objective=objective), TRACK, "adl", layout)
         found = plan.head(3)
-        assert (found["boxes_used"], found["masks_used"]) == used if objective != "px_ap" else found["masks_used"] > 0
-        assert found["images"] == len(val)
+        assert (found.boxes_used, found.masks_used) == used
+        assert found.images == len(val)
 
 
 def test_what_cannot_be_searched_is_refused(tiny_settings: Settings, layout: Layout, tmp_path: Path) -> None:
@@ -109,21 +96,24 @@ def test_what_cannot_be_searched_is_refused(tiny_settings: Settings, layout: Lay
         plan_of(tiny_settings, "tinny", "adl", layout)
     with pytest.raises(SettingsError, match="nothing to search"):
         plan_of(changed(tiny_settings, "search", recipe={}), TRACK, "cam", layout)
+    plain = changed(tiny_settings, f"tracks.{TRACK}", weight_decay=0.0)
     with pytest.raises(SettingsError, match=r"weight_decay is 0.*remove it from search\.recipe"):
-        plan_of(
-            changed(with_track(tiny_settings, weight_decay=0.0), "search", recipe={"weight_decay": [0.5, 2]}),
-            TRACK, "adl", layout,
-        )  # fmt: skip
+        plan_of(changed(plain, "search", recipe={"weight_decay": [0.5, 2]}), TRACK, "adl", layout)
     with pytest.raises(SettingsError, match="trains nothing"):
-        plan_of(with_track(tiny_settings, epochs=0, backbone_args={"keep_classifier": True}), TRACK, "cam", layout)
+        plan_of(
+            changed(tiny_settings, f"tracks.{TRACK}", epochs=0, backbone_args={"keep_classifier": True}),
+            TRACK,
+            "cam",
+            layout,
+        )
     with pytest.raises(DataError, match="wsolbench prepare tiny"):
         plan_of(tiny_settings, TRACK, "adl", Layout(tmp_path / "elsewhere"))
 
 
 def test_trials_see_no_test_image_and_no_truth_of_test(tiny_settings: Settings, layout: Layout) -> None:
     plan = plan_of(tiny_settings, TRACK, "adl", layout)
-    place_data(plan, layout)
-    place = Layout(plan.folder).prepared(TRACK)
+    place_data(plan)
+    place = Layout(plan.scratch).prepared(TRACK)
     assert set(pq.read_table(place / "index.parquet")["split"].to_pylist()) == {"train", "val"}
     assert set(pq.read_table(place / "truth.parquet")["split"].to_pylist()) == {"val"}
     for name in ("train", "val"):
@@ -131,6 +121,23 @@ def test_trials_see_no_test_image_and_no_truth_of_test(tiny_settings: Settings, 
         assert before.items == after.items
         assert before.digest == after.digest
     assert len(read_split(place, "test")) == 0
+
+
+def test_data_that_trials_read_are_never_replaced(tiny_settings: Settings, prepared: Layout, tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    shutil.copytree(prepared.root / "data", tmp_path / "data")
+    plan = plan_of(tiny_settings, TRACK, "adl", layout)
+    placed = place_data(plan)
+
+    def state() -> list[tuple[str, int, int]]:
+        return [(str(path), path.lstat().st_ino, path.lstat().st_mtime_ns) for path in sorted(placed.rglob("*"))]
+
+    first = state()
+    assert place_data(plan_of(tiny_settings, TRACK, "adl", layout)) == placed
+    prepare(changed(tiny_settings, "datasets.shapes", train=20, val=5), TRACK, layout)  # other data
+    other = plan_of(tiny_settings, TRACK, "adl", layout)
+    assert place_data(other) != placed
+    assert state() == first
 
 
 def maps_of(split: Split) -> StoredMaps:
@@ -147,7 +154,7 @@ def test_boxes_are_judged_by_max_box_acc_v2_of_the_evaluator(layout: Layout) -> 
 
     val = read_split(layout.prepared(TRACK), "val")
     stored = maps_of(val)
-    found = judged("max_box_acc_v2", stored, val, layout.prepared(TRACK), 0.01, 1)
+    found = score_of("max_box_acc_v2", stored, val, layout.prepared(TRACK), 0.01, 1)
     rules = Rules(Thresholds(threshold_grid(0.01), ()))
     overlaps = [
         score_image(raw, item, val.truth(item.id), None, rules).boxes["choe2020"].multi
@@ -171,26 +178,26 @@ def test_masks_are_judged_by_pixels(layout: Layout) -> None:
     grid = threshold_grid(0.01)
     above = scores[None] >= grid[:, None, None, None]
     shared, either = (above & (truth == 1)).sum((2, 3)), (above | (truth == 1)).sum((2, 3))
-    assert judged("p_iou", stored, val, root, 0.01, 1) == pytest.approx((shared / either).mean(1).max() * 100)
+    assert score_of("p_iou", stored, val, root, 0.01, 1) == pytest.approx((shared / either).mean(1).max() * 100)
     precision, recall = [1.0], [0.0]
     for threshold in [1.0, *grid[::-1]]:
         claimed = scores >= threshold
         precision.append((claimed & (truth == 1)).sum() / claimed.sum())
         recall.append((claimed & (truth == 1)).sum() / (truth == 1).sum())
     area = sum(p * (r - before) for p, r, before in zip(precision[1:], recall[1:], recall, strict=False))
-    assert judged("px_ap", stored, val, root, 0.01, 1) == pytest.approx(area * 100)
+    assert score_of("px_ap", stored, val, root, 0.01, 1) == pytest.approx(area * 100)
 
 
 def test_classes_are_judged_without_truth(layout: Layout) -> None:
     val = read_split(layout.prepared(TRACK), "val", with_truth=False)  # asking it for a box would raise
-    assert judged("top1_cls", maps_of(val), val, Path(), 0.01, 1) == pytest.approx((len(val) - 1) / len(val) * 100)
+    assert score_of("top1_cls", maps_of(val), val, Path(), 0.01, 1) == pytest.approx((len(val) - 1) / len(val) * 100)
 
 
 def test_maps_of_other_images_are_refused(layout: Layout) -> None:
     val = read_split(layout.prepared(TRACK), "val")
     other = Split("val", val.items[::-1], val.class_names, val.digest)
     with pytest.raises(DataError, match="not those of val"):
-        judged("top1_cls", maps_of(other), val, Path(), 0.01, 1)
+        score_of("top1_cls", maps_of(other), val, Path(), 0.01, 1)
 
 
 def test_auto_takes_pixels_where_there_are_only_masks(
@@ -209,7 +216,7 @@ def test_auto_takes_pixels_where_there_are_only_masks(
         return Split("val", real.items, real.class_names, real.digest, {item.id: of(item) for item in real.items})
 
     monkeypatch.setattr(module, "read_split", lambda *_: only(boxes=False, masks=True))
-    assert plan_of(tiny_settings, TRACK, "adl", layout).objective == "px_ap"
+    assert plan_of(tiny_settings, TRACK, "adl", layout).definition.objective == "px_ap"
     with pytest.raises(DataError, match="max_box_acc_v2 needs boxes"):
         plan_of(changed(tiny_settings, "search", objective="max_box_acc_v2"), TRACK, "adl", layout)
     monkeypatch.setattr(module, "read_split", lambda *_: only(boxes=True, masks=False))

@@ -8,143 +8,128 @@ from typing import Any
 
 import pytest
 
-from wsolbench.errors import DataError
-from wsolbench.search.record import read_search, read_searches, search_files, write_search
+from tests.search.stored import head_of, store
+from wsolbench.errors import DataError, SearchError, WsolbenchError
+from wsolbench.search.record import Search, Trial, read_search, read_searches
 
 
-def head(**changes: Any) -> dict[str, Any]:
-    return {
-        "track": "toy",
-        "method": "alpha",
-        "title": "Alpha",
-        "objective": "max_box_acc_v2",
-        "sampler": "random",
-        "seed": 0,
-        "trials": 3,
-        "epochs": 2,
-        "batch": 8,
-        "images": 6,
-        "boxes_used": 7,
-        "masks_used": 0,
-        "val_truth": "gt",
-        "data_digest": "d" * 64,
-        "common": {"lr": "log-uniform 0.1 to 1 (search.recipe)"},
-        "space": [
-            {"name": "train.lr", "kind": "log", "range": "log-uniform 0.1 to 1 (search.recipe)"},
-            {"name": "args.sizes", "kind": "choice", "range": "one of (1,), None (ours)"},
-        ],
-        "definition": {"code": {"training": "c"}},
-    } | changes
+def found_in(root: Path) -> Search:
+    search = read_search(root, "toy", "alpha")
+    assert search is not None
+    return search
 
 
-def rows() -> list[dict[str, Any]]:
-    names = ("number", "state", "value", "reason", "epochs", "train.lr", "args.sizes")
-    trials = (
-        (0, "complete", 40.0, "", 2, 0.1 + 0.2, "null"),
-        (1, "failed", None, 'diverged, "badly"', 2, 1.0, "[1]"),
-        (2, "complete", 100 / 3, "", 2, 0.5, "[1]"),
-    )
-    return [dict(zip(names, trial, strict=True)) for trial in trials]
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def test_a_search_reads_back_to_the_last_bit(tmp_path: Path) -> None:
-    written = write_search(tmp_path, head(), rows())
-    found = read_search(tmp_path, "toy", "alpha")
-    assert found is not None
-    assert found.head == written.head
-    assert found.table.equals(written.table)
-    assert found.values == [40.0, 100 / 3]
-    assert found.failed == 1
-    assert found.table["reason"].tolist() == ["", 'diverged, "badly"', ""]
-    assert found.parameters(0) == {"train.lr": 0.1 + 0.2, "args.sizes": None}
-    assert found.parameters(1) == {"train.lr": 1.0, "args.sizes": [1]}
-    assert [path.name for path in sorted((tmp_path / "results/search/toy").iterdir())] == ["alpha.csv", "alpha.json"]
+    folder = store(tmp_path, [40.0, None, 100 / 3])
+    search = found_in(tmp_path)
+    assert search.head.model_dump(mode="json") == head_of().model_dump(mode="json")
+    assert search.values == [40.0, 100 / 3]
+    assert (search.failed, search.finished) == (1, True)
+    assert [trial.reason for trial in search.trials] == ["", "diverged", ""]
+    assert search.trials[1].values == {"train.lr": 0.2, "args.sizes": [1]}
+    assert {path.name for path in folder.iterdir()} == {"search.json", "0000.json", "0001.json", "0002.json"}
 
 
 def test_equal_trials_give_equal_bytes(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        write_search(tmp_path / name, head(), rows())
-    for one, other in zip(*(search_files(tmp_path / name, "toy", "alpha") for name in "ab"), strict=True):
-        assert one.read_bytes() == other.read_bytes()
+    one, other = (store(tmp_path / name, [1.0, None]) for name in "ab")
+    for path in one.iterdir():
+        assert path.read_bytes() == (other / path.name).read_bytes()
 
 
-def test_the_first_of_equals_wins_and_none_where_all_failed(tmp_path: Path) -> None:
-    same = [{**row, "state": "complete", "value": 40.0} for row in rows()]
-    assert write_search(tmp_path, head(), same).best == 0
-    later = [rows()[0] | {"value": 10.0}, rows()[1], rows()[2]]
-    assert write_search(tmp_path, head(), later).best == 2
-    failed = [{**row, "state": "failed", "value": None} for row in rows()]
-    assert write_search(tmp_path, head(), failed).best is None
+@pytest.mark.parametrize(
+    ("values", "best"), [([40.0, 40.0], 0), ([10.0, None, 30.0], 2), ([None, None], None), ([], None)]
+)
+def test_the_first_of_equals_wins_and_none_where_all_failed(tmp_path: Path, values: Any, best: int | None) -> None:
+    store(tmp_path, values, head_of(trials=3))
+    search = found_in(tmp_path)
+    assert (None if search.best is None else search.best.number) == best
+    assert search.finished == (len(values) == 3)
 
 
-def test_no_search_is_none_and_no_error(tmp_path: Path) -> None:
+def test_no_search_is_none_and_no_error_nor_is_one_of_a_former_format(tmp_path: Path) -> None:
     assert read_search(tmp_path, "toy", "alpha") is None
+    former = tmp_path / "results/search/toy/alpha.json"
+    former.parent.mkdir(parents=True)
+    former.write_text("{}")
     assert read_searches(tmp_path, "toy") == []
 
 
 def test_searches_come_by_name(tmp_path: Path) -> None:
     for method in ("beta", "alpha"):
-        write_search(tmp_path, head(method=method), rows())
+        store(tmp_path, [1.0], head_of(method, 1))
     assert [search.head.method for search in read_searches(tmp_path, "toy")] == ["alpha", "beta"]
 
 
-@pytest.mark.parametrize("missing", [0, 1])
-def test_half_a_search_is_refused(tmp_path: Path, missing: int) -> None:
-    write_search(tmp_path, head(), rows())
-    path = search_files(tmp_path, "toy", "alpha")[missing]
-    path.unlink()
-    with pytest.raises(DataError, match=rf"{path.name} is missing; .*--restart"):
+def test_a_temporary_file_is_no_trial(tmp_path: Path) -> None:
+    folder = store(tmp_path, [1.0], head_of())
+    (folder / ".0001.json.1234.tmp").write_text('{"number": 1')
+    assert len(found_in(tmp_path).trials) == 1
+
+
+@pytest.mark.parametrize("name", ["search.json", "0001.json"])
+@pytest.mark.parametrize("length", [0, 1, 0.5, 0.99])
+def test_a_file_that_was_cut_off_is_named(tmp_path: Path, name: str, length: float) -> None:
+    path = store(tmp_path, [1.0, 2.0]) / name
+    text = path.read_text().strip()
+    path.write_text(text[: int(length * len(text)) if length < 1 else 1])
+    with pytest.raises(DataError, match=rf"{name}.*--restart"):
         read_search(tmp_path, "toy", "alpha")
-    with pytest.raises(DataError, match="is missing"):
+
+
+def test_trials_without_what_says_how_they_were_made_are_refused(tmp_path: Path) -> None:
+    (store(tmp_path, [1.0]) / "search.json").unlink()
+    with pytest.raises(DataError, match=r"search\.json"):
         read_searches(tmp_path, "toy")
 
 
-def test_a_table_that_was_edited_is_refused(tmp_path: Path) -> None:
-    write_search(tmp_path, head(), rows())
-    table, _ = search_files(tmp_path, "toy", "alpha")
-    table.write_text(table.read_text().replace("40.0", "90.0"))
-    with pytest.raises(DataError, match=r"is not the table that alpha\.json describes"):
-        read_search(tmp_path, "toy", "alpha")
-
-
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("name", "change"),
     [
-        ({"seed": "zero"}, "seed"),
-        ({"colour": "red"}, "colour"),
-        ({"method": "beta"}, "is of beta on toy"),
-        ({"space": []}, "its columns are"),
+        ("search.json", {"trials": "three"}),
+        ("search.json", {"colour": "red"}),
+        ("search.json", {"method": "beta"}),
+        ("0001.json", {"number": 5}),
+        ("0001.json", {"number": 0}),
+        ("0001.json", {"value": None}),
+        ("0001.json", {"value": 101.0}),
+        ("0001.json", {"value": float("nan")}),
+        ("0001.json", {"reason": "failed"}),
+        ("0001.json", {"values": {"train.lr": 0.1}}),
+        ("0001.json", {"definition": "0" * 64}),
     ],
 )
-def test_a_head_that_does_not_fit_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    write_search(tmp_path, head(), rows())
-    _, described = search_files(tmp_path, "toy", "alpha")
-    described.write_text(json.dumps(json.loads(described.read_text()) | change))
-    with pytest.raises(DataError, match=message):
+def test_what_does_not_fit_is_refused(tmp_path: Path, name: str, change: dict[str, Any]) -> None:
+    edit(store(tmp_path, [1.0, 2.0]) / name, **change)
+    with pytest.raises(WsolbenchError, match=name):
         read_search(tmp_path, "toy", "alpha")
 
 
-def test_a_head_that_is_no_json_is_refused(tmp_path: Path) -> None:
-    write_search(tmp_path, head(), rows())
-    search_files(tmp_path, "toy", "alpha")[1].write_text("{")
-    with pytest.raises(DataError, match="is damaged"):
+def test_a_distribution_that_cannot_be_is_a_damaged_file(tmp_path: Path) -> None:
+    path = store(tmp_path, [1.0]) / "search.json"
+    path.write_text(path.read_text().replace('"low":0.01', '"low":7').replace('"low": 0.01', '"low": 7'))
+    with pytest.raises(DataError, match=r"search\.json"):
         read_search(tmp_path, "toy", "alpha")
 
 
-@pytest.mark.parametrize(
-    "change", [{"number": 5}, {"state": "running"}, {"value": None}, {"value": 101.0}, {"state": "failed"}]
-)
-def test_trials_that_cannot_be_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
-    wrong = rows()
-    wrong[2] |= change
-    with pytest.raises(ValueError, match="trial"):
-        write_search(tmp_path, head(), wrong)
-    with pytest.raises(DataError, match="damaged"):
+def test_a_trial_of_another_definition_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+    store(tmp_path, [1.0])
+    store(tmp_path, [], head_of(trials=1, seed=1))
+    with pytest.raises(SearchError, match=r"0000\.json"):
         read_search(tmp_path, "toy", "alpha")
 
 
-def test_a_budget_names_what_must_be_equal(tmp_path: Path) -> None:
-    one = write_search(tmp_path, head(), rows()).head.budget
-    for change in ({"seed": 4}, {"epochs": 3}, {"batch": 9}, {"sampler": "tpe"}, {"boxes_used": 8}, {"common": {}}):
-        other = write_search(tmp_path, head(**change), rows()).head.budget
+def test_a_trial_has_a_value_or_a_reason() -> None:
+    for value, reason in ((None, ""), (1.0, "failed")):
+        with pytest.raises(ValueError, match="reason"):
+            Trial(number=0, values={}, value=value, reason=reason, definition="")
+
+
+def test_a_budget_names_what_must_be_equal() -> None:
+    one = head_of().budget
+    for change in ({"seed": 4}, {"epochs": 3}, {"trials": 9}, {"boxes_used": 8}, {"space": {}}, {"data": "e" * 64}):
+        other = head_of(**change).budget  # type: ignore[arg-type]
         assert sum(one[name] != other[name] for name in one) == 1, change

@@ -1,7 +1,8 @@
 """Distributions over a method's constructor arguments, declared next to the method.
 
 They say what a search may try; which trials are made, on what they are judged, and how many there are is the same for
-all methods and no business of theirs.
+all methods and no business of theirs. A distribution takes a number of [0, 1) to a value, so that whoever draws the
+number decides what a draw depends on.
 """
 
 from __future__ import annotations
@@ -10,20 +11,37 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-import numpy as np
+from pydantic import Strict
 
 from wsolbench.errors import SettingsError
 
-__all__ = ["CHOE2020", "OURS", "Choice", "Distribution", "LogUniform", "Uniform", "sample", "space"]
+__all__ = ["CHOE2020", "OURS", "Choice", "Distribution", "LogUniform", "Uniform", "space"]
 
 CHOE2020 = "Choe et al., CVPR 2020"
 OURS = "ours"
 
 
 @dataclass(frozen=True)
-class Uniform:
+class _Interval:
+    low: float
+    high: float
+    source: str = OURS
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise SettingsError(
+                f"{type(self).__name__}: low is {self.low:g} and high is {self.high:g}; both must be finite, and low "
+                "below high"
+            )
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Uniform(_Interval):
     """Real numbers, all of the interval alike.
 
     Attributes:
@@ -35,53 +53,35 @@ class Uniform:
         SettingsError: the interval is empty or not finite.
     """
 
-    low: float
-    high: float
-    source: str = OURS
+    kind: Literal["uniform"] = "uniform"
 
-    def __post_init__(self) -> None:
-        _check_interval(type(self).__name__, self.low, self.high)
-
-    def sample(self, generator: np.random.Generator) -> float:
-        """Draw one value."""
-        return float(generator.uniform(self.low, self.high))
-
-    def __contains__(self, value: object) -> bool:
-        return isinstance(value, int | float) and self.low <= value <= self.high
+    def at(self, share: float) -> float:
+        """Return ``low + share * (high - low)`` for a share in [0, 1)."""
+        return min(self.low + share * (self.high - self.low), self.high)
 
     def __str__(self) -> str:
         return f"uniform {self.low:g} to {self.high:g} ({self.source})"
 
 
 @dataclass(frozen=True)
-class LogUniform:
-    """Positive real numbers, all orders of magnitude alike.
-
-    Attributes:
-        low: smallest value, above 0.
-        high: largest value, finite, above ``low``.
-        source: who published this range, or ``"ours"``.
+class LogUniform(_Interval):
+    """Positive real numbers, all orders of magnitude alike; with the attributes of :class:`Uniform`.
 
     Raises:
         SettingsError: the interval is empty, not finite or not positive.
     """
 
-    low: float
-    high: float
-    source: str = OURS
+    kind: Literal["log"] = "log"
 
     def __post_init__(self) -> None:
-        _check_interval(type(self).__name__, self.low, self.high)
+        super().__post_init__()
         if self.low <= 0:
             raise SettingsError(f"LogUniform: low is {self.low:g}; it must be above 0")
 
-    def sample(self, generator: np.random.Generator) -> float:
-        """Draw one value."""
-        drawn = math.exp(generator.uniform(math.log(self.low), math.log(self.high)))
-        return min(max(drawn, self.low), self.high)  # the logarithm rounds
-
-    def __contains__(self, value: object) -> bool:
-        return isinstance(value, int | float) and self.low <= value <= self.high
+    def at(self, share: float) -> float:
+        """Return ``exp(log(low) + share * (log(high) - log(low)))`` for a share in [0, 1)."""
+        value = math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low)))
+        return min(max(value, self.low), self.high)  # the logarithm rounds
 
     def __str__(self) -> str:
         return f"log-uniform {self.low:g} to {self.high:g} ({self.source})"
@@ -99,18 +99,19 @@ class Choice:
         SettingsError: there is no value, or one stands twice.
     """
 
-    values: tuple[Any, ...]
+    values: Annotated[tuple[Any, ...], Strict(strict=False)]  # a list, where it was read from JSON
     source: str = OURS
+    kind: Literal["choice"] = "choice"
 
     def __post_init__(self) -> None:
         if not self.values:
             raise SettingsError("Choice: there must be at least one value")
-        if len(set(self.values)) != len(self.values):
+        if any(value in self.values[:place] for place, value in enumerate(self.values)):
             raise SettingsError(f"Choice: a value stands twice in {self.values}")
 
-    def sample(self, generator: np.random.Generator) -> Any:
-        """Draw one value."""
-        return self.values[int(generator.integers(len(self.values)))]
+    def at(self, share: float) -> Any:
+        """Return value ``floor(share * n)`` of the n values for a share in [0, 1)."""
+        return self.values[int(share * len(self.values))]
 
     def __contains__(self, value: object) -> bool:
         return value in self.values
@@ -125,13 +126,3 @@ Distribution: TypeAlias = Uniform | LogUniform | Choice
 def space(**distributions: Distribution) -> Mapping[str, Distribution]:
     """Return a read-only search space over the named constructor arguments."""
     return MappingProxyType(distributions)
-
-
-def sample(search_space: Mapping[str, Distribution], generator: np.random.Generator) -> dict[str, Any]:
-    """Draw every argument of a search space once, independently, in the order in which they are declared."""
-    return {name: distribution.sample(generator) for name, distribution in search_space.items()}
-
-
-def _check_interval(kind: str, low: float, high: float) -> None:
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise SettingsError(f"{kind}: low is {low:g} and high is {high:g}; both must be finite, and low below high")

@@ -155,7 +155,6 @@ class SearchSettings(StrictModel):
         trials: trainings per method and track, failed ones included.
         epochs: of a trial; null takes the track's. What a method's ``train`` says of epochs does not count here.
         seed: of what is tried, and of every trial's training.
-        sampler: ``random`` (each trial by itself), or ``tpe`` (from the second round of ten on, near what was good).
         objective: what is maximal on ``val``: ``max_box_acc_v2``, ``px_ap``, ``p_iou``, or ``top1_cls``, which looks
             at no box and no mask; ``auto`` takes the first, and the second where ``val`` has no boxes.
         recipe: fields of the track's recipe that are searched for every method beside its own arguments, log-uniformly
@@ -165,7 +164,6 @@ class SearchSettings(StrictModel):
     trials: Positive = 30
     epochs: Positive | None = None
     seed: Annotated[int, Field(ge=0)] = 0
-    sampler: Literal["random", "tpe"] = "random"
     objective: Literal["auto", "max_box_acc_v2", "px_ap", "p_iou", "top1_cls"] = "auto"
     recipe: dict[Literal["lr", "weight_decay", "head_lr_mult"], Factors] = {"lr": [0.1, 10.0]}
 

@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from wsolbench.config.distributions import Choice, Distribution, LogUniform
 from wsolbench.report.palette import CATEGORICAL
 from wsolbench.report.searches import budget_differences, objective_label
 from wsolbench.report.style import PAGE_WIDTH
-from wsolbench.search.record import COMPLETE, Search, SpaceEntry
+from wsolbench.search.record import Search
 
 __all__ = ["search_figure"]
 
@@ -32,7 +33,7 @@ def search_figure(searches: Sequence[Search]) -> Figure:
     Args:
         searches: of one track, at least one.
     """
-    counts = [1 + len(search.head.space) for search in searches]
+    counts = [1 + len(search.head.definition.space) for search in searches]
     columns = min(_COLUMNS, max(counts))
     rows = [-(-count // columns) for count in counts]
     figure = Figure(figsize=(PAGE_WIDTH, _ROW_INCHES * sum(rows) + 0.5))
@@ -41,9 +42,9 @@ def search_figure(searches: Sequence[Search]) -> Figure:
     for search, used in zip(searches, rows, strict=True):
         panels = list(grid[first : first + used].flat)
         _distribution(panels[0], search)
-        for axis, entry in zip(panels[1:], search.head.space, strict=False):
-            _effect(axis, search, entry)
-        for axis in panels[1 + len(search.head.space) :]:
+        for axis, (name, drawn) in zip(panels[1:], search.head.definition.space.items(), strict=False):
+            _effect(axis, search, name, drawn)
+        for axis in panels[1 + len(search.head.definition.space) :]:
             axis.set_visible(False)
         first += used
     figure.supylabel(objective_label(searches), fontsize="medium")
@@ -55,6 +56,8 @@ def _budget(searches: Sequence[Search]) -> str:
     """Return what the title says about the budgets."""
     trials = sorted({search.head.trials for search in searches})
     said = f"{trials[0]} trials" if len(trials) == 1 else f"{trials[0]} to {trials[-1]} trials"
+    if not all(search.finished for search in searches):
+        return f"{said}, NOT FINISHED"
     if len(searches) == 1:
         return said
     return f"{said} each, UNEQUAL BUDGETS" if budget_differences(searches) else f"{said} each, equal budgets"
@@ -62,7 +65,7 @@ def _budget(searches: Sequence[Search]) -> str:
 
 def _distribution(axis: Axes, search: Search) -> None:
     """Draw all values, in lanes by number, and their quartiles."""
-    numbers = np.arange(len(search.table))
+    numbers = np.arange(len(search.trials))
     lanes = (numbers % _LANES - (_LANES - 1) / 2) / (2 * _LANES)
     _points(axis, search, lanes)
     if search.values:
@@ -73,27 +76,28 @@ def _distribution(axis: Axes, search: Search) -> None:
     axis.set_title(search.head.title, loc="left")
 
 
-def _effect(axis: Axes, search: Search, entry: SpaceEntry) -> None:
-    stored = search.table[entry.name]
-    if entry.kind == "choice":
-        texts = sorted(dict.fromkeys(map(str, stored)), key=_order)
-        places = np.array([texts.index(str(value)) for value in stored], np.float64)
-        axis.set_xticks(range(len(texts)), list(map(_plain, texts)), rotation=45, ha="right", fontsize=_TICKS)
-        axis.set_xlim(-0.5, len(texts) - 0.5)
+def _effect(axis: Axes, search: Search, name: str, drawn: Distribution) -> None:
+    tried = [trial.values[name] for trial in search.trials]
+    if isinstance(drawn, Choice):
+        texts = [json.dumps(value) for value in tried]
+        ticks = sorted(dict.fromkeys(texts), key=_order)
+        places = np.array([ticks.index(text) for text in texts], np.float64)
+        axis.set_xticks(range(len(ticks)), list(map(_plain, ticks)), rotation=45, ha="right", fontsize=_TICKS)
+        axis.set_xlim(-0.5, max(len(ticks), 1) - 0.5)
     else:
-        places = stored.to_numpy(np.float64)
-        if entry.kind == "log":
+        places = np.array(tried, np.float64)
+        if isinstance(drawn, LogUniform):
             axis.set_xscale("log")
             axis.xaxis.set_major_locator(LogLocator(numticks=4))
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.xaxis.set_minor_locator(NullLocator())
     _points(axis, search, places)
-    axis.set_xlabel(entry.name.partition(".")[2])
+    axis.set_xlabel(name.partition(".")[2])
 
 
 def _points(axis: Axes, search: Search, places: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> None:
-    values = search.table["value"].to_numpy(np.float64)
-    done = (search.table["state"] == COMPLETE).to_numpy()
+    values = np.array([np.nan if trial.value is None else trial.value for trial in search.trials], np.float64)
+    done = ~np.isnan(values)
     edge: dict[str, Any] = {"markeredgecolor": "black"}
     axis.plot(places[done], values[done], "o", color=CATEGORICAL["blue"], markersize=3.3, markeredgewidth=0.3, **edge)
     if not done.all():
@@ -101,8 +105,9 @@ def _points(axis: Axes, search: Search, places: np.ndarray[tuple[int, ...], np.d
         lowest = np.full(int((~done).sum()), 0.05)
         axis.plot(places[~done], lowest, "x", color=CATEGORICAL["vermilion"], markersize=4, transform=below)
     if search.best is not None:
-        best = places[search.best : search.best + 1], values[search.best : search.best + 1]
-        axis.plot(*best, "*", color=CATEGORICAL["orange"], markersize=8, markeredgewidth=0.5, zorder=3, **edge)
+        best = [trial is search.best for trial in search.trials]
+        star = {"markersize": 8, "markeredgewidth": 0.5, "zorder": 3, **edge}
+        axis.plot(places[best], values[best], "*", color=CATEGORICAL["orange"], **star)
 
 
 def _plain(text: str) -> str:

@@ -11,7 +11,8 @@ from wsolbench.config.settings import Run, Settings
 from wsolbench.report.markdown import escaped, pipe_table
 from wsolbench.results.load import TrackResults
 from wsolbench.results.stats import spread
-from wsolbench.search.record import ARGUMENT, OBJECTIVES, RECIPE, Search, read_searches
+from wsolbench.search.draw import ARGUMENT, RECIPE
+from wsolbench.search.record import Search, read_searches
 
 __all__ = [
     "SEARCH_COLUMNS",
@@ -53,7 +54,7 @@ def searches_of(track: str, order: Iterable[str], root: Path) -> list[Search]:
     """Read the searches of a track, in the order of the given methods, then others by name.
 
     Raises:
-        DataError: a stored search is damaged; the message names the file.
+        DataError, SearchError: a stored search is damaged; the message names the file.
     """
     places = {method: place for place, method in enumerate(dict.fromkeys(order))}
     return sorted(read_searches(root, track), key=lambda search: places.get(search.head.method, len(places)))
@@ -70,8 +71,8 @@ def budget_differences(searches: Sequence[Search]) -> dict[str, dict[str, list[s
 
 def search_summary(
     results: TrackResults, settings: Settings, root: Path, text: Callable[[str], str] = str
-) -> SearchSummary | None:
-    """Return what there is to say about a track's searches; None where there is none.
+) -> SearchSummary:
+    """Return what there is to say about a track's searches, or that there is none.
 
     Args:
         results: of the track.
@@ -80,12 +81,15 @@ def search_summary(
         text: escapes what users named.
 
     Raises:
-        DataError: see :func:`searches_of`.
+        DataError, SearchError: see :func:`searches_of`.
     """
     searches = searches_of(results.track, (row.method for row in results.rows), root)
-    if not searches:
-        return None
-    reading = [_budget(searches, text), _READING]
+    reading = (
+        [_budget(searches, text), _READING] if searches else [f"There is none in `results/search/{results.track}`."]
+    )
+    unfinished = [text(f"{search.head.title} ({len(search.trials)})") for search in searches if not search.finished]
+    if unfinished:
+        reading.append(f"**Not finished**, with the trials that are over so far: {', '.join(unfinished)}.")
     stale = [text(search.head.title) for search in searches if _is_stale(search, results)]
     if stale:
         reading.append(f"Searched on other data than the track's results (the digests differ): {', '.join(stale)}.")
@@ -106,15 +110,14 @@ def search_summary(
 
 
 def search_section(results: TrackResults, settings: Settings, root: Path) -> str:
-    """Return :func:`search_summary` as a section in Markdown, empty where there is no search.
+    """Return :func:`search_summary` as a section in Markdown.
 
     Raises:
-        DataError: see :func:`searches_of`.
+        DataError, SearchError: see :func:`searches_of`.
     """
     summary = search_summary(results, settings, root, escaped)
-    if summary is None:
-        return ""
-    return f"## {summary.title}\n\n" + "\n\n".join(summary.reading) + f"\n\n{pipe_table(SEARCH_COLUMNS, summary.lines)}"
+    table = [pipe_table(SEARCH_COLUMNS, summary.lines)] if summary.lines else []
+    return "\n\n".join([f"## {summary.title}", *summary.reading, *table])
 
 
 def _budget(searches: Sequence[Search], text: Callable[[str], str]) -> str:
@@ -139,23 +142,23 @@ def _is_applied(search: Search, run: Run) -> bool:
     used = {ARGUMENT + name: value for name, value in run.on_track.args.items()}
     used |= {RECIPE + name: value for name, value in run.track.model_dump().items()}
     missing = object()
-    return all(used.get(name, missing) == value for name, value in search.parameters(search.best).items())
+    return all(used.get(name, missing) == value for name, value in search.best.values.items())
 
 
 def _is_stale(search: Search, results: TrackResults) -> bool:
     digests = {run.data_digest for run in results.runs if run.data_digest}
-    return bool(digests) and search.head.data_digest not in digests
+    return bool(digests) and search.head.definition.data not in digests
 
 
 def _line(search: Search) -> tuple[str, ...]:
     head, values = search.head, search.values
-    counts = (head.title, str(head.trials), str(search.failed))
+    counts = (head.title, str(len(search.trials)), str(search.failed))
     if search.best is None:
         return (*counts, *["n/a"] * 4, "none")
     deviation = spread(values).sd
     shown = (
         f"{name.partition('.')[2]} {value:.3g}" if isinstance(value, float) else f"{name.partition('.')[2]} {value}"
-        for name, value in search.parameters(search.best).items()
+        for name, value in search.best.values.items()
     )
     return (
         *counts,
@@ -169,5 +172,5 @@ def _line(search: Search) -> tuple[str, ...]:
 
 def objective_label(searches: Sequence[Search]) -> str:
     """Return what the vertical axis of a plot shows."""
-    names = dict.fromkeys(OBJECTIVES[search.head.objective].partition(",")[0] for search in searches)
+    names = dict.fromkeys(search.head.objective for search in searches)
     return f"{' or '.join(names)} on val (%)"

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import copy
 import io
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.util import load_yaml_guess_indent
 
 from wsolbench.config.schema import PARAMS_FILE, validated
 from wsolbench.config.settings import Settings
 from wsolbench.errors import SettingsError
-from wsolbench.search.record import ARGUMENT, OBJECTIVES, RECIPE, Search
+from wsolbench.files import write_text
+from wsolbench.search.draw import ARGUMENT, RECIPE
+from wsolbench.search.record import Search
 
 __all__ = ["apply_search", "winner", "with_block"]
 
-_ORDER = ("recipe", "args", "train")
-_EXPONENT = re.compile(r"(?<![\w.])(\d+)e([-+]\d+)")  # without a dot, readers of YAML 1.1 take it for a word
+_EXPONENT = re.compile(r"^(-?\d+)e")
 
 
 def apply_search(search: Search, root: Path) -> dict[str, Any]:
     """Write the winner of a search under ``methods.<m>.tracks.<t>`` of ``params.yaml``, marked ``recipe: searched``.
 
-    Other arguments and recipe fields that stand there stay, and so do comments, layout, anchors and aliases of the
-    rest of the file. The file is written only if it then says exactly what it said before, but for this block.
+    Other arguments and recipe fields that stand there stay, and so do comments and layout of the rest of the file. The
+    file is written only if it then says exactly what it said before, but for this block.
 
     Args:
         search: the search.
@@ -38,20 +40,18 @@ def apply_search(search: Search, root: Path) -> dict[str, Any]:
         The block as it stands in ``params.yaml`` now.
 
     Raises:
-        SettingsError: every trial failed, or there is no place that can be changed without changing others; the
-            message then holds the block to write by hand.
+        SettingsError: every trial failed, or the block cannot be changed without changing others; the message then
+            holds the block to write by hand.
     """
     path = root / PARAMS_FILE
-    text = path.read_text(encoding="utf-8")
-    yaml = YAML(typ="safe", pure=True)
-    before = yaml.load(text)
-    method, track = search.head.method, search.head.track
-    block = winner(search, ((before["methods"].get(method) or {}).get("tracks") or {}).get(track) or {})
-    changed = with_block(text, method, track, block, _remark(search))
-    validated(Settings, yaml.load(changed), "", str(path))
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(changed, encoding="utf-8")
-    temporary.replace(path)
+    text, head = path.read_text(encoding="utf-8"), search.head
+    methods = _plain(text)["methods"]
+    present = ((methods.get(head.method) or {}).get("tracks") or {}).get(head.track) or {}
+    block = winner(search, present)
+    remark = f"wsolbench search: {head.objective} {max(search.values):.1f} on val, the best of {head.trials} trials"
+    changed = with_block(text, head.method, head.track, block, remark)
+    validated(Settings, _plain(changed), "", str(path))
+    write_text(path, changed)
     return block
 
 
@@ -65,24 +65,20 @@ def winner(search: Search, present: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         SettingsError: every trial failed.
     """
-    row = search.best
-    if row is None:
+    if search.best is None:
         raise SettingsError(
             f"every trial of '{search.head.method}' on '{search.head.track}' failed: there is no winner to apply; "
-            f"the reasons stand in results/search/{search.head.track}/{search.head.method}.csv"
+            f"the reasons stand in results/search/{search.head.track}/{search.head.method}"
         )
-    found = search.parameters(row)
-    args = {name.removeprefix(ARGUMENT): value for name, value in found.items() if name.startswith(ARGUMENT)}
-    train = {name.removeprefix(RECIPE): value for name, value in found.items() if name.startswith(RECIPE)}
     block: dict[str, Any] = {"recipe": "searched"}
-    for name, values in (("args", args), ("train", train)):
-        merged = {**(present.get(name) or {}), **values}
-        if merged:
+    for name, start in (("args", ARGUMENT), ("train", RECIPE)):
+        found = {key.removeprefix(start): value for key, value in search.best.values.items() if key.startswith(start)}
+        if merged := {**(present.get(name) or {}), **found}:
             block[name] = merged
     return block
 
 
-def with_block(text: str, method: str, track: str, block: Mapping[str, Any], remark: str = "") -> str:
+def with_block(text: str, method: str, track: str, block: Mapping[str, Any], remark: str) -> str:
     """Return YAML text in which ``methods.<method>.tracks.<track>`` is a block, and nothing else is different.
 
     Args:
@@ -93,183 +89,82 @@ def with_block(text: str, method: str, track: str, block: Mapping[str, Any], rem
         remark: comment behind ``recipe``.
 
     Raises:
-        SettingsError: there is no place for it, or other parts of the file are aliases of what it would change.
+        SettingsError: the method is not there, or other parts of the file are aliases of what would change.
     """
-    yaml = YAML(typ="safe", pure=True)
-    expected = copy.deepcopy(yaml.load(text))
-    if method not in expected.get("methods", {}):
+    expected = _plain(text)
+    if method not in expected["methods"]:
         raise SettingsError(f"{PARAMS_FILE}: methods has no '{method}'; add '{method}: {{}}'")
-    entry = dict(expected["methods"][method] or {})
-    entry["tracks"] = {**(entry.get("tracks") or {}), track: dict(block)}
-    expected = {**expected, "methods": {**expected["methods"], method: entry}}
-    if isinstance(expected.get("run", {}).get("methods"), Mapping):  # the alias of `methods`
-        expected["run"] = {**expected["run"], "methods": expected["methods"]}
-    try:
-        changed = _spliced(text, method, track, block, remark)
-        found = yaml.load(changed)
-    except (YAMLError, _NoPlaceError):
-        found = None
-    if found != expected:
+    entry = expected["methods"][method] or {}
+    expected["methods"][method] = entry | {"tracks": (entry.get("tracks") or {}) | {track: dict(block)}}
+    yaml = _round_trip(text)
+    data = yaml.load(text)
+    place = _block_at(_block_at(_block_at(data["methods"], method), "tracks"), track)
+    for name in [name for name in place if name not in block]:
+        del place[name]
+    for name, value in block.items():
+        if name not in place:
+            place.insert(len(place) if name != "recipe" else 0, name, None)
+        if place[name] != value:
+            place[name] = _on_one_line(value)
+    _remark(place, "recipe", remark)
+    stream = io.StringIO()
+    yaml.dump(data, stream)
+    if _plain(stream.getvalue()) != expected:
         raise SettingsError(
             f"{PARAMS_FILE}: methods.{method}.tracks.{track} cannot be changed without changing other parts of the "
-            f"file (an anchor, or an unusual layout); write it by hand:\n{''.join(_lines(track, block, 6, ''))}"
+            f"file, which are aliases of it; write it by hand:\n{json.dumps({track: block})}"
         )
-    return changed
+    return stream.getvalue()
 
 
-class _NoPlaceError(Exception):
-    pass
+def _block_at(parent: Any, key: str) -> Any:
+    """Return the mapping at a key, made if need be, with an entry a line."""
+    if not isinstance(parent.get(key), CommentedMap):
+        parent[key] = CommentedMap()
+    parent[key].fa.set_block_style()
+    return parent[key]
 
 
-def _spliced(text: str, method: str, track: str, block: Mapping[str, Any], remark: str) -> str:
-    lines = text.splitlines(keepends=True)
-    if not lines[-1].endswith("\n"):
-        lines[-1] += "\n"
-    top = YAML(typ="safe", pure=True).compose("".join(lines))
-    methods = _value(top, "methods")
-    if not isinstance(methods, MappingNode) or methods.flow_style:
-        raise _NoPlaceError
-    key, value = _entry(methods, method)
-    indent = key.start_mark.column + 2
-    start, end = key.start_mark.line, _end(lines, key, value)
-    if not _is_block(lines, key, value):  # `mine: {}`, `mine: {args: ...}`, or nothing at all
-        kept = {name: each for name, each in (_plain(value) or {}).items() if name != "tracks"}
-        tracks = {**((_plain(value) or {}).get("tracks") or {})}
-        body = [f"{' ' * indent}{name}: {_flow(each)}\n" for name, each in kept.items()]
-        body += [f"{' ' * indent}tracks:\n"]
-        for name, each in tracks.items():
-            if name != track:
-                body += [f"{' ' * (indent + 2)}{name}: {_flow(each)}\n"]
-        body += _lines(track, block, indent + 2, remark)
-        return "".join([*lines[:start], _head(lines, key, value), *body, *lines[end:]])
-    found = _find(value, "tracks")
-    if found is None:
-        body = [f"{' ' * indent}tracks:\n", *_lines(track, block, indent + 2, remark)]
-        return "".join([*lines[:end], *body, *lines[end:]])
-    tracks_key, tracks_value = found
-    if not _is_block(lines, tracks_key, tracks_value):
-        others = {name: each for name, each in (_plain(tracks_value) or {}).items() if name != track}
-        body = [f"{' ' * (indent + 2)}{name}: {_flow(each)}\n" for name, each in others.items()]
-        body += _lines(track, block, indent + 2, remark)
-        start, end = tracks_key.start_mark.line, _end(lines, tracks_key, tracks_value)
-        return "".join([*lines[:start], _head(lines, tracks_key, tracks_value), *body, *lines[end:]])
-    column = tracks_value.value[0][0].start_mark.column
-    present = _find(tracks_value, track)
-    if present is None:
-        end = _end(lines, tracks_key, tracks_value)
-        return "".join([*lines[:end], *_lines(track, block, column, remark), *lines[end:]])
-    track_key, track_value = present
-    start, end = track_key.start_mark.line, _end(lines, track_key, track_value)
-    if not _is_block(lines, track_key, track_value):
-        body = _lines(track, block, column, remark)[1:]
-    else:
-        body = _merged(lines, start + 1, track_value, block, column + 2, remark)
-    return "".join([*lines[:start], _head(lines, track_key, track_value), *body, *lines[end:]])
+def _remark(place: CommentedMap, key: str, remark: str) -> None:
+    """Put a comment behind an entry, and leave those on the lines below it."""
+    behind = place.ca.items.get(key, [None] * 3)[2]
+    place.yaml_add_eol_comment(remark, key)
+    if behind is not None:
+        place.ca.items[key][2].value += behind.value.partition("\n")[1] + behind.value.partition("\n")[2]
 
 
-def _merged(lines: list[str], first: int, value: Any, block: Mapping[str, Any], indent: int, remark: str) -> list[str]:
-    """Return the body of a track's block, with the comments that stand above and behind what is kept or replaced."""
-    body, left = [], dict(block)
-    for key, each in value.value:
-        start, end = key.start_mark.line, _end(lines, key, each)
-        body += lines[first:start]
-        first, name = end, key.value
-        if name == "recipe":
-            body.append(_line(name, left.pop(name), indent, remark))
-        elif name in left:
-            body.append(_line(name, left.pop(name), indent, _comment(lines, key, each)))
-        else:
-            body += lines[start:end]
-    missing = [_line(name, left[name], indent, remark if name == "recipe" else "") for name in _ORDER if name in left]
-    return missing[:1] + body + missing[1:] if "recipe" in left else body + missing
+def _on_one_line(value: Any) -> Any:
+    """Return plain data whose mappings and lists are written on one line."""
+    if not isinstance(value, (dict, list)):
+        return value
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    node: Any = CommentedMap() if isinstance(value, dict) else CommentedSeq([None] * len(value))
+    for key, each in pairs:
+        node[key] = _on_one_line(each)
+    node.fa.set_flow_style()
+    return node
 
 
-def _lines(track: str, block: Mapping[str, Any], indent: int, remark: str) -> list[str]:
-    body = [
-        _line(name, block[name], indent + 2, remark if name == "recipe" else "") for name in _ORDER if name in block
-    ]
-    return [f"{' ' * indent}{track}:\n", *body]
+def _plain(text: str) -> Any:
+    """Return what YAML text says, without aliases."""
+    return json.loads(json.dumps(YAML(typ="safe", pure=True).load(text)))
 
 
-def _line(name: str, value: Any, indent: int, comment: str) -> str:
-    return f"{' ' * indent}{name}: {_flow(value)}{f'  # {comment}' if comment else ''}\n"
+def _round_trip(text: str) -> YAML:
+    """Return a reader and writer that keeps comments, quotes and the text's own indentation."""
+    _, indent, offset = load_yaml_guess_indent(text)
+    yaml = YAML()
+    yaml.Representer = _Representer
+    yaml.preserve_quotes, yaml.width = True, 10**6
+    yaml.indent(mapping=2, sequence=indent or 2, offset=offset or 0)
+    return yaml
 
 
-def _head(lines: list[str], key: Node, value: Node) -> str:
-    """Return ``key:`` with its anchor and the comment that stands behind it or its one-line value."""
-    line = lines[key.start_mark.line]
-    after = line[key.end_mark.column :]
-    anchor = re.match(r"\s*:\s*(&[^\s,\[\]{}]+)", after)
-    comment = _comment(lines, key, value)
-    behind = (f" {anchor[1]}" if anchor else "") + (f"  # {comment}" if comment else "")
-    return f"{line[: key.end_mark.column]}:{behind}\n"
+class _Representer(RoundTripRepresenter):
+    """Writes ``null`` as a word, and ``1e-05`` as ``1.0e-05``, which readers of YAML 1.1 need to see a number."""
 
 
-def _comment(lines: list[str], key: Node, value: Node) -> str:
-    """Return the comment at the end of the line on which a key's value starts, without its sign."""
-    row = key.start_mark.line
-    line = lines[row]
-    column = key.end_mark.column
-    if value.start_mark.line == row and not _is_alias(lines, key):
-        column = value.end_mark.column if value.end_mark.line == row else len(line)
-    found = re.search(r"(?:^|\s)#\s?(.*)$", line[column:])
-    return found[1].strip() if found else ""
-
-
-def _is_alias(lines: list[str], key: Node) -> bool:
-    return bool(re.match(r"\s*:\s*\*", lines[key.end_mark.line][key.end_mark.column :]))
-
-
-def _is_block(lines: list[str], key: Node, value: Node) -> bool:
-    """Whether a value is a mapping that is written below its key, and not an alias of one elsewhere."""
-    return isinstance(value, MappingNode) and not value.flow_style and not _is_alias(lines, key)
-
-
-def _end(lines: list[str], key: Node, value: Node) -> int:
-    """Return the line behind an entry; blank lines and comments that follow it belong to what comes next."""
-    first, end = int(key.start_mark.line), int(value.end_mark.line)
-    if not _is_block(lines, key, value):
-        # An alias is the node that it stands for, and nothing is where the next thing starts.
-        return first + 1 if _is_alias(lines, key) or isinstance(value, ScalarNode) else end + 1
-    while not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#"):
-        end -= 1
-    return end
-
-
-def _entry(node: MappingNode, name: str) -> tuple[Node, Node]:
-    found = _find(node, name)
-    if found is None:
-        raise _NoPlaceError
-    return found
-
-
-def _find(node: Any, name: str) -> tuple[Any, Any] | None:
-    pairs = [(key, value) for key, value in node.value if isinstance(key, ScalarNode) and key.value == name]
-    return pairs[0] if pairs else None
-
-
-def _value(node: Any, name: str) -> Any:
-    found = _find(node, name)
-    return None if found is None else found[1]
-
-
-def _plain(node: Any) -> Any:
-    """Return a node as plain data."""
-    yaml = YAML(typ="safe", pure=True)
-    return yaml.constructor.construct_document(copy.deepcopy(node))
-
-
-def _flow(value: Any) -> str:
-    """Return plain data on one line of YAML."""
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style, yaml.width, yaml.sort_base_mapping_type_on_output = True, 10**6, False  # type: ignore[assignment]
-    stream = io.StringIO()
-    yaml.dump({"_": value}, stream)
-    text = stream.getvalue().strip().removeprefix("{_: ").removesuffix("}")
-    return _EXPONENT.sub(r"\1.0e\2", text)
-
-
-def _remark(search: Search) -> str:
-    best = search.table["value"].max()
-    name = OBJECTIVES[search.head.objective].partition(",")[0]
-    return f"wsolbench search: {name} {best:.1f} on val, the best of {search.head.trials} trials"
+_Representer.add_representer(type(None), lambda self, _: self.represent_scalar("tag:yaml.org,2002:null", "null"))
+_Representer.add_representer(
+    float, lambda self, value: self.represent_scalar("tag:yaml.org,2002:float", _EXPONENT.sub(r"\1.0e", repr(value)))
+)

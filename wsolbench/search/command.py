@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Annotated
+from statistics import median
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from wsolbench.search.record import Search
 
 __all__ = ["search"]
 
@@ -33,16 +36,25 @@ def search(
 ) -> None:
     """Search a TRACK's recipe and a method's arguments on val, with the budget that `search` in params.yaml sets.
 
-    Every trial is a training from the start, judged on val; test is not among its data. Trials are kept as they come:
-    Ctrl-C saves the state of the one that runs, and the same command goes on. It may be started several times, also on
-    machines that share the directory. When the budget is spent, all trials are in results/search/TRACK.
+    Every trial is a training from the start, judged on val; test is not among its data. What trial k tries is drawn at
+    random and depends on search.seed, track, method and k alone. Trials are stored in results/search/TRACK/METHOD as
+    they end: Ctrl-C saves the state of the one that runs, and the same command goes on. It may be started several
+    times, also on machines that share the directory.
     """
-    from wsolbench.search.session import search_method  # noqa: PLC0415 - imports torch
+    from wsolbench.search.apply import apply_search  # noqa: PLC0415
+    from wsolbench.search.run import search_method  # noqa: PLC0415 - imports torch
 
     settings, layout = read_settings(), Layout()
     for method in methods or _supported(settings, track):
-        found = search_method(settings, track, method, layout, trials, workers, restart=restart, apply=apply)
-        sys.stdout.write(f"{found}\n")
+        found = search_method(settings, track, method, layout, trials, workers, restart=restart)
+        typer.echo(_summary(found))
+        if apply:
+            block = apply_search(found, layout.root)
+            typer.echo(f"params.yaml: methods.{method}.tracks.{track} is now {block}; `make benchmark` trains with it")
+            typer.echo("(comments there are as they were, and may speak of earlier values)")
+            epochs, tried = settings.tracks[track].epochs, found.head.definition.recipe["epochs"]
+            if tried != epochs:
+                typer.echo(f"its trials had {tried} epochs; a run has {epochs}")
 
 
 def _supported(settings: Settings, track: str) -> list[str]:
@@ -59,3 +71,17 @@ def _supported(settings: Settings, track: str) -> list[str]:
         for name in dict.fromkeys(settings.run.methods)
         if registry.load("method", name).unsupported(chosen.backbone, traits) is None
     ]
+
+
+def _summary(search: Search) -> str:
+    head, values, best = search.head, search.values, search.best
+    what = f"{head.track}, {head.method}: {len(search.trials)} trials, {search.failed} failed"
+    where = f"results/search/{head.track}/{head.method}"
+    if best is None:
+        return f"{what}; reasons: {where}"
+    shown = ", ".join(
+        f"{name} {each:.4g}" if isinstance(each, float) else f"{name} {each}" for name, each in best.values.items()
+    )
+    return (
+        f"{what}; {head.objective} on val: best {max(values):.2f}, median {median(values):.2f}; {shown}; all: {where}"
+    )

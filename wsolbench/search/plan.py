@@ -2,45 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import shutil
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
-import wsolbench
 from wsolbench.config import registry
-from wsolbench.config.distributions import LogUniform
+from wsolbench.config.distributions import Distribution, LogUniform
 from wsolbench.config.paths import Layout
 from wsolbench.config.schema import check_known, validated
 from wsolbench.config.settings import MethodOnTrack, Run, Settings, Track
 from wsolbench.data.dataset import Split, SplitName
 from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, read_split, splits_of
-from wsolbench.data.parquet import read_parquet
 from wsolbench.errors import DataError, SettingsError
-from wsolbench.files import file_sha256
+from wsolbench.files import bytes_sha256, replacing
+from wsolbench.launch.code import code_of
 from wsolbench.models.pretrained import read_placed
-from wsolbench.runs.state import run_digest
-from wsolbench.search.record import ARGUMENT, RECIPE
-from wsolbench.search.space import Parameter, decoded
+from wsolbench.search.draw import ARGUMENT, RECIPE, draw
+from wsolbench.search.record import Definition, Objective, SearchHead, folder_of
 
-__all__ = ["Plan", "is_placed", "place_data", "plan_of"]
+__all__ = ["Plan", "place_data", "plan_of"]
 
-Objective = Literal["max_box_acc_v2", "px_ap", "p_iou", "top1_cls"]
-_JUDGING = (
-    "config/distributions.py",
-    "data/scoremaps.py",
-    "evaluation",
-    "search/objective.py",
-    "search/plan.py",
-    "search/space.py",
-    "search/trial.py",
-)
+_KEPT: dict[str, tuple[SplitName, ...]] = {INDEX_FILE: ("train", "val"), TRUTH_FILE: ("val",)}
 
 
 @dataclass(frozen=True)
@@ -49,64 +36,66 @@ class Plan:
 
     Attributes:
         settings: all of ``params.yaml``.
+        layout: the repository.
         run: what every trial has in common; its key is not that of a stored run.
         title: of the method.
-        parameters: what trials differ in: fields of the recipe, then the method's arguments.
-        objective: what judges a trial.
-        definition: everything on which the trials depend but for the machine, as plain data.
+        definition: everything on which the trials depend but for the machine.
         val: images that judge, with their truth.
-        folder: scratch of the search.
-        cache: of decoded pictures, the same as for other trainings.
     """
 
     settings: Settings
+    layout: Layout
     run: Run
     title: str
-    parameters: tuple[Parameter, ...]
-    objective: Objective
-    definition: dict[str, Any]
+    definition: Definition
     val: Split
-    folder: Path
-    cache: Path
 
-    def trial(self, number: int, stored: Mapping[str, Any]) -> Run:
-        """Return the run of a trial.
+    @property
+    def results(self) -> Path:
+        """Where the trials are stored."""
+        return folder_of(self.layout.root, self.run.track_name, self.run.method)
 
-        Args:
-            number: of the trial.
-            stored: its parameters as Optuna holds them.
-        """
-        values = decoded(self.parameters, stored)
-        recipe = {each.key: values[each.name] for each in self.parameters if each.is_common}
-        arguments = {each.key: values[each.name] for each in self.parameters if not each.is_common}
-        run = self.run
-        track = validated(Track, run.track.model_dump() | recipe, f"trial {number} of {run.track_name}, {run.method}")
-        on_track = run.on_track.model_copy(update={"args": run.on_track.args | arguments, "recipe": "searched"})
+    @property
+    def scratch(self) -> Path:
+        """Where the trials of this definition run; it has a place of its own, which no other definition changes."""
+        return self.layout.root / ".wsolbench" / "search" / self.name / self.definition.sha256[:16]
+
+    @property
+    def name(self) -> str:
+        """Track and method, for files and messages."""
+        return f"{self.run.track_name}-{self.run.method}"
+
+    def values(self, number: int) -> dict[str, Any]:
+        """Return what a trial tries; see :func:`wsolbench.search.draw.draw`."""
+        return draw(self.definition.space, self.run.seed, self.run.track_name, self.run.method, number)
+
+    def trial(self, number: int) -> Run:
+        """Return the run of a trial."""
+        run, values = self.run, self.values(number)
+        recipe, arguments = (
+            {name.removeprefix(start): value for name, value in values.items() if name.startswith(start)}
+            for start in (RECIPE, ARGUMENT)
+        )
+        track = validated(Track, run.track.model_dump() | recipe, f"trial {number} of {self.name}")
+        on_track = run.on_track.model_copy(update={"args": run.on_track.args | arguments})
         return Run(f"{run.key}-{number}", run.track_name, run.method, run.seed, track, on_track)
 
-    def head(self, trials: int) -> dict[str, Any]:
-        """Return what the stored search says of how it was made; see :class:`wsolbench.search.record.SearchHead`."""
-        search, run, truths = self.settings.search, self.run, [self.val.truth(item.id) for item in self.val.items]
-        looks = self.objective != "top1_cls" or run.track.selection == "val_boxes"
-        return {
-            "track": run.track_name,
-            "method": run.method,
-            "title": self.title,
-            "objective": self.objective,
-            "sampler": search.sampler,
-            "seed": search.seed,
-            "trials": trials,
-            "epochs": run.track.epochs,
-            "batch": run.track.batch,
-            "images": len(self.val),
-            "boxes_used": sum(len(truth.boxes) for truth in truths) if looks else 0,
-            "masks_used": sum(len(truth.masks) for truth in truths) if self.objective in {"px_ap", "p_iou"} else 0,
-            "val_truth": self.val.val_truth,
-            "data_digest": self.val.digest,
-            "common": {each.key: str(each.drawn) for each in self.parameters if each.is_common},
-            "space": [{"name": each.name, "kind": each.kind, "range": str(each.drawn)} for each in self.parameters],
-            "definition": self.definition,
-        }
+    def head(self, trials: int) -> SearchHead:
+        """Return what is stored of how the trials are made."""
+        truths = [self.val.truth(item.id) for item in self.val.items]
+        objective = self.definition.objective
+        looks = objective != "top1_cls" or self.run.track.selection == "val_boxes"
+        return SearchHead(
+            track=self.run.track_name,
+            method=self.run.method,
+            title=self.title,
+            trials=trials,
+            images=len(self.val),
+            boxes_used=sum(len(truth.boxes) for truth in truths) if looks else 0,
+            masks_used=sum(len(truth.masks) for truth in truths) if objective in {"px_ap", "p_iou"} else 0,
+            val_truth=self.val.val_truth,
+            definition=self.definition,
+        )
 
 
 def plan_of(settings: Settings, track_name: str, method: str, layout: Layout) -> Plan:
@@ -128,57 +117,36 @@ def plan_of(settings: Settings, track_name: str, method: str, layout: Layout) ->
         raise SettingsError(f"method '{method}' does not support track '{track_name}': {reason}")
     if common.epochs == 0:
         raise SettingsError(f"tracks.{track_name}.epochs: 0 trains nothing, so there is nothing to search")
-    parameters = (
-        *(_common(common, track_name, name, factors) for name, factors in search.recipe.items()),
-        *(Parameter(ARGUMENT + name, drawn) for name, drawn in method_class.search_space.items()),
-    )
-    if not parameters:
+    space: dict[str, Distribution] = {
+        RECIPE + name: _multiples(common, track_name, name, factors) for name, factors in search.recipe.items()
+    }
+    space |= {ARGUMENT + name: drawn for name, drawn in method_class.search_space.items()}
+    if not space:
         raise SettingsError(f"method '{method}' declares no search space and search.recipe is empty: nothing to search")
     val = read_split(layout.prepared(track_name), "val")
-    objective = _objective(search.objective, val, track_name)
-    run = _run_but_for(parameters, settings, track_name, method)
+    run = _run_but_for(space, settings, track_name, method)
     weights, _ = read_placed(layout.weights(track_name), common.backbone, common.weights)
-    definition = {
-        "track": run.track.model_dump(),
-        "args": run.on_track.args,
-        "space": {each.name: repr(each.drawn) for each in parameters},
-        "objective": objective,
-        "threshold_step": settings.evaluate.threshold_step,
-        "sampler": search.sampler,
-        "seed": search.seed,
-        "data": val.digest,
-        "truth_of_val": _truth_digest(val),
-        "weights": weights,
-        "code": {
-            "training": run_digest({}, Path(inspect.getfile(method_class))),
-            "judging": _code_digest(),
-        },
-    }
-    folder = layout.root / ".wsolbench" / "search" / f"{track_name}-{method}"
-    cache = Path(settings.runtime.cache_folder or layout.cache.resolve())
-    return Plan(settings, run, method_class.title, parameters, objective, definition, val, folder, cache)
-
-
-def _run_but_for(parameters: tuple[Parameter, ...], settings: Settings, track_name: str, method: str) -> Run:
-    """Return what all trials have in common: the method's settings on the track without what is searched."""
-    common, search = settings.tracks[track_name], settings.search
-    resolved = settings.resolve(f"{track_name}-{method}-{search.seed}")
-    fields = resolved.track.model_dump() | {"epochs": search.epochs or common.epochs}
-    fields |= {each.key: getattr(common, each.key) for each in parameters if each.is_common}
-    own = {each.key for each in parameters if not each.is_common}
-    args = {name: value for name, value in resolved.on_track.args.items() if name not in own}
-    return Run(
-        key=f"{track_name}-{method}-search",
-        track_name=track_name,
-        method=method,
+    backbone = registry.load("backbone", common.backbone)
+    definition = Definition(
         seed=search.seed,
-        track=validated(Track, fields, f"search on {track_name}"),
-        on_track=MethodOnTrack(recipe="searched", args=args),
+        objective=_objective(search.objective, val, track_name),
+        threshold_step=settings.evaluate.threshold_step,
+        recipe=run.track.model_dump(),
+        args=run.on_track.args,
+        space=space,
+        data=val.digest,
+        truth_of_val=bytes_sha256(repr(list(_truths(val))).encode()),
+        weights=weights,
+        torch=torch.__version__,
+        code=code_of(["wsolbench.search.trial", method_class.__module__, backbone.__module__]),
     )
+    return Plan(settings, layout, run, method_class.title, definition, val)
 
 
-def place_data(plan: Plan, layout: Layout) -> Path:
+def place_data(plan: Plan) -> Path:
     """Give the trials a directory ``data`` in which there is no ``test``: neither its images' names nor its truth.
+
+    It is put in place whole, and never changed: other data have another definition, and so another place.
 
     Returns:
         The directory.
@@ -186,50 +154,47 @@ def place_data(plan: Plan, layout: Layout) -> Path:
     Raises:
         DataError: the data set is not prepared.
     """
-    target, name = plan.folder / "data", plan.run.track_name
-    source = layout.prepared(name)
-    temporary = plan.folder / "data.tmp"
-    for left in (target, temporary):
-        shutil.rmtree(left, ignore_errors=True)
-    place = Layout(plan.folder).prepared(name).relative_to(plan.folder / "data")
-    (temporary / place).mkdir(parents=True)
+    target, name, layout = plan.scratch / "data", plan.run.track_name, plan.layout
+    if target.is_dir():
+        return target
+    temporary = plan.scratch / f".data.{secrets.token_hex(4)}.tmp"
+    source, place = layout.prepared(name), temporary / layout.prepared(name).relative_to(layout.root / "data")
+    place.mkdir(parents=True)
     for path in sorted(source.iterdir()):
-        if path.name not in {INDEX_FILE, TRUTH_FILE}:  # a generated set's images lie here
-            (temporary / place / path.name).symlink_to(path.resolve())
+        if path.name not in _KEPT:  # a generated set's images lie here
+            (place / path.name).symlink_to(path.resolve())
     for file, splits in _KEPT.items():
-        pq.write_table(splits_of(source / file, splits), temporary / place / file)
+        with replacing(place / file) as written:
+            pq.write_table(splits_of(source / file, splits), written)
     for path in (layout.weights(name), layout.selection(name)):
         if path.exists():
             link = temporary / path.relative_to(layout.root / "data")
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(path.resolve())
-    temporary.replace(target)
+    temporary.rename(target)
     return target
 
 
-def is_placed(plan: Plan, layout: Layout) -> bool:
-    """Whether the trials' data are there, and those that :func:`place_data` would place."""
-    name = plan.run.track_name
-    source, place = layout.prepared(name), Layout(plan.folder).prepared(name)
-    try:
-        placed = {file: read_parquet(place / file) for file in _KEPT}
-    except (OSError, pa.ArrowException):  # missing, or damaged
-        return False
-    return all(placed[file].equals(splits_of(source / file, _KEPT[file]), check_metadata=True) for file in _KEPT)
+def _run_but_for(space: dict[str, Distribution], settings: Settings, track_name: str, method: str) -> Run:
+    """Return what all trials have in common: the method's settings on the track without what is searched."""
+    common, search = settings.tracks[track_name], settings.search
+    resolved = settings.resolve(f"{track_name}-{method}-{search.seed}")
+    fields = resolved.track.model_dump() | {"epochs": search.epochs or common.epochs}
+    fields |= {name: value for name, value in common.model_dump().items() if RECIPE + name in space}
+    args = {name: value for name, value in resolved.on_track.args.items() if ARGUMENT + name not in space}
+    track = validated(Track, fields, f"search on {track_name}")
+    on_track = MethodOnTrack(recipe="searched", args=args)
+    return Run(f"{track_name}-{method}-search", track_name, method, search.seed, track, on_track)
 
 
-_KEPT: dict[str, tuple[SplitName, ...]] = {INDEX_FILE: ("train", "val"), TRUTH_FILE: ("val",)}
-
-
-def _common(track: Track, track_name: str, name: str, factors: list[float]) -> Parameter:
+def _multiples(track: Track, track_name: str, name: str, factors: list[float]) -> LogUniform:
     value = cast("float", getattr(track, name))
     if value == 0:
         raise SettingsError(
             f"search.recipe.{name}: tracks.{track_name}.{name} is 0, of which there are no multiples; remove it from "
             "search.recipe, or give the track a value"
         )
-    low, high = factors
-    return Parameter(RECIPE + name, LogUniform(value * low, value * high, source="search.recipe"))
+    return LogUniform(value * factors[0], value * factors[1], source="search.recipe")
 
 
 def _objective(asked: str, val: Split, track_name: str) -> Objective:
@@ -247,21 +212,16 @@ def _objective(asked: str, val: Split, track_name: str) -> Objective:
     return cast("Objective", chosen)
 
 
-def _truth_digest(val: Split) -> str:
-    truths = [(item.id, val.truth(item.id)) for item in val.items]
-    text = repr(
-        [
-            (name, truth.boxes.tolist(), truth.choe2020_boxes.tolist(), truth.masks, truth.ignore)
-            for name, truth in truths
-        ]
-    )
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _code_digest() -> str:
-    package, digest = Path(wsolbench.__file__).parent, hashlib.sha256()
-    for name in _JUDGING:
-        path = package / name
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(f"{file.relative_to(package)} {file_sha256(file)}\n".encode())
-    return digest.hexdigest()
+def _truths(val: Split) -> Iterator[tuple[Any, ...]]:
+    for item in val.items:
+        truth = val.truth(item.id)
+        boxes = truth.boxes.tolist(), truth.choe2020_boxes.tolist()
+        yield (
+            item.id,
+            *boxes,
+            truth.masks,
+            truth.ignore,
+            truth.mask_above,
+            truth.ignore_grey,
+            sorted(truth.digests.items()),
+        )

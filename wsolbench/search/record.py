@@ -1,262 +1,278 @@
-"""What a search leaves behind: a table of its trials, and a JSON file that says how they were made.
+"""What a search leaves behind: ``results/search/<track>/<method>/``, with a JSON file per trial.
 
-``results/search/<track>/<method>.csv`` has a row per trial, ``.json`` beside it the budget, the space and the digests.
-Both are functions of code, parameters, data and seed, and hold neither times nor names of machines. The JSON is written
-last and holds the digest of the table, so that a pair is whole or refused.
+``search.json`` says how the trials are made and is written first; ``0000.json`` and so on are the trials, each written
+whole when it is over, failed ones included. All are functions of code, parameters, data and seed, and hold neither
+times nor names of machines. The models here are used by the search, which writes, and by the report, which reads.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-import numpy as np
-import pandas as pd
+from pydantic import Field, ValidationError, model_validator
 
-from wsolbench.config.schema import StrictModel, validated
-from wsolbench.errors import DataError, SettingsError
+from wsolbench.config.distributions import Choice, LogUniform, Uniform
+from wsolbench.config.schema import StrictModel
+from wsolbench.errors import DataError, SearchError, SettingsError
+from wsolbench.files import bytes_sha256, read_file, write_text
+from wsolbench.search.draw import RECIPE
 
-__all__ = [
-    "ARGUMENT",
-    "COMPLETE",
-    "FAILED",
-    "OBJECTIVES",
-    "RECIPE",
-    "Search",
-    "SearchHead",
-    "SpaceEntry",
-    "folder_of",
-    "read_search",
-    "read_searches",
-    "search_files",
-    "write_search",
-]
+__all__ = ["OBJECTIVES", "Definition", "Objective", "Search", "SearchHead", "Trial", "folder_of", "read_head"]
+__all__ += ["read_search", "read_searches", "read_trial", "trial_file", "trial_files", "write_head", "write_trial"]
 
-COMPLETE, FAILED = "complete", "failed"
-ARGUMENT, RECIPE = "args.", "train."
-"""Prefixes of a parameter's name: an argument of the method's constructor, or a field of the track's recipe."""
+Objective = Literal["max_box_acc_v2", "px_ap", "p_iou", "top1_cls"]
 
-OBJECTIVES = {
+OBJECTIVES: dict[Objective, str] = {
     "max_box_acc_v2": "MaxBoxAccV2 (choe2020), each IoU at its best threshold",
     "px_ap": "PxAP",
     "p_iou": "pIoU at the best threshold",
     "top1_cls": "Top-1 Cls, without boxes or masks",
 }
-"""What trials are judged by, percent of `val`, and its name for people."""
+"""What trials are judged by, percent of ``val``, and its name for people."""
 
-_HEADINGS = ("number", "state", "value", "reason", "epochs")
+_HEAD = "search.json"
+_M = TypeVar("_M", bound=StrictModel)
 
 
-class SpaceEntry(StrictModel):
-    """A parameter that was searched.
+class Definition(StrictModel):
+    """Everything on which the trials depend but for the machine.
 
     Attributes:
-        name: with :data:`ARGUMENT` or :data:`RECIPE` in front.
-        kind: how values were drawn: ``uniform``, ``log`` (log-uniform) or ``choice`` (whose values stand in the table
-            as JSON).
-        range: the distribution in words, with its source.
+        seed: of draws and trainings.
+        objective: key of :data:`OBJECTIVES`.
+        threshold_step: distance of the thresholds at which boxes or masks are judged.
+        recipe: the track's, with the method's overrides; of a field that is searched, the track's own value.
+        args: the method's arguments that are not searched.
+        space: what is searched, by name with ``args.`` or ``train.`` in front.
+        data: digest of the index.
+        truth_of_val: sha256 of the boxes and masks that judge.
+        weights: name and sha256 of the pretrained weights.
+        torch: version.
+        code: sha256 of the modules that train and judge, by name; comments do not count.
     """
 
-    name: str
-    kind: Literal["uniform", "log", "choice"]
-    range: str
+    seed: int
+    objective: Objective
+    threshold_step: float
+    recipe: dict[str, Any]
+    args: dict[str, Any]
+    space: dict[str, Annotated[Uniform | LogUniform | Choice, Field(discriminator="kind")]]
+    data: str
+    truth_of_val: str
+    weights: dict[str, Any] | None
+    torch: str
+    code: dict[str, str]
+
+    @property
+    def sha256(self) -> str:
+        """The digest by which trials name their definition."""
+        return bytes_sha256(self.model_dump_json().encode())
 
 
 class SearchHead(StrictModel):
-    """How the trials of a search were made.
+    """How the trials of a search are made.
 
     Attributes:
         track: key of ``tracks``.
         method: key of ``methods``.
         title: the method's name for people.
-        objective: key of :data:`OBJECTIVES`.
-        sampler: ``random`` or ``tpe``.
-        seed: of draws and trainings.
-        trials: how many there are, failed ones included.
-        epochs: passes over the training split per trial.
-        batch: images per step.
-        images: images of ``val`` that every trial was judged on.
-        boxes_used: true boxes of ``val`` that judged (and selected epochs, where the track does), the same in every
-            trial.
+        trials: how many there are to be, failed ones included.
+        images: images of ``val`` that every trial is judged on.
+        boxes_used: true boxes of ``val`` that judge (and select epochs, where the track does), the same in every trial.
         masks_used: masks, likewise.
         val_truth: whose truth ``val`` has.
-        data_digest: of the index.
-        common: recipe fields that are searched alike for all methods, with their ranges.
-        space: everything that was searched.
-        definition: digests and settings on which the trials depend, by name; see :mod:`wsolbench.search.plan`.
-        table_sha256: of the CSV file.
+        definition: see :class:`Definition`.
     """
 
     track: str
     method: str
     title: str
-    objective: Literal["max_box_acc_v2", "px_ap", "p_iou", "top1_cls"]
-    sampler: Literal["random", "tpe"]
-    seed: int
-    trials: int
-    epochs: int
-    batch: int
+    trials: Annotated[int, Field(gt=0)]
     images: int
     boxes_used: int
     masks_used: int
     val_truth: str
-    data_digest: str
-    common: dict[str, str]
-    space: list[SpaceEntry]
-    definition: dict[str, Any]
-    table_sha256: str
+    definition: Definition
 
     @property
     def budget(self) -> dict[str, str]:
         """What must be equal for two searches of a track to compare, as text by name."""
-        shared = ", ".join(f"{name} {drawn}" for name, drawn in self.common.items())
+        made = self.definition
+        common = [f"{name.removeprefix(RECIPE)} {each}" for name, each in made.space.items() if name.startswith(RECIPE)]
         return {
             "trials": str(self.trials),
-            "epochs per trial": str(self.epochs),
-            "batch": str(self.batch),
-            "objective": OBJECTIVES[self.objective],
-            "sampler": self.sampler,
-            "seed": str(self.seed),
-            "common recipe": shared or "not searched",
+            "epochs per trial": str(made.recipe["epochs"]),
+            "batch": str(made.recipe["batch"]),
+            "objective": OBJECTIVES[made.objective],
+            "seed": str(made.seed),
+            "common recipe": ", ".join(common) or "not searched",
             "images of val": str(self.images),
             "boxes of val": str(self.boxes_used),
             "masks of val": str(self.masks_used),
-            "data digest": self.data_digest[:12],
+            "data digest": made.data[:12],
         }
+
+    @property
+    def objective(self) -> str:
+        """The name of the objective for people."""
+        return OBJECTIVES[self.definition.objective].partition(",")[0]
+
+
+class Trial(StrictModel):
+    """A trial that is over.
+
+    Attributes:
+        number: from 0.
+        values: what it tried, by name, as ``params.yaml`` has it.
+        value: percent of ``val``; None if it failed.
+        reason: of a failure, else empty.
+        definition: sha256 of the definition under which it was made.
+    """
+
+    number: Annotated[int, Field(ge=0)]
+    values: dict[str, Any]
+    value: Annotated[float, Field(ge=0, le=100)] | None
+    reason: str = ""
+    definition: str
+
+    @model_validator(mode="after")
+    def _failed_or_not(self) -> Trial:
+        if (self.value is None) != bool(self.reason):
+            raise ValueError("a trial has either a value, or the reason of its failure")
+        return self
 
 
 @dataclass(frozen=True)
 class Search:
-    """A finished search.
+    """A search as far as it has come.
 
     Attributes:
-        head: how it was made.
-        table: one row per trial, by number: ``number``, ``state`` (``complete`` or ``failed``), ``value`` (percent,
-            NaN if failed), ``reason`` (of a failure), ``epochs``, and one column per parameter; of a ``choice``, JSON.
+        head: how its trials are made.
+        trials: those that are over, by number.
     """
 
     head: SearchHead
-    table: pd.DataFrame
+    trials: tuple[Trial, ...]
+
+    @property
+    def finished(self) -> bool:
+        """Whether all trials are there."""
+        return len(self.trials) == self.head.trials
 
     @property
     def values(self) -> list[float]:
         """Percent of the trials that did not fail, by number."""
-        return [float(value) for value in self.table.loc[self.table["state"] == COMPLETE, "value"]]
+        return [trial.value for trial in self.trials if trial.value is not None]
 
     @property
     def failed(self) -> int:
         """Number of trials that failed."""
-        return int((self.table["state"] == FAILED).sum())
+        return len(self.trials) - len(self.values)
 
     @property
-    def best(self) -> int | None:
-        """Row of the winner: the highest value, of equals the first; None if every trial failed."""
-        return int(np.nanargmax(self.table["value"].to_numpy(np.float64))) if self.values else None
-
-    def parameters(self, row: int) -> dict[str, Any]:
-        """Return the parameters of a trial, by name, as ``params.yaml`` has them."""
-        stored = self.table.iloc[row].to_dict()
-        return {
-            entry.name: json.loads(str(stored[entry.name])) if entry.kind == "choice" else float(stored[entry.name])
-            for entry in self.head.space
-        }
+    def best(self) -> Trial | None:
+        """The trial with the highest value, of equals the first; None if there is none that did not fail."""
+        done = [(trial.value, -trial.number, trial) for trial in self.trials if trial.value is not None]
+        return max(done)[2] if done else None
 
 
-def folder_of(root: Path) -> Path:
-    """Return where the searches of all tracks lie."""
-    return root / "results" / "search"
+def folder_of(root: Path, track: str, method: str) -> Path:
+    """Return where a search lies."""
+    return root / "results" / "search" / track / method
 
 
-def search_files(root: Path, track: str, method: str) -> tuple[Path, Path]:
-    """Return table and head of a search."""
-    folder = folder_of(root) / track
-    return folder / f"{method}.csv", folder / f"{method}.json"
+def trial_file(folder: Path, number: int) -> Path:
+    """Return the file of a trial in the folder of its search."""
+    return folder / f"{number:04d}.json"
 
 
-def write_search(root: Path, head: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Search:
-    """Write a search; equal trials give equal bytes.
+def trial_files(folder: Path) -> list[Path]:
+    """Return the files of all trials that are over, by number."""
+    return sorted((path for path in folder.glob("*.json") if path.stem.isdecimal()), key=lambda path: int(path.stem))
 
-    Args:
-        root: the repository.
-        head: of :class:`SearchHead`, all but ``table_sha256``.
-        rows: of :attr:`Search.table`.
 
-    Returns:
-        What was written.
+def write_head(folder: Path, head: SearchHead) -> None:
+    """Write how the trials are made, atomically."""
+    _write(folder / _HEAD, head)
+
+
+def write_trial(folder: Path, trial: Trial) -> None:
+    """Write a trial that is over, atomically; equal trials give equal bytes."""
+    _write(trial_file(folder, trial.number), trial)
+
+
+def read_head(folder: Path) -> SearchHead | None:
+    """Read how the trials of a search are made; None where there is no search.
+
+    Raises:
+        DataError: the file is damaged, missing beside trials, or another search's; the message names it.
     """
-    columns = [*_HEADINGS, *(entry["name"] for entry in head["space"])]
-    text = pd.DataFrame(list(rows), columns=columns).to_csv(index=False, lineterminator="\n")
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    record = {**head, "table_sha256": digest}
-    table, described = search_files(root, head["track"], head["method"])
-    for path, content in ((table, text), (described, json.dumps(record, indent=2) + "\n")):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(content, encoding="utf-8")
-        temporary.replace(path)
-    found = validated(SearchHead, record, "", str(described))
-    return Search(found, _parsed(text, found))
+    path = folder / _HEAD
+    if not path.exists() and not trial_files(folder):
+        return None
+    head = _read(path, SearchHead)
+    if (head.track, head.method) != (folder.parent.name, folder.name):
+        raise DataError(f"{path} is of {head.method} on {head.track}; {_cure(path)}")
+    return head
+
+
+def read_trial(path: Path, head: SearchHead) -> Trial:
+    """Read a trial.
+
+    Raises:
+        DataError: the file is missing or damaged; the message names it.
+        SearchError: it is whole, but no trial of this search.
+    """
+    trial = _read(path, Trial)
+    if path != trial_file(path.parent, trial.number) or trial.number >= head.trials:
+        raise SearchError(f"{path} is trial {trial.number}, of {head.trials}; {_cure(path)}")
+    if trial.definition != head.definition.sha256 or trial.values.keys() != head.definition.space.keys():
+        raise SearchError(f"{path} was made under another definition than {_HEAD} holds; {_cure(path)}")
+    return trial
 
 
 def read_search(root: Path, track: str, method: str) -> Search | None:
-    """Read a search; None where there is none.
+    """Read a search as far as it has come; None where there is none.
 
     Raises:
-        DataError: a file is missing or damaged, or the two do not belong together; the message names it and says what
-            to do.
+        DataError: a file is missing or damaged; the message names it and says what to do.
+        SearchError: a trial is not one of this search; likewise.
     """
-    table, described = search_files(root, track, method)
-    if not described.is_file() and not table.is_file():
+    folder = folder_of(root, track, method)
+    head = read_head(folder)
+    if head is None:
         return None
-    again = f"restore it from git, or run `wsolbench search {track} --method {method} --restart`"
-    try:
-        record = json.loads(described.read_text(encoding="utf-8"))
-        text = table.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise DataError(f"{error.filename} is missing; {again}") from None
-    except ValueError as error:
-        raise DataError(f"{described} or its table is damaged ({error}); {again}") from None
-    try:
-        head = validated(SearchHead, record, "", str(described))
-    except SettingsError as error:
-        raise DataError(f"{error}; {again}") from None
-    if hashlib.sha256(text.encode()).hexdigest() != head.table_sha256:
-        raise DataError(f"{table} is not the table that {described.name} describes; {again}")
-    if (head.track, head.method) != (track, method):
-        raise DataError(f"{described} is of {head.method} on {head.track}; {again}")
-    try:
-        return Search(head, _parsed(text, head))
-    except ValueError as error:
-        raise DataError(f"{table} is damaged ({error}); {again}") from None
+    return Search(head, tuple(read_trial(path, head) for path in trial_files(folder)))
 
 
 def read_searches(root: Path, track: str) -> list[Search]:
     """Read all searches of a track, by the names of their methods.
 
     Raises:
-        DataError: see :func:`read_search`.
+        DataError, SearchError: see :func:`read_search`.
     """
-    names = {path.stem for path in (folder_of(root) / track).glob("*") if path.suffix in {".csv", ".json"}}
-    found = [read_search(root, track, name) for name in sorted(names)]
+    folders = sorted(path.parent for path in folder_of(root, track, "*").parent.glob("*/*.json"))
+    found = (read_search(root, track, folder.name) for folder in dict.fromkeys(folders))
     return [search for search in found if search is not None]
 
 
-def _parsed(text: str, head: SearchHead) -> pd.DataFrame:
-    table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-    if list(table.columns) != [*_HEADINGS, *(entry.name for entry in head.space)]:
-        raise ValueError(f"its columns are {', '.join(map(str, table.columns))}")
-    # Python's own conversion gives every number back to the last bit, with any version of pandas.
-    table["number"], table["epochs"] = ([int(cell) for cell in table[name]] for name in ("number", "epochs"))
-    for name in ("value", *(entry.name for entry in head.space if entry.kind != "choice")):
-        table[name] = [float(cell) if cell else float("nan") for cell in table[name]]
-    if list(table["number"]) != list(range(head.trials)) or not set(table["state"]) <= {COMPLETE, FAILED}:
-        raise ValueError(f"its trials are not numbered from 0 to {head.trials - 1}, or have an unknown state")
-    done = table["state"] == COMPLETE
-    if bool((table["value"].notna() != done).any()) or not bool(table["value"][done].between(0, 100).all()):
-        raise ValueError("a complete trial has no value from 0 to 100, or a failed one has a value")
-    return table
+def _write(path: Path, model: StrictModel) -> None:
+    write_text(path, model.model_dump_json(indent=1) + "\n")
+
+
+def _read(path: Path, model: type[_M]) -> _M:
+    try:
+        return model.model_validate_json(read_file(path, _cure(path)))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise DataError(f"{path} is damaged ({place or 'all of it'}: {problem['msg']}); {_cure(path)}") from None
+    except SettingsError as error:  # of a distribution
+        raise DataError(f"{path} is damaged ({error}); {_cure(path)}") from None
+
+
+def _cure(path: Path) -> str:
+    track, method = path.parent.parent.name, path.parent.name
+    return f"restore it from git, or search again (`wsolbench search {track} --method {method} --restart`)"

@@ -1,10 +1,8 @@
-"""One trial: train with its parameters in a scratch place, predict `val`, judge."""
+"""One trial: train with its values in a scratch place, predict ``val``, judge."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import joblib
 import torch
@@ -12,57 +10,49 @@ import torch
 from wsolbench.acquire.building import build_dataset
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Run
+from wsolbench.data.dataset import Split
 from wsolbench.data.index import read_split
-from wsolbench.data.scoremaps import MAPS_FILE, read_maps
-from wsolbench.errors import DataError, SettingsError, TrainingError, WsolbenchError
+from wsolbench.data.scoremaps import MAPS_FILE, StoredMaps, read_maps
+from wsolbench.errors import DataError, DivergedError, FailedTrialError, SettingsError, WsolbenchError
+from wsolbench.evaluation.accuracy import IOUS, classified, percent, v2
+from wsolbench.evaluation.choe2020 import threshold_grid
+from wsolbench.evaluation.image_scores import CHOE2020, Rules, Thresholds
+from wsolbench.evaluation.pxap import curve
+from wsolbench.evaluation.scoring import score_split
 from wsolbench.models.pretrained import read_placed
 from wsolbench.runs.run_folder import read_record
-from wsolbench.search.objective import judged
 from wsolbench.search.plan import Plan
+from wsolbench.search.record import Objective
 from wsolbench.training.building import build_method
 from wsolbench.training.trainer import train
 
-__all__ = ["FailedTrialError", "run_trial", "trainer_of"]
+__all__ = ["run_trial", "score_of"]
 
-_DIVERGED = "the training has diverged"  # of the trainer's error about a map that is not finite
 _OF_THE_METHOD = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+_LONGEST = 300  # characters of a reason
 
 
-class FailedTrialError(WsolbenchError):
-    """A trial's parameters cannot be trained with; it counts, without a value."""
-
-
-def trainer_of(plan: Plan) -> Callable[[int, Mapping[str, Any], Path], float]:
-    """Return what runs a trial from its number, its parameters as Optuna holds them, and its scratch directory."""
-    return lambda number, stored, folder: run_trial(plan, number, stored, folder)
-
-
-def run_trial(plan: Plan, number: int, stored: Mapping[str, Any], folder: Path) -> float:
+def run_trial(plan: Plan, number: int) -> float:
     """Train and judge a trial, from its start or from where a killed process saved its state.
 
-    The directory that stands for ``data`` has no ``test`` in it (see :func:`wsolbench.search.plan.place_data`).
-
-    Args:
-        plan: the search.
-        number: of the trial.
-        stored: its parameters.
-        folder: its scratch.
+    Its scratch directory is below that of the plan, and the data in it have no ``test`` (see
+    :func:`wsolbench.search.plan.place_data`).
 
     Returns:
         Percent of ``val``.
 
     Raises:
-        FailedTrialError: the training diverged, or the method cannot be built or trained with these parameters.
+        FailedTrialError: the training diverged, or the method cannot be built or trained with these values.
         DataError: data are missing or damaged.
         SettingsError: the device is not there.
-        TrainingError: memory ran out, which says nothing about the parameters.
+        TrainingError: memory ran out, which says nothing about the values.
         InterruptedTrainingError: SIGINT or SIGTERM came; the state is saved.
     """
-    run, place = plan.trial(number, stored), Layout(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    data = folder / "data"
+    run, place = plan.trial(number), Layout(plan.scratch / str(number))
+    place.root.mkdir(parents=True, exist_ok=True)
+    data = place.root / "data"
     if not data.is_symlink():
-        data.symlink_to(plan.folder.resolve() / "data")
+        data.symlink_to((plan.scratch / "data").resolve())
     maps_file = place.run(run.key) / MAPS_FILE
     if not maps_file.is_file():  # else it was trained, and the process died while it was judged
         _train(plan, run, place)
@@ -70,39 +60,66 @@ def run_trial(plan: Plan, number: int, stored: Mapping[str, Any], folder: Path) 
     mask_root = build_dataset(plan.settings, run.track.dataset).image_root(prepared)
     digest = read_record(place, run.key)["files"].get(MAPS_FILE, "none")
     maps, val = read_maps(maps_file, "val", digest), read_split(prepared, "val")
-    step = plan.settings.evaluate.threshold_step
-    return judged(plan.objective, maps, val, mask_root, step, int(joblib.cpu_count()))
+    made = plan.definition
+    return score_of(made.objective, maps, val, mask_root, made.threshold_step, int(joblib.cpu_count()))
+
+
+def score_of(
+    objective: Objective, stored: StoredMaps, val: Split, mask_root: Path, threshold_step: float, jobs: int
+) -> float:
+    """Return the objective of a trial's maps.
+
+    Args:
+        objective: ``max_box_acc_v2``: mean over IoU 0.3, 0.5 and 0.7 of the best BoxAcc over thresholds, any
+            component's box counts (Choe et al., 2020, V2). ``px_ap``: area under precision and recall of pixels.
+            ``p_iou``: mean overlap with the mask at the best threshold. ``top1_cls``: accuracy.
+        stored: maps and classes of ``val``, in its order.
+        val: with truth, which ``top1_cls`` does not look at.
+        mask_root: folder that mask paths are relative to.
+        threshold_step: distance of the thresholds of the sweep.
+        jobs: parallel processes.
+
+    Returns:
+        Percent.
+
+    Raises:
+        DataError: the maps are not those of ``val``, or a map or mask cannot be scored; the image is named.
+    """
+    if stored.ids.tolist() != [item.id for item in val.items]:
+        raise DataError("the maps of a trial are not those of val; search again with --restart")
+    if objective == "top1_cls":
+        classes = classified(stored.top5, stored.labels)
+        if classes is None:
+            raise DataError("search.objective: top1_cls needs a method that classifies; take another objective")
+        return float(classes[0].mean() * 100)
+    scores = score_split(stored, val, mask_root, Rules(Thresholds(threshold_grid(threshold_step), ())), jobs)
+    if objective == "max_box_acc_v2":
+        hits = scores.boxes[CHOE2020].multi
+        return v2({iou: percent(hits[place], scores.images) for place, iou in enumerate(IOUS)})["mean"]
+    if objective == "p_iou" and scores.masks is not None:
+        return float(scores.masks.ious.max() * 100 / scores.images)
+    return curve(*scores.pixels[CHOE2020].pooled).px_ap
 
 
 def _train(plan: Plan, run: Run, place: Layout) -> None:
-    runtime = plan.settings.runtime.model_copy(update={"visualisers": [], "cache_folder": str(plan.cache)})
+    cache = plan.settings.runtime.cache_folder or str(plan.layout.cache.resolve())  # the same as for other trainings
+    runtime = plan.settings.runtime.model_copy(update={"visualisers": [], "cache_folder": cache})
     settings = plan.settings.model_copy(update={"runtime": runtime})
     _, weights_file = read_placed(place.weights(run.track_name), run.track.backbone, run.track.weights)
     try:
         build_method(run, plan.val.num_classes, weights_file)
     except (SettingsError, *_OF_THE_METHOD) as error:
-        raise FailedTrialError(_said(error)) from error
+        raise FailedTrialError(_one_line(error)) from error
     try:
         train(run, settings, place)
-    except TrainingError as error:
-        if isinstance(error.__context__, RuntimeError):  # memory
-            raise
-        raise FailedTrialError(_said(error)) from error
-    except DataError as error:
-        if _DIVERGED not in str(error):
-            raise
-        raise FailedTrialError(_said(error)) from error
     except torch.AcceleratorError:
         raise
-    except _OF_THE_METHOD as error:
-        raise FailedTrialError(_said(error)) from error
+    except (DivergedError, *_OF_THE_METHOD) as error:
+        raise FailedTrialError(_one_line(error)) from error
 
 
-def _said(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     """Return an error as one line that is the same wherever the checkout lies."""
     first = " ".join(str(error).split())
     text = first if isinstance(error, WsolbenchError) else f"{type(error).__name__}: {first}"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
-
-
-_LONGEST = 300

@@ -14,7 +14,7 @@ import torch
 from mmengine.hooks import Hook
 from torch import Tensor
 
-from wsolbench.errors import TrainingError
+from wsolbench.errors import DivergedError, TrainingError
 
 __all__ = ["BLOCK", "History"]
 
@@ -125,7 +125,7 @@ class History(Hook):  # type: ignore[misc]
         """Look at all losses up to iteration ``done``; waits for the device.
 
         Raises:
-            TrainingError: one of them is not finite.
+            DivergedError: one of them is not finite.
         """
         self._look(runner)
         if self._pending:
@@ -182,7 +182,7 @@ class History(Hook):  # type: ignore[misc]
         """Look at the block that was sent off last.
 
         Raises:
-            TrainingError: a loss is not finite.
+            DivergedError: a loss is not finite.
         """
         block, self._coming = self._coming, None
         if block is None:
@@ -191,7 +191,7 @@ class History(Hook):  # type: ignore[misc]
         bad = torch.nonzero(~block.values.isfinite()).tolist()
         if bad:
             iteration, term = block.first + bad[0][0], self._terms[bad[0][1]]
-            raise TrainingError(
+            raise DivergedError(
                 f"{self._run}: loss '{term}' of {type(runner.model.method).__name__} is not finite at iteration "
                 f"{iteration} of {runner.max_iters} (epoch {runner.epoch + 1}, {self._recipe}). Lower the learning "
                 "rate (lr, head_lr_mult), add warmup_iters, set clip_grad_norm, or set amp: off; the last state that "

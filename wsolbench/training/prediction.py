@@ -15,7 +15,7 @@ from wsolbench.data.cache import Reading
 from wsolbench.data.dataset import Split
 from wsolbench.data.loader import evaluation_batches
 from wsolbench.data.scoremaps import StoredMaps
-from wsolbench.errors import DataError
+from wsolbench.errors import DivergedError
 from wsolbench.models.layers import sent_to
 from wsolbench.models.method import Method
 from wsolbench.runs.processes import gathered
@@ -39,7 +39,7 @@ def predict_split(
         set without ``val``), arrays of length 0.
 
     Raises:
-        DataError: a map is not finite; the image is named.
+        DivergedError: a map is not finite; the image is named.
     """
     rank, processes = get_dist_info()
     own = replace(split, items=split.items[rank::processes])
@@ -79,7 +79,8 @@ def _predict(
     all_maps = torch.cat(maps).numpy()
     finite = np.isfinite(all_maps).all((1, 2))
     if not finite.all():
-        raise DataError(f"the map of image '{ids[int(np.argmin(finite))]}' is not finite; the training has diverged")
+        image = ids[int(np.argmin(finite))]
+        raise DivergedError(f"the map of image '{image}' is not finite; the training has diverged")
     # A stable descending sort: equal logits keep class order, on every device.
     best, order = torch.sort(torch.cat(logits), dim=1, descending=True, stable=True)
     return StoredMaps(ids, labels_array, all_maps, order[:, :_TOP].numpy(), best[:, :_TOP].numpy())

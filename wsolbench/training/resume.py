@@ -17,7 +17,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.utils import apply_to
 from torch import Tensor, nn
 
-from wsolbench.errors import InterruptedTrainingError, TrainingError
+from wsolbench.errors import DivergedError, InterruptedTrainingError
 from wsolbench.runs.processes import largest, wait_for_all
 from wsolbench.runs.state import StateKeeper
 from wsolbench.training.history import BLOCK, History
@@ -132,12 +132,12 @@ def _check_weights(method: nn.Module, name: str, done: int) -> None:
     """Look at weights and statistics, all at once.
 
     Raises:
-        TrainingError: one of them is not finite; it shows in the loss one iteration later.
+        DivergedError: one of them is not finite; it shows in the loss one iteration later.
     """
     finite = {key: value.isfinite().all() for key, value in method.state_dict().items() if value.is_floating_point()}
     for key, good in zip(finite, torch.stack(list(finite.values())).tolist(), strict=True):
         if not good:
-            raise TrainingError(
+            raise DivergedError(
                 f"{name}: '{key}' is not finite after iteration {done}: a gradient was not, or the step was too long. "
                 "Lower the learning rate, set clip_grad_norm, or set amp: off; the last state that was saved is good"
             )

@@ -1,0 +1,265 @@
+"""Run the trials of a search: here, or in several processes that share its folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import RuntimeSettings, Settings
+from wsolbench.errors import BusyError, DataError, FailedTrialError, SearchError, SettingsError
+from wsolbench.files import locked
+from wsolbench.launch.processes import STOPPED, end_groups, log_tail, stop_requests
+from wsolbench.runs.device import set_up_device
+from wsolbench.runs.machine import check_precision, cpu_workers, visible_gpus
+from wsolbench.runs.progress import meter
+from wsolbench.search.plan import Plan, place_data, plan_of
+from wsolbench.search.record import (
+    Search,
+    Trial,
+    read_head,
+    read_search,
+    read_trial,
+    trial_file,
+    trial_files,
+    write_head,
+    write_trial,
+)
+from wsolbench.search.trial import run_trial
+
+__all__ = ["open_search", "run_here", "search_method"]
+
+_POLL_S = 0.5
+_COMMAND = "from wsolbench.cli import main; main()"
+_TAIL_LINES = 3
+
+
+def search_method(
+    settings: Settings,
+    track: str,
+    method: str,
+    layout: Layout,
+    trials: int | None = None,
+    workers: int = 1,
+    *,
+    restart: bool = False,
+) -> Search:
+    """Search a method on a track until all trials are stored.
+
+    Args:
+        settings: all of ``params.yaml``.
+        track: key of ``tracks``.
+        method: key of ``methods``.
+        layout: where data and results lie.
+        trials: of the search; None takes ``search.trials``. More than are stored adds to them, fewer takes none away.
+        workers: trials at a time.
+        restart: begin from nothing.
+
+    Raises:
+        SettingsError: a name, an argument or the search space is wrong.
+        DataError: the data set is not prepared, or cannot judge.
+        SearchError: the stored trials were made under another definition, or processes broke down.
+        InterruptedTrainingError: SIGINT or SIGTERM came; the state is saved.
+    """
+    device = set_up_device(settings.runtime)  # complain before anything is written
+    plan = plan_of(settings, track, method, layout)
+    if device.type == "cpu":
+        check_precision([plan.run])
+    if restart:
+        _remove(plan)
+    budget = open_search(plan, trials or settings.search.trials)
+    if workers == 1:
+        run_here(plan, budget)
+    else:
+        _run_in_processes(plan, budget, workers)
+    search = read_search(layout.root, track, method)
+    if search is None or not search.finished:
+        raise SearchError(f"trials vanished from {plan.results} while the search ran; the same command goes on")
+    return search
+
+
+def open_search(plan: Plan, trials: int) -> int:
+    """Begin a search, or go on with the stored one; a damaged file of a trial is removed, so that the trial runs again.
+
+    Args:
+        plan: the search.
+        trials: how many are asked for.
+
+    Returns:
+        How many there will be: never fewer than are stored.
+
+    Raises:
+        SearchError: the stored trials were made under another definition.
+        DataError: what the search stores beside its trials is damaged.
+    """
+    with locked(_lock(plan)):
+        head, stored = read_head(plan.results), trial_files(plan.results)
+        if head is not None:
+            found, wanted = (each.model_dump(mode="json") for each in (head.definition, plan.definition))
+            if names := _differences(found, wanted):
+                track, method = plan.run.track_name, plan.run.method
+                raise SearchError(
+                    f"{plan.results} holds a search under another definition: {', '.join(names)} differ, and its "
+                    f"trials would not compare with new ones; take the change back, or search anew (`wsolbench search "
+                    f"{track} --method {method} --restart`)"
+                )
+            for path in stored:
+                try:
+                    read_trial(path, head)
+                except DataError as error:
+                    _say(f"{error}\nit runs again")
+                    path.unlink()
+        budget = max([trials, *(int(path.stem) + 1 for path in stored if path.exists())])
+        if head is None or head.trials != budget:
+            write_head(plan.results, plan.head(budget))
+        place_data(plan)
+    return budget
+
+
+def run_here(plan: Plan, budget: int, run_one: Callable[[Plan, int], float] = run_trial) -> None:
+    """Run trials in this process until all are stored; wait for those that other processes run.
+
+    A process holds a lock of the operating system on the trial that it runs. A trial that is neither stored nor locked
+    is run by the next process that comes, from where a killed one saved its state.
+
+    Args:
+        plan: the search, opened; others may run it, too.
+        budget: trials that the search has, failed ones included.
+        run_one: trains and judges a trial; see :func:`~wsolbench.search.trial.run_trial`.
+    """
+    while missing := [number for number in range(budget) if not trial_file(plan.results, number).exists()]:
+        ran = False
+        for number in missing:
+            try:
+                with locked(plan.scratch / f"{number}.lock", BusyError(f"trial {number} is run by another process")):
+                    if not trial_file(plan.results, number).exists():  # not even meanwhile
+                        ran = True
+                        _run_one(plan, number, budget, run_one)
+            except BusyError:
+                continue
+        if not ran:
+            time.sleep(_POLL_S)
+
+
+def _run_one(plan: Plan, number: int, budget: int, run_one: Callable[[Plan, int], float]) -> None:
+    values, title = plan.values(number), f"{plan.name}, trial {number + 1}/{budget}"
+    _say(f"{title}: {', '.join(f'{name} {_short(value)}' for name, value in values.items())}")
+    value, reason = None, ""
+    try:
+        value = run_one(plan, number)
+    except FailedTrialError as error:
+        reason = str(error)
+    made = plan.definition.sha256
+    write_trial(plan.results, Trial(number=number, values=values, value=value, reason=reason, definition=made))
+    shutil.rmtree(plan.scratch / str(number), ignore_errors=True)
+    _say(f"{title}: {f'failed: {reason}' if value is None else f'{value:.2f} % of val'}")
+
+
+def _run_in_processes(plan: Plan, budget: int, workers: int) -> None:
+    """Run trials in several processes of this machine, one per GPU where there are any.
+
+    Each is the same command with one worker. What they print goes to ``results/logs/search``.
+
+    Raises:
+        SettingsError: more processes than GPUs.
+        SearchError: a process broke down, or a signal stopped them; they saved their states.
+    """
+    gpus = _gpus(plan.settings.runtime, workers)
+    logs = [plan.layout.log(f"search/{plan.name}-{index}") for index in range(workers)]
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_requests())
+        running: list[subprocess.Popen[bytes]] = []
+        stack.callback(lambda: end_groups([each.pid for each in running if each.poll() is None]))
+        for index, log in enumerate(logs):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            shares = {
+                "CUDA_VISIBLE_DEVICES": gpus[index] if gpus else "",
+                "LOKY_MAX_CPU_COUNT": str(cpu_workers(workers)),
+            }
+            running.append(_start(plan, budget, stack.enter_context(log.open("wb")).fileno(), shares))
+        shown = _stored(plan)
+        bar = stack.enter_context(meter(f"search {plan.name}", budget, "trials", shown))
+        while any(process.poll() is None for process in running) and not stop:
+            time.sleep(_POLL_S)
+            bar.advance((now := _stored(plan)) - shown)
+            shown = now
+    if (done := _stored(plan)) < budget:
+        broken = "".join(
+            f"\n{log}:{log_tail(log, _TAIL_LINES)}"
+            for process, log in zip(running, logs, strict=True)
+            if process.returncode and not stop
+        )
+        error = SearchError(f"{done} of {budget} trials of '{plan.name}' are stored; the same command goes on{broken}")
+        error.exit_status = STOPPED if stop else 1
+        raise error
+
+
+def _start(plan: Plan, budget: int, output: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start a process of the search in a group of its own, which a terminal's Ctrl-C does not reach."""
+    arguments = ["search", plan.run.track_name, "--method", plan.run.method, "--trials", str(budget)]
+    return subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-P", "-c", _COMMAND, *arguments],
+        cwd=plan.layout.root,
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def _gpus(runtime: RuntimeSettings, workers: int) -> list[str]:
+    gpus = [] if runtime.device == "cpu" else visible_gpus()
+    if gpus and workers > len(gpus):
+        raise SettingsError(f"--workers {workers}: there are {len(gpus)} GPUs")
+    return gpus
+
+
+def _stored(plan: Plan) -> int:
+    return len(trial_files(plan.results))
+
+
+def _remove(plan: Plan) -> None:
+    """Remove the stored trials and what is left of running ones, under whatever definition.
+
+    Raises:
+        SearchError: a process is running a trial.
+    """
+    with locked(_lock(plan)), ExitStack() as stack:
+        folder = plan.scratch.parent
+        for lock in folder.glob("*/*.lock"):
+            busy = SearchError(f"another process runs trial {lock.stem} of '{plan.name}'; wait for it or stop it")
+            stack.enter_context(locked(lock, busy))
+        for path in (plan.results, *(each for each in folder.iterdir() if each.is_dir())):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], start: str = "") -> list[str]:
+    """Return the names, with dots, under which two nested mappings differ."""
+    names: list[str] = []
+    for name in dict.fromkeys([*wanted, *found]):
+        one, other = found.get(name), wanted.get(name)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            names += _differences(one, other, f"{start}{name}.")
+        elif one != other:
+            names.append(start + name)
+    return names
+
+
+def _lock(plan: Plan) -> Path:
+    return plan.scratch.parent / "lock"
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
