@@ -68,7 +68,7 @@ def test_a_new_method_conforms_at_once_and_so_does_the_walk_through(checkout):
     assert done.returncode == 0, done.stderr
     assert "make benchmark" in done.stdout
     lines = (checkout / "params.yaml").read_text().splitlines()
-    assert [line for line in lines if line not in before.splitlines()] == ["  quite_new: {}", "    - quite_new"]
+    assert [line for line in lines if line not in before.splitlines()] == ["  quite_new: {}", "  - quite_new"]
     assert len(lines) == len(before.splitlines()) + 2
     assert_conforms(checkout, "quite_new")
     assert new_in(checkout, "quite_new").returncode == 1
@@ -190,7 +190,7 @@ def test_the_committed_params_stay_valid_and_differ_in_two_lines(small_repositor
     before = Path("params.yaml").read_text().splitlines()
     new_method("mine", read_settings(Path("params.yaml")), small_repository)
     after = (small_repository / "params.yaml").read_text().splitlines()
-    assert [line for line in after if line not in before] == ["  mine: {}", "    - mine"]
+    assert [line for line in after if line not in before] == ["  mine: {}", "  - mine"]
     assert len(after) == len(before) + 2
     assert YAML(typ="safe").load("\n".join(after))["run"]["methods"] == [
         *read_settings(Path("params.yaml")).run.methods,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import shlex
@@ -52,21 +53,72 @@ def loaded(path: Path) -> Any:
     return YAML(typ="safe").load(path.read_text())
 
 
-def test_every_leaf_of_the_shipped_file_can_be_changed_and_changes_alone(params: Path) -> None:
-    expected, overrides = loaded(params), []
-    for names, value in list(leaves(expected)):
-        block = expected
-        for name in names[:-1]:
-            block = block[name]
-        if value == {}:  # what is added to an empty mapping
-            block[names[-1]] = {"key": 1}
-            overrides.append(f"+{'.'.join(names)}.key=1")
-        else:
-            block[names[-1]] = another(value)
-            overrides.append(f"{'.'.join(names)}={json.dumps(another(value))}")
-    assert len(overrides) > 200
-    override(params, overrides)
-    assert loaded(params) == expected
+def with_change(data: Any, names: tuple[str, ...], value: Any) -> tuple[Any, str]:
+    """Return the data with another value in place of a leaf's, and the override that says so."""
+    changed = copy.deepcopy(data)
+    block = changed
+    for name in names[:-1]:
+        block = block[name]
+    if value == {}:  # what is added to an empty mapping
+        block[names[-1]] = {"key": 1}
+        return changed, f"+{'.'.join(names)}.key=1"
+    block[names[-1]] = another(value)
+    return changed, f"{'.'.join(names)}={json.dumps(another(value))}"
+
+
+def lines(path: Path) -> list[str]:
+    return [line for line in path.read_text().splitlines() if line]
+
+
+def lines_of(path: Path, names: tuple[str, ...]) -> range:
+    """Return the lines, from 0 and without empty ones, on which a leaf's key and value stand."""
+    found, node = lines(path), YAML(typ="safe", pure=True).compose("\n".join(lines(path)))
+    for name in names:
+        key, node = next(pair for pair in node.value if pair[0].value == name)
+    end = max(node.end_mark.line + (node.end_mark.column > 0), key.end_mark.line + 1)
+    while found[end - 1].lstrip().startswith("#"):
+        end -= 1
+    return range(key.start_mark.line, end)
+
+
+def assert_changes_alone(params: Path, names: tuple[str, ...], value: Any) -> None:
+    expected, change = with_change(loaded(Path("params.yaml")), names, value)
+    shutil.copy("params.yaml", params)
+    place, before = lines_of(params, names), lines(params)
+    override(params, [change])
+    assert loaded(params) == expected, change
+    after = lines(params)
+    assert after[: place.start] == before[: place.start], change
+    behind = before[place.stop :]
+    assert after[len(after) - len(behind) :] == behind, change
+
+
+def leaf(name: str) -> Any:
+    return next(value for names, value in leaves(loaded(Path("params.yaml"))) if ".".join(names) == name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "run.seeds",
+        "run.cells",
+        "datasets.cub",
+        "tracks.cub-vgg16.lr",
+        "tracks.shapes-convnet.weights",
+        "methods.has.tracks.shapes-convnet.args.patch_sizes",
+        "weights.root",
+    ],
+)
+def test_a_leaf_that_is_changed_changes_alone(params: Path, name: str) -> None:
+    assert_changes_alone(params, tuple(name.split(".")), leaf(name))
+
+
+@pytest.mark.slow
+def test_every_leaf_of_the_shipped_file_changes_alone_and_leaves_all_other_lines_as_they_are(params: Path) -> None:
+    found = list(leaves(loaded(Path("params.yaml"))))
+    assert len(found) > 200
+    for names, value in found:
+        assert_changes_alone(params, names, value)
 
 
 def test_an_override_of_a_track_leaves_those_that_extend_it_extending(params: Path) -> None:
