@@ -13,27 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.acquire.choe_metadata import numbered_lines, read_metadata
-from wsolbench.acquire.inspection import inspect_images
 from wsolbench.acquire.mask_checks import check_masks
 from wsolbench.acquire.official_boxes import OfficialBoxes, check_sizes
+from wsolbench.acquire.pictures import Pictures
 from wsolbench.acquire.sources import Archive, Sources
-from wsolbench.data.dataset import Contents, Item, SplitName, Truth, WsolDataset
-from wsolbench.data.roots import configured_root, existing_root
+from wsolbench.data.dataset import Contents, Item, SplitName, Truth
+from wsolbench.data.roots import RootedDataset
 from wsolbench.data.tables import as_number
 from wsolbench.errors import DataError, SettingsError
 
-__all__ = ["ROOT_VARIABLE", "Cub"]
+__all__ = ["Cub"]
 
-ROOT_VARIABLE = "WSOLBENCH_CUB_ROOT"
 V = TypeVar("V")
 
 _FOLDER = "CUB_200_2011"
 _TERMS = "for non-commercial research and education; do not pass the images on"
-_HOW_TO = (
-    f"Set datasets.cub.root in params.yaml (or the environment variable {ROOT_VARIABLE}) to a directory that holds "
-    f"{_FOLDER}, or CUB_200_2011.tgz (1.1 GB, https://data.caltech.edu/records/65de6-vp158), or nothing yet: the "
-    f"archive is downloaded then. It is {_TERMS}."
-)
 _IMAGES = Archive(
     "CUB_200_2011.tgz",
     makes=_FOLDER,
@@ -78,7 +72,7 @@ class _Line:
     fields: list[str]
 
 
-class Cub(WsolDataset):
+class Cub(RootedDataset):
     """CUB-200-2011: birds with one box each.
 
     ``test`` is the official test split. ``train`` is the official training split, less the images of ``val`` that
@@ -96,8 +90,8 @@ class Cub(WsolDataset):
     Source: C. Wah et al., The Caltech-UCSD Birds-200-2011 Dataset, CNS-TR-2011-001.
 
     Args:
-        root: directory that holds ``CUB_200_2011``, relative to the working directory or absolute; the environment
-            variable ``WSOLBENCH_CUB_ROOT`` takes precedence.
+        root: directory that holds ``CUB_200_2011``, relative to the working directory or absolute; None for that of the
+            environment variable (:mod:`wsolbench.data.roots`).
         val: ``holdout`` takes ``val`` out of the training images; ``cubv2`` trains on all of them and reads ``val``
             from elsewhere; ``none`` trains on all of them and leaves ``val`` empty: then no threshold can be chosen
             on it.
@@ -116,6 +110,10 @@ class Cub(WsolDataset):
     title = "CUB-200-2011"
     reference = "Wah et al. 2011, CNS-TR-2011-001; non-commercial research and education"
     traits: ClassVar[frozenset[str]] = frozenset({"boxes", "masks"})
+    how_to = (
+        f"It holds {_FOLDER}, or CUB_200_2011.tgz (1.1 GB, https://data.caltech.edu/records/65de6-vp158), or nothing "
+        f"yet: the archive is downloaded then. It is {_TERMS}."
+    )
 
     def __init__(
         self,
@@ -128,15 +126,15 @@ class Cub(WsolDataset):
     ) -> None:
         if holdout_per_class < 1:
             raise SettingsError(
-                f"datasets.cub.holdout_per_class: {holdout_per_class} would leave 'val' empty; "
-                "give 1 or more, or set datasets.cub.val to none to train on all images without a 'val' split"
+                f"holdout_per_class: {holdout_per_class} would leave 'val' empty; "
+                "give 1 or more, or set val to none to train on all images without a 'val' split"
             )
         if val == "cubv2" and segmentations:
-            raise SettingsError("datasets.cub.segmentations: CUBV2 has no masks; set it to false, or val to holdout")
+            raise SettingsError("segmentations: CUBV2 has no masks; set it to false, or val to holdout")
         self._cubv2 = None if cubv2 is None else Path(cubv2).expanduser()
         self._metadata = None if metadata is None else Path(metadata).expanduser()
         self._segmentations = segmentations
-        self._root = root
+        super().__init__(root)
         self._val = val
         self._holdout = holdout_per_class
 
@@ -146,7 +144,7 @@ class Cub(WsolDataset):
         Raises:
             DataError: something is missing and cannot be downloaded, or is not the published file.
         """
-        root = self._configured()
+        root = self.root()
         sources.provide(_IMAGES, root)
         if self._segmentations:
             sources.provide(_SEGMENTATIONS, root)
@@ -158,20 +156,15 @@ class Cub(WsolDataset):
 
     def watched(self) -> Sequence[Path]:
         """Return the images' directories."""
-        root = configured_root(self._root, ROOT_VARIABLE)
-        if root is None:
-            return ()
-        return [root / _FOLDER / "images", *([self._cubv2_places(root)[0]] if self._val == "cubv2" else [])]
+        cubv2 = [self._cubv2_places(root)[0] for root in self.below(".") if self._val == "cubv2"]
+        return [*self.below(f"{_FOLDER}/images"), *cubv2]
 
     def watched_truth(self) -> Sequence[Path]:
         """Return the official lists, the masks and the lists of CUBV2, as far as they are read."""
-        root = configured_root(self._root, ROOT_VARIABLE)
-        if root is None:
-            return ()
         names = ("classes", "images", "image_class_labels", "train_test_split", "bounding_boxes")
-        masks = [root / "segmentations"] if self._segmentations else []
-        lists = [self._cubv2_places(root)[1]] if self._val == "cubv2" else []
-        return [*(root / _FOLDER / f"{name}.txt" for name in names), *masks, *lists]
+        masks = ["segmentations"] if self._segmentations else []
+        lists = [self._cubv2_places(root)[1] for root in self.below(".") if self._val == "cubv2"]
+        return [*self.below(*(f"{_FOLDER}/{name}.txt" for name in names), *masks), *lists]
 
     def contents(self, directory: Path) -> Contents:
         """Read the official text files, check them against each other and decode every image once.
@@ -183,16 +176,15 @@ class Cub(WsolDataset):
         base = self._base()
         class_names, records = _read_records(base)
         val = self._val_paths(class_names, records)
-        facts = inspect_images(base / "images", [record.path for record in records])
-        items, truth, official = [], {}, OfficialBoxes()
-        for record, fact in zip(records, facts, strict=True):
-            split: SplitName = "test" if not record.is_train else "val" if record.path in val else "train"
-            items.append(
-                Item(record.path, record.path, record.label, fact.width, fact.height, split, sha256=fact.sha256)
-            )
-            if split != "train":
+        splits: dict[str, SplitName] = {
+            each.path: "test" if not each.is_train else "val" if each.path in val else "train" for each in records
+        }
+        items = Pictures(base / "images").items({record.path: record.label for record in records}, splits)
+        truth, official = {}, OfficialBoxes()
+        for record, item in zip(records, items, strict=True):
+            if item.split != "train":
                 source = f"{base / 'bounding_boxes.txt'}:{record.box_line}"
-                boxed = official.truth(_corners(record.box), items[-1], source, "to the last pixel")
+                boxed = official.truth(_corners(record.box), item, source, "to the last pixel")
                 truth[record.path] = self._with_mask(boxed, base, record.path)
         if self._segmentations:
             check_masks(base / "images", items, truth)
@@ -211,17 +203,20 @@ class Cub(WsolDataset):
         """
         return self._base() / "images"
 
-    def _configured(self) -> Path:
-        root = existing_root(self._root, ROOT_VARIABLE, "the images of CUB", _HOW_TO)
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Return whether the images are there, unpacked."""
+        return (root / _FOLDER / "images.txt").is_file()
+
+    def root(self, *holding: str | Path) -> Path:
+        """Return the directory that holds ``CUB_200_2011``; see :meth:`RootedDataset.root`."""
+        root = super().root()
         if (root / "images.txt").is_file():
-            raise DataError(f"{root} is the directory {_FOLDER} itself, it seems; name its parent. {_HOW_TO}")
-        return root
+            raise DataError(f"{root} is the directory {_FOLDER} itself, it seems; name its parent. {self.how_to}")
+        return super().root(*holding)
 
     def _base(self) -> Path:
-        root = self._configured()
-        if not (root / _FOLDER).is_dir():
-            raise DataError(f"{root} does not hold a directory {_FOLDER}. {_HOW_TO}")
-        return root / _FOLDER
+        return self.root(_FOLDER) / _FOLDER
 
     def _cubv2_places(self, root: Path) -> tuple[Path, Path]:
         return self._cubv2 or root / "CUBV2", (self._metadata or root / "metadata" / "CUB") / "val"
@@ -245,7 +240,7 @@ class Cub(WsolDataset):
             if len(paths) <= self._holdout:
                 raise DataError(
                     f"class '{class_names[label]}' has {len(paths)} training images, of which "
-                    f"datasets.cub.holdout_per_class would take {self._holdout} and leave none; lower it"
+                    f"datasets.{self.key}.holdout_per_class would take {self._holdout} and leave none; lower it"
                 )
             chosen.update(sorted(paths, key=_sha256)[: self._holdout])
         return chosen
@@ -256,20 +251,19 @@ def _read_cubv2(
 ) -> tuple[list[Item], dict[str, Truth]]:
     if not folder.is_dir():
         raise DataError(
-            f"{folder}, named in datasets.cub.cubv2, is no directory; unpack CUBV2.tar, to which "
-            "github.com/clovaai/wsolevaluation links, or set datasets.cub.val to holdout"
+            f"{folder}, the setting cubv2 of this data set, is no directory; unpack CUBV2.tar, to which "
+            "github.com/clovaai/wsolevaluation links, or set val to holdout"
         )
     entries = read_metadata(metadata)
     root = image_root.resolve()
     paths = [Path(os.path.relpath(folder.resolve() / name, root)).as_posix() for name in entries]
-    items = []
-    for entry, path, fact in zip(entries.values(), paths, inspect_images(root, paths), strict=True):
+    items = Pictures(root).items({name: entry.label for name, entry in entries.items()}, "val", paths)
+    for entry in entries.values():
         if [entry.id.split("/")[0]] != class_names[entry.label : entry.label + 1]:
             raise DataError(
                 f"{metadata / 'class_labels.txt'}: label {entry.label} of '{entry.id}' is not the class that its "
                 f"folder has in classes.txt; take all {len(class_names)} classes, in the official order"
             )
-        items.append(Item(entry.id, path, entry.label, fact.width, fact.height, "val", sha256=fact.sha256))
     stated = [(item, (entries[item.id].width, entries[item.id].height)) for item in items]
     check_sizes(str(metadata / "image_sizes.txt"), stated)
     source = str(metadata / "localization.txt")

@@ -13,17 +13,15 @@ from numpy.typing import NDArray
 
 from wsolbench.acquire.choe_files import NAMES_FILE
 from wsolbench.acquire.choe_metadata import numbered_lines, read_list, read_metadata
-from wsolbench.acquire.inspection import inspect_images
 from wsolbench.acquire.official_boxes import Listing, OfficialBoxes, check_sizes
+from wsolbench.acquire.pictures import Pictures
 from wsolbench.acquire.sources import Archive, Sources
-from wsolbench.data.dataset import Contents, Item, SplitName, WsolDataset
-from wsolbench.data.roots import configured_root, existing_root
+from wsolbench.data.dataset import Contents, SplitName
+from wsolbench.data.roots import RootedDataset
 from wsolbench.data.tables import as_number, read_rows
 from wsolbench.errors import DataError
 
-__all__ = ["ROOT_VARIABLE", "Ilsvrc"]
-
-ROOT_VARIABLE = "WSOLBENCH_ILSVRC_ROOT"
+__all__ = ["Ilsvrc"]
 
 _IMAGES = Path("ILSVRC", "Data", "CLS-LOC")
 _SYNSETS = "LOC_synset_mapping.txt"
@@ -34,11 +32,6 @@ _EXAMINED: tuple[SplitName, ...] = ("val", "test")
 _GET = (
     "ILSVRC-2012 may not be passed on: get an account at image-net.org (or join the ImageNet Object Localization "
     "Challenge on kaggle.com) and download it yourself."
-)
-_HOW_TO = (
-    f"{_GET} Set datasets.ilsvrc.root of params.yaml (or the variable {ROOT_VARIABLE}) to the directory that holds "
-    f"ILSVRC2012_img_val.tar (6.7 GB) and, for training, ILSVRC2012_img_train.tar (148 GB), or what they unpack to: "
-    f"{_IMAGES}/val/*.JPEG and {_IMAGES}/train/<synset>/*.JPEG."
 )
 _TEST_IMAGES = Archive(
     "ILSVRC2012_img_val.tar",
@@ -80,7 +73,7 @@ class _Picture:
     stated_size: tuple[int, int] | None = None
 
 
-class Ilsvrc(WsolDataset):
+class Ilsvrc(RootedDataset):
     """ImageNet's 1000 classes with boxes, split as Choe et al. (CVPR 2020, arXiv 2001.07437).
 
     ``train`` is the official training split (labels only), ``test`` the official validation split with its boxes.
@@ -94,8 +87,8 @@ class Ilsvrc(WsolDataset):
     Source: Russakovsky et al., IJCV 2015, arXiv 1409.0575; Recht et al., ICML 2019, arXiv 1902.10811 (ImageNetV2).
 
     Args:
-        root: directory that holds ``ILSVRC``, relative to the working directory or absolute; the environment variable
-            ``WSOLBENCH_ILSVRC_ROOT`` takes precedence.
+        root: directory that holds ``ILSVRC``, relative to the working directory or absolute; None for that of the
+            environment variable (:mod:`wsolbench.data.roots`).
         train: ``full``; ``proxy``, the tenth that Choe et al. list in ``image_ids_proxy.txt``; or ``none`` to evaluate
             a pretrained classifier only.
         val: ``imagenetv2`` or ``none``.
@@ -108,6 +101,10 @@ class Ilsvrc(WsolDataset):
     title = "ILSVRC-2012"
     reference = "Russakovsky et al., IJCV 2015, arXiv 1409.0575; non-commercial research and education"
     traits: ClassVar[frozenset[str]] = frozenset({"boxes"})
+    how_to = (
+        f"{_GET} It holds ILSVRC2012_img_val.tar (6.7 GB) and, for training, ILSVRC2012_img_train.tar (148 GB), or "
+        f"what they unpack to: {_IMAGES}/val/*.JPEG and {_IMAGES}/train/<synset>/*.JPEG."
+    )
 
     def __init__(
         self,
@@ -117,7 +114,8 @@ class Ilsvrc(WsolDataset):
         imagenetv2: str | None = None,
         metadata: str | None = None,
     ) -> None:
-        self._root, self._train, self._val = root, train, val
+        super().__init__(root)
+        self._train, self._val = train, val
         self._v2 = None if imagenetv2 is None else Path(imagenetv2).expanduser()
         self._metadata = None if metadata is None else Path(metadata).expanduser()
 
@@ -127,7 +125,7 @@ class Ilsvrc(WsolDataset):
         Raises:
             DataError: something is missing and cannot be downloaded, or is not the published file.
         """
-        root = self._configured()
+        root = self.root().resolve()
         sources.provide(_TEST_IMAGES, root)
         if self._train != "none":
             sources.provide(_TRAINING_IMAGES, root)
@@ -142,19 +140,13 @@ class Ilsvrc(WsolDataset):
 
     def watched(self) -> Sequence[Path]:
         """Return the images' directories."""
-        root = configured_root(self._root, ROOT_VARIABLE)
-        if root is None:
-            return ()
-        images = [root / _IMAGES / "val", *([root / _IMAGES / "train"] if self._train != "none" else [])]
-        extra = [self._imagenetv2(root)] if self._val == "imagenetv2" else []
-        return [*images, *extra]
+        images = self.below(_IMAGES / "val", *([_IMAGES / "train"] if self._train != "none" else []))
+        return [*images, *(self._imagenetv2(root) for root in self.below(".") if self._val == "imagenetv2")]
 
     def watched_truth(self) -> Sequence[Path]:
         """Return the lists of classes and boxes."""
-        root = configured_root(self._root, ROOT_VARIABLE)
-        if root is None:
-            return ()
-        return [root / _SYNSETS, root / _SOLUTION, *(self._lists(root, split) for split in self._listed(root))]
+        lists = [self._lists(root, split) for root in self.below(".") for split in self._listed(root)]
+        return [*self.below(_SYNSETS, _SOLUTION), *lists]
 
     def contents(self, directory: Path) -> Contents:
         """Read lists and boxes, and decode every image once.
@@ -168,13 +160,14 @@ class Ilsvrc(WsolDataset):
         pictures = [*self._training(base, synsets), *self._validation(base), *self._test(base, synsets)]
         root = self.image_root(directory)
         paths = [os.path.relpath(picture.path, root) for picture in pictures]
-        items, truth, official = [], {}, OfficialBoxes()
-        for picture, path, fact in zip(pictures, paths, inspect_images(root, paths), strict=True):
-            name, split = Path(path).as_posix(), picture.split
-            items.append(Item(picture.id, name, picture.label, fact.width, fact.height, split, sha256=fact.sha256))
-            if split != "train":
+        labels = {picture.id: picture.label for picture in pictures}
+        items = Pictures(root).items(labels, {picture.id: picture.split for picture in pictures}, paths)
+        truth, official = {}, OfficialBoxes()
+        for picture, item in zip(pictures, items, strict=True):
+            if item.split != "train":
                 listing: Listing = "as written" if picture.stated_size else "inside"
-                truth[picture.id] = official.truth(picture.boxes, items[-1], str(self._box_file(base, split)), listing)
+                source = str(self._box_file(base, item.split))
+                truth[item.id] = official.truth(picture.boxes, item, source, listing)
         official.check()
         for split in _EXAMINED:
             stated = [
@@ -193,14 +186,13 @@ class Ilsvrc(WsolDataset):
         """
         return self._base() / _IMAGES
 
-    def _configured(self) -> Path:
-        return existing_root(self._root, ROOT_VARIABLE, "the images of ILSVRC", _HOW_TO).resolve()
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Return whether the images are there, unpacked."""
+        return (root / _IMAGES / "val").is_dir()
 
     def _base(self) -> Path:
-        root = self._configured()
-        if not (root / _IMAGES / "val").is_dir():
-            raise DataError(f"{root} does not hold a directory {_IMAGES / 'val'}. {_HOW_TO}")
-        return root
+        return self.root(_IMAGES / "val").resolve()
 
     def _listed(self, root: Path) -> list[SplitName]:
         """Return the splits whose lists of Choe et al. are read."""
@@ -227,7 +219,7 @@ class Ilsvrc(WsolDataset):
             return
         folder = base / _IMAGES / "train"
         if not folder.is_dir():
-            raise DataError(f"{folder} is missing; set datasets.ilsvrc.train: none to evaluate only. {_HOW_TO}")
+            raise DataError(f"{folder} is missing; set datasets.{self.key}.train: none to evaluate only. {self.how_to}")
         if self._train == "proxy":
             for name in read_list(self._lists(base, "train") / "image_ids_proxy.txt"):
                 label = _label(Path(name).parent.name, synsets, name)

@@ -2,55 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from wsolbench.acquire.choe_metadata import Entry, class_names, read_labels, read_list, read_metadata
-from wsolbench.acquire.inspection import ImageFacts, inspect_images
+from wsolbench.acquire.choe_metadata import class_names, read_labels, read_list, read_metadata
+from wsolbench.acquire.dealing import check_shares, deal
 from wsolbench.acquire.mask_checks import check_masks
-from wsolbench.data.boxes import Turned, check_boxes
-from wsolbench.data.dataset import SPLITS, Contents, Item, SplitName, Truth, WsolDataset
-from wsolbench.data.folders import files_below
-from wsolbench.data.images import summarised, turned_size
+from wsolbench.acquire.pictures import Pictures
+from wsolbench.data.boxes import check_boxes
+from wsolbench.data.dataset import SPLITS, Contents, Item, SplitName, Truth
+from wsolbench.data.folders import IMAGE_SUFFIXES, files_below
+from wsolbench.data.images import summarised
 from wsolbench.data.mask_names import match_masks
-from wsolbench.data.roots import configured_root, existing_root
+from wsolbench.data.roots import RootedDataset
 from wsolbench.data.tables import read_boxes, read_rows
-from wsolbench.errors import DataError, SettingsError, first_three
+from wsolbench.errors import DataError, SettingsError
 
-__all__ = ["ROOT_VARIABLE", "ImageFolder"]
-
-ROOT_VARIABLE = "WSOLBENCH_IMAGE_FOLDER_ROOT"
+__all__ = ["ImageFolder"]
 
 _EXAMINED: tuple[SplitName, ...] = ("val", "test")
-_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _BRIGHTEST = 255
-_OTHER = {True: "raster", False: "displayed"}
-_log = logging.getLogger("wsolbench.prepare")
-_HOW_TO = (
-    "Put the images into <root>/images/<class>/, and their truth into <root>/boxes.csv (header id,x0,y0,x1,y1, one "
-    "line per box, ids being paths below images) or <root>/masks/<class>/<name>.png; images without truth are "
-    "for training. Or describe them with Choe et al.'s files image_ids.txt, class_labels.txt, image_sizes.txt and "
-    "localization.txt in <root>/metadata/{train,val,test}. Then set datasets.image_folder.root in params.yaml or the "
-    f"environment variable {ROOT_VARIABLE}."
-)
 
 
-class ImageFolder(WsolDataset):
+class ImageFolder(RootedDataset):
     """Images of one's own, in one of two arrangements.
 
     **Folders.** ``<root>/images/<class>/...``, classes by the names of their folders in order; ``<root>/boxes.csv``
     with the header ``id,x0,y0,x1,y1`` (half-open, pixels) and a line per box, ids being paths below ``images``; and/or
     ``<root>/masks`` with the same paths, named as :func:`wsolbench.data.mask_names.match_masks` says. Links are
-    followed. ``<root>/splits.csv`` (``id,split``) says which image is for what. Without it, of each class's images that
-    have truth, those with the lowest sha256 of their id are ``test``, the next ``val``, by the shares given here; all
-    others are ``train``, where truth is left aside.
+    followed. ``<root>/splits.csv`` (``id,split``) says which image is for what. Without it, the images with truth are
+    dealt to ``test``, ``val`` and ``train``, class by class and by the shares given here, as
+    :func:`wsolbench.acquire.dealing.deal` says; all others are ``train``, where truth is left aside.
 
     **Lists.** ``<root>/metadata/{train,val,test}`` with the files of Choe et al. (CVPR 2020, arXiv 2001.07437), ids
     being paths below ``<root>/images``; without ``train`` the set is for evaluation only, without ``val`` no threshold
@@ -58,8 +44,8 @@ class ImageFolder(WsolDataset):
     are masks only. Classes are named by the lines of ``<root>/class_names.txt`` or, without it, by their numbers.
 
     Args:
-        root: directory that holds all this, relative to the working directory or absolute; the environment variable
-            ``WSOLBENCH_IMAGE_FOLDER_ROOT`` takes precedence.
+        root: directory that holds all this, relative to the working directory or absolute; None for that of the
+            environment variable (:mod:`wsolbench.data.roots`).
         test_share: of a class's images with truth, for folders without ``splits.csv``; above 0, at most 1.
         val_share: likewise; 0 for no ``val``.
         mask_above: level that an object's pixels exceed in a mask, 0-254; :mod:`wsolbench.data.masks` says what a
@@ -75,6 +61,12 @@ class ImageFolder(WsolDataset):
     title = "Own images"
     reference = "the user's own; the terms are those of the images"
     traits: ClassVar[frozenset[str]] = frozenset({"boxes", "masks"})
+    how_to = (
+        "Put the images into <root>/images/<class>/, and their truth into <root>/boxes.csv (header id,x0,y0,x1,y1, one "
+        "line per box, ids being paths below images) or <root>/masks/<class>/<name>.png; images without truth are "
+        "for training. Or describe them with Choe et al.'s files image_ids.txt, class_labels.txt, image_sizes.txt and "
+        "localization.txt in <root>/metadata/{train,val,test}."
+    )
 
     def __init__(
         self,
@@ -85,27 +77,23 @@ class ImageFolder(WsolDataset):
         ignore_grey: int | None = None,
         orientation: Literal["displayed", "raster"] = "displayed",
     ) -> None:
-        if not (0 < test_share <= 1 and 0 <= val_share <= 1 - test_share):
-            raise SettingsError(
-                f"datasets.image_folder: test_share {test_share} and val_share {val_share} must be shares of 1 "
-                "together, test_share above 0"
-            )
-        if not 0 <= mask_above < _BRIGHTEST or not 0 <= (ignore_grey or 0) <= _BRIGHTEST:
-            raise SettingsError("datasets.image_folder: mask_above must be 0-254, ignore_grey 0-255 or null")
-        self._root, self._shares = root, (test_share, val_share)
+        super().__init__(root)
+        check_shares(test_share, val_share)
+        if not 0 <= mask_above < _BRIGHTEST:
+            raise SettingsError(f"mask_above: {mask_above} is not from 0 to {_BRIGHTEST - 1}")
+        if not 0 <= (ignore_grey or 0) <= _BRIGHTEST:
+            raise SettingsError(f"ignore_grey: {ignore_grey} is neither from 0 to {_BRIGHTEST} nor null")
+        self._shares = test_share, val_share
         self._greys = (mask_above, ignore_grey)
         self.orientation = orientation
 
     def watched(self) -> Sequence[Path]:
         """Return the directory of images."""
-        root = configured_root(self._root, ROOT_VARIABLE)
-        return () if root is None else [root / "images"]
+        return self.below("images")
 
     def watched_truth(self) -> Sequence[Path]:
         """Return the directories of masks and lists, and the tables."""
-        root = configured_root(self._root, ROOT_VARIABLE)
-        names = ("masks", "metadata", "boxes.csv", "splits.csv", "class_names.txt")
-        return () if root is None else [root / name for name in names]
+        return self.below("masks", "metadata", "boxes.csv", "splits.csv", "class_names.txt")
 
     def contents(self, directory: Path) -> Contents:
         """Read what describes the images, and decode every image once.
@@ -114,8 +102,8 @@ class ImageFolder(WsolDataset):
             DataError: a file is missing or malformed, files contradict each other, an image or a mask is missing or
                 damaged, or sizes, boxes or masks do not fit the images.
         """
-        base = self._base()
-        pictures = _Pictures(base / "images", displayed=self.orientation == "displayed")
+        base = self.root("images")
+        pictures = Pictures(base / "images", self.key, displayed=self.orientation == "displayed")
         lists = (base / "metadata").is_dir()
         contents = self._of_lists(base, pictures) if lists else self._of_folders(base, pictures)
         where = base / ("metadata" if lists else "boxes.csv")
@@ -130,24 +118,29 @@ class ImageFolder(WsolDataset):
         Raises:
             DataError: no root is set, or it does not hold the directory.
         """
-        return self._base() / "images"
+        return self.root("images") / "images"
 
-    def _base(self) -> Path:
-        base = existing_root(self._root, ROOT_VARIABLE, "the images of one's own", _HOW_TO)
-        if not (base / "images").is_dir():
-            raise DataError(f"{base} does not hold a directory images. {_HOW_TO}")
-        return base
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Return whether there are images, and something that tells where their objects are."""
+        return (root / "images").is_dir() and any((root / name).exists() for name in ("boxes.csv", "masks", "metadata"))
 
-    def _of_folders(self, base: Path, pictures: _Pictures) -> Contents:
+    def _of_folders(self, base: Path, pictures: Pictures) -> Contents:
         paths = _found(base / "images")
         names = sorted({path.split("/")[0] for path in paths})
         truth = self._truth(base, paths)
         if not truth:
-            raise DataError(f"{base} has neither boxes.csv nor masks, so that there is nothing to test on. {_HOW_TO}")
-        splits = (
-            _read_splits(base / "splits.csv", paths) if (base / "splits.csv").is_file() else self._dealt(paths, truth)
-        )
-        items = pictures.items({path: names.index(path.split("/")[0]) for path in paths}, splits)
+            raise DataError(
+                f"{base} has neither boxes.csv nor masks, so that there is nothing to test on. {self.how_to}"
+            )
+        labels = {path: names.index(path.split("/")[0]) for path in paths}
+        if (base / "splits.csv").is_file():
+            splits = _read_splits(base / "splits.csv", paths)
+        else:
+            trained = {label for path, label in labels.items() if path not in truth}
+            dealt = deal({path: labels[path] for path in truth}, *self._shares, trained)
+            splits = {path: dealt.get(path, "train") for path in paths}
+        items = pictures.items(labels, splits)
         return Contents(names, items, {name: each for name, each in truth.items() if splits[name] != "train"})
 
     def _truth(self, base: Path, paths: list[str]) -> dict[str, Truth]:
@@ -162,33 +155,21 @@ class ImageFolder(WsolDataset):
                 truth[path] = Truth(boxes.get(path, np.zeros((0, 4))), names, None, *self._greys)
         return truth
 
-    def _dealt(self, paths: list[str], truth: dict[str, Truth]) -> dict[str, SplitName]:
-        splits: dict[str, SplitName] = dict.fromkeys(paths, "train")
-        by_class: dict[str, list[str]] = {}
-        for path in truth:
-            by_class.setdefault(path.split("/")[0], []).append(path)
-        for own in by_class.values():
-            order = sorted(own, key=lambda path: hashlib.sha256(path.encode()).digest())
-            ends = [round(len(order) * share) for share in (self._shares[0], sum(self._shares))]
-            ends[0] = max(ends[0], 1)
-            for place, path in enumerate(order[: max(ends)]):
-                splits[path] = "test" if place < ends[0] else "val"
-        return splits
-
-    def _of_lists(self, base: Path, pictures: _Pictures) -> Contents:
+    def _of_lists(self, base: Path, pictures: Pictures) -> Contents:
         train = base / "metadata" / "train"
         items: list[Item] = []
         if train.is_dir():
             labels = read_labels(train / "class_labels.txt", read_list(train / "image_ids.txt"))
-            items = pictures.items(labels, dict.fromkeys(labels, "train"))
+            items = pictures.items(labels, "train")
         truth: dict[str, Truth] = {}
         for split in _EXAMINED:
             metadata = base / "metadata" / split
             if split == "val" and not metadata.is_dir():
                 continue
             entries = read_metadata(metadata)
-            found = pictures.items({name: each.label for name, each in entries.items()}, dict.fromkeys(entries, split))
-            _check_sizes(metadata / "image_sizes.txt", found, entries, pictures.turned)
+            found = pictures.items({name: each.label for name, each in entries.items()}, split)
+            stated = {name: (each.width, each.height) for name, each in entries.items()}
+            pictures.check_sizes(metadata / "image_sizes.txt", found, stated)
             items += found
             truth |= {
                 name: Truth(entry.boxes, entry.masks, entry.ignore, *self._greys) for name, entry in entries.items()
@@ -197,48 +178,13 @@ class ImageFolder(WsolDataset):
         return Contents(names, items, truth)
 
 
-@dataclass(frozen=True)
-class _Pictures:
-    """Makes items of image files, turned as they are displayed or as they are stored."""
-
-    images: Path
-    displayed: bool
-    oriented: dict[str, ImageFacts] = field(default_factory=dict)
-
-    def items(self, labels: Mapping[str, int], splits: Mapping[str, SplitName]) -> list[Item]:
-        found = []
-        for (name, label), fact in zip(labels.items(), inspect_images(self.images, list(labels)), strict=True):
-            orientation = fact.orientation if self.displayed else 1
-            width, height = turned_size(fact.width, fact.height, orientation)
-            found.append(Item(name, name, label, width, height, splits[name], fact.sha256, orientation))
-            if fact.orientation != 1:
-                self.oriented[name] = fact
-        return found
-
-    @property
-    def turned(self) -> Turned:
-        lying = {name for name, fact in self.oriented.items() if turned_size(0, 1, fact.orientation) == (1, 0)}
-        return Turned(frozenset(lying), f"datasets.image_folder.orientation: {_OTHER[self.displayed]}")
-
-    def say_orientation(self) -> None:
-        if self.oriented:
-            _log.warning(
-                "%d images have an EXIF orientation (%s) and are %s; boxes and masks must fit that "
-                "(datasets.image_folder.orientation: %s would be the other choice)",
-                len(self.oriented),
-                first_three(list(self.oriented)),
-                "turned, as viewers display them" if self.displayed else "not turned",
-                _OTHER[self.displayed],
-            )
-
-
 def _found(images: Path) -> list[str]:
     """Return the images below a folder, in order, by their paths; hidden files are left out."""
     found = files_below(images)
     for path in map(Path, found):
-        if path.suffix.lower() not in _SUFFIXES:
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
             raise DataError(
-                f"{images / path} is no image that is read ({', '.join(sorted(_SUFFIXES))}); take it out of images"
+                f"{images / path} is no image that is read ({', '.join(sorted(IMAGE_SUFFIXES))}); take it out of images"
             )
         if len(path.parts) == 1:
             raise DataError(f"{images / path} lies in no folder of a class; move it to {images}/<class>/{path.name}")
@@ -259,25 +205,3 @@ def _read_splits(path: Path, paths: list[str]) -> dict[str, SplitName]:
         which = f"misses {len(missing)} images" if missing else f"names {len(extra)} images that are not there"
         raise DataError(f"{path} {which}:\n{summarised(missing or extra)}")
     return splits
-
-
-def _check_sizes(path: Path, items: Sequence[Item], entries: Mapping[str, Entry], turned: Turned) -> None:
-    differing = [
-        item
-        for item in items
-        if (entry := entries[item.id]).width and (item.width, item.height) != (entry.width, entry.height)
-    ]
-    if not differing:
-        return
-    guess = ""
-    if all((item.height, item.width) == (entries[item.id].width, entries[item.id].height) for item in differing):
-        lying = all(item.id in turned.ids for item in differing)
-        guess = f"; with {turned.other} they would fit" if lying else " (h,w? A line is id,width,height)"
-    lines = [
-        f"{item.id}: {item.width}x{item.height} pixels, not {entries[item.id].width}x{entries[item.id].height}"
-        for item in differing
-    ]
-    raise DataError(
-        f"{path}: {len(differing)} of {len(items)} images have another size, so their boxes may not fit{guess}; "
-        f"correct images or metadata:\n{summarised(lines)}"
-    )

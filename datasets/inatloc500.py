@@ -7,22 +7,16 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from wsolbench.acquire.choe_metadata import numbered_lines, read_labels, read_list, read_metadata
-from wsolbench.acquire.inspection import inspect_images
 from wsolbench.acquire.official_boxes import OfficialBoxes
+from wsolbench.acquire.pictures import Pictures
 from wsolbench.acquire.sources import Archive, Sources
-from wsolbench.data.dataset import Contents, Item, SplitName, Truth, WsolDataset
-from wsolbench.data.roots import configured_root, existing_root
+from wsolbench.data.dataset import Contents, Item, SplitName, Truth
+from wsolbench.data.roots import RootedDataset
 from wsolbench.errors import DataError
 
-__all__ = ["ROOT_VARIABLE", "INatLoc500"]
-
-ROOT_VARIABLE = "WSOLBENCH_INATLOC500_ROOT"
+__all__ = ["INatLoc500"]
 
 _ADDRESS = "https://ml-inat-competition-datasets.s3.amazonaws.com/inatloc"
-_HOW_TO = (
-    f"Set datasets.inatloc500.root in params.yaml (or the environment variable {ROOT_VARIABLE}) to a directory that "
-    "holds iNatLoc.tar.gz (18.9 GB) and metadata_choe.zip (32 MB), or nothing yet: they are downloaded then."
-)
 _IMAGES = Archive(
     "iNatLoc.tar.gz",
     makes="images",
@@ -41,7 +35,7 @@ _LISTS = Archive(
 _EXAMINED: tuple[SplitName, ...] = ("val", "test")
 
 
-class INatLoc500(WsolDataset):
+class INatLoc500(RootedDataset):
     """500 species of iNaturalist with one checked box per image of ``val`` and ``test`` (Cole et al., ECCV 2022).
 
     About 138,000 images of iNat21 to train on, and 12,500 of iNat17 each for ``val`` and ``test``, split by the
@@ -56,20 +50,23 @@ class INatLoc500(WsolDataset):
 
     Args:
         root: directory that holds the archives or what they unpack to (``images`` and ``metadata``), relative to the
-            working directory or absolute; the environment variable ``WSOLBENCH_INATLOC500_ROOT`` takes precedence.
+            working directory or absolute; None for that of the environment variable (:mod:`wsolbench.data.roots`).
         labels: ``species``, or a coarser level of the same images: what the paper is about.
     """
 
     title = "iNatLoc500"
     reference = "Cole et al., ECCV 2022, arXiv 2207.10225; photographs keep their observers' licences"
     traits: ClassVar[frozenset[str]] = frozenset({"boxes"})
+    how_to = (
+        "It holds iNatLoc.tar.gz (18.9 GB) and metadata_choe.zip (32 MB), or nothing yet: they are downloaded then."
+    )
 
     def __init__(
         self,
         root: str | None = None,
         labels: Literal["species", "genus", "family", "order", "class", "phylum", "kingdom"] = "species",
     ) -> None:
-        self._root = root
+        super().__init__(root)
         self._suffix = "" if labels == "species" else f"_{labels}"
 
     def obtain(self, sources: Sources) -> None:
@@ -78,19 +75,17 @@ class INatLoc500(WsolDataset):
         Raises:
             DataError: an archive is missing and cannot be downloaded, or is not the published one.
         """
-        root = self._configured()
+        root = self.root()
         sources.provide(_LISTS, root)
         sources.provide(_IMAGES, root)
 
     def watched(self) -> Sequence[Path]:
         """Return the directory of images."""
-        root = configured_root(self._root, ROOT_VARIABLE)
-        return () if root is None else [root / _IMAGES.makes]
+        return self.below(_IMAGES.makes)
 
     def watched_truth(self) -> Sequence[Path]:
         """Return the directory of lists."""
-        root = configured_root(self._root, ROOT_VARIABLE)
-        return () if root is None else [root / _LISTS.makes]
+        return self.below(_LISTS.makes)
 
     def contents(self, directory: Path) -> Contents:
         """Read the lists and decode every image once.
@@ -98,13 +93,13 @@ class INatLoc500(WsolDataset):
         Raises:
             DataError: a file is missing or malformed, or an image is missing or damaged.
         """
-        lists, root = self._configured() / _LISTS.makes, self.image_root(directory)
-        items = self._items(lists, root, "train", read_list(lists / "train" / "image_ids.txt"))
+        lists, pictures = self.root() / _LISTS.makes, Pictures(self.image_root(directory))
+        items = self._items(lists, pictures, "train", read_list(lists / "train" / "image_ids.txt"))
         truth: dict[str, Truth] = {}
         official = OfficialBoxes()
         for split in _EXAMINED:
             entries = read_metadata(lists / split, sizes=False)
-            examined = self._items(lists, root, split, list(entries))
+            examined = self._items(lists, pictures, split, list(entries))
             items += examined
             source = str(lists / split / "localization.txt")
             truth |= {item.id: official.truth(entries[item.id].boxes, item, source) for item in examined}
@@ -117,18 +112,10 @@ class INatLoc500(WsolDataset):
         Raises:
             DataError: no root is set, or it is no directory.
         """
-        return self._configured() / _IMAGES.makes
+        return self.root() / _IMAGES.makes
 
-    def _configured(self) -> Path:
-        return existing_root(self._root, ROOT_VARIABLE, "the images of iNatLoc500", _HOW_TO)
-
-    def _items(self, lists: Path, root: Path, split: SplitName, ids: list[str]) -> list[Item]:
-        labels = read_labels(lists / split / f"class_labels{self._suffix}.txt", ids)
-        facts = inspect_images(root, ids)
-        return [
-            Item(name, name, labels[name], fact.width, fact.height, split, sha256=fact.sha256)
-            for name, fact in zip(ids, facts, strict=True)
-        ]
+    def _items(self, lists: Path, pictures: Pictures, split: SplitName, ids: list[str]) -> list[Item]:
+        return pictures.items(read_labels(lists / split / f"class_labels{self._suffix}.txt", ids), split)
 
 
 def _class_names(path: Path) -> list[str]:

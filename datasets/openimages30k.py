@@ -7,29 +7,20 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from wsolbench.acquire.choe_metadata import Entry, read_metadata
-from wsolbench.acquire.inspection import inspect_images
 from wsolbench.acquire.mask_checks import check_masks
+from wsolbench.acquire.pictures import Pictures
 from wsolbench.acquire.sources import Sources
-from wsolbench.data.dataset import Contents, Item, SplitName, Truth, WsolDataset
+from wsolbench.data.dataset import Contents, Item, SplitName, Truth
 from wsolbench.data.images import summarised
-from wsolbench.data.roots import configured_root, existing_root
+from wsolbench.data.roots import RootedDataset
 from wsolbench.errors import DataError
 
-__all__ = ["ROOT_VARIABLE", "OpenImages30k"]
+__all__ = ["OpenImages30k"]
 
-ROOT_VARIABLE = "WSOLBENCH_OPENIMAGES30K_ROOT"
-
-_PARTS = ("OpenImages", "metadata/OpenImages")
-_HOW_TO = (
-    "Download the images and masks of OpenImages30k (addresses in the README of clovaai/wsolevaluation; no checksum "
-    "was ever published) and unpack them so that one directory holds OpenImages/{train,val,test}/<class>/*.jpg with "
-    "the masks (*.png) beside the images. Then name it in datasets.openimages30k.root of params.yaml or in the "
-    f"environment variable {ROOT_VARIABLE}. The lists, metadata/OpenImages/{{train,val,test}}/*.txt, are "
-    "downloaded into it."
-)
+_IMAGES, _LISTS = "OpenImages", "metadata/OpenImages"
 
 
-class OpenImages30k(WsolDataset):
+class OpenImages30k(RootedDataset):
     """100 classes of OpenImages V5 with instance masks, chosen and split by Choe et al. (CVPR 2020, arXiv 2001.07437).
 
     ``train`` has 29,819 images, ``val`` 2,500 and ``test`` 5,000; an image of the latter two has one mask per object of
@@ -41,7 +32,7 @@ class OpenImages30k(WsolDataset):
 
     Args:
         root: directory that holds ``OpenImages`` and ``metadata/OpenImages``, relative to the working directory or
-            absolute; the environment variable ``WSOLBENCH_OPENIMAGES30K_ROOT`` takes precedence.
+            absolute; None for that of the environment variable (:mod:`wsolbench.data.roots`).
         train: ``full``, or ``none`` to evaluate a pretrained classifier only.
         val: ``full``, or ``none``: no threshold can be chosen on it then.
     """
@@ -49,11 +40,17 @@ class OpenImages30k(WsolDataset):
     title = "OpenImages30k"
     reference = "Choe et al., CVPR 2020, arXiv 2001.07437; annotations CC BY 4.0"
     traits: ClassVar[frozenset[str]] = frozenset({"masks"})
+    how_to = (
+        "Download the images and masks of OpenImages30k (addresses in the README of clovaai/wsolevaluation; no "
+        "checksum was ever published) and unpack them so that it holds OpenImages/{train,val,test}/<class>/*.jpg with "
+        "the masks (*.png) beside the images. The lists, metadata/OpenImages/{train,val,test}/*.txt, are downloaded "
+        "into it."
+    )
 
     def __init__(
         self, root: str | None = None, train: Literal["full", "none"] = "full", val: Literal["full", "none"] = "full"
     ) -> None:
-        self._root = root
+        super().__init__(root)
         taken: dict[SplitName, bool] = {"train": train == "full", "val": val == "full", "test": True}
         self._splits = [split for split, wanted in taken.items() if wanted]
 
@@ -63,14 +60,13 @@ class OpenImages30k(WsolDataset):
         Raises:
             DataError: the images are not there, or a list cannot be downloaded or is not the published one.
         """
-        root = self._configured()
+        root = self.root(_IMAGES)
         for split in self._splits:
-            sources.lists("OpenImages", split, root / "metadata" / "OpenImages" / split)
+            sources.lists("OpenImages", split, root / _LISTS / split)
 
     def watched_truth(self) -> Sequence[Path]:
         """Return the directories of images, beside which the masks lie, and of lists."""
-        root = configured_root(self._root, ROOT_VARIABLE)
-        return () if root is None else [root / part / split for part in _PARTS for split in self._splits]
+        return self.below(*(f"{part}/{split}" for part in (_IMAGES, _LISTS) for split in self._splits))
 
     def contents(self, directory: Path) -> Contents:
         """Read the lists and decode every image and mask once.
@@ -79,16 +75,15 @@ class OpenImages30k(WsolDataset):
             DataError: a file is missing or malformed, an image or mask is missing or damaged, or an image of ``val`` or
                 ``test`` has no mask; the message names it.
         """
-        base = self._base()
-        root = base / "OpenImages"
+        base = self.root(_IMAGES, _LISTS)
+        pictures = Pictures(base / _IMAGES)
         items: list[Item] = []
         truth: dict[str, Truth] = {}
         names: dict[int, str] = {}
         for split in self._splits:
-            entries = read_metadata(base / "metadata" / "OpenImages" / split)
-            facts = inspect_images(root, list(entries))
-            for entry, fact in zip(entries.values(), facts, strict=True):
-                items.append(Item(entry.id, entry.id, entry.label, fact.width, fact.height, split, sha256=fact.sha256))
+            entries = read_metadata(base / _LISTS / split)
+            items += pictures.items({name: entry.label for name, entry in entries.items()}, split)
+            for entry in entries.values():
                 _name(names, entry)
             if split != "train":
                 bare = [name for name, entry in entries.items() if not entry.masks]
@@ -96,7 +91,7 @@ class OpenImages30k(WsolDataset):
                     raise DataError(f"localization.txt has no mask for {len(bare)} images:\n{summarised(bare)}")
                 nothing = next(iter(entries.values())).boxes
                 truth |= {entry.id: Truth(nothing, entry.masks, entry.ignore) for entry in entries.values()}
-        check_masks(root, items, truth)
+        check_masks(pictures.root, items, truth)
         return Contents([names.get(label, str(label)) for label in range(max(names, default=-1) + 1)], items, truth)
 
     def image_root(self, directory: Path) -> Path:
@@ -105,19 +100,12 @@ class OpenImages30k(WsolDataset):
         Raises:
             DataError: no root is set, or it does not hold the directory.
         """
-        return self._base() / "OpenImages"
+        return self.root(_IMAGES, _LISTS) / _IMAGES
 
-    def _configured(self) -> Path:
-        root = existing_root(self._root, ROOT_VARIABLE, "the images of OpenImages30k", _HOW_TO)
-        if not (root / "OpenImages").is_dir():
-            raise DataError(f"{root} does not hold a directory OpenImages. {_HOW_TO}")
-        return root
-
-    def _base(self) -> Path:
-        root = self._configured()
-        if not (root / "metadata" / "OpenImages").is_dir():
-            raise DataError(f"{root} does not hold a directory metadata/OpenImages. {_HOW_TO}")
-        return root
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Return whether there is a folder of images."""
+        return (root / _IMAGES / "test").is_dir()
 
 
 def _name(names: dict[int, str], entry: Entry) -> None:

@@ -233,7 +233,7 @@ class Shapes(WsolDataset):
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise SettingsError(f"datasets.shapes.{name}: {value} is not in the range {low} to {high}")
+        raise SettingsError(f"{name}: {value} is not in the range {low} to {high}")
 
 
 def _background(random: Generator, side: int) -> Plane:

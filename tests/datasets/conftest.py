@@ -12,7 +12,7 @@ from tests.tiny import TINY_TRACK
 from wsolbench.acquire.prepare import prepare
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
-from wsolbench.datasets.cub import ROOT_VARIABLE
+from wsolbench.data.roots import root_variable
 
 CLASSES = ("001.Auk", "002.Wren")
 TRAIN_PER_CLASS = 4
@@ -23,7 +23,7 @@ WIDTH, HEIGHT = 40, 30
 @pytest.fixture
 def cub_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a directory that holds ``CUB_200_2011``: 2 classes of 4 training and 2 test images, 40x30 pixels."""
-    monkeypatch.delenv(ROOT_VARIABLE, raising=False)
+    monkeypatch.delenv(root_variable("cub"), raising=False)
     base = tmp_path / "birds" / "CUB_200_2011"
     paths = [f"{name}/{name[4:]}_{n}.jpg" for name in CLASSES for n in range(TRAIN_PER_CLASS + TEST_PER_CLASS)]
     random = np.random.default_rng(0)

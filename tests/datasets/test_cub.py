@@ -19,7 +19,8 @@ from wsolbench.acquire.sources import Sources
 from wsolbench.data.dataset import Contents
 from wsolbench.data.index import TRUTH_FILE, read_split, write_index
 from wsolbench.data.masks import object_masks
-from wsolbench.datasets.cub import ROOT_VARIABLE, Cub
+from wsolbench.data.roots import root_variable
+from wsolbench.datasets.cub import Cub
 from wsolbench.errors import DataError, SettingsError
 
 EVERY_FILE = ("bounding_boxes.txt", "classes.txt", "image_class_labels.txt", "images.txt", "train_test_split.txt")
@@ -66,13 +67,17 @@ def test_no_box_of_a_training_image_is_written(cub_root: Path, tmp_path: Path) -
     assert sorted(written) == sorted(item.id for item in contents.items if item.split != "train")
 
 
-def test_the_environment_variable_takes_precedence(cub_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ROOT_VARIABLE, str(cub_root))
-    assert Cub(root="/nowhere").image_root(Path("unused")) == cub_root / "CUB_200_2011" / "images"
+def test_the_environment_variable_counts_where_no_root_is_stated(
+    cub_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(root_variable("cub"), str(cub_root))
+    assert Cub().image_root(Path("unused")) == cub_root / "CUB_200_2011" / "images"
+    with pytest.raises(DataError, match=r"/nowhere, the root of data set cub, is not a directory"):
+        Cub(root="/nowhere").image_root(Path("unused"))
 
 
 def test_an_unset_root_explains_what_to_download_and_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(ROOT_VARIABLE, raising=False)
+    monkeypatch.delenv(root_variable("cub"), raising=False)
     with pytest.raises(DataError, match=r"not configured.*datasets\.cub\.root.*WSOLBENCH_CUB_ROOT.*CUB_200_2011\.tgz"):
         Cub().contents(Path("unused"))
 
@@ -83,7 +88,7 @@ def test_naming_the_directory_itself_is_answered_with_its_parent(cub_root: Path)
 
 
 def test_an_empty_holdout_is_refused_and_points_to_val_none() -> None:
-    with pytest.raises(SettingsError, match=r"holdout_per_class: 0.*datasets\.cub\.val to none"):
+    with pytest.raises(SettingsError, match=r"holdout_per_class: 0.* set val to none"):
         Cub(holdout_per_class=0)
 
 

@@ -13,7 +13,8 @@ from wsolbench.acquire.truth_policy import TruthPolicy
 from wsolbench.data.dataset import Contents
 from wsolbench.data.index import read_split, write_index
 from wsolbench.data.masks import ignored_pixels, object_masks
-from wsolbench.datasets.image_folder import ROOT_VARIABLE, ImageFolder
+from wsolbench.data.roots import root_variable
+from wsolbench.datasets.image_folder import ImageFolder
 from wsolbench.errors import DataError, SettingsError
 
 IMAGES = {"train": ["cat/1.png", "dog/2.png"], "val": ["dog/3.png"], "test": ["cat/4.png", "dog/5.png"]}
@@ -22,7 +23,7 @@ LABELS = {"cat": 0, "dog": 1}
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv(ROOT_VARIABLE, raising=False)
+    monkeypatch.delenv(root_variable("image_folder"), raising=False)
     base = tmp_path / "own"
     for split, names in IMAGES.items():
         metadata = base / "metadata" / split
@@ -109,7 +110,7 @@ def test_an_image_without_a_box_is_refused(root: Path, tmp_path: Path) -> None:
 
 
 def test_a_root_that_is_missing_or_wrong_is_answered_with_the_layout(root: Path) -> None:
-    with pytest.raises(DataError, match=f"(?s)not configured.*boxes.csv.*image_ids.txt.*{ROOT_VARIABLE}"):
+    with pytest.raises(DataError, match=r"(?s)not configured.*WSOLBENCH_IMAGE_FOLDER_ROOT.*boxes\.csv.*image_ids\.txt"):
         ImageFolder().contents(root)
     with pytest.raises(DataError, match="does not hold a directory images"):
         ImageFolder(root=str(root / "metadata")).contents(root)
@@ -145,7 +146,7 @@ def test_masks_need_no_sizes_and_no_ignore_files(root: Path) -> None:
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return two classes of ten images in folders; the first eight of each have a box."""
-    monkeypatch.delenv(ROOT_VARIABLE, raising=False)
+    monkeypatch.delenv(root_variable("image_folder"), raising=False)
     base = tmp_path / "mine"
     lines = ["id,x0,y0,x1,y1"]
     for name in (f"{kind}/{number}.png" for kind in ("wren", "auk") for number in range(10)):

@@ -15,7 +15,8 @@ from PIL import Image
 
 from wsolbench.acquire.sources import Sources
 from wsolbench.data.index import read_split, write_index
-from wsolbench.datasets.inatloc500 import ROOT_VARIABLE, INatLoc500
+from wsolbench.data.roots import root_variable
+from wsolbench.datasets.inatloc500 import INatLoc500
 from wsolbench.errors import DataError
 
 IDS = {
@@ -27,7 +28,7 @@ IDS = {
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv(ROOT_VARIABLE, raising=False)
+    monkeypatch.delenv(root_variable("inatloc500"), raising=False)
     base = tmp_path / "inat"
     for split, names in IDS.items():
         lists = base / "metadata" / split

@@ -20,7 +20,7 @@ from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
 from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, read_split
 from wsolbench.data.masks import object_masks
-from wsolbench.datasets.cub import ROOT_VARIABLE
+from wsolbench.data.roots import root_variable
 from wsolbench.errors import DataError
 
 
@@ -80,7 +80,7 @@ def test_the_place_does_not_matter(of_birds: Settings, cub_root: Path, tmp_path:
 def test_a_data_set_that_is_not_there_or_generated_is_looked_at_without_complaint(
     of_birds: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(ROOT_VARIABLE, raising=False)
+    monkeypatch.delenv(root_variable("cub"), raising=False)
     unset = of_birds.model_copy(update={"datasets": {"cub": {"root": None}}})
     assert seen(unset, tmp_path) == '{"dataset": "cub", "state": null}\n'
     assert seen(settings_with(), tmp_path) == '{"dataset": "shapes", "state": null}\n'

@@ -22,7 +22,8 @@ from wsolbench.data.images import read_image
 from wsolbench.data.index import read_split, write_index
 from wsolbench.data.mask_names import match_masks
 from wsolbench.data.masks import object_masks
-from wsolbench.datasets.image_folder import ROOT_VARIABLE, ImageFolder
+from wsolbench.data.roots import root_variable
+from wsolbench.datasets.image_folder import ImageFolder
 from wsolbench.errors import DataError
 
 ROWS, COLUMNS = np.mgrid[:80, :120]
@@ -33,7 +34,7 @@ NAMES = [f"{kind}/{number}.jpg" for kind in ("cat", "dog") for number in range(2
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return two classes of two pictures, 120 x 80, all for testing, without truth."""
-    monkeypatch.delenv(ROOT_VARIABLE, raising=False)
+    monkeypatch.delenv(root_variable("image_folder"), raising=False)
     for number, name in enumerate(NAMES):
         picture(tmp_path / "own" / "images" / name, number)
     return tmp_path / "own"
@@ -251,7 +252,7 @@ def test_doubts_about_a_whole_data_set_are_said(
     said: list[str],
 ) -> None:
     arrange(root)
-    monkeypatch.setenv(ROOT_VARIABLE, str(root))
+    monkeypatch.setenv(root_variable("image_folder"), str(root))
     settings = Settings.model_validate(
         {
             "methods": {"cam": {}},

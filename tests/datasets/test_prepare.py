@@ -21,6 +21,7 @@ from wsolbench.acquire.sources import Archive
 from wsolbench.config import registry
 from wsolbench.data.dataset import SPLITS, Split
 from wsolbench.data.index import read_split
+from wsolbench.data.roots import root_variable
 from wsolbench.errors import DataError
 
 GENERATED = {"shapes": TINY_SHAPES}
@@ -47,7 +48,7 @@ def small_archives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[registry.load("dataset", "ilsvrc").__module__], "_CLASSES", 2)
     for name in registry.names("dataset"):
         module = sys.modules[registry.load("dataset", name).__module__]
-        monkeypatch.delenv(getattr(module, "ROOT_VARIABLE", "UNSET"), raising=False)
+        monkeypatch.delenv(root_variable(name), raising=False)
         for key, archive in vars(module).copy().items():
             if isinstance(archive, Archive):
                 monkeypatch.setattr(module, key, replace(archive, size=None, sha256=None, md5=None, urls=()))

@@ -186,7 +186,7 @@ def test_clutter_never_hides_the_object() -> None:
     ],
 )
 def test_an_argument_out_of_range_is_named_with_its_range(name: str, value: float) -> None:
-    with pytest.raises(SettingsError, match=rf"datasets\.shapes\.{name}: .* is not in the range"):
+    with pytest.raises(SettingsError, match=rf"^{name}: .* is not in the range"):
         Shapes(**{name: value})
 
 

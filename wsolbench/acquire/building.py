@@ -6,20 +6,24 @@ Stages that train or evaluate use it for that alone: what they read is checked a
 from __future__ import annotations
 
 from wsolbench.acquire.truth_policy import divided
-from wsolbench.config import registry
 from wsolbench.config.settings import Settings, validated_arguments
 from wsolbench.data.dataset import WsolDataset
+from wsolbench.errors import SettingsError
 
 __all__ = ["build_dataset"]
 
 
 def build_dataset(settings: Settings, name: str) -> WsolDataset:
-    """Return the data set ``name`` with its arguments from ``params.yaml``.
+    """Return the data set of a key, with its arguments from ``params.yaml``.
 
     Raises:
-        SettingsError: an argument does not fit the data set's constructor.
+        SettingsError: an argument does not fit the constructor of the data set's class.
     """
-    dataset_class, where = registry.load("dataset", name), f"datasets.{name}"
-    arguments = divided(settings.datasets.get(name, {}), where).arguments
-    dataset: WsolDataset = dataset_class(**validated_arguments(dataset_class, arguments, where))
+    dataset_class, where = settings.dataset_class(name), f"datasets.{name}"
+    arguments = validated_arguments(dataset_class, divided(settings.datasets.get(name, {}), where).arguments, where)
+    try:
+        dataset: WsolDataset = dataset_class(**arguments)
+    except SettingsError as error:
+        raise SettingsError(f"{where}.{error}") from None
+    dataset.key = name
     return dataset

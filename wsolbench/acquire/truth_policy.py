@@ -82,7 +82,7 @@ class Divided:
 
 
 def divided(block: Mapping[str, Any], where: str) -> Divided:
-    """Divide ``datasets.<key>`` into what the harness takes and what the data set's constructor takes.
+    """Divide ``datasets.<key>`` into what the harness takes (``of``, the class, too) and what its constructor takes.
 
     Raises:
         SettingsError: a value is mistyped.
@@ -90,7 +90,7 @@ def divided(block: Mapping[str, Any], where: str) -> Divided:
     policy, sources = (
         {name: value for name, value in block.items() if name in model.model_fields} for model in (TruthPolicy, Sources)
     )
-    rest = {name: value for name, value in block.items() if name not in {*policy, *sources}}
+    rest = {name: value for name, value in block.items() if name not in {*policy, *sources, "of"}}
     return Divided(validated(TruthPolicy, policy, where), validated(Sources, sources, where), rest)
 
 

@@ -159,8 +159,7 @@ class Settings(StrictModel):
         for name, track in self.tracks.items():
             check_known(f"tracks.{name}.dataset", track.dataset, self.datasets)
             check_known(f"tracks.{name}.backbone", track.backbone, registry.names("backbone"))
-        for name in self.datasets:
-            check_known("datasets", name, registry.names("dataset"))
+        _check_classes(self.datasets)
         for name, block in self.methods.items():
             check_known("methods", name, registry.names("method"))
             for track_name in block.tracks:
@@ -204,6 +203,18 @@ class Settings(StrictModel):
         check_known(f"cells.{key}.track", cell.track, self.tracks)
         check_known(f"cells.{key}.method", cell.method, self.methods)
 
+    def class_of(self, dataset: str) -> str:
+        """Return the file in ``datasets`` that reads the data set of a key: its ``of``, or the key itself."""
+        return str(self.datasets.get(dataset, {}).get("of", dataset))
+
+    def dataset_class(self, dataset: str) -> type[Any]:
+        """Return the class of the data set of a key.
+
+        Raises:
+            SettingsError: it cannot be loaded.
+        """
+        return registry.load("dataset", self.class_of(dataset))
+
     def tracks_of(self, name: str) -> list[str]:
         """Return a track by its name, or those of a data set: the ones in ``run.tracks``, else its first.
 
@@ -215,7 +226,7 @@ class Settings(StrictModel):
         found = [track for track, chosen in self.tracks.items() if chosen.dataset == name]
         if not found:
             known = {*self.tracks, *(chosen.dataset for chosen in self.tracks.values())}
-            hint = nearest(name, known)
+            hint = "`wsolbench new track` adds one" if name in self.datasets else nearest(name, known)
             raise SettingsError(f"params.yaml: tracks has no '{name}', nor one with such a data set; {hint}")
         return [track for track in found if track in self.run.tracks] or found[:1]
 
@@ -255,6 +266,22 @@ class Settings(StrictModel):
         changes = {"args": plain.on_track.args | cell.args, "recipe": cell.recipe or plain.on_track.recipe}
         on_track = plain.on_track.model_copy(update=changes)
         return Run(key, cell.track, cell.method, seed, track, on_track, RunCell(name, cell.title))
+
+
+def _check_classes(datasets: Mapping[str, Mapping[str, Any]]) -> None:
+    known, variables = registry.names("dataset"), dict[str, str]()
+    listed = f"there are: {', '.join(known)}"
+    for name, block in datasets.items():
+        of = block.get("of", name)
+        if of not in known and "of" not in block:
+            raise ValueError(f"datasets.{name}: `of` must say what reads it; {listed}")
+        if of not in known:
+            raise ValueError(f"datasets.{name}.of: unknown name {of!r}; {nearest(str(of), known)} ({listed})")
+        if name in known and of != name:
+            raise ValueError(f"datasets.{name}.of: '{name}' is a data set of its own, not '{of}'; choose another key")
+        other = variables.setdefault(name.lower().replace("-", "_"), name)
+        if other != name:
+            raise ValueError(f"datasets: '{other}' and '{name}' have one environment variable; rename one of them")
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,10 @@ class Contents:
 class WsolDataset(ABC):
     """A data set; the signature of its constructor is the schema of ``datasets.<key>`` in ``params.yaml``.
 
+    What the constructor refuses, it names by its argument; the harness adds the key.
+
     Attributes:
+        key: of ``datasets`` in ``params.yaml``: the stem of the class's file, or any other with that as its ``of``.
         title: name in tables.
         reference: where the data come from, and their terms.
         orientation: ``raster``: pixels are those of the stored file, whatever its EXIF says, as the annotations of the
@@ -110,10 +113,21 @@ class WsolDataset(ABC):
         traits: ``"boxes"`` and/or ``"masks"``: what truth it has; ``"embedded"`` if it is generated.
     """
 
+    key: str
     title: ClassVar[str]
     reference: ClassVar[str]
     traits: ClassVar[frozenset[str]]
     orientation: Literal["displayed", "raster"] = "raster"
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.key = cls.__module__.rpartition(".")[2]
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Return whether a directory is laid out as this data set's is; ``wsolbench new dataset`` asks all of them."""
+        del root
+        return False
 
     def obtain(self, sources: Sources) -> None:  # noqa: B027 - optional
         """Put in place what the data set consists of: unpack archives that are there, download what may be downloaded.

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from wsolbench.errors import DataError, first_three
 
-__all__ = ["files_below", "refuse_bad_names"]
+__all__ = ["IMAGE_SUFFIXES", "files_below", "refuse_bad_names"]
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+"""What the names of images and masks end in, in either case."""
 
 
 def files_below(folder: Path) -> list[str]:

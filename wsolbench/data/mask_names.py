@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsolbench.data.folders import files_below
+from wsolbench.data.folders import IMAGE_SUFFIXES, files_below
 from wsolbench.errors import DataError, first_three
 
 __all__ = ["match_masks"]
 
-_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _ENDINGS = [f"{mark}{word}" for word in ("mask", "gt", "label", "seg", "segmentation") for mark in "_-. "]
 
 
@@ -53,7 +52,7 @@ def match_masks(folder: Path, images: Sequence[str]) -> dict[str, str]:
 
 def _owners(mask: str, by_name: dict[str, list[str]]) -> list[str]:
     suffix = Path(mask).suffix
-    if suffix.lower() not in _SUFFIXES:
+    if suffix.lower() not in IMAGE_SUFFIXES:
         return []
     stem = mask.removesuffix(suffix)
     shorter = (stem[: -len(ending)] for ending in _ENDINGS if stem.lower().endswith(ending))

@@ -1,36 +1,65 @@
-"""Where a data set's files lie: a setting, or an environment variable that takes precedence."""
+"""Data sets whose files lie below one directory: a setting, or an environment variable where that is not stated."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import ClassVar
 
+from wsolbench.data.dataset import WsolDataset
 from wsolbench.errors import DataError
 
-__all__ = ["configured_root", "existing_root"]
+__all__ = ["RootedDataset", "root_variable"]
 
 
-def configured_root(root: str | None, variable: str) -> Path | None:
-    """Return the directory that the variable or the setting names, there or not; None if neither does."""
-    named = os.environ.get(variable) or root
-    return Path(named).expanduser() if named else None
+def root_variable(key: str) -> str:
+    """Return the environment variable of a data set: ``WSOLBENCH_<KEY>_ROOT``, hyphens as underscores."""
+    return f"WSOLBENCH_{key.upper().replace('-', '_')}_ROOT"
 
 
-def existing_root(root: str | None, variable: str, what: str, how_to: str) -> Path:
-    """Return the directory that the variable or the setting names.
+class RootedDataset(WsolDataset):
+    """A data set whose files lie below one directory of the user's.
+
+    Attributes:
+        how_to: what the directory holds or gets, for messages.
 
     Args:
-        root: the setting.
-        variable: name of the environment variable.
-        what: "the images of ...", for the message.
-        how_to: what to do, for the message.
-
-    Raises:
-        DataError: nothing is named, or what is named is no directory.
+        root: the directory, relative to the working directory or absolute; None for that which the environment
+            variable of this data set's own key names (:func:`root_variable`).
     """
-    found = configured_root(root, variable)
-    if found is None:
-        raise DataError(f"{what} are not configured. {how_to}")
-    if not found.is_dir():
-        raise DataError(f"{found} is not a directory; make it, or correct the name. {how_to}")
-    return found
+
+    how_to: ClassVar[str]
+
+    def __init__(self, root: str | None) -> None:
+        self._root = root
+
+    def below(self, *names: str | Path) -> list[Path]:
+        """Return paths below the directory, there or not; none where no directory is named."""
+        named = self._named()
+        return [] if named is None else [named / name for name in names]
+
+    def root(self, *holding: str | Path) -> Path:
+        """Return the directory.
+
+        Args:
+            holding: directories below it that must be there.
+
+        Raises:
+            DataError: none is named, it is no directory, or it does not hold one of these.
+        """
+        named, variable = self._named(), root_variable(self.key)
+        cure = (
+            f"Set datasets.{self.key}.root in params.yaml, or else the environment variable {variable}. {self.how_to}"
+        )
+        if named is None:
+            raise DataError(f"where the images of {self.key} lie is not configured. {cure}")
+        if not named.is_dir():
+            raise DataError(f"{named}, the root of data set {self.key}, is not a directory. {cure}")
+        for name in holding:
+            if not (named / name).is_dir():
+                raise DataError(f"{named} does not hold a directory {name}. {cure}")
+        return named
+
+    def _named(self) -> Path | None:
+        named = self._root or os.environ.get(root_variable(self.key))
+        return Path(named).expanduser() if named else None

@@ -92,9 +92,10 @@ def _recipes(settings: Settings) -> Iterator[tuple[str, str, Callable[[], dict[s
 def _preparation(settings: Settings, track: str) -> dict[str, Any]:
     name = settings.tracks[track].dataset
     where, block = f"datasets.{name}", settings.datasets.get(name, {})
-    component, chosen = registry.load("dataset", name), divided(block, where)
+    component, chosen = settings.dataset_class(name), divided(block, where)
     return {
         "dataset": name,
+        "of": settings.class_of(name),
         "arguments": validated_arguments(component, chosen.arguments, where, complete=True),
         "policy": chosen.policy.model_dump(),
         "selection": settings.tracks[track].selection == "val_boxes",
@@ -109,7 +110,7 @@ def _weights(settings: Settings, track: str) -> dict[str, Any]:
 def _training(settings: Settings, key: str) -> dict[str, Any]:
     run = settings.resolve(key)
     method, backbone = _components(run)
-    traits = registry.load("dataset", run.track.dataset).traits
+    traits = settings.dataset_class(run.track.dataset).traits
     return {
         "run": run.as_dict(),
         "arguments": validated_arguments(method, run.on_track.args, run.arguments_key, given=2, complete=True),
@@ -168,7 +169,8 @@ def _photographs(settings: Settings) -> dict[str, Any]:
 
 
 def _reports(settings: Settings, stage: str) -> dict[str, Any]:
-    return {"run": settings.run.model_dump(), "report": settings.report.model_dump()} | _code(stage)
+    read_by = {track: settings.class_of(settings.tracks[track].dataset) for track in settings.run.tracks}
+    return {"run": settings.run.model_dump(), "report": settings.report.model_dump(), "read_by": read_by} | _code(stage)
 
 
 def _code(stage: str, *components: type[Any]) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def _track(settings: Settings, name: str, root: Path) -> _Track:
         name=name,
         results=results,
         missing=(),
-        facts=_facts(results),
+        facts=_facts(results, settings),
         tables=_tables(results, read_costs(results, root)),
         tests=paired_tests(results, root),
         searches=search_summary(results, settings, root),
@@ -177,12 +177,13 @@ def _tables(results: TrackResults, costs: Costs) -> list[_Table]:
     return [each for each in tables if each.shown.headings]
 
 
-def _facts(results: TrackResults) -> list[tuple[str, str]]:
+def _facts(results: TrackResults, settings: Settings) -> list[tuple[str, str]]:
     if not results.runs:
         return [("Seeds asked for", ", ".join(map(str, results.seeds))), ("Results", "every run was skipped")]
     run = results.runs[0]
+    of = settings.class_of(run.dataset)
     return [
-        ("Data set", run.dataset),
+        ("Data set", run.dataset if of == run.dataset else f"{run.dataset}, read by {of}"),
         ("Data digest", by_row(results, lambda each: each.data_digest or "not stored")),
         ("Backbone", run.backbone),
         ("Weights", by_row(results, weights_of)),

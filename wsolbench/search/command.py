@@ -65,7 +65,7 @@ def _supported(settings: Settings, track: str) -> list[str]:
 
     check_known("track", track, settings.tracks, error=SettingsError)
     chosen = settings.tracks[track]
-    traits = registry.load("dataset", chosen.dataset).traits
+    traits = settings.dataset_class(chosen.dataset).traits
     return [
         name
         for name in dict.fromkeys(settings.run.methods)

@@ -111,7 +111,7 @@ def plan_of(settings: Settings, track_name: str, method: str, layout: Layout) ->
     check_known("track", track_name, settings.tracks, error=SettingsError)
     check_known("method", method, settings.methods, error=SettingsError)
     common, search = settings.tracks[track_name], settings.search
-    method_class, dataset_class = registry.load("method", method), registry.load("dataset", common.dataset)
+    method_class, dataset_class = registry.load("method", method), settings.dataset_class(common.dataset)
     reason = method_class.unsupported(common.backbone, dataset_class.traits)
     if reason is not None:
         raise SettingsError(f"method '{method}' does not support track '{track_name}': {reason}")

@@ -150,7 +150,8 @@ def _track(settings: Settings, name: str, root: Path) -> Iterator[Finding]:
 
     def data() -> str:
         dataset = build_dataset(settings, track.dataset)
-        return f"{dataset.title}: images under {dataset.image_root(Layout(root).prepared(name))}"
+        images = dataset.image_root(Layout(root).prepared(name))
+        return f"{dataset.title} ({settings.class_of(track.dataset)}): images under {images}"
 
     def backbone() -> str:
         component = registry.load("backbone", track.backbone)

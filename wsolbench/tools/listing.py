@@ -18,7 +18,7 @@ from wsolbench.models.backbones.weights import PINNED
 from wsolbench.models.method import Method
 from wsolbench.models.pretrained import backbone_arguments
 
-__all__ = ["print_listing", "print_run", "supported_pairs", "year_of"]
+__all__ = ["datasets_table", "print_listing", "print_run", "supported_pairs", "year_of"]
 
 
 def print_listing(settings: Settings, kind: str | None) -> None:
@@ -69,12 +69,13 @@ def supported_pairs(method: type[Method]) -> str:
     return "; ".join(f"not {', '.join(pairs)}: {reason}" for reason, pairs in reasons.items()) or "all"
 
 
-def _datasets(settings: Settings) -> Table:
-    table = _table("datasets", "key", "title", "truth", "reference", "in params.yaml")
-    for name in registry.names("dataset"):
-        dataset = registry.load("dataset", name)
+def datasets_table(settings: Settings) -> Table:
+    """Return a row for each class in `datasets` and for each key in `params.yaml`."""
+    table = _table("datasets", "key", "of", "title", "truth", "reference", "in params.yaml")
+    for name in dict.fromkeys([*registry.names("dataset"), *settings.datasets]):
+        dataset, chosen = settings.dataset_class(name), "yes" if name in settings.datasets else "no"
         traits = ", ".join(sorted(dataset.traits))
-        table.add_row(name, dataset.title, traits, dataset.reference, "yes" if name in settings.datasets else "no")
+        table.add_row(name, settings.class_of(name), dataset.title, traits, dataset.reference, chosen)
     return table
 
 
@@ -145,7 +146,7 @@ def _table(title: str, *columns: str) -> Table:
 
 _TABLES: dict[str, Callable[[Settings], Table]] = {
     "methods": _methods,
-    "datasets": _datasets,
+    "datasets": datasets_table,
     "backbones": _backbones,
     "baselines": _baselines,
     "tracks": _tracks,

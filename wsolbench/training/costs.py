@@ -144,7 +144,7 @@ def write_costs(settings: Settings, key: str, layout: Layout) -> None:
     train, test = (read_split(data, name, with_truth=False) for name in ("train", "test"))
     record: dict[str, object] = {"key": key, "data_digest": train.digest, "train_images": len(train)}
     record |= {"epochs": run.track.epochs, "side": run.track.crop, "classes": test.num_classes}
-    dataset = registry.load("dataset", run.track.dataset)
+    dataset = settings.dataset_class(run.track.dataset)
     reason = registry.load("method", run.method).unsupported(run.track.backbone, dataset.traits)
     if reason is None:
         _, weights = read_placed(layout.weights(run.track_name), run.track.backbone, run.track.weights)

@@ -77,7 +77,7 @@ def train(run: Run, settings: Settings, layout: Layout, launcher: Launcher = "no
     """
     check_visualisers(settings.runtime.visualisers)
     method_class = registry.load("method", run.method)
-    dataset_class = registry.load("dataset", run.track.dataset)
+    dataset_class = settings.dataset_class(run.track.dataset)
     reason = method_class.unsupported(run.track.backbone, dataset_class.traits)
     with joined(launcher, settings.runtime) as (rank, _):
         if rank == 0:

@@ -1,0 +1,104 @@
+"""Items of image files: opened once, and turned as they are displayed where a data set says so."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wsolbench.acquire.inspection import ImageFacts, inspect_images
+from wsolbench.data.boxes import Turned
+from wsolbench.data.dataset import Item, SplitName
+from wsolbench.data.images import summarised, turned_size
+from wsolbench.errors import DataError, first_three
+
+__all__ = ["Pictures"]
+
+_OTHER = {True: "raster", False: "displayed"}
+_log = logging.getLogger("wsolbench.prepare")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Makes items of image files.
+
+    Attributes:
+        root: folder that paths are relative to.
+        key: of the data set, for messages.
+        displayed: whether pictures are turned by their EXIF orientation; without it they are as they are stored.
+    """
+
+    root: Path
+    key: str = ""
+    displayed: bool = False
+    _oriented: dict[str, ImageFacts] = field(default_factory=dict)
+
+    def items(
+        self, labels: Mapping[str, int], splits: SplitName | Mapping[str, SplitName], paths: Sequence[str] = ()
+    ) -> list[Item]:
+        """Open images and return their items.
+
+        Args:
+            labels: class of each image, by id.
+            splits: of all of them, or by id.
+            paths: their files; the ids where they are left out.
+
+        Raises:
+            DataError: images are missing or damaged; the first ones are named.
+        """
+        found, paths = [], paths or list(labels)
+        for (name, label), path, fact in zip(labels.items(), paths, inspect_images(self.root, paths), strict=True):
+            orientation = fact.orientation if self.displayed else 1
+            width, height = turned_size(fact.width, fact.height, orientation)
+            split = splits if isinstance(splits, str) else splits[name]
+            found.append(Item(name, path, label, width, height, split, fact.sha256, orientation))
+            if fact.orientation != 1:
+                self._oriented[name] = fact
+        return found
+
+    @property
+    def turned(self) -> Turned:
+        """Which pictures fit another way under the other choice of their orientation."""
+        lying = {name for name, fact in self._oriented.items() if turned_size(0, 1, fact.orientation) == (1, 0)}
+        return Turned(frozenset(lying), f"datasets.{self.key}.orientation: {_OTHER[self.displayed]}")
+
+    def say_orientation(self) -> None:
+        """Say how many images have an EXIF orientation, and what is made of it."""
+        if self._oriented:
+            _log.warning(
+                "%d images have an EXIF orientation (%s) and are %s; boxes and masks must fit that "
+                "(datasets.%s.orientation: %s would be the other choice)",
+                len(self._oriented),
+                first_three(list(self._oriented)),
+                "turned, as viewers display them" if self.displayed else "not turned",
+                self.key,
+                _OTHER[self.displayed],
+            )
+
+    def check_sizes(self, source: Path, items: Sequence[Item], stated: Mapping[str, tuple[int, int]]) -> None:
+        """Compare images with the sizes that annotations state.
+
+        Args:
+            source: file or folder that states them, for the message.
+            items: the images.
+            stated: width and height by id; 0 where it is not known.
+
+        Raises:
+            DataError: images have another size, so that their boxes may not fit.
+        """
+        differing = [
+            item for item in items if 0 not in stated[item.id] and (item.width, item.height) != stated[item.id]
+        ]
+        if not differing:
+            return
+        guess = ""
+        if all((item.height, item.width) == stated[item.id] for item in differing):
+            lying = all(item.id in self.turned.ids for item in differing)
+            guess = f"; with {self.turned.other} they would fit" if lying else " (h,w? Width comes first)"
+        sizes = {item: "x".join(map(str, stated[item.id])) for item in differing}
+        lines = [f"{item.id}: {item.width}x{item.height} pixels, not {size}" for item, size in sizes.items()]
+        raise DataError(
+            f"{source}: {len(differing)} of {len(items)} images have another size, so their boxes may not fit{guess}; "
+            f"correct images or annotations:\n{summarised(lines)}"
+        )
