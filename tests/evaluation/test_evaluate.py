@@ -84,11 +84,12 @@ def test_all_numbers_of_a_run(run: MadeUpRun) -> None:
         "p_iou": no_masks, "p_iou_pooled": no_masks, "p_iou_threshold": no_masks,
         # 20 x 20 of 224 x 224 pixels is small, 100 x 100 medium.
         "by_size": {
-            "small": {"images": 1, "gt_known": {"fixed": 0, "val": 0, "oracle": 0}},
-            "medium": {"images": 4, "gt_known": {"fixed": 50, "val": 50, "oracle": 75}},
-            "large": {"images": 0, "gt_known": no_masks},
+            "small": {"images": 1, "gt_known": {"fixed": 0, "val": 0, "oracle": 0}, "p_iou": no_masks},
+            "medium": {"images": 4, "gt_known": {"fixed": 50, "val": 50, "oracle": 75}, "p_iou": no_masks},
+            "large": {"images": 0, "gt_known": no_masks, "p_iou": no_masks},
         },
         "misses": {"fixed": HALO_MISSES, "val": HALO_MISSES, "oracle": HALO_MISSES | {"more": 0, "part": 20}},
+        "pixel_errors": no_masks,
         "pixel": {
             # A score of 0.5 reaches the threshold 0.5; at 0 all pixels are foreground.
             "threshold": {"fixed": 0.2, "val": 0.25, "oracle": 0.75, "published": 0.5},
@@ -151,7 +152,7 @@ def test_the_curves_have_a_hundred_thresholds(run: MadeUpRun) -> None:
         "multi_box_acc_iou30": (60, 80), "multi_box_acc_iou50": (60, 80), "multi_box_acc_iou70": (60, 60),
         "val_box_acc_iou50": (100, 50),
     }  # fmt: skip
-    assert list(curves) == [*expected, "pixel_box_acc_iou50", "p_iou"]
+    assert list(curves) == [*expected, "pixel_box_acc_iou50", "p_iou", "px_precision", "px_recall"]
     assert curves["pixel_box_acc_iou50"].tolist() == [0] + [40] * 50 + [60] * 49
     for name, (halo, core) in expected.items():
         assert curves[name].tolist() == [halo] * 50 + [core] * 50
@@ -388,7 +389,7 @@ def item_named(name: str) -> Item:
     return Item(name, f"{name}.png", 0, 224, 224, "test")
 
 
-def test_boxes_on_a_data_set_of_masks_have_the_masks_sizes_and_no_accuracy(tmp_path: Path) -> None:
+def test_boxes_on_a_data_set_of_masks_are_scored_as_filled_masks(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, masks=len(TEST), boxless=len(TEST), val_masks=True).write()
     split = read_split(run.layout.prepared(TRACK), "test")
     boxes = StoredBoxes(
@@ -396,4 +397,47 @@ def test_boxes_on_a_data_set_of_masks_have_the_masks_sizes_and_no_accuracy(tmp_p
     )
     found = score_split(boxes, split, run.layout.prepared(TRACK), Rules(Thresholds(threshold_grid(0.1), (0.2,))), 1)
     assert found.areas.tolist() == [10000 / SIDE**2] * 3 + [400 / SIDE**2, 10000 / SIDE**2]
-    assert not found.boxes
+    assert (found.boxes, found.pixels) == ({}, {})
+    assert found.masks is not None
+    # 9 x 9 pixels off four objects of 100 x 100 (and of 20 x 20, at 10 .. 30), whatever the threshold.
+    shares = found.masks.shares(3)
+    assert np.array_equal(shares, found.masks.shares(0))
+    assert shares[0].tolist() == approx([0, 10000 / 10081, 0, 81 / 10081])
+    assert shares[3].tolist() == approx([0, 400 / 481, 81 / 481, 0])
+    assert found.drawn.column(0).tolist() == [[0, 0, 9, 9]] * 5
+
+
+def test_what_an_overlap_with_a_mask_lacks_adds_up_to_100(tmp_path: Path) -> None:
+    run = evaluate(MadeUpRun(tmp_path, masks=len(TEST), boxless=len(TEST), val_masks=True).write())
+    found, rows = run.metrics(), pd.read_parquet(run.layout.per_image(TRACK, KEY))
+    for at in ("fixed", "val", "oracle"):
+        assert found["p_iou"][at] + sum(found["pixel_errors"][at].values()) == approx(100)
+    kinds = rows[["mask_missed", "mask_context", "mask_background"]]
+    assert np.allclose(rows["mask_iou_val"] + kinds.sum(axis=1), 1)
+    # The halo of the second image is 0 .. 200, its object 50 .. 150; the third's halo is its object.
+    rows_off, columns_off = np.mgrid[:200, :200]
+    away = [np.maximum(np.maximum(50 - each, each - 149), 0) for each in (rows_off, columns_off)]
+    near = np.hypot(*away) <= SIDE / 10
+    near[50:150, 50:150] = False
+    assert kinds["mask_context"][1] == approx(near.sum() / 200**2)
+    assert kinds["mask_background"][1] == approx(1 - (near.sum() + 100**2) / 200**2)
+    assert kinds.loc[2].tolist() == [0, 0, 0]
+
+
+def test_sizes_have_the_overlap_of_their_masks(tmp_path: Path) -> None:
+    run = evaluate(MadeUpRun(tmp_path, masks=len(TEST), boxless=len(TEST), val_masks=True).write())
+    rows, sizes = pd.read_parquet(run.layout.per_image(TRACK, KEY)), run.metrics()["by_size"]
+    for size in ("small", "medium"):
+        assert sizes[size]["p_iou"]["val"] == approx(100 * rows["mask_iou_val"][rows["size"] == size].mean())
+    assert sizes["large"]["p_iou"] == {"fixed": None, "val": None, "oracle": None}
+
+
+def test_curves_hold_precision_and_recall_of_pixels(tmp_path: Path) -> None:
+    run = evaluate(MadeUpRun(tmp_path, masks=len(TEST)).write())
+    curves = pd.read_csv(run.layout.curves(TRACK, KEY)).set_index("threshold")
+    masks = np.stack([rectangle(picture.true) for picture in TEST]) > 0
+    for threshold in (0.0, 0.2, 0.75):
+        claimed = np.stack([picture.raw for picture in TEST]) >= threshold
+        row = curves.iloc[curves.index.get_indexer([threshold], method="nearest")[0]]
+        assert row["px_precision"] == approx(100 * (claimed & masks).sum() / claimed.sum())
+        assert row["px_recall"] == approx(100 * (claimed & masks).sum() / masks.sum())

@@ -11,12 +11,21 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
+from scipy.ndimage import distance_transform_edt
 
 from tests.evaluation.by_definition import px_ap_by_definition
 from wsolbench.data.masks import read_mask
 from wsolbench.errors import DataError
 from wsolbench.evaluation.choe2020 import SIDE, threshold_grid
-from wsolbench.evaluation.pxap import IGNORED, code_masks, curve, histograms, nearest_cells, resize_nearest
+from wsolbench.evaluation.pxap import (
+    IGNORED,
+    code_masks,
+    curve,
+    histograms,
+    nearest_cells,
+    pixels_over_thresholds,
+    resize_nearest,
+)
 
 GRID = threshold_grid(0.1)
 SCORES = st.sampled_from([0.0, 0.05, 0.1, 0.3, 0.55, 0.9, 0.95, 1.0])
@@ -113,3 +122,32 @@ def test_a_mask_with_a_damaged_header_is_named(tmp_path: Path, position: int) ->
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"mask\.png is unreadable"):
         read_mask(path)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_kinds_of_pixels_match_their_definition(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    score_map = random.random((90, 70)).round(1)
+    coded = np.zeros((90, 70), np.uint8)
+    coded[60:, 50:] = IGNORED
+    for _ in range(2):
+        y, x = random.integers(60, size=2)
+        coded[y : y + 9, x : x + 5] = 1
+    distance = distance_transform_edt(coded != 1)
+    for threshold, found in zip(
+        (0.5, 0.0, 0.9), pixels_over_thresholds(score_map, coded, np.array([0.5, 0.0, 0.9])), strict=True
+    ):
+        claimed = score_map >= threshold
+        off = claimed & (coded == 0)
+        assert found.tolist() == [
+            (claimed & (coded == 1)).sum(),
+            (~claimed & (coded == 1)).sum(),
+            (off & (distance <= 22.4)).sum(),
+            (off & (distance > 22.4)).sum(),
+        ]
+
+
+def test_without_an_object_every_pixel_is_background() -> None:
+    assert pixels_over_thresholds(np.ones((4, 5)), np.zeros((4, 5), np.uint8), np.array([0.5])).tolist() == [
+        [0, 0, 0, 20]
+    ]

@@ -42,6 +42,7 @@ class Repository:
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     tracks: list[str] = field(default_factory=lambda: ["toy"])
     gallery: int = 3
+    masks: bool = False  # and no boxes
 
     @property
     def settings(self) -> Settings:
@@ -73,14 +74,15 @@ class Repository:
         """Write metrics, curve, images and maps of a run whose accuracies lie around ``level`` percent."""
         key = f"{track}-{method}-{seed}"
         layout = Layout(self.root)
-        content = metrics_file(key, track, method, seed, level) | changes
+        content = metrics_file(key, track, method, seed, level)
+        content = (content | without_boxes(content) if self.masks else content) | changes
         _put(layout.metrics(track, key), json.dumps(content).encode())
         if content["status"] == "ok":
-            _per_image(layout.per_image(track, key), content["gt_known"]["val"])
+            _per_image(layout.per_image(track, key), content["gt_known"]["val"], content["p_iou"])
             _curve(layout.curves(track, key), content["threshold"]["oracle"], content["gt_known"]["oracle"])
             _costs(layout, track, content)
             _thumbnails(layout.thumbnails(track, key), self.gallery, key)
-            _photographs(layout.photographs(track), self.gallery)
+            _photographs(layout.photographs(track), self.gallery, masks=self.masks)
 
     def skip(self, method: str, seed: int, reason: str, track: str = "toy", **changes: Any) -> None:
         """Write the metrics file of a run that its method refused."""
@@ -105,8 +107,16 @@ def metrics_file(key: str, track: str, method: str, seed: int, level: float) -> 
         "px_ap": level + 5, "px_ap_per_class": level + 4, "mean_iou": at, "peak_width": 20.0,
         "p_iou": {"fixed": level - 20, "val": level - 19, "oracle": level - 18},
         "by_size": {
-            size: {"images": images, "gt_known": {name: at[name] for name in ("fixed", "val", "oracle")}}
+            size: {
+                "images": images,
+                "gt_known": {name: at[name] for name in ("fixed", "val", "oracle")},
+                "p_iou": {"fixed": level - 20, "val": level - 19, "oracle": level - 18},
+            }
             for size, images in (("small", 0), ("medium", 300), ("large", 100))
+        },
+        "pixel_errors": {
+            name: {"missed": 10.0, "context": 5.0, "background": 85.0 - (level - less)}
+            for name, less in (("fixed", 20), ("val", 19), ("oracle", 18))
         },
         "misses": {
             name: {"part": 20.0, "more": 5.0, "multi_instance": 0.0, "background": 3.0, "other": 2.0}
@@ -121,6 +131,22 @@ def metrics_file(key: str, track: str, method: str, seed: int, level: float) -> 
             name: {"gt_known": at, "max_box_acc": level, "max_box_acc_v2": level * 0.9, "px_ap": level + 5}
             for name in ("max", "percentile", "ivr")
         },
+    }  # fmt: skip
+
+
+def without_boxes(content: dict[str, Any]) -> dict[str, Any]:
+    """Return what differs in the metrics of a run on a data set that has masks and no boxes."""
+    nothing = dict.fromkeys(("fixed", "val", "oracle", "published"))
+    at = dict.fromkeys(("gt_known", "top1_loc", "top5_loc", "mean_iou"), nothing)
+    no_v2 = dict.fromkeys(("iou30", "iou50", "iou70", "mean"))
+    numbers = {"max_box_acc": None, "regret": None, "max_box_acc_v2": no_v2, "max_box_acc_v2_val": no_v2}
+    three = dict.fromkeys(("fixed", "val", "oracle"))
+    others = {"gt_known": three, "max_box_acc": None, "max_box_acc_v2": None}
+    return {
+        **at, **numbers, "peak_width": None, "misses": three, "boxes_used": {"val": 0},
+        "pixel": {"threshold": nothing, **at, **numbers},
+        "by_size": {size: block | {"gt_known": three} for size, block in content["by_size"].items()},
+        "normalisation": {name: block | others for name, block in content["normalisation"].items()},
     }  # fmt: skip
 
 
@@ -159,6 +185,12 @@ def searched(root: Path, method: str, values: list[float | None], **changes: Any
     store(root, values, head_of(method, **{"trials": len(values)} | changes))
 
 
+@pytest.fixture
+def masked(repository: Callable[..., Repository]) -> Repository:
+    """:func:`full` with masks and no boxes: PxAP 50, 51, 52; 57.5, 58.5, 59.5; 95, 96, 97; pIoU 24 less than that."""
+    return _filled(repository(**FULL, masks=True))
+
+
 def _filled(toy: Repository) -> Repository:
     for seed in toy.seeds:
         for method, level in (("alpha", 45.0), ("beta", 52.5), ("ceiling", 90.0)):
@@ -166,11 +198,13 @@ def _filled(toy: Repository) -> Repository:
     return toy
 
 
-def _curve(path: Path, best: float, top: float) -> None:
+def _curve(path: Path, best: float, top: float | None) -> None:
     threshold = np.arange(100) / 100
-    accuracy = np.clip(top * np.exp(-(((threshold - best) / 0.25) ** 2)), 0, 100)
+    bump = np.clip((top or 40) * np.exp(-(((threshold - best) / 0.25) ** 2)), 0, 100)
     columns = ("box_acc_iou30", "box_acc_iou50", "box_acc_iou70", "multi_box_acc_iou50", "val_box_acc_iou50")
-    frame = pd.DataFrame({"threshold": threshold, **dict.fromkeys(columns, accuracy)})
+    boxes = dict.fromkeys(columns, np.nan if top is None else bump)
+    pixels = {"p_iou": bump / 2, "px_precision": 30 + 60 * threshold, "px_recall": 100 - 99 * threshold**2}
+    frame = pd.DataFrame({"threshold": threshold, **boxes, **pixels})
     _put(path, frame.to_csv(index=False).encode())
 
 
@@ -186,13 +220,14 @@ def _costs(layout: Layout, track: str, content: dict[str, Any]) -> None:
     _put(layout.provenance(key), json.dumps(provenance).encode())
 
 
-def _per_image(path: Path, hits: float | None) -> None:
-    """400 images, the first ``hits`` percent of which are localized."""
-    overlap = np.where(np.arange(400) < 4 * (hits or 0), 0.75, 0.25)
+def _per_image(path: Path, hits: float | None, pixels: dict[str, float | None]) -> None:
+    """400 images, the first ``hits`` percent of which are localized; all overlap with their masks alike."""
+    overlap = np.where(np.arange(400) < 4 * (hits or 0), 0.75, 0.25) if hits is not None else np.full(400, np.nan)
     columns = {"id": [f"image {k}" for k in range(400)], "predicted": np.arange(400) % 2, "iou_val": overlap}
     box = {"x0": 56, "y0": 28, "x1": 112, "y1": 224}
     columns["label"] = np.arange(400) % 2
-    frame = pd.DataFrame(columns | {"iou_fixed": overlap, "iou_oracle": overlap} | box)
+    of_masks = {f"mask_iou_{at}": np.nan if value is None else value / 100 for at, value in pixels.items()}
+    frame = pd.DataFrame(columns | {"iou_fixed": overlap, "iou_oracle": overlap} | of_masks | box)
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.to_parquet(path, index=False)
 
@@ -206,10 +241,13 @@ def _thumbnails(path: Path, images: int, key: str) -> None:
     _put(path, encode_thumbnails(stored, images))
 
 
-def _photographs(paths: tuple[Path, Path], images: int) -> None:
-    """Grey photographs, the brighter the higher the image's number; each with one true box."""
+def _photographs(paths: tuple[Path, Path], images: int, *, masks: bool) -> None:
+    """Grey photographs, the brighter the higher the image's number; each with one true box or triangle."""
     chosen = candidates([f"image {k}" for k in range(400)], images)
-    facts = [Photograph(f"image {k}", 1, [(0.25, 0.25, 0.75, 0.75)]) for k in chosen]
+    truth: tuple[Any, Any] = (
+        ([], [[(0.25, 0.25), (0.75, 0.25), (0.5, 0.75)]]) if masks else ([(0.25, 0.25, 0.75, 0.75)], [])
+    )
+    facts = [Photograph(f"image {k}", 1, *truth) for k in chosen]
     caption = Caption("digest of the index", ["class zero", "class one"], facts)
     tiles = [np.full((TILE, TILE, 3), k // 2, np.uint8) for k in chosen]
     for path, content in zip(paths, (encode_sheet(tiles), encode_caption(caption)), strict=True):

@@ -10,7 +10,7 @@ from wsolbench.errors import DataError
 from wsolbench.report.build import write_report
 from wsolbench.report.page import write_page
 
-STEMS = ("methods", "threshold_curves", "overlaps", "object_sizes", "misses", "trade_off")
+STEMS = ("methods", "precision_recall", "threshold_curves", "overlaps", "object_sizes", "misses", "trade_off")
 TABLES = {"toy.csv", "toy.md", "toy.tex", "toy_classes.csv", "toy_costs.csv"}
 PICTURES = {f"{stem}.{kind}" for stem in STEMS for kind in ("svg", "png")}
 ANOTHER_PROCESS = """

@@ -78,7 +78,7 @@ def test_one_method_cannot_disagree_and_without_boxes_nothing_is_worst(repositor
     one = repository(seeds=[0])
     one.write("alpha", 0, 50)
     assert list(shown(one, 2)) == ["Chosen by lot", "Worst"]
-    for column in ("iou_val", "iou_fixed"):
+    for column in ("iou_val", "iou_fixed", "mask_iou_val", "mask_iou_fixed"):
         overlaps(one, "alpha", 0, [np.nan] * 3, column)
     assert list(shown(one, 2)) == ["Chosen by lot"]
 

@@ -10,7 +10,7 @@ import pytest
 from tests.report.conftest import Repository
 from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
-from wsolbench.report.paired import paired_section, read_hits
+from wsolbench.report.paired import paired_section, read_scores
 from wsolbench.report.tables import markdown_table
 from wsolbench.results.load import blocks_of, read_track
 
@@ -70,7 +70,7 @@ def test_other_images_are_named(full: Repository) -> None:
     frame.iloc[::-1].to_parquet(path)
     results = read_track(full.settings, "toy", full.root)
     with pytest.raises(DataError, match=r"toy-alpha-2\.parquet is of other images than toy-alpha-0"):
-        read_hits(results, results.rows[0], full.root)
+        read_scores(results, results.rows[0], full.root)
 
 
 def test_only_what_is_significant_is_bold(repository: Callable[..., Repository]) -> None:

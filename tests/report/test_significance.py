@@ -19,8 +19,8 @@ from wsolbench.results.significance import (
     friedman,
     holm,
     iman_davenport,
-    mcnemar,
     mean_ranks,
+    sign_test,
 )
 
 
@@ -46,12 +46,12 @@ def test_holm_by_its_definition(p_values: list[float]) -> None:
 
 
 @given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 5))
-def test_mcnemar_is_the_exact_sign_test(only_first: int, only_second: int, both: int) -> None:
+def test_sign_test_is_the_exact_sign_test(only_first: int, only_second: int, both: int) -> None:
     first = np.array([True] * only_first + [False] * only_second + [True] * both, bool)
     second = np.array([False] * only_first + [True] * only_second + [True] * both, bool)
     total, extreme = only_first + only_second, min(only_first, only_second)
     tail = sum(Fraction(comb(total, k), 2**total) for k in range(extreme + 1))
-    assert mcnemar(first, second) == pytest.approx(float(min(2 * tail, Fraction(1))), abs=1e-12)
+    assert sign_test(first, second) == pytest.approx(float(min(2 * tail, Fraction(1))), abs=1e-12)
 
 
 def test_bootstrap_agrees_with_one_that_draws_one_by_one() -> None:
@@ -134,7 +134,7 @@ def test_other_images_are_refused() -> None:
     with pytest.raises(ValueError, match="not of the same images"):
         bootstrap_difference(hits(2, 9, 0.5, 0), hits(2, 8, 0.5, 1))
     with pytest.raises(ValueError, match="not of the same images"):
-        mcnemar(hits(1, 9, 0.5, 0)[0], hits(1, 8, 0.5, 1)[0])
+        sign_test(hits(1, 9, 0.5, 0)[0], hits(1, 8, 0.5, 1)[0])
 
 
 # Demsar, JMLR 2006, table 6: accuracies of four variants of C4.5 on 14 data sets, and their average ranks.

@@ -1,6 +1,8 @@
-"""The photographs stage: small copies of a track's candidate images, and their true boxes."""
+"""The photographs stage: small copies of a track's candidate images, and their true boxes or masks."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +12,8 @@ from wsolbench.config.settings import Settings
 from wsolbench.data.dataset import Item, Split
 from wsolbench.data.images import read_image, resize
 from wsolbench.data.index import read_split
+from wsolbench.evaluation.image_scores import coded_masks
+from wsolbench.evaluation.outlines import outlines
 from wsolbench.evaluation.photographs import TILE, Caption, Photograph, encode_caption, encode_sheet
 from wsolbench.evaluation.thumbnails import candidates
 
@@ -27,7 +31,7 @@ def write_photographs(settings: Settings, track: str, layout: Layout) -> None:
     split = read_split(prepared, "test")
     chosen = [split.items[k] for k in candidates([item.id for item in split.items], settings.evaluate.gallery)]
     tiles = [resize(read_image(image_root / item.path, item), (TILE, TILE)) for item in chosen]
-    caption = Caption(split.digest, list(split.class_names), [_facts(item, split) for item in chosen])
+    caption = Caption(split.digest, list(split.class_names), [_facts(item, split, image_root) for item in chosen])
     contents = (encode_sheet(tiles), encode_caption(caption))
     for path, content in zip(layout.photographs(track), contents, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +40,8 @@ def write_photographs(settings: Settings, track: str, layout: Layout) -> None:
         temporary.replace(path)
 
 
-def _facts(item: Item, split: Split) -> Photograph:
-    size = np.array([item.width, item.height] * 2, np.float64)
-    boxes = [(x0, y0, x1, y1) for x0, y0, x1, y1 in np.round(split.truth(item.id).boxes / size, 4).tolist()]
-    return Photograph(item.id, item.label, boxes)
+def _facts(item: Item, split: Split, mask_root: Path) -> Photograph:
+    size, truth = np.array([item.width, item.height] * 2, np.float64), split.truth(item.id)
+    boxes = [(x0, y0, x1, y1) for x0, y0, x1, y1 in np.round(truth.boxes / size, 4).tolist()]
+    drawn = [] if boxes else [list(each) for each in outlines(coded_masks(truth, mask_root) == 1)]
+    return Photograph(item.id, item.label, boxes, drawn)

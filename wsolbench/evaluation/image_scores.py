@@ -15,7 +15,7 @@ from wsolbench.data.scoremaps import normalise, upsample
 from wsolbench.errors import DataError
 from wsolbench.evaluation import choe2020, pixel
 from wsolbench.evaluation.choe2020 import SIDE
-from wsolbench.evaluation.pxap import code_masks, histograms, overlaps_over_thresholds
+from wsolbench.evaluation.pxap import code_masks, histograms, pixels_over_thresholds
 
 __all__ = [
     "CHOE2020",
@@ -106,13 +106,14 @@ class ImageScores:
         boxes: overlaps by protocol, and by normalisation for the additional ones; empty without true boxes.
         pixels: histograms of foreground and background scores over the grid, by normalisation, min-max as
             ``choe2020``; empty without a mask.
-        mask: ``(n + extra,)`` intersection and union, in pixels, of {score >= threshold} with the mask; None without.
+        mask: ``(n + extra, 4)`` pixels by kind; see :func:`~wsolbench.evaluation.pxap.pixels_over_thresholds`; None
+            without a mask.
         area: of the largest true box (of the mask where there is no box), as a share of the image.
     """
 
     boxes: dict[str, Overlaps]
     pixels: dict[str, Counts]
-    mask: Counts | None
+    mask: NDArray[np.int64] | None
     area: float
 
 
@@ -150,7 +151,7 @@ def score_image(
             boxes[name] = _by_choe2020(other, item, truth, rules)
         if coded is not None:
             pixels[name] = histograms(other, coded, rules.thresholds.grid)
-    mask = None if coded is None else overlaps_over_thresholds(score_map, coded, rules.thresholds.all)
+    mask = None if coded is None else pixels_over_thresholds(score_map, coded, rules.thresholds.all)
     return ImageScores(boxes, pixels, mask, object_share(item, truth, coded))
 
 

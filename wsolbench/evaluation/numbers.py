@@ -14,10 +14,10 @@ from wsolbench.data.dataset import Split
 from wsolbench.evaluation.accuracy import IOUS, choose_threshold, classified, localization, percent, v2
 from wsolbench.evaluation.choe2020 import true_boxes
 from wsolbench.evaluation.image_scores import CHOE2020, PIXEL, Thresholds
+from wsolbench.evaluation.mask_numbers import image_columns, pixel_errors, precision_and_recall, px_ap, px_ap_per_class
 from wsolbench.evaluation.misses import MISSES, SIZES, kind_of_miss, size_of
-from wsolbench.evaluation.pxap import curve
 from wsolbench.evaluation.rows import Rows
-from wsolbench.evaluation.scoring import PixelScores, SplitScores
+from wsolbench.evaluation.scoring import SplitScores
 
 __all__ = ["CURVES", "Scored", "by_class", "curves", "no_images", "numbers", "per_image"]
 
@@ -34,6 +34,8 @@ CURVES = (
     "val_box_acc_iou50",
     "pixel_box_acc_iou50",
     "p_iou",
+    "px_precision",
+    "px_recall",
 )
 """Columns of a stored curve after ``threshold``."""
 
@@ -119,11 +121,12 @@ def numbers(scored: Scored) -> dict[str, Any]:
     if not scored.test.boxes and scored.test.masks is not None:
         found["threshold"] = _values(scored, scored.mask_places())
     found |= {
-        "px_ap": _px_ap(scored.test.pixels.get(CHOE2020)),
-        "px_ap_per_class": _px_ap_per_class(scored.test.pixels.get(CHOE2020)),
+        "px_ap": px_ap(scored.test.pixels.get(CHOE2020)),
+        "px_ap_per_class": px_ap_per_class(scored.test.pixels.get(CHOE2020)),
         **_masks(scored),
         "by_size": _by_size(scored),
         "misses": _misses(scored),
+        "pixel_errors": pixel_errors(scored.test.masks, scored.mask_places()),
         "pixel": _boxes(scored, PIXEL),
         "normalisation": _normalisations(scored),
     }
@@ -143,16 +146,14 @@ def per_image(scored: Scored, stored_ids: NDArray[np.str_]) -> pd.DataFrame:
     for name, prefix in ((CHOE2020, "iou"), (PIXEL, "iou_pixel")):
         columns |= _columns(scored, name, prefix)
     if scored.test.masks is not None:
-        places = scored.mask_places()
-        missing = np.full(count, np.nan)
-        for name in _AT:
-            columns[f"mask_iou_{name}"] = scored.test.masks.rows.column(places[name]) if name in places else missing
+        columns |= image_columns(scored.test.masks, scored.mask_places())
     columns["area"] = scored.test.areas
     columns["size"] = size_of(scored.test.areas)
     boxes, kinds = np.zeros((count, 4), np.int64), [""] * count
-    if scored.test.boxes:
-        places = scored.places(CHOE2020)
+    if len(scored.test.drawn):
+        places = scored.places(CHOE2020) or scored.mask_places()
         boxes = _drawn(scored, places.get("val", places["fixed"]))
+    if scored.test.boxes:
         kinds = _kinds(scored, places.get("val", places["fixed"]))
     return pd.DataFrame(
         columns | {"miss": kinds} | {name: boxes[:, k] for k, name in enumerate(("x0", "y0", "x1", "y1"))}
@@ -202,6 +203,7 @@ def curves(scored: Scored) -> pd.DataFrame:
         columns["val_box_acc_iou50"] = scored.accuracy(scored.val, CHOE2020, 50)
     if scored.test.masks is not None:
         columns["p_iou"] = scored.on_grid(scored.test.masks.ious) * 100 / scored.test.images
+    columns |= precision_and_recall(scored.test.pixels.get(CHOE2020), len(grid))
     return pd.DataFrame(columns).iloc[::every]
 
 
@@ -268,19 +270,8 @@ def _normalisations(scored: Scored) -> dict[str, Any]:
             block["gt_known"] |= {at: float(hits[places[at]]) for at in _AT if at in places}
             block["max_box_acc"] = block["gt_known"]["oracle"]
             block["max_box_acc_v2"] = _v2(scored, name)["mean"]
-        found[name] = block | {"px_ap": _px_ap(scored.test.pixels.get(name))}
+        found[name] = block | {"px_ap": px_ap(scored.test.pixels.get(name))}
     return found
-
-
-def _px_ap(pixels: PixelScores | None) -> float | None:
-    return None if pixels is None else curve(*pixels.pooled).px_ap
-
-
-def _px_ap_per_class(pixels: PixelScores | None) -> float | None:
-    """Mean over the classes that have a foreground pixel."""
-    if pixels is None:
-        return None
-    return float(np.mean([curve(*counts).px_ap for counts in pixels.by_class.values() if counts[0].any()]))
 
 
 def _masks(scored: Scored) -> dict[str, Any]:
@@ -289,26 +280,30 @@ def _masks(scored: Scored) -> dict[str, Any]:
     if masks is None:
         return {"p_iou": nothing, "p_iou_pooled": nothing, "p_iou_threshold": nothing}
     places = {name: place for name, place in scored.mask_places().items() if name in _AT}
-    pooled = masks.shared / np.maximum(masks.either, 1)
+    pooled = masks.pooled[:, 0] / np.maximum(masks.pooled.sum(1), 1)
     return {
         "p_iou": nothing
         | {name: float(masks.ious[place] * 100 / scored.test.images) for name, place in places.items()},
         "p_iou_pooled": nothing | {name: float(pooled[place] * 100) for name, place in places.items()},
-        "p_iou_threshold": nothing | {name: float(scored.thresholds.all[place]) for name, place in places.items()},
+        "p_iou_threshold": {name: value for name, value in _values(scored, places).items() if name in _AT},
     }
 
 
 def _by_size(scored: Scored) -> dict[str, Any]:
     sizes = size_of(scored.test.areas)
     found = {}
-    places = scored.places(CHOE2020)
+    places, mask_places = scored.places(CHOE2020), scored.mask_places()
     for size in SIZES:
         chosen = sizes == size
         known: dict[str, float | None] = dict.fromkeys(_AT)
-        for name in _AT:
-            if name in places and chosen.any():
+        pixels = known.copy()
+        for name in _AT if chosen.any() else ():
+            if name in places:
                 known[name] = float((_overlaps(scored, places[name])[chosen] >= 0.5).mean() * 100)
-        found[size] = {"images": int(chosen.sum()), "gt_known": known}
+            if scored.test.masks is not None and name in mask_places:
+                shares = scored.test.masks.shares(mask_places[name])
+                pixels[name] = float(shares[chosen, 0].mean() * 100)
+        found[size] = {"images": int(chosen.sum()), "gt_known": known, "p_iou": pixels}
     return found
 
 

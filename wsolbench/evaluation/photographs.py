@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -37,11 +37,13 @@ class Photograph:
         id: of the image.
         label: true class.
         boxes: true boxes ``x0, y0, x1, y1`` as shares of width and height, half-open; none where truth has masks only.
+        outlines: of the true masks, ``x, y`` likewise; none where there are boxes.
     """
 
     id: str
     label: int
     boxes: list[tuple[Share, Share, Share, Share]]
+    outlines: list[list[tuple[Share, Share]]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,17 +21,24 @@ from wsolbench.evaluation.compiled import compiled
 
 __all__ = [
     "IGNORED",
+    "PIXEL_KINDS",
     "PixelCurve",
     "code_masks",
     "curve",
     "histograms",
     "nearest_cells",
-    "overlaps_over_thresholds",
+    "pixels_over_thresholds",
     "resize_nearest",
 ]
 
 IGNORED = 255
 """Code of a pixel that counts for neither side; 1 is foreground and 0 background."""
+
+PIXEL_KINDS = ("hit", "missed", "context", "background")
+"""What a pixel of a thresholded map or of the mask is: object found, object left out, and off the object, at most a
+tenth of the image's side from it or farther away."""
+
+_NEAR = SIDE / 10
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -124,22 +132,30 @@ def _counted(score_map: Floats, coded: NDArray[np.uint8], edges: Floats) -> tupl
     return foreground, background
 
 
-def overlaps_over_thresholds(score_map: Floats, coded: NDArray[np.uint8], thresholds: Floats) -> tuple[Counts, Counts]:
-    """Count the pixels that reach a threshold and are in the mask, and those that do or are.
+def pixels_over_thresholds(score_map: Floats, coded: NDArray[np.uint8], thresholds: Floats) -> Counts:
+    """Count the pixels that reach a threshold, or are in the mask, by what they are.
+
+    The four counts add up to the union of {score >= threshold} with the mask, so that the first over their sum is the
+    intersection over union, and the others say what it lacks. What is near the object is this project's own choice: no
+    source fixes it.
 
     Args:
         score_map: ``(224, 224)`` float64 in [0, 1].
-        coded: ``(224, 224)`` uint8 of :func:`code_masks`; ignored pixels count for neither.
+        coded: ``(224, 224)`` uint8 of :func:`code_masks`; ignored pixels count for nothing.
         thresholds: ``(n,)`` float64 in [0, 1), in any order.
 
     Returns:
-        Intersection and union of the pixels {score >= threshold} with the mask, ``(n,)`` int64 each.
+        ``(n, 4)`` int64, one column per kind of :data:`PIXEL_KINDS`; everything is background where the mask is empty.
     """
     levels, place = np.unique(thresholds, return_inverse=True)
     edges = np.concatenate([levels, [1.0, 2.0, 3.0]])
-    foreground, background = _counted(np.ascontiguousarray(score_map), coded, edges)
-    hits, others = foreground[::-1].cumsum()[::-1], background[::-1].cumsum()[::-1]
-    return hits[place], (others + (coded == 1).sum())[place]
+    inside = coded == 1
+    distance = cv2.distanceTransform((~inside).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    near = np.where(inside.any() & (coded == 0) & (distance <= _NEAR), 1, IGNORED).astype(np.uint8)
+    score_map = np.ascontiguousarray(score_map)
+    hit, off = (counts[::-1].cumsum()[::-1][place] for counts in _counted(score_map, coded, edges))
+    context = _counted(score_map, near, edges)[0][::-1].cumsum()[::-1][place]
+    return np.stack([hit, inside.sum() - hit, context, off - context], axis=1)
 
 
 def curve(foreground: Counts, background: Counts) -> PixelCurve:

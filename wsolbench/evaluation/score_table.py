@@ -40,10 +40,12 @@ def score_table(numbers: Mapping[str, Any]) -> str:
         rows.append([f"PxAP (normalised by {name})", "-", "-", _text(block["px_ap"])])
     for size, block in numbers["by_size"].items():
         rows.append([f"GT-known Loc, {size} ({block['images']} images)", *_three(block["gt_known"])])
-    misses: Mapping[str, Any] = numbers["misses"]
-    for kind in next((block for block in misses.values() if block), ()):
-        shares = {at: None if block is None else block[kind] for at, block in misses.items()}
-        rows.append([f"missed: {kind.replace('_', '-')}", *_three(shares)])
+        rows.append([f"pIoU, {size} ({block['images']} images)", *_three(block["p_iou"])])
+    for title, name in (("missed", "misses"), ("lacks of pIoU", "pixel_errors")):
+        blocks: Mapping[str, Any] = numbers[name]
+        for kind in next((block for block in blocks.values() if block), ()):
+            shares = {at: None if block is None else block[kind] for at, block in blocks.items()}
+            rows.append([f"{title}: {kind.replace('_', '-')}", *_three(shares)])
     kept = [row for k, row in enumerate(rows) if k == 0 or any(cell != "-" for cell in row[1:])]
     images, cls = numbers["images"], numbers["cls"]
     head = f"{images['test']} images, {images['val']} of val; "

@@ -29,6 +29,7 @@ from wsolbench.evaluation.image_scores import (
     object_share,
     score_image,
 )
+from wsolbench.evaluation.pxap import PIXEL_KINDS, pixels_over_thresholds
 from wsolbench.evaluation.rows import Rows
 from wsolbench.runs.progress import track
 
@@ -103,30 +104,30 @@ class MaskScores:
 
     Attributes:
         ious: ``(n + extra,)`` sum over images of the intersection over union.
-        shared: ``(n + extra,)`` int64 pixels in both, over all images.
-        either: ``(n + extra,)`` int64 pixels in either, over all images.
-        rows: one row per image: its intersection over union at every threshold.
+        pooled: ``(n + extra, 4)`` int64 pixels of all images by :data:`~wsolbench.evaluation.pxap.PIXEL_KINDS`.
+        rows: one row per image: its pixels by kind at every threshold.
     """
 
     ious: Floats
-    shared: Counts
-    either: Counts
+    pooled: Counts
     rows: Rows
 
     @classmethod
     def none(cls, thresholds: int) -> MaskScores:
         """Return the scores of no image."""
-        shared, either = np.zeros((2, thresholds), np.int64)
-        return cls(np.zeros(thresholds), shared, either, Rows((thresholds,), np.float64))
+        kinds = (thresholds, len(PIXEL_KINDS))
+        return cls(np.zeros(thresholds), np.zeros(kinds, np.int64), Rows(kinds, np.int32))
 
-    def add(self, overlap: tuple[Counts, Counts]) -> None:
-        """Add an image; where both sides are empty, its overlap is 0."""
-        shared, either = overlap
-        ious = shared / np.maximum(either, 1)
-        self.ious += ious
-        self.shared += shared
-        self.either += either
-        self.rows.append(ious[None])
+    def add(self, pixels: Counts) -> None:
+        """Add an image; where map and mask are empty, its overlap is 0."""
+        self.ious += pixels[:, 0] / np.maximum(pixels.sum(1), 1)
+        self.pooled += pixels
+        self.rows.append(pixels[None])
+
+    def shares(self, place: int) -> Floats:
+        """Return each image's pixels by kind as shares of its union, ``(N, 4)``, the first its IoU, at a threshold."""
+        pixels = self.rows.column(place)
+        return np.asarray(pixels / np.maximum(pixels.sum(1, keepdims=True), 1))
 
 
 @dataclass
@@ -261,13 +262,20 @@ def _score_boxes(stored: StoredBoxes, split: Split, mask_root: Path, rules: Rule
     _check_boxes(split.items, truths)
     everywhere = len(rules.thresholds.all)
     boxed = any(len(truth.boxes) for truth in truths)
-    total = _nothing(replace(rules, normalisations=()), boxed=boxed, masked=False)
+    masked = bool(truths) and all(truth.masks for truth in truths)
+    total = _nothing(replace(rules, normalisations=()), boxed=boxed, masked=masked)
+    total.pixels = {}  # without scores there is no curve over them
     areas = []
     for box, item, truth in zip(stored.boxes, split.items, truths, strict=True):
-        areas.append(object_share(item, truth, None if boxed else coded_masks(truth, mask_root)))
-        if not boxed:
-            continue
+        coded = coded_masks(truth, mask_root) if masked else None
+        areas.append(object_share(item, truth, coded))
+        if total.masks is not None and coded is not None:
+            pixels = pixels_over_thresholds(_filled(box, item), coded, np.array([0.5]))
+            total.masks.add(np.broadcast_to(pixels, (everywhere, pixels.shape[1])))
         drawn = np.minimum(scaled_boxes(box[None], item.width, item.height), SIDE - 1)
+        if not boxed:
+            total.drawn.append(np.broadcast_to(drawn.astype(np.int16), (1, everywhere, 4)))
+            continue
         overlap = choe2020.box_ious(drawn, choe2020.true_boxes(truth, item)).max()
         scores = _constant(overlap, drawn[0], everywhere)
         total.boxes[CHOE2020].add(scores)
@@ -277,6 +285,14 @@ def _score_boxes(stored: StoredBoxes, split: Split, mask_root: Path, rules: Rule
         total.boxes[PIXEL].add(_constant(overlap, drawn[0], everywhere))
     total.images, total.areas = len(truths), np.array(areas)
     return total
+
+
+def _filled(box: Floats, item: Item) -> Floats:
+    """Return a box as a map, ``(224, 224)``: 1 within it and 0 outside."""
+    found = np.zeros((SIDE, SIDE))
+    x0, y0, x1, y1 = np.rint(box * SIDE / np.array([item.width, item.height] * 2)).astype(int).tolist()
+    found[y0:y1, x0:x1] = 1
+    return found
 
 
 def _constant(overlap: float, box: NDArray[np.int64], thresholds: int) -> Overlaps:

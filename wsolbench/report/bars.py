@@ -10,18 +10,26 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from wsolbench.report.columns import Column, by_seed, columns_named, summarised
+from wsolbench.report.columns import Column, at_val, by_seed, columns_named, summarised
 from wsolbench.report.palette import CATEGORICAL
-from wsolbench.report.style import PAGE_WIDTH, row_label, seeds_phrase
+from wsolbench.report.style import is_narrow, legend, new_figure, row_label, seeds_phrase, titled
 from wsolbench.results.load import Row, TrackResults, blocks_of
 
 __all__ = ["bar_figure"]
 
 _PANELS = {
-    "gt_known.val": "GT-known Loc (threshold from val)",
-    "top1_loc.val": "Top-1 Loc (threshold from val)",
-    "max_box_acc": "MaxBoxAcc (oracle threshold)",
-    "max_box_acc_v2.mean": "MaxBoxAccV2 (oracle thresholds)",
+    "boxes": {
+        "gt_known.{at}": "GT-known Loc ({how})",
+        "top1_loc.{at}": "Top-1 Loc ({how})",
+        "max_box_acc": "MaxBoxAcc (oracle threshold)",
+        "max_box_acc_v2.mean": "MaxBoxAccV2 (oracle thresholds)",
+    },
+    "masks": {
+        "px_ap": "PxAP (all thresholds)",
+        "px_ap_per_class": "PxAP, mean over classes",
+        "p_iou.{at}": "pIoU ({how})",
+        "p_iou.oracle": "pIoU (oracle threshold)",
+    },
 }
 _LOOKS: dict[str, dict[str, Any]] = {
     "method": {"facecolor": CATEGORICAL["sky blue"], "edgecolor": "0.2", "linewidth": 0.6},
@@ -42,7 +50,7 @@ _GAP = 0.5  # rows between blocks
 
 
 def bar_figure(results: TrackResults) -> Figure:
-    """Draw the four headline metrics; call it inside :func:`~wsolbench.report.style.figure_style`.
+    """Draw four headline numbers, of boxes or else of masks; call it inside a figure style.
 
     Bars stand for means over seeds, whiskers for one sample standard deviation (none for a single seed), points for the
     seeds themselves. Recipes stand apart from one another; cells, baselines and bounds are hatched, below methods.
@@ -51,18 +59,32 @@ def bar_figure(results: TrackResults) -> Figure:
     places = {row: index + _GAP * block for block, index, row in _numbered(blocks)}
     labels = [row_label(row, len(results.seeds)) for row in places]
     lines = sum(max(2, label.count("\n") + 1) for label in labels) + len(blocks)
-    figure = Figure(figsize=(PAGE_WIDTH, 2 * (_LINE_INCHES * lines + 0.4) + 0.9))
-    axes = figure.subplots(2, 2, sharex=True, sharey=True)
-    for axis, shown, title in zip(axes.flat, columns_named(*_PANELS), _PANELS.values(), strict=True):
+    panels = _panels(results)
+    figure = new_figure(1)
+    across = 1 if is_narrow(figure) else 2
+    down = -(-len(panels) // across)
+    figure.set_figheight(down * (_LINE_INCHES * lines + 0.4) + 0.9)
+    axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+    for axis, (title, shown) in zip(axes.flat, panels.items(), strict=False):
         _panel(axis, places, shown)
         axis.set_title(title, loc="left")
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
     axes[0, 0].set_yticks(list(places.values()), labels)
     axes[0, 0].set_ylim(max(places.values()) + 0.6, -0.6)
-    for axis in axes[1]:
-        axis.set_xlabel("test images (%)")
-    figure.suptitle(f"{results.track}: localization, {seeds_phrase(results)}")
-    figure.legend(handles=_legend(results), loc="outside lower center", ncols=4)
+    for axis in axes[-1]:
+        axis.set_xlabel("%" if results.truth == "masks" else "test images (%)")
+    titled(figure, f"{results.track}: localization, {seeds_phrase(results)}")
+    legend(figure, _legend(results), columns=4)
     return figure
+
+
+def _panels(results: TrackResults) -> dict[str, Column]:
+    """Return the numbers that any row has, by the titles of their panels."""
+    at, how = ("val", "threshold from val") if at_val(results) else ("fixed", "fixed threshold")
+    wanted = _PANELS[results.truth or "boxes"]
+    found = {title.format(how=how): columns_named(name.format(at=at))[0] for name, title in wanted.items()}
+    return {title: shown for title, shown in found.items() if any(summarised(row, shown) for row in results.measured)}
 
 
 def _numbered(blocks: list[list[Row]]) -> list[tuple[int, int, Row]]:

@@ -33,6 +33,7 @@ __all__ = ["write_report", "write_summary"]
 
 _PICTURES = {
     "methods": "methods",
+    "precision and recall": "precision_recall",
     "threshold curves": "threshold_curves",
     "overlaps": "overlaps",
     "object sizes": "object_sizes",
@@ -76,6 +77,7 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
         **{picture_path(root, track, name): content for name, content in pictures.items()},
     }
     write_all(files)
+    picture_path(root, track, _SEARCH).parent.mkdir(parents=True, exist_ok=True)  # a stage's output, pictures or not
     for name in _ALL_PICTURES:
         if name not in pictures:
             picture_path(root, track, name).unlink(missing_ok=True)
@@ -123,12 +125,9 @@ def _page(settings: Settings, track: str, root: Path) -> TrackPage:
 
 def _picture_names(results: TrackResults) -> dict[str, str]:
     """Return what there is to look at for a track, by what it shows."""
-    return {shows: f"{stem}.svg" for shows, stem in _PICTURES.items()} if _is_drawn(results) else {}
+    from wsolbench.report.plot import why_not_drawn  # noqa: PLC0415 - Matplotlib takes seconds to import
 
-
-def _is_drawn(results: TrackResults) -> bool:
-    """Whether a track has pictures: they are of boxes."""
-    return any(row.runs[0].gt_known.fixed is not None for row in results.measured)
+    return {shows: f"{stem}.svg" for shows, stem in _PICTURES.items() if not why_not_drawn(stem, results)}
 
 
 def _ranks_pictures(ranked: Sequence[Ranking]) -> dict[ImageKind, bytes]:
@@ -146,19 +145,17 @@ def _markdown(results: TrackResults, costs: Costs, settings: Settings, root: Pat
 
 def _pictures(results: TrackResults, settings: Settings, root: Path) -> dict[str, bytes]:
     searches = searches_of(results.track, settings.run.methods, root)
-    stems = _PICTURES.values() if _is_drawn(results) else ()
-    if not stems and not searches:
-        return {}
     # Matplotlib and seaborn take seconds to import.
-    from wsolbench.report.plot import figure_of  # noqa: PLC0415
+    from wsolbench.report.plot import figure_of, why_not_drawn  # noqa: PLC0415
     from wsolbench.report.search_plot import search_figure  # noqa: PLC0415
     from wsolbench.report.style import encoded, figure_style  # noqa: PLC0415
 
     pictures: dict[str, bytes] = {}
     with figure_style():
-        for stem in stems:
-            figure = figure_of(stem, [results], root)
-            pictures |= {f"{stem}.{kind}": encoded(figure, kind) for kind in _KINDS}
+        for stem in _PICTURES.values():
+            if not why_not_drawn(stem, results):
+                figure = figure_of(stem, [results], root)
+                pictures |= {f"{stem}.{kind}": encoded(figure, kind) for kind in _KINDS}
         if searches:
             pictures[_SEARCH] = encoded(search_figure(searches), "png", _SEARCH_DPI)
     return pictures

@@ -5,21 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from wsolbench.results.load import Row
+from wsolbench.results.load import Row, TrackResults
 from wsolbench.results.run_result import RunResult
 from wsolbench.results.stats import Spread, spread
 
 __all__ = [
     "COLUMNS",
     "HEADLINE",
+    "HEADLINE_OF_MASKS",
     "NORMALISED",
     "ORACLE",
     "PIXEL",
     "RULES",
     "WITHOUT_ORACLE",
     "Column",
+    "at_val",
     "by_seed",
     "columns_named",
+    "headline",
+    "localization",
     "summarised",
 ]
 
@@ -61,6 +65,11 @@ class Column:
     def decimals(self) -> int:
         """Digits after the point that people are shown."""
         return 3 if self.unit == "threshold" else 1
+
+    @property
+    def higher_is_better(self) -> bool | None:
+        """Whether larger numbers are better; None for thresholds, which are neither."""
+        return None if self.unit == "threshold" else self.unit == "%"
 
     def value(self, run: RunResult) -> float | None:
         """Return the number of a run, or None where it is not defined."""
@@ -189,6 +198,7 @@ WITHOUT_ORACLE = columns_named(
     "top5_loc.published",
     "max_box_acc_v2_val.mean",
     "mean_iou.val",
+    "p_iou.fixed",
     "p_iou.val",
     "px_ap",
     "px_ap_per_class",
@@ -228,4 +238,25 @@ NORMALISED = columns_named(
 """Numbers under other normalisations than min-max, box protocol ``choe2020``."""
 
 HEADLINE = columns_named("cls.top1", "gt_known.val", "top1_loc.val", "max_box_acc", "max_box_acc_v2.mean", "px_ap")
-"""What the summary shows and differences are tested for; each heading names its protocol."""
+"""What the summary shows of a track with boxes, and differences are made of; each heading names its protocol."""
+
+HEADLINE_OF_MASKS = columns_named("px_ap", "px_ap_per_class", "p_iou.fixed", "p_iou.val", "p_iou.oracle", "cls.top1")
+"""The same of a track that has masks and no boxes."""
+
+
+def headline(results: TrackResults) -> tuple[Column, ...]:
+    """Return the columns that a track's results are summed up by."""
+    return HEADLINE_OF_MASKS if results.truth == "masks" else HEADLINE
+
+
+def localization(results: TrackResults) -> Column:
+    """Return the one number that stands for localization on a track: GT-known at ``val``'s threshold, or PxAP."""
+    if results.truth == "masks":
+        return _BY_NAME["px_ap"]
+    return _BY_NAME["gt_known.val" if at_val(results) else "gt_known.fixed"]
+
+
+def at_val(results: TrackResults) -> bool:
+    """Return whether all runs that were measured by a track's boxes, or else masks, have a threshold from ``val``."""
+    measured = [run.p_iou if results.truth == "masks" else run.gt_known for run in results.runs]
+    return all(each.val is not None for each in measured if each.fixed is not None)

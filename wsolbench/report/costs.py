@@ -80,6 +80,7 @@ class CostColumn:
         scale: what the CSV's number is multiplied by for people.
         of: the number of a run, None where it is not known.
         is_counted: the same for all seeds and machines, so that it has no spread.
+        higher_is_better: whether larger numbers are better.
     """
 
     name: str
@@ -90,6 +91,7 @@ class CostColumn:
     scale: float
     of: Callable[[Counted, Provenance | None], float | None]
     is_counted: bool = False
+    higher_is_better: bool = False
 
 
 def _images_per_second(counted: Counted, seen: Provenance | None) -> float | None:
@@ -119,7 +121,7 @@ COST_COLUMNS = (
     ),
     CostColumn(
         "train_images_per_second", "training images/s", "training images of all epochs, divided by the training's time",
-        "images/s", 0, 1, _images_per_second,
+        "images/s", 0, 1, _images_per_second, higher_is_better=True,
     ),
     CostColumn(
         "train_seconds", "training time (s)",

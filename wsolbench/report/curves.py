@@ -1,7 +1,8 @@
-"""Localization over thresholds: a panel per method, and where the fixed, val and oracle thresholds fall."""
+"""Localization over thresholds, and precision over recall of pixels."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from matplotlib.lines import Line2D
 from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
 from wsolbench.report.palette import CATEGORICAL
-from wsolbench.report.style import PAGE_WIDTH, row_label, seeds_phrase
-from wsolbench.results.load import Row, TrackResults, blocks_of, remedy
+from wsolbench.report.plots import look, scored_rows
+from wsolbench.report.style import is_narrow, legend, new_figure, row_label, seeds_phrase, titled
+from wsolbench.results.load import Row, TrackResults, remedy
+from wsolbench.results.run_result import RunResult
 
-__all__ = ["curve_figure", "read_curves"]
+__all__ = ["curve_figure", "pixel_figure", "read_curves"]
 
-_COLUMNS = ["threshold", "box_acc_iou50"]
 _PANELS_ACROSS = 3
 _LINE: dict[str, Any] = {"color": CATEGORICAL["blue"], "linewidth": 1.6}
 _OTHERS: dict[str, Any] = {"color": "0.78", "linewidth": 0.7}
@@ -32,43 +34,47 @@ _ORACLE: dict[str, Any] = {"marker": "*", "color": CATEGORICAL["black"], "marker
 Curves = dict[str, pd.DataFrame]
 
 
-def read_curves(results: TrackResults, root: Path) -> Curves:
-    """Read the curve of every run with results.
+def read_curves(results: TrackResults, root: Path, columns: Sequence[str]) -> Curves:
+    """Read some columns of the curve of every run with results.
 
     Returns:
-        By run key: ``threshold`` in [0, 1] and ``box_acc_iou50``, single-contour BoxAcc on the test split in percent.
+        By run key: ``threshold`` in [0, 1] and the columns, percent; a precision may be NaN.
 
     Raises:
         DataError: a file is missing or damaged; the message names it.
     """
     layout = Layout(root)
     return {
-        run.key: _read(layout.curves(results.track, run.key), remedy(row.kind, run.key))
-        for row in results.rows
+        run.key: _read(layout.curves(results.track, run.key), ["threshold", *columns], remedy(row.kind, run.key))
+        for row in scored_rows(results)
         for run in row.runs
+        if _has_threshold(run)
     }
 
 
-def curve_figure(results: TrackResults, curves: Curves) -> Figure:
-    """Draw a panel per row; call it inside :func:`~wsolbench.report.style.figure_style`.
+def curve_figure(results: TrackResults, root: Path) -> Figure:
+    """Draw BoxAcc, or pIoU where there are no boxes, in a panel per row; call it inside a figure style.
 
     The line is the mean over seeds, the band one sample standard deviation (none for a single seed); the other rows
     stand in grey behind it. The dotted line is the fixed threshold; each seed's val and oracle thresholds are marked on
     its own curve. Rows of boxes, which have no threshold, are left out.
     """
-    drawn = (row for _, block in blocks_of(results.measured) for row in block)
-    rows = [row for row in drawn if row.runs[0].threshold.fixed is not None]  # a box has no threshold
-    lines = {row: _joined(row, curves) for row in rows}
-    means = {row: line.groupby("threshold")["box_acc_iou50"].mean() for row, line in lines.items()}
-    across = max(min(_PANELS_ACROSS, len(rows)), 1)
-    down = max(-(-len(rows) // across), 1)
-    figure = Figure(figsize=(PAGE_WIDTH, 1.75 * down + 1.1))
+    masks = results.truth == "masks"
+    column = "p_iou" if masks else "box_acc_iou50"
+    curves = read_curves(results, root, [column])
+    rows = [row for row in scored_rows(results) if _has_threshold(row.runs[0])]
+    lines = {row: _joined(row, curves, column) for row in rows}
+    means = {row: line.groupby("threshold")["value"].mean() for row, line in lines.items()}
+    figure = new_figure(1)
+    across = min(1 if is_narrow(figure) else _PANELS_ACROSS, len(rows))
+    down = -(-len(rows) // across)
+    figure.set_figheight(1.75 * down + 1.1)
     axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
     for axis, row in zip(axes.flat, rows, strict=False):
         for other, mean in means.items():
             if other != row:
                 axis.plot(mean.index, mean, **_OTHERS)
-        _panel(axis, row, lines[row])
+        _panel(axis, row, lines[row], masks=masks)
         axis.set_title(row_label(row, len(results.seeds), 28), loc="left")
     for axis in axes.flat[len(rows) :]:
         axis.set_axis_off()
@@ -76,35 +82,68 @@ def curve_figure(results: TrackResults, curves: Curves) -> Figure:
         if index + across >= len(rows):  # the lowest of its column, also where the last line is not full
             axis.tick_params(labelbottom=True)
             axis.set_xlabel("threshold (share of maximum)", fontsize=7)
-    figure.suptitle(f"{results.track}: BoxAcc over thresholds, {seeds_phrase(results)}")
-    figure.supylabel("test images with IoU >= 0.5 (%)", fontsize=8)
-    figure.legend(handles=_legend(results), loc="outside lower center", ncols=3)
+    titled(figure, f"{results.track}: {'pIoU' if masks else 'BoxAcc'} over thresholds, {seeds_phrase(results)}")
+    figure.supylabel("pIoU (%)" if masks else "test images with IoU >= 0.5 (%)", fontsize="medium")
+    legend(figure, _legend(results), columns=3)
     return figure
 
 
-def _read(path: Path, cure: str) -> pd.DataFrame:
+def pixel_figure(results: TrackResults, root: Path) -> Figure:
+    """Draw precision over recall of all test pixels: a line per row, the mean over seeds at equal thresholds.
+
+    The area under it is PxAP. The dotted line is the share of object pixels: the precision of a map that says nothing.
+    """
+    curves = read_curves(results, root, ["px_precision", "px_recall"])
+    rows = [row for row in scored_rows(results) if _has_threshold(row.runs[0])]
+    figure = new_figure(3.6)
+    axis = figure.subplots()
+    for row in rows:
+        joined = pd.concat([curves[run.key] for run in row.runs])
+        mean = joined.groupby("threshold")[["px_recall", "px_precision"]].mean().dropna()
+        axis.plot(mean["px_recall"], mean["px_precision"], markevery=0.1, **look(row))
+    least = curves[rows[0].runs[0].key].iloc[0]["px_precision"]  # at threshold 0, where every pixel is claimed
+    axis.axhline(least, **_FIXED)
+    axis.set(xlim=(0, 100), ylim=(0, 101), xlabel="recall of object pixels (%)", ylabel="precision (%)")
+    titled(figure, f"{results.track}: precision and recall of all test pixels, {_means(results)}")
+    shares = Line2D([], [], label=f"share of object\npixels: {least:.0f} %", **_FIXED)
+    handles = [Line2D([], [], label=row_label(row, len(results.seeds)), **look(row)) for row in rows]
+    legend(figure, [*handles, shares])
+    return figure
+
+
+def _means(results: TrackResults) -> str:
+    return f"mean over {len(results.seeds)} seeds" if len(results.seeds) > 1 else "one seed"
+
+
+def _has_threshold(run: RunResult) -> bool:
+    """Return whether a run has maps, and not boxes."""
+    return run.threshold.fixed is not None
+
+
+def _read(path: Path, columns: list[str], cure: str) -> pd.DataFrame:
     try:
-        frame = pd.read_csv(path, usecols=_COLUMNS, dtype=float)
+        frame = pd.read_csv(path, usecols=columns, dtype=float)
     except FileNotFoundError:
         raise DataError(f"{path} is missing; {cure}") from None
     except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
         raise DataError(f"{path} is damaged ({error}); delete it and {cure}") from None
-    if frame.empty or not np.isfinite(frame).all(axis=None):
+    if frame.empty or not np.isfinite(frame.drop(columns="px_precision", errors="ignore")).all(axis=None):
         raise DataError(f"{path} is damaged (no rows, or empty cells); delete it and {cure}")
     return frame
 
 
-def _joined(row: Row, curves: Curves) -> pd.DataFrame:
-    return pd.concat([curves[run.key] for run in row.runs], ignore_index=True)
+def _joined(row: Row, curves: Curves, column: str) -> pd.DataFrame:
+    return pd.concat([curves[run.key] for run in row.runs], ignore_index=True).rename(columns={column: "value"})
 
 
-def _panel(axis: Axes, row: Row, line: pd.DataFrame) -> None:
-    sns.lineplot(line, x="threshold", y="box_acc_iou50", errorbar="sd", err_kws={"alpha": 0.3}, ax=axis, **_LINE)
+def _panel(axis: Axes, row: Row, line: pd.DataFrame, *, masks: bool) -> None:
+    sns.lineplot(line, x="threshold", y="value", errorbar="sd", err_kws={"alpha": 0.3}, ax=axis, **_LINE)
     for run in row.runs:
-        if run.threshold.val is not None and run.gt_known.val is not None:
-            axis.plot(run.threshold.val, run.gt_known.val, **_VAL)
-        if run.threshold.oracle is not None and run.gt_known.oracle is not None:
-            axis.plot(run.threshold.oracle, run.gt_known.oracle, **_ORACLE)
+        reached = run.p_iou if masks else run.gt_known
+        if run.threshold.val is not None and reached.val is not None:
+            axis.plot(run.threshold.val, reached.val, **_VAL)
+        if run.threshold.oracle is not None and reached.oracle is not None:
+            axis.plot(run.threshold.oracle, reached.oracle, **_ORACLE)
     fixed = row.runs[0].threshold.fixed
     if fixed is not None:
         axis.axvline(fixed, **_FIXED)
@@ -115,10 +154,16 @@ def _panel(axis: Axes, row: Row, line: pd.DataFrame) -> None:
 def _legend(results: TrackResults) -> list[Line2D]:
     line = "mean over seeds, band: sd" if len(results.seeds) > 1 else "one seed"
     others = [Line2D([], [], label="the other panels' lines", **_OTHERS)] if len(results.measured) > 1 else []
+    thresholds = [run.threshold for run in results.runs if _has_threshold(run)]
+    val = (
+        [Line2D([], [], label="each seed at its val threshold", **_VAL)]
+        if any(each.val is not None for each in thresholds)
+        else []
+    )
     return [
         Line2D([], [], label=line, **_LINE),
         *others,
         Line2D([], [], label="fixed threshold", **_FIXED),
-        Line2D([], [], label="each seed at its val threshold", **_VAL),
+        *val,
         Line2D([], [], label="each seed at its oracle threshold", **_ORACLE),
     ]

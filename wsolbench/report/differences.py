@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wsolbench.report.columns import HEADLINE, Column, by_seed, summarised
+from wsolbench.report.columns import Column, by_seed, headline, summarised
 from wsolbench.report.markdown import escaped, pipe_table
 from wsolbench.report.shown import measured
 from wsolbench.results.load import Row, TrackResults
@@ -21,7 +21,7 @@ def differences_table(results: TrackResults) -> str:
     if first.kind != "method" or not first.runs:
         return ""
     compared = [row for row in results.measured[1:] if row.kind == "method" and row.recipe == first.recipe]
-    shown = [each for each in HEADLINE if summarised(first, each)]
+    shown = [each for each in headline(results) if summarised(first, each)]
     cells = [[escaped(row.title), *(_cell(row, first, each) for each in shown)] for row in compared]
     if not cells:
         return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from wsolbench.config.paths import Layout
 from wsolbench.data.parquet import read_parquet
+from wsolbench.data.scoremaps import upsample_and_normalise
 from wsolbench.errors import DataError
+from wsolbench.evaluation.outlines import Outline, outlines
 from wsolbench.evaluation.photographs import read_photographs
 from wsolbench.evaluation.thumbnails import Thumbnails, read_thumbnails
 from wsolbench.report.pictures import heat_picture, photograph_picture
@@ -36,7 +38,8 @@ class Shot:
         title: name of the row.
         seed: of the run.
         heat: the map as a data URI; None for a run without maps.
-        box: prediction, shares of width and height; None if it is empty.
+        box: prediction, shares of width and height; None if it is empty, or a mask.
+        outline: of the predicted mask, as an SVG path on a square of 100; empty where boxes are predicted.
         overlap: of prediction and truth, 0 to 1; None where it is not defined.
         predicted: name of the most probable class, None for a run that does not classify.
         correct: whether that is the true one.
@@ -46,6 +49,7 @@ class Shot:
     seed: int
     heat: str | None
     box: Box | None
+    outline: str
     overlap: float | None
     predicted: str | None
     correct: bool
@@ -60,6 +64,7 @@ class Picture:
         class_name: true class.
         photograph: data URI.
         boxes: true boxes, shares of width and height.
+        outline: of the true masks where there are no boxes, as an SVG path on a square of 100.
         shots: a row each, in the order of the tables.
     """
 
@@ -67,6 +72,7 @@ class Picture:
     class_name: str
     photograph: str
     boxes: list[Box]
+    outline: str
     shots: list[Shot]
 
 
@@ -112,12 +118,13 @@ def gallery_sections(results: TrackResults, root: Path, count: int) -> list[Sect
     _check_digest(results, caption.data_digest, root)
     runs = [_read(row, run, ids, results.track, root) for row in rows for run in row.runs]
     shown = [next(each for each in runs if each.row is row) for row in rows]
+    masks = results.truth == "masks"
 
     def picture(position: int) -> Picture:
         facts = caption.photographs[position]
-        shots = [_shot(each, position, facts.label, caption.class_names) for each in shown]
-        name = caption.class_names[facts.label]
-        return Picture(facts.id, name, photograph_picture(tiles[position]), list(facts.boxes), shots)
+        shots = [_shot(each, position, facts.label, caption.class_names, masks=masks) for each in shown]
+        name, photograph = caption.class_names[facts.label], photograph_picture(tiles[position])
+        return Picture(facts.id, name, photograph, list(facts.boxes), _path(facts.outlines), shots)
 
     return [
         Section(title, rule, [picture(position) for position in order[:count]])
@@ -173,18 +180,31 @@ def _overlaps(images: pd.DataFrame) -> NDArray[np.float64]:
     return np.full(len(images), np.nan)
 
 
-def _shot(found: _Run, position: int, label: int, class_names: Sequence[str]) -> Shot:
+def _shot(found: _Run, position: int, label: int, class_names: Sequence[str], *, masks: bool) -> Shot:
     x0, y0, x1, y1 = (found.boxes[position] / _SIDE).tolist()
+    has_map = len(found.thumbnails.ids) > 0
     overlap, predicted = float(found.overlaps[position]), found.predicted[position]
     return Shot(
         title=found.row.title,
         seed=found.run.seed,
-        heat=heat_picture(found.thumbnails.maps[position]) if len(found.thumbnails.ids) else None,
+        heat=heat_picture(found.thumbnails.maps[position]) if has_map else None,
         box=(x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None,
+        outline=_path(_predicted(found, position)) if has_map and masks else "",
         overlap=None if np.isnan(overlap) else overlap,
         predicted=None if predicted is None else class_names[predicted],
         correct=predicted == label,
     )
+
+
+def _predicted(found: _Run, position: int) -> list[Outline]:
+    """Return the outlines of what reaches the threshold from ``val``, or the fixed one, on the evaluation's grid."""
+    threshold = found.run.threshold.fixed if found.run.threshold.val is None else found.run.threshold.val
+    small = found.thumbnails.maps[position].astype(np.float64)
+    return [] if threshold is None else outlines(upsample_and_normalise(small, _SIDE, _SIDE) >= threshold)
+
+
+def _path(polygons: Iterable[Outline]) -> str:
+    return "".join(f"M{' '.join(f'{x * 100:.1f},{y * 100:.1f}' for x, y in each)}Z" for each in polygons)
 
 
 def _check_digest(results: TrackResults, digest: str, root: Path) -> None:

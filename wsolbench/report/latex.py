@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from wsolbench.report.columns import NORMALISED, ORACLE, PIXEL, WITHOUT_ORACLE, summarised
 from wsolbench.report.costs import Costs
-from wsolbench.report.shown import ShownTable, shown_table
-from wsolbench.report.tables import facts, skipped_runs
+from wsolbench.report.shown import ShownTable
+from wsolbench.report.tables import SCORE_TABLES, facts, shown_scores, skipped_runs
 from wsolbench.results.load import TrackResults
 
 __all__ = ["latex_escaped", "latex_tables"]
@@ -24,12 +23,6 @@ _SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "†": r"\textdagger{}",
-}
-_TABLES = {
-    "threshold fixed in advance or chosen on val": WITHOUT_ORACLE,
-    "threshold chosen on the test split itself: upper bounds": ORACLE,
-    "box protocol pixel": PIXEL,
-    "other normalisations of the maps": NORMALISED,
 }
 
 
@@ -52,10 +45,8 @@ def latex_tables(results: TrackResults, costs: Costs | None = None) -> str:
     notes = _notes(results)
     if not results.measured:
         return f"{head}{notes}\n"
-    tables = [
-        _table(f"{results.track}: {what}.", shown_table(results.measured, columns, summarised), notes)
-        for what, columns in _TABLES.items()
-    ]
+    shown = {what.replace("`", ""): shown_scores(results, columns) for what, columns in SCORE_TABLES.items()}
+    tables = [_table(f"{results.track}: {what}.", table, notes) for what, table in shown.items() if table.headings]
     if costs is not None and costs.rows:
         tables.append(_table(f"{results.track}: costs.", costs.shown(), _text(costs.reading)))
     return head + "\n".join(tables)

@@ -16,13 +16,8 @@ from markupsafe import Markup, escape
 from wsolbench.config.settings import Settings
 from wsolbench.report.columns import (
     COLUMNS,
-    HEADLINE,
-    NORMALISED,
-    ORACLE,
-    PIXEL,
     RULES,
-    WITHOUT_ORACLE,
-    summarised,
+    headline,
 )
 from wsolbench.report.costs import COST_COLUMNS, Costs, read_costs
 from wsolbench.report.gallery import Section, gallery_sections
@@ -32,21 +27,23 @@ from wsolbench.report.palette import PREDICTED_RGB, TRUE_RGB
 from wsolbench.report.pictures import plot_picture
 from wsolbench.report.ranks import rankings
 from wsolbench.report.searches import SEARCH_COLUMNS, SearchSummary, search_summary
-from wsolbench.report.shown import LEARNED_NOTHING, ShownTable, shown_table
-from wsolbench.report.tables import by_row, learned_nothing, over_seeds, skipped_runs, truth_used, weights_of
+from wsolbench.report.shown import LEARNED_NOTHING, ShownTable
+from wsolbench.report.tables import (
+    SCORE_TABLES,
+    by_row,
+    learned_nothing,
+    over_seeds,
+    shown_scores,
+    skipped_runs,
+    truth_used,
+    weights_of,
+)
 from wsolbench.results.load import Row, TrackResults, missing_metrics, read_track
 from wsolbench.results.run_result import RunResult
 
 __all__ = ["page_html", "write_page"]
 
 _FILES = Path(__file__).parent / "html"
-_SCORES = {
-    "Headline numbers": HEADLINE,
-    "Threshold fixed in advance or chosen on val": WITHOUT_ORACLE,
-    "Threshold chosen on the test split itself (oracle): upper bounds": ORACLE,
-    "The same boxes without the reference evaluator's particularities (protocol pixel)": PIXEL,
-    "Other normalisations of the maps (protocol choe2020)": NORMALISED,
-}
 _CODE = re.compile(r"`([^`]*)`")
 _BOLD = re.compile(r"\*\*([^*]*)\*\*")
 
@@ -169,9 +166,10 @@ def _track(settings: Settings, name: str, root: Path) -> _Track:
 def _tables(results: TrackResults, costs: Costs) -> list[_Table]:
     """Return the tables that have a column; a table of scores is in percent unless the definitions say otherwise."""
     percent = "Percent of the test images unless the definitions say otherwise."
+    chosen = {"Headline numbers": headline(results), **SCORE_TABLES}
     scores = [
-        _Table(f"{results.track}: {caption}. {percent}", shown_table(results.measured, columns, summarised))
-        for caption, columns in _SCORES.items()
+        _Table(f"{results.track}: {caption.replace('`', '')}. {percent}", shown_scores(results, columns))
+        for caption, columns in chosen.items()
     ]
     tables = [*scores, _Table(f"{results.track}: costs.", costs.shown(), costs.reading)]
     return [each for each in tables if each.shown.headings]
@@ -190,7 +188,10 @@ def _facts(results: TrackResults, settings: Settings) -> list[tuple[str, str]]:
         ("Test images", str(run.images.test)),
         ("Truth of val that chose thresholds", by_row(results, truth_used)),
         ("Epoch that makes the maps", by_row(results, lambda each: each.selection)),
-        ("Box protocol", run.protocol),
+        (
+            "Localization",
+            "masks; thresholds by pIoU" if results.truth == "masks" else f"boxes, protocol {run.protocol}",
+        ),
         ("Fixed threshold", _fixed_threshold(results)),
         ("Seeds", over_seeds(results)),
         *((LEARNED_NOTHING, note) for note in [learned_nothing(results, str).replace("`", "")] if note),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,11 +12,13 @@ from wsolbench.config.schema import check_known
 from wsolbench.config.settings import Settings
 from wsolbench.errors import DataError, SettingsError, nearest
 from wsolbench.report.bars import bar_figure
-from wsolbench.report.curves import curve_figure, read_curves
+from wsolbench.report.columns import columns_named, localization, summarised
+from wsolbench.report.curves import curve_figure, pixel_figure
 from wsolbench.report.plots import (
     heat_figure,
     iou_figure,
     miss_figure,
+    scored_rows,
     size_figure,
     speed_figure,
     trade_off_figure,
@@ -32,12 +34,13 @@ from wsolbench.report.training import training_figure
 from wsolbench.results.load import TrackResults, read_track
 from wsolbench.search.record import Search
 
-__all__ = ["PLOTS", "PlotOptions", "figure_of", "write_plot"]
+__all__ = ["PLOTS", "PlotOptions", "figure_of", "why_not_drawn", "write_plot"]
 
 PLOTS = {
     "methods": "the headline numbers, a bar per method",
-    "threshold_curves": "BoxAcc over thresholds, a panel per method",
-    "overlaps": "share of images whose box reaches an IoU",
+    "precision_recall": "precision over recall of all test pixels (needs masks)",
+    "threshold_curves": "BoxAcc (pIoU without boxes) over thresholds, a panel per method",
+    "overlaps": "share of images whose box (pixels without boxes) reaches an IoU",
     "object_sizes": "localization by object size",
     "misses": "kinds of miss",
     "trade_off": "localization against classification",
@@ -45,7 +48,7 @@ PLOTS = {
     "published": "published numbers against ours, where both were measured alike",
     "speed": "localization against training time",
     "critical_difference": "mean ranks of methods over tracks",
-    "heat_map": "MaxBoxAcc of methods on tracks",
+    "heat_map": "MaxBoxAcc (PxAP without boxes) of methods on tracks",
     "search": "trials of the hyper-parameter searches, against each parameter (needs results/search)",
 }
 """Kinds of plot, and what they show."""
@@ -78,18 +81,55 @@ def figure_of(kind: str, tracks: Sequence[TrackResults], root: Path) -> Figure:
         DataError: what it shows is missing.
     """
     results = tracks[0]
+    measured = [each for each in tracks if each.truth]
+    if kind in _OVER_TRACKS and not measured:
+        raise DataError(
+            f"there is no plot '{kind}' of {', '.join(each.track for each in tracks)}: nothing was measured"
+        )
+    if kind not in _OVER_TRACKS and (reason := why_not_drawn(kind, results)):
+        raise DataError(f"track '{results.track}' has no plot '{kind}': {reason}")
     if kind == "critical_difference":
         return rank_figure(rankings(tracks))
     if kind == "published":
         return published_figure(tracks, read_published(root))
     if kind == "heat_map":
-        return heat_figure(tracks, "max_box_acc")
-    if kind == "threshold_curves":
-        return curve_figure(results, read_curves(results, root))
+        return heat_figure(measured)
     plain = {"methods": bar_figure, "object_sizes": size_figure, "misses": miss_figure, "trade_off": trade_off_figure}
     if kind in plain:
         return plain[kind](results)
-    return {"overlaps": iou_figure, "training": training_figure, "speed": speed_figure}[kind](results, root)
+    return _WITH_FILES[kind](results, root)
+
+
+_WITH_FILES: dict[str, Callable[[TrackResults, Path], Figure]] = {
+    "overlaps": iou_figure,
+    "precision_recall": pixel_figure,
+    "speed": speed_figure,
+    "threshold_curves": curve_figure,
+    "training": training_figure,
+}
+
+
+def why_not_drawn(kind: str, results: TrackResults) -> str:
+    """Return why a plot of a track would be empty, as the end of a sentence; empty if it has something to show."""
+    if not results.runs:
+        return "every run was skipped"
+    if results.truth is None:
+        return "neither boxes nor masks measured its runs"
+    (top1,), runs = columns_named("cls.top1"), [row.runs[0] for row in scored_rows(results)]
+    both = [row for row in results.measured if summarised(row, top1) and summarised(row, localization(results))]
+    untrained = "none of its runs was trained" if all(row.kind == "baseline" for row in results.measured) else ""
+    reasons = {
+        "trade_off": "" if both else "none of its runs classifies and has maps",
+        "precision_recall": "its test images have no masks, or no run has maps"
+        if all(run.px_ap is None for run in runs)
+        else "",
+        "threshold_curves": "its runs are boxes, which have no threshold"
+        if all(run.threshold.fixed is None for run in runs)
+        else "",
+        "training": untrained,
+        "speed": untrained,
+    }
+    return reasons.get(kind, "")
 
 
 def write_plot(
@@ -126,10 +166,10 @@ def write_plot(
         raise SettingsError(f"plot '{kind}' shows one track; give one of {', '.join(named)} with --tracks")
     found = [] if kind == "search" else [_only(read_track(settings, track, root), methods) for track in named]
     searches = _searches(settings, named[0], methods, root) if kind == "search" else []
-    with figure_style(options.font, options.font_size):
+    with figure_style(options.font, options.font_size, options.width):
         figure = search_figure(searches) if kind == "search" else figure_of(kind, found, root)
-        width, height = figure.get_size_inches()
-        figure.set_size_inches(options.width or width, options.height or height)
+        if options.height:
+            figure.set_figheight(options.height)
         content = encoded(figure, out.suffix.removeprefix("."))
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(out.name + ".tmp")

@@ -11,9 +11,9 @@ from matplotlib.lines import Line2D
 
 from wsolbench.errors import DataError
 from wsolbench.report.columns import summarised
-from wsolbench.report.plots import looks
+from wsolbench.report.plots import look
 from wsolbench.report.published import Comparison, Published, comparisons, why_not
-from wsolbench.report.style import PAGE_WIDTH
+from wsolbench.report.style import legend, new_figure, titled
 from wsolbench.results.load import TrackResults
 
 __all__ = ["published_figure"]
@@ -38,11 +38,11 @@ def published_figure(tracks: Sequence[TrackResults], published: Published) -> Fi
     if not found:
         reasons = "; ".join(f"{results.track}: {_reason(results, published)}" for results in tracks)
         raise DataError(f"no published number may stand beside ours ({reasons})")
-    titles = list(dict.fromkeys(each.row.title for each in found))
-    rows = [next(each.row for each in found if each.row.title == title) for title in titles]
     plain: dict[str, Any] = {"linestyle": "none", "markersize": 6}
-    styles = {title: look | plain for title, look in zip(titles, looks(rows), strict=True)}
-    figure = Figure(figsize=(PAGE_WIDTH, 4.6))
+    styles: dict[str, dict[str, Any]] = {}
+    for each in found:
+        styles.setdefault(each.row.title, look(each.row) | plain)
+    figure = new_figure(4.6)
     axis = figure.subplots()
     values: list[float] = []
     for each in found:
@@ -51,12 +51,12 @@ def published_figure(tracks: Sequence[TrackResults], published: Published) -> Fi
     axis.plot(ends, ends, color="black", linewidth=0.9, linestyle=(0, (1, 1.5)), zorder=1)
     axis.set(xlim=ends, ylim=ends, aspect="equal", xlabel="published (%)", ylabel="measured here (%)")
     numbers = ", ".join(dict.fromkeys(each.column.heading for each in found))
-    figure.suptitle(f"{', '.join(dict.fromkeys(each.track for each in found))}: published and measured\n{numbers}")
+    titled(figure, f"{', '.join(dict.fromkeys(each.track for each in found))}: published and measured, {numbers}")
     handles = [Line2D([], [], label=title, **style) for title, style in styles.items()]
     if any(each.contradictory for each in found):
-        hollow = styles[titles[0]] | {"markerfacecolor": "white", "color": "0.3", "markeredgecolor": "0.3"}
+        hollow = next(iter(styles.values())) | {"markerfacecolor": "white", "color": "0.3", "markeredgecolor": "0.3"}
         handles.append(Line2D([], [], label="hollow: sources disagree", **hollow))
-    figure.legend(handles=handles, loc="outside right center")
+    legend(figure, handles)
     return figure
 
 

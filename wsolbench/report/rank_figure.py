@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from wsolbench.report.palette import CATEGORICAL
 from wsolbench.report.ranks import Ranking
-from wsolbench.report.style import PAGE_WIDTH
+from wsolbench.report.style import new_figure, titled
 from wsolbench.results.stats import LEVEL
 
 __all__ = ["rank_figure"]
@@ -27,7 +27,7 @@ def rank_figure(found: Sequence[Ranking]) -> Figure:
     groups of methods that are not told apart. A ranking with too few tracks is a sentence that says so.
     """
     lines = [_lines(each) * _LINE_INCHES + 0.6 if each.ranks else _TEXT_INCHES for each in found]
-    figure = Figure(figsize=(PAGE_WIDTH, sum(lines) + 0.3))
+    figure = new_figure(sum(lines) + 0.3)
     axes = figure.subplots(len(found), 1, height_ratios=lines, squeeze=False)[:, 0]
     for axis, each in zip(axes, found, strict=True):
         axis.set_axis_off()
@@ -35,7 +35,7 @@ def rank_figure(found: Sequence[Ranking]) -> Figure:
             _diagram(axis, each)
         else:
             axis.text(0, 0.5, textwrap.fill(each.why_not, 110), va="center", transform=axis.transAxes)
-    figure.suptitle("Mean ranks over tracks")
+    titled(figure, "Mean ranks over tracks")
     return figure
 
 

@@ -113,8 +113,10 @@ class Ranking:
 
 
 def rankings(tracks: Sequence[TrackResults]) -> list[Ranking]:
-    """Return a ranking per column of :data:`RANKED`."""
-    return [ranking(tracks, each) for each in RANKED]
+    """Return a ranking per column of :data:`RANKED` that any track defines; boxes and pixels share none."""
+    rows = [row for results in tracks for row in results.measured]
+    defined = [each for each in RANKED if any(summarised(row, each) for row in rows)]
+    return [ranking(tracks, each) for each in defined or RANKED[:1]]
 
 
 def ranking(tracks: Sequence[TrackResults], column: Column) -> Ranking:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wsolbench.config.settings import Settings
 from wsolbench.errors import DataError
-from wsolbench.report.columns import columns_named
+from wsolbench.report.columns import HEADLINE_OF_MASKS, columns_named
 from wsolbench.report.markdown import escaped
 from wsolbench.report.outputs import write_all
 from wsolbench.report.shown import LEARNED_NOTHING
@@ -32,9 +32,10 @@ def refreshed(text: str, settings: Settings, root: Path) -> str:
 
     def table(block: re.Match[str]) -> str:
         results = read_track(settings, block[2], root)
+        columns = HEADLINE_OF_MASKS if results.truth == "masks" else _COLUMNS
         note = learned_nothing(results, escaped)
         footnote = f"\n{LEARNED_NOTHING} {note}\n" if note else ""
-        return f"{block[1]}\n{score_table(results, _COLUMNS, interval=False)}{footnote}\n{block[3]}"
+        return f"{block[1]}\n{score_table(results, columns, interval=False)}{footnote}\n{block[3]}"
 
     return _BLOCK.sub(table, text)
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from wsolbench.config.distributions import Choice, Distribution, LogUniform
 from wsolbench.report.palette import CATEGORICAL
 from wsolbench.report.searches import budget_differences, objective_label
-from wsolbench.report.style import PAGE_WIDTH
+from wsolbench.report.style import new_figure, titled
 from wsolbench.search.record import Search
 
 __all__ = ["search_figure"]
@@ -36,7 +36,7 @@ def search_figure(searches: Sequence[Search]) -> Figure:
     counts = [1 + len(search.head.definition.space) for search in searches]
     columns = min(_COLUMNS, max(counts))
     rows = [-(-count // columns) for count in counts]
-    figure = Figure(figsize=(PAGE_WIDTH, _ROW_INCHES * sum(rows) + 0.5))
+    figure = new_figure(_ROW_INCHES * sum(rows) + 0.5)
     grid = figure.subplots(sum(rows), columns, sharey=True, squeeze=False)
     first = 0
     for search, used in zip(searches, rows, strict=True):
@@ -48,7 +48,7 @@ def search_figure(searches: Sequence[Search]) -> Figure:
             axis.set_visible(False)
         first += used
     figure.supylabel(objective_label(searches), fontsize="medium")
-    figure.suptitle(f"{searches[0].head.track}: hyper-parameter search, {_budget(searches)}")
+    titled(figure, f"{searches[0].head.track}: hyper-parameter search, {_budget(searches)}")
     return figure
 
 

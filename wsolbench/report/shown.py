@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -29,16 +29,25 @@ class Shown(Protocol):
         """Digits after the point."""
         ...
 
+    @property
+    def higher_is_better(self) -> bool | None:
+        """Whether larger numbers are better; None where neither is."""
+        ...
+
 
 AnyColumn = TypeVar("AnyColumn", bound=Shown)
 
 
 @dataclass(frozen=True)
 class ShownCell:
-    """A number as text for people, and as what it is sorted by (None where it is not defined)."""
+    """A number as text for people, and as what it is sorted by (None where it is not defined).
+
+    ``is_best`` says whether no other method of its block has a better mean, as far as the text tells.
+    """
 
     text: str
     value: float | None
+    is_best: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,14 +90,33 @@ def shown_table(
     """
     chosen = [each for each in columns if any(summary(row, each) for row in rows)]
 
-    def line(row: Row) -> ShownLine:
-        found = [(each, summary(row, each)) for each in chosen]
-        cells = (ShownCell(measured(one, each, interval=interval), one.mean if one else None) for each, one in found)
-        mark = f" {LEARNED_NOTHING}" if any(run.learned_nothing for run in row.runs) else ""
-        return ShownLine(f"{row.title}{mark}", row.recipe, len(row.runs), tuple(cells))
+    def lines(block: Sequence[Row]) -> Iterator[ShownLine]:
+        columns = [(each, [summary(row, each) for row in block]) for each in chosen]
+        best = [_best(*column) if block[0].kind == "method" else None for column in columns]
+        for place, row in enumerate(block):
+            cells = [
+                _cell(numbers[place], each, top, interval) for (each, numbers), top in zip(columns, best, strict=True)
+            ]
+            mark = f" {LEARNED_NOTHING}" if any(run.learned_nothing for run in row.runs) else ""
+            yield ShownLine(f"{row.title}{mark}", row.recipe, len(row.runs), tuple(cells))
 
-    blocks = tuple((heading, tuple(map(line, block))) for heading, block in blocks_of(rows))
+    blocks = tuple((heading, tuple(lines(block))) for heading, block in blocks_of(rows))
     return ShownTable(tuple(each.heading for each in chosen), blocks)
+
+
+def _cell(summary: Spread | None, shown: Shown, best: float | None, interval: bool) -> ShownCell:
+    text = measured(summary, shown, interval=interval)
+    return (
+        ShownCell(text, summary.mean, round(summary.mean, shown.decimals) == best) if summary else ShownCell(text, None)
+    )
+
+
+def _best(shown: Shown, summaries: Sequence[Spread | None]) -> float | None:
+    """Return the best mean of several, rounded as it is shown; None where there is nothing to compare."""
+    means = [round(each.mean, shown.decimals) for each in summaries if each]
+    if shown.higher_is_better is None or len(set(means)) < 2:
+        return None
+    return max(means) if shown.higher_is_better else min(means)
 
 
 def measured(summary: Spread | None, shown: Shown, sign: str = "", *, interval: bool = False) -> str:

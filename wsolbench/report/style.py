@@ -5,20 +5,24 @@ from __future__ import annotations
 import io
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib import font_manager
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from PIL import Image
 
+from wsolbench.errors import SettingsError, nearest
 from wsolbench.results.load import Row, TrackResults
 
-__all__ = ["PAGE_WIDTH", "encoded", "figure_style", "row_label", "seeds_phrase"]
+__all__ = ["encoded", "figure_style", "is_narrow", "legend", "new_figure", "row_label", "seeds_phrase", "titled"]
 
-PAGE_WIDTH = 7.2
-"""Inches: the text width of an A4 or letter page, so that 8 pt in a figure are 8 pt in print."""
+_WIDTH = 7.2  # inches: the text width of an A4 or letter page, so that 8 pt in a figure are 8 pt in print
+_BESIDE = 5.0  # inches: where legends stand below a narrower figure, and not beside it
+_LETTERS = 110.0  # of a title, to an inch at a size of 1 pt
 
 _STYLE: Any = {  # matplotlib types the keys since 3.11, and earlier not
     "axes.axisbelow": True,
@@ -36,6 +40,7 @@ _STYLE: Any = {  # matplotlib types the keys since 3.11, and earlier not
     "hatch.linewidth": 0.6,
     "legend.fontsize": 8,
     "legend.frameon": False,
+    "pdf.fonttype": 42,  # TrueType: publishers refuse Type 3
     "savefig.dpi": 150,
     "svg.fonttype": "path",  # the same picture in viewers without the font
     "svg.hashsalt": "wsolbench",  # element ids are random otherwise
@@ -43,7 +48,14 @@ _STYLE: Any = {  # matplotlib types the keys since 3.11, and earlier not
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
 }
-_TEXT = ("font.size", "axes.titlesize", "figure.titlesize", "legend.fontsize", "xtick.labelsize", "ytick.labelsize")
+_TEXT: Any = (
+    "font.size",
+    "axes.titlesize",
+    "figure.titlesize",
+    "legend.fontsize",
+    "xtick.labelsize",
+    "ytick.labelsize",
+)
 _PATH = re.compile(rb' d="[^"]*"')
 _NUMBER = re.compile(rb"-?\d+\.\d{3,}")
 _UNDATED: dict[str, dict[str, None]] = {
@@ -54,28 +66,69 @@ _UNDATED: dict[str, dict[str, None]] = {
 
 
 @contextmanager
-def figure_style(font: str | None = None, font_size: float | None = None) -> Iterator[None]:
+def figure_style(font: str | None = None, font_size: float | None = None, width: float | None = None) -> Iterator[None]:
     """Draw in the benchmark's style, whatever the user's matplotlib settings are; restore them afterwards.
 
     Args:
         font: another family.
         font_size: points of most text instead of 8; titles and tick labels change along.
+        width: inches of the figures; None for a page's text.
+
+    Raises:
+        SettingsError: matplotlib finds no such font.
     """
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
+        mpl.rcParams["figure.figsize"] = (_WIDTH if width is None else width, _WIDTH)
         if font is not None:
-            mpl.rcParams["font.family"] = font
-        for key in (
-            "font.size",
-            "axes.titlesize",
-            "figure.titlesize",
-            "legend.fontsize",
-            "xtick.labelsize",
-            "ytick.labelsize",
-        ):
+            mpl.rcParams["font.family"] = _known(font)
+        for key in _TEXT:
             mpl.rcParams[key] = _STYLE[key] * (1 if font_size is None else font_size / _STYLE["font.size"])
         yield
+
+
+def _known(font: str) -> str:
+    generic = {"serif", "sans-serif", "monospace", "cursive", "fantasy"}
+    families = font_manager.get_font_names()
+    if font not in {*families, *generic}:
+        raise SettingsError(f"--font: there is no font '{font}' that matplotlib finds; {nearest(font, families)}")
+    return font
+
+
+def new_figure(height: float) -> Figure:
+    """Return an empty figure of the style's width and a height in inches."""
+    return Figure(figsize=(mpl.rcParams["figure.figsize"][0], height))
+
+
+def titled(figure: Figure, text: str) -> None:
+    """Put a title above a figure, on as many lines as its width asks for."""
+    letters = int(figure.get_figwidth() * _LETTERS / mpl.rcParams["figure.titlesize"])
+    figure.suptitle(textwrap.fill(text, letters))
+
+
+def is_narrow(figure: Figure) -> bool:
+    """Return whether a figure is as narrow as a paper's column."""
+    return bool(figure.get_figwidth() < _BESIDE)
+
+
+def legend(figure: Figure, handles: Sequence[Artist], columns: int = 1) -> None:
+    """Put a legend beside a figure, or below it where there are columns or little room; the figure grows by that.
+
+    Args:
+        figure: that gets it.
+        handles: with labels.
+        columns: of a legend below the figure; 1 for one beside it.
+    """
+    narrow = is_narrow(figure)
+    if columns == 1 and not narrow:
+        figure.legend(handles=handles, loc="outside right center")
+        return
+    across = min(max(columns, 2), 2 if narrow else columns)
+    if narrow:
+        lines = -(-len(handles) // across)
+        figure.set_figheight(figure.get_figheight() + 0.18 * lines)
+    figure.legend(handles=handles, loc="outside lower center", ncols=across)
 
 
 def encoded(figure: Figure, kind: str, dpi: int | None = None) -> bytes:

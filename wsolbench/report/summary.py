@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from wsolbench.report.columns import HEADLINE
+from wsolbench.report.columns import headline
 from wsolbench.report.markdown import escaped
 from wsolbench.report.tables import score_table, skipped_list, table_frame, track_facts
 from wsolbench.results.load import TrackResults
@@ -70,7 +70,7 @@ def _section(page: TrackPage) -> str:
     name = quote(page.track)
     parts = [heading, track_facts(page.results, interval=False)]
     if page.results.measured:
-        parts.append(score_table(page.results, HEADLINE, interval=False))
+        parts.append(score_table(page.results, headline(page.results), interval=False))
     links = [f"[all columns](tables/{name}.md)", f"[CSV](tables/{name}.csv)"]
     if any(row.kind != "baseline" for row in page.results.measured):
         links.append(f"[costs](tables/{name}_costs.csv)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import groupby
+from itertools import chain, groupby
 
 import pandas as pd
 
@@ -11,12 +11,13 @@ from wsolbench.report.columns import COLUMNS, NORMALISED, ORACLE, PIXEL, WITHOUT
 from wsolbench.report.costs import COST_COLUMNS, Costs
 from wsolbench.report.differences import differences_table
 from wsolbench.report.markdown import escaped, markdown_of
-from wsolbench.report.shown import LEARNED_NOTHING, shown_table
+from wsolbench.report.shown import LEARNED_NOTHING, ShownTable, shown_table
 from wsolbench.results.load import Row, TrackResults
 from wsolbench.results.run_result import RunResult
 from wsolbench.results.stats import LEVEL
 
 __all__ = [
+    "SCORE_TABLES",
     "by_row",
     "csv_table",
     "facts",
@@ -24,6 +25,7 @@ __all__ = [
     "markdown_table",
     "over_seeds",
     "score_table",
+    "shown_scores",
     "skipped_list",
     "skipped_runs",
     "table_frame",
@@ -37,6 +39,15 @@ _SELECTIONS = {
     "val_boxes": "Maps of the weights of the epoch with the best BoxAcc on `val`",
     "val_cls": "Maps of the weights of the epoch with the best Top-1 accuracy on `val`",
 }
+
+
+SCORE_TABLES = {
+    "Threshold fixed in advance or chosen on `val`": WITHOUT_ORACLE,
+    "Threshold chosen on the test split itself (oracle): upper bounds": ORACLE,
+    "The same boxes without the reference evaluator's particularities (protocol `pixel`)": PIXEL,
+    "Other normalisations of the maps (protocol `choe2020`)": NORMALISED,
+}
+"""Headings and columns of a track's tables, one per protocol; those that nothing defines are left out."""
 
 
 def table_frame(results: TrackResults) -> pd.DataFrame:
@@ -66,13 +77,9 @@ def markdown_table(results: TrackResults, paired: str = "", costs: Costs | None 
     """
     sections = [f"# {escaped(results.track)}\n\n{track_facts(results)}"]
     if results.measured:
+        tables = {heading: shown_scores(results, columns) for heading, columns in SCORE_TABLES.items()}
+        sections += [f"## {heading}\n\n{markdown_of(table)}" for heading, table in tables.items() if table.headings]
         sections += [
-            "## Threshold fixed in advance or chosen on `val`\n\n" + score_table(results, WITHOUT_ORACLE),
-            "## Threshold chosen on the test split itself (oracle)\n\n"
-            "Upper bounds: no user of a method could choose these thresholds.\n\n" + score_table(results, ORACLE),
-            "## The same boxes without the reference evaluator's particularities (protocol `pixel`)\n\n"
-            + score_table(results, PIXEL),
-            "## Other normalisations of the maps (protocol `choe2020`)\n\n" + score_table(results, NORMALISED),
             differences_table(results),
             paired,
             _costs_section(costs),
@@ -102,11 +109,13 @@ def facts(results: TrackResults, mark: Callable[[str], str], *, interval: bool =
     if not results.runs:
         return [f"Every run was skipped (seeds asked for: {', '.join(map(str, results.seeds))})."]
     run = results.runs[0]
+    masks = results.truth == "masks"
+    protocol = "Masks, no boxes: thresholds are chosen by pIoU" if masks else f"Box protocol {mark(run.protocol)}"
+    percent = "Percent." if masks else "Percent of the test images unless a heading says otherwise."
     measured = (
         f"Data set {mark(run.dataset)}, backbone {mark(run.backbone)}, {run.images.test} test images. "
-        f"Box protocol {mark(run.protocol)}. {_SELECTIONS[run.selection]}. "
-        f"Seeds {over_seeds(results, interval=interval)}, n = number of seeds. "
-        "Percent of the test images unless a heading says otherwise."
+        f"{protocol}. {_SELECTIONS[run.selection]}. "
+        f"Seeds {over_seeds(results, interval=interval)}, n = number of seeds. {percent}"
     )
     truth, weights = by_row(results, truth_used), by_row(results, weights_of)
     note = learned_nothing(results, mark)
@@ -148,6 +157,14 @@ def over_seeds(results: TrackResults, *, interval: bool = True) -> str:
     )
 
 
+def shown_scores(results: TrackResults, columns: Iterable[Column], *, interval: bool = True) -> ShownTable:
+    """Return some columns of a track, those of pixels first where it has no boxes; see :func:`shown_table`."""
+    chosen = list(columns)
+    if results.truth == "masks":
+        chosen.sort(key=lambda each: not each.name.startswith(("px_ap", "p_iou")))
+    return shown_table(results.measured, chosen, summarised, interval=interval)
+
+
 def score_table(results: TrackResults, columns: Iterable[Column], *, interval: bool = True) -> str:
     """Return a table of some columns: methods in blocks of one recipe each, below them what is no method.
 
@@ -158,7 +175,7 @@ def score_table(results: TrackResults, columns: Iterable[Column], *, interval: b
         columns: what to show.
         interval: whether cells have the interval of the mean, too.
     """
-    return markdown_of(shown_table(results.measured, columns, summarised, interval=interval))
+    return markdown_of(shown_scores(results, columns, interval=interval))
 
 
 def skipped_list(results: TrackResults) -> str:
@@ -240,7 +257,7 @@ def _costs_section(costs: Costs | None) -> str:
 def _meanings(results: TrackResults, costs: Costs | None) -> str:
     used = [
         each
-        for each in (*WITHOUT_ORACLE, *ORACLE, *PIXEL, *NORMALISED)
+        for each in chain.from_iterable(SCORE_TABLES.values())
         if any(summarised(row, each) for row in results.measured)
     ]
     lines = [f"- {each.heading}: {each.meaning}.\n" for each in used]

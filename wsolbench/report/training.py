@@ -10,8 +10,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
-from wsolbench.report.plots import looks
-from wsolbench.report.style import PAGE_WIDTH, row_label
+from wsolbench.report.plots import look
+from wsolbench.report.style import legend, new_figure, row_label, titled
 from wsolbench.results.load import TrackResults, remedy
 
 __all__ = ["training_figure"]
@@ -29,10 +29,10 @@ def training_figure(results: TrackResults, root: Path) -> Figure:
         DataError: a run's history is not here, or no run has trained anything.
     """
     rows = [row for row in results.measured if row.kind != "baseline"]
-    figure = Figure(figsize=(PAGE_WIDTH, 4.2))
+    figure = new_figure(4.2)
     losses, rates = figure.subplots(2, 1, sharex=True, height_ratios=[1, _LR_SHARE])
     drawn = 0
-    for look, row in zip(looks(rows), rows, strict=True):
+    for row in rows:
         cure = remedy(row.kind, row.runs[0].key)
         frames = [_read(Layout(root).history(results.track, run.key), cure) for run in row.runs]
         frames = [frame for frame in frames if len(frame)]
@@ -41,11 +41,11 @@ def training_figure(results: TrackResults, root: Path) -> Figure:
         drawn += 1
         sums = pd.concat([frame.filter(like="loss_").sum(axis=1) for frame in frames], axis=1).sort_index()
         mean = sums.mean(axis=1)
-        losses.plot(mean.index, mean, label=row_label(row, len(results.seeds)), **look)
+        losses.plot(mean.index, mean, label=row_label(row, len(results.seeds)), **look(row))
         if len(frames) > 1:
             ends = (sums.min(axis=1), sums.max(axis=1))  # a deviation may reach below 0, where the axis ends
-            losses.fill_between(mean.index, *ends, color=look["color"], alpha=0.15, linewidth=0)
-        rates.plot(frames[0].index, frames[0]["lr"], **look)
+            losses.fill_between(mean.index, *ends, color=look(row)["color"], alpha=0.15, linewidth=0)
+        rates.plot(frames[0].index, frames[0]["lr"], **look(row))
     if not drawn:
         raise DataError(f"track '{results.track}' has no training curves: none of its runs trained anything")
     losses.set(ylabel="sum of losses", yscale="log")
@@ -54,8 +54,8 @@ def training_figure(results: TrackResults, root: Path) -> Figure:
     losses.yaxis.set_minor_formatter(NullFormatter())
     rates.set(xlabel="epoch", ylabel="learning rate")
     rates.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.suptitle(f"{results.track}: training, {_phrase(results)}")
-    figure.legend(*losses.get_legend_handles_labels(), loc="outside right center")
+    titled(figure, f"{results.track}: training, {_phrase(results)}")
+    legend(figure, losses.get_legend_handles_labels()[0])
     return figure
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal
@@ -32,6 +32,7 @@ class Row:
         recipe: whose hyper-parameters they are, empty if every run was skipped.
         runs: results in the order of the seeds.
         skipped: runs without results.
+        place: among all that ``params.yaml`` names, whether a figure shows them or not; makes marker and colour.
     """
 
     method: str
@@ -40,6 +41,7 @@ class Row:
     recipe: str
     runs: tuple[RunResult, ...]
     skipped: tuple[SkippedRun, ...]
+    place: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,13 @@ class TrackResults:
     def runs(self) -> tuple[RunResult, ...]:
         """All results, in the order of the rows and seeds."""
         return tuple(run for row in self.rows for run in row.runs)
+
+    @property
+    def truth(self) -> Literal["boxes", "masks"] | None:
+        """What localization is measured by: boxes where the test split has any, else masks; None without results."""
+        if any(run.gt_known.fixed is not None for run in self.runs):
+            return "boxes"
+        return "masks" if any(run.p_iou.fixed is not None for run in self.runs) else None
 
 
 @dataclass(frozen=True)
@@ -146,8 +155,13 @@ def read_track(settings: Settings, track: str, root: Path) -> TrackResults:
     found = [(each, _read(each, track)) for each in asked]
     _check_alike(asked, [run for _, run in found if isinstance(run, RunResult)])
     rows: list[Row] = []
+    places = {
+        name: place for place, name in enumerate(dict.fromkeys([*settings.methods, *(each.method for each in asked)]))
+    }
     for kind, method in dict.fromkeys((each.kind, each.method) for each in asked):
-        rows.extend(_rows(kind, method, [run for each, run in found if (each.kind, each.method) == (kind, method)]))
+        own = [run for each, run in found if (each.kind, each.method) == (kind, method)]
+        for recipe, row in enumerate(_rows(kind, method, own)):
+            rows.append(replace(row, place=places[method] + recipe * len(places)))
     return TrackResults(track, tuple(dict.fromkeys(settings.run.seeds)), tuple(rows))
 
 

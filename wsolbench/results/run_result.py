@@ -17,6 +17,8 @@ __all__ = [
     "Normalised",
     "PerIou",
     "Pixel",
+    "PixelErrors",
+    "PixelKinds",
     "RunResult",
     "Size",
     "Sizes",
@@ -106,10 +108,11 @@ class Normalisations:
 
 @dataclass(frozen=True)
 class Size:
-    """Accuracy on the objects of one size."""
+    """Accuracy on the objects of one size; ``p_iou`` is None in files of versions that did not store it."""
 
     images: int
     gt_known: AtThresholds
+    p_iou: AtThresholds | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,24 @@ class Misses:
     fixed: Kinds | None
     val: Kinds | None
     oracle: Kinds | None
+
+
+@dataclass(frozen=True)
+class PixelKinds:
+    """What an image's overlap with its mask lacks, percent of their union, mean over images."""
+
+    missed: Percent
+    context: Percent
+    background: Percent
+
+
+@dataclass(frozen=True)
+class PixelErrors:
+    """What the overlap lacks at each threshold."""
+
+    fixed: PixelKinds | None
+    val: PixelKinds | None
+    oracle: PixelKinds | None
 
 
 @dataclass(frozen=True)
@@ -217,6 +238,7 @@ class RunResult:
         p_iou: mean overlap of the pixels above the threshold with the mask.
         by_size: accuracy by object size.
         misses: what is wrong with wrong boxes.
+        pixel_errors: what overlaps with masks lack; None in files of versions that did not store it.
         pixel: box protocol ``pixel``.
         normalisation: other normalisations.
         training: how it ended; None for what is not trained, and in files of versions that did not store it.
@@ -260,6 +282,7 @@ class RunResult:
     cell: str | None = None
     data_digest: str | None = None
     training: Training | None = None
+    pixel_errors: PixelErrors | None = None
 
     @property
     def learned_nothing(self) -> bool:

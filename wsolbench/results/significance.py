@@ -25,13 +25,14 @@ __all__ = [
     "friedman",
     "holm",
     "iman_davenport",
-    "mcnemar",
     "mean_ranks",
+    "sign_test",
 ]
 
-Hits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+Scores = NDArray[np.bool_] | Floats
 
+_UNIT = 1_000_000  # in which scores are whole numbers, so that ties stay ties
 _RESAMPLES = 10_000
 _CHUNK = 500  # resamples at once, which bounds memory
 
@@ -56,7 +57,7 @@ class Difference:
 
 
 def bootstrap_difference(
-    first: Hits, second: Hits, *, level: float = LEVEL, resamples: int = _RESAMPLES, seed: int = 0
+    first: Scores, second: Scores, *, level: float = LEVEL, resamples: int = _RESAMPLES, seed: int = 0
 ) -> Difference | None:
     """Compare two methods by a two-level bootstrap: images, and seeds within each method.
 
@@ -67,7 +68,7 @@ def bootstrap_difference(
     Application, 1997, sections 3.8 and 4.4).
 
     Args:
-        first: ``(seeds, images)`` whether an image is localized.
+        first: ``(seeds, images)`` whether an image is localized, or a score of it in [0, 1] (taken to a millionth).
         second: ``(seeds, images)``, of the same images in the same order; another number of seeds is fine.
         level: coverage of the interval, in (0, 1).
         resamples: number of resamples.
@@ -85,29 +86,31 @@ def bootstrap_difference(
         return None
     random = np.random.default_rng(seed)
     images = first.shape[1]
+    unit = 1 if first.dtype == second.dtype == np.bool_ else _UNIT
+    ours, theirs = (np.rint(each.astype(np.float64) * unit) for each in (first, second))
     drawn: list[Floats] = []
     for start in range(0, resamples, _CHUNK):
         count = min(_CHUNK, resamples - start)
         weights = random.multinomial(images, np.full(images, 1 / images), size=count).astype(np.float64)
-        ours = _resampled(first, weights, random) * len(second)
-        drawn.append(ours - _resampled(second, weights, random) * len(first))
+        hits = _resampled(ours, weights, random) * len(second)
+        drawn.append(hits - _resampled(theirs, weights, random) * len(first))
     counts = np.concatenate(drawn)
-    differences = counts * 100 / (images * len(first) * len(second))
+    differences = counts * 100 / (images * len(first) * len(second) * unit)
     low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2])
     below, above = np.count_nonzero(counts <= 0), np.count_nonzero(counts >= 0)
     p_value = min(2 * (min(below, above) + 1) / (resamples + 1), 1.0)
-    points = float((first.mean() - second.mean()) * 100)
+    points = float((ours.mean() - theirs.mean()) * 100 / unit)
     return Difference(points, float(low), float(high), p_value, (len(first), len(second)))
 
 
-def mcnemar(first: Hits, second: Hits) -> float:
-    """Return the two-sided p-value of McNemar's exact test that two runs localize equally many images.
+def sign_test(first: Scores, second: Scores) -> float:
+    """Return the two-sided p-value of the exact sign test that two runs are better on equally many images.
 
-    Images on which both agree say nothing; of the others, either run would be right on half (McNemar, Psychometrika
-    1947; the exact form is a sign test).
+    Images on which both are alike say nothing; of the others, either run would be better on half. Of images that are
+    localized or not, this is McNemar's exact test (McNemar, Psychometrika 1947).
 
     Args:
-        first: ``(images,)`` of one run.
+        first: ``(images,)`` hits or scores of one run.
         second: ``(images,)`` of another run on the same images.
 
     Raises:
@@ -115,8 +118,7 @@ def mcnemar(first: Hits, second: Hits) -> float:
     """
     if first.shape != second.shape or first.ndim != 1:
         raise ValueError(f"hits of {first.shape} and {second.shape} are not of the same images")
-    only_first = int(np.count_nonzero(first & ~second))
-    only_second = int(np.count_nonzero(second & ~first))
+    only_first, only_second = int(np.count_nonzero(first > second)), int(np.count_nonzero(second > first))
     if only_first + only_second == 0:
         return 1.0
     return float(stats.binomtest(only_first, only_first + only_second).pvalue)
@@ -242,14 +244,14 @@ def fewest_tracks(methods: int, level: float = LEVEL) -> int:
     return math.ceil((critical_difference(methods, 1, level) / (methods - 1)) ** 2)
 
 
-def _resampled(hits: Hits, weights: Floats, random: np.random.Generator) -> Floats:
-    """Return the hits of each resample of images (how often each was drawn) and of seeds, ``(count,)``.
+def _resampled(scores: Floats, weights: Floats, random: np.random.Generator) -> Floats:
+    """Return the sum of each resample of images (how often each was drawn) and of seeds, ``(count,)``.
 
     Whole numbers, which float64 holds exactly: ties stay ties, whatever the order in which a BLAS sums.
     """
-    seeds = len(hits)
+    seeds = len(scores)
     chosen = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=len(weights))
-    found: Floats = ((weights @ hits.T.astype(np.float64)) * chosen).sum(1)
+    found: Floats = ((weights @ scores.T) * chosen).sum(1)
     return found
 
 
