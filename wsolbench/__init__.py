@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wsolbench.data.dataset import WsolDataset
-    from wsolbench.evaluation.external_maps import MapsOf, Scores, score, write_scores
+    from wsolbench.evaluation.external_maps import MapsOf, score, write_scores
     from wsolbench.evaluation.lists import read_predictions, split_of_metadata
     from wsolbench.evaluation.map_files import find_maps
+    from wsolbench.evaluation.predicted import Scores
     from wsolbench.evaluation.score_table import score_table
     from wsolbench.models.backbones.base import Backbone
     from wsolbench.models.method import Method
@@ -51,7 +52,7 @@ _FROM = {
     "Backbone": "models.backbones.base",
     "MapsOf": "evaluation.external_maps",
     "Method": "models.method",
-    "Scores": "evaluation.external_maps",
+    "Scores": "evaluation.predicted",
     "WsolDataset": "data.dataset",
     "find_maps": "evaluation.map_files",
     "read_predictions": "evaluation.lists",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from wsolbench.cli import _Lines, app
 from wsolbench.config import registry
+from wsolbench.config.settings import read_settings
 from wsolbench.models.method import Method
 from wsolbench.tools.doctor import findings
 from wsolbench.tools.listing import supported_pairs, year_of
@@ -28,7 +30,7 @@ def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess
 
 
 def listed(what: str) -> str:
-    done = CliRunner().invoke(app, ["list", what], env={"COLUMNS": "250"})
+    done = CliRunner().invoke(app, ["list", what], env={"COLUMNS": "80"})
     assert done.exit_code == 0, done.output
     return done.output
 
@@ -69,19 +71,19 @@ def test_outside_a_checkout_the_error_says_where_to_run(tmp_path: Path) -> None:
 
 def test_list_methods_says_what_is_ours_and_which_pairs_there_are() -> None:
     lines = listed("methods").splitlines()
-    (dgdm,) = [line for line in lines if line.startswith("│ dgdm")]
-    assert re.search(r"│ 2020 +│ reconstruction +│ Yin et al., ICPR 2020, arXiv 2003.04719 +│ all +│ yes", dgdm)
+    (dgdm,) = [line for line in lines if line.startswith("dgdm ")]
+    assert re.search(r"  2020  +reconstruction  +Yin et al., ICPR 2020, arXiv 2003.04719  +all  +yes$", dgdm)
     assert any("arXiv 1512.04150" in line for line in lines)
 
 
 def test_list_backbones_shows_paper_year_and_who_chose_the_points() -> None:
     lines = listed("backbones").splitlines()
-    (vgg,) = [line for line in lines if line.startswith("│ vgg16")]
+    (vgg,) = [line for line in lines if line.startswith("vgg16 ")]
     assert re.search(
-        r"│ 2015 +│ Simonyan & Zisserman, ICLR 2015, arXiv 1409.1556 +│ pool3, pool4, conv5 \(published\)", vgg
+        r"  2015  +Simonyan & Zisserman, ICLR 2015, arXiv 1409.1556  +pool3, pool4, conv5 \(published\)", vgg
     )
-    (convnet,) = [line for line in lines if line.startswith("│ convnet")]
-    assert re.search(r"│ +│ ours +│ conv3 \(ours\)", convnet)
+    (convnet,) = [line for line in lines if line.startswith("convnet ")]
+    assert re.search(r"convnet +ours  +conv3 \(ours\)", convnet)
 
 
 @pytest.mark.parametrize("kind", ["method", "backbone"])
@@ -115,6 +117,29 @@ def test_unsupported_pairs_are_listed_with_their_reason() -> None:
     assert masked
     pairs = ", ".join(f"convnet on {name}" for name in masked)
     assert supported_pairs(Picky) == f"not {pairs}: it needs wings"
+
+
+@pytest.mark.parametrize("what", ["tracks", "runs", "datasets"])
+def test_a_listing_in_a_pipe_has_whole_keys_and_needs_no_torch(what: str) -> None:
+    code = (
+        "import sys; from wsolbench.cli import app; app(sys.argv[1:], standalone_mode=False); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, "list", what]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={"COLUMNS": "40"})
+    assert done.returncode == 0, done.stderr
+    title, head, *rows = done.stdout.splitlines()
+    assert (title, head.split()[0]) == (what, "key")
+    keys = {"tracks": [*read_settings().tracks], "runs": ["shapes-convnet-cam-0"]}
+    assert {*keys.get(what, registry.names("dataset"))} <= {row.split()[0] for row in rows}
+    assert done.stdout.isascii()
+
+
+def test_a_listing_on_a_terminal_is_drawn() -> None:
+    reading, terminal = os.openpty()
+    subprocess.run([WSOLBENCH, "list", "tracks"], stdout=terminal, check=True, env={**os.environ, "COLUMNS": "120"})
+    os.close(terminal)
+    assert "│ shapes-convnet ".encode() in os.read(reading, 10_000)
 
 
 def test_list_runs_names_every_training() -> None:

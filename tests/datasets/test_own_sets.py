@@ -115,10 +115,9 @@ def test_a_set_without_a_track_is_told_from_an_unknown_one() -> None:
 
 def test_list_doctor_and_page_tell_the_key_from_the_class(two: Settings, tmp_path: Path) -> None:
     from wsolbench.tools.doctor import findings
-    from wsolbench.tools.listing import datasets_table
+    from wsolbench.tools.listing import datasets_listing
 
-    columns = {column.header: list(column.cells) for column in datasets_table(two).columns}
-    read_by = dict(zip(columns["key"], columns["of"], strict=True))
+    read_by = {key: of for key, of, *_ in datasets_listing(two).rows}
     assert read_by["birds"] == read_by["fish"] == read_by["image_folder"] == "image_folder"
     assert read_by["cub"] == "cub"
     with (tmp_path / "params.yaml").open("w") as stream:

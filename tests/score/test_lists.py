@@ -11,7 +11,7 @@ from PIL import Image
 from wsolbench import split_of_metadata
 from wsolbench.data.dataset import Split
 from wsolbench.errors import DataError
-from wsolbench.tools.score import Truths, run_score
+from wsolbench.tools.score import Folder, Truths, run_score
 
 
 def listed(folder: Path, names: list[str], located: list[str], size: str = "448,224") -> Split:
@@ -94,4 +94,4 @@ def test_masks_of_lists_are_opened_before_anything_is_scored(tmp_path: Path, mon
     truths = Truths(None, tmp_path / "lists", tmp_path, None)
     Image.fromarray(np.eye(30, 20, dtype=np.uint8)).save(tmp_path / "x.png")
     with pytest.raises(DataError, match=r"1 images have another aspect.*'x\.jpg' 30x20, mask 20x30"):
-        run_score(None, truths, "test", tmp_path / "maps", None, None, tmp_path / "out", 1, as_they_are=False)
+        run_score(None, truths, "test", [Folder("a", tmp_path / "maps")], tmp_path / "out", 1)

@@ -22,12 +22,7 @@ from wsolbench.data.dataset import Split
 from wsolbench.data.index import read_split
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.evaluation.evaluate import evaluate_key
-from wsolbench.tools.score import Truths, run_score
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> MadeUpRun:
-    return MadeUpRun(tmp_path, masks=len(TEST)).write()
+from wsolbench.tools.score import Folder, Truths, folders_of, run_score
 
 
 def split_of(run: MadeUpRun, name: str = "test") -> Split:
@@ -45,11 +40,6 @@ def write_maps(folder: Path, split: str, pictures: tuple[Picture, ...]) -> Path:
     for k, picture in enumerate(pictures):
         write(folder, f"{split}{k}", picture.raw)
     return folder
-
-
-@pytest.fixture
-def maps(tmp_path: Path) -> Path:
-    return write_maps(tmp_path / "maps", "test", TEST)
 
 
 def asked(run: MadeUpRun, maps: Path) -> MapsOf:
@@ -196,6 +186,18 @@ def test_what_is_no_map_is_named(run: MadeUpRun, maps: Path, spoil: Callable[[Pa
         score(asked(run, maps), jobs=1)
 
 
+def test_all_bad_maps_are_counted_and_the_first_ten_named(tmp_path: Path) -> None:
+    names = [f"{k:02}.jpg" for k in range(14)]
+    split = listed(tmp_path, names, ["0,0,9,9"] * 14)
+    for k, name in enumerate(names):
+        write(tmp_path / "maps", name, np.full((4, 4), np.nan) if k else np.eye(4))
+    with pytest.raises(DataError, match=r"13 of 14 maps") as caught:
+        score(MapsOf(tmp_path / "maps", split), jobs=1)
+    named = [name for name in names if f"{name}.npy" in str(caught.value)]
+    assert named == names[1:11]
+    assert "3 more" in str(caught.value)
+
+
 def test_lists_in_the_format_of_choe_et_al_are_enough(tmp_path: Path) -> None:
     split = listed(tmp_path, ["x.jpg", "y.jpg"], ["100,50,300,150", "0,0,448,224"])
     for name in ("x.jpg", "y.jpg"):
@@ -271,7 +273,7 @@ def test_a_class_name_is_no_formula(run: MadeUpRun, maps: Path, tmp_path: Path, 
 
 def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     def call(truths: Truths, val_maps: Path | None = None) -> str:
-        return run_score(settings(), truths, "test", tmp_path, val_maps, None, tmp_path, 1, as_they_are=False)
+        return run_score(settings(), truths, "test", [Folder("a", tmp_path, val_maps)], tmp_path, 1)
 
     for truths, val_maps, message in (
         (Truths(None, None, Path(), None), None, "either --dataset or --metadata"),
@@ -282,22 +284,27 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(SettingsError, match=message):
             call(truths, val_maps)
+    lists = Truths(None, tmp_path, Path(), None)
+    with pytest.raises(SettingsError, match="needs --predictions"):
+        run_score(None, lists, "test", [Folder("a", tmp_path)], tmp_path, 1, maps_of="predicted")
+    two = [tmp_path / "a", tmp_path / "b"]
+    for names, val, lists, message in (
+        (["x"], [], [], "--name: 1 are given for 2"),
+        ([], two[:1], [], "--val-maps: 1 are given for 2"),
+        ([], [], [*two, *two], "--predictions: 4 are given for 2"),
+        (["x", "x"], [], [], "two folders of maps are called 'x'"),
+        (["../x", "y"], [], [], "cannot name a directory"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            folders_of(two, names, val, lists)
+    assert [each.predictions for each in folders_of(two, [], [], two[:1])] == [two[0], two[0]]
 
 
 def test_a_data_set_that_is_not_prepared_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    truths = Truths("shapes", None, Path(), None)
     with pytest.raises(DataError, match=f"run `wsolbench prepare {TRACK}` first"):
-        run_score(
-            settings(),
-            Truths("shapes", None, Path(), None),
-            "test",
-            tmp_path,
-            None,
-            None,
-            tmp_path,
-            1,
-            as_they_are=False,
-        )
+        run_score(settings(), truths, "test", [Folder("a", tmp_path)], tmp_path, 1)
 
 
 def test_masks_alone_are_scored_by_pixels(tmp_path: Path) -> None:

@@ -9,20 +9,28 @@ from pathlib import Path
 
 from wsolbench.errors import DataError, first_three
 
-__all__ = ["IMAGE_SUFFIXES", "files_below", "refuse_bad_names"]
+__all__ = ["IMAGE_SUFFIXES", "files_below", "is_nameable", "refuse_bad_names", "walk"]
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """What the names of images and masks end in, in either case."""
 
 
 def files_below(folder: Path) -> list[str]:
+    """Return what :func:`walk` finds, if all names are UTF-8.
+
+    Raises:
+        DataError: see :func:`refuse_bad_names`.
+    """
+    found = walk(folder)
+    refuse_bad_names(folder, found)
+    return found
+
+
+def walk(folder: Path) -> list[str]:
     """Return the paths of all files below a folder, relative to it and with forward slashes, in order.
 
     Links to files and directories are followed; a directory that was entered under another name already, and hidden
     files and directories, are left out. Of a folder that does not exist, there are none.
-
-    Raises:
-        DataError: see :func:`refuse_bad_names`.
     """
     found: list[str] = []
     entered: set[tuple[int, int]] = set()
@@ -34,7 +42,6 @@ def files_below(folder: Path) -> list[str]:
         entered.add((state.st_dev, state.st_ino))
         directories[:] = sorted(name for name in directories if not name.startswith("."))
         found += [(Path(place) / name).relative_to(folder).as_posix() for name in names if not name.startswith(".")]
-    refuse_bad_names(folder, found)
     return sorted(found, key=lambda path: path.split("/"))
 
 
@@ -44,7 +51,7 @@ def refuse_bad_names(root: Path, paths: Iterable[str]) -> None:
     Raises:
         DataError: names are not UTF-8, or this process's locale cannot name them; says how many, and the first three.
     """
-    bad = [path for path in paths if not _is_nameable(path)]
+    bad = [path for path in paths if not is_nameable(path)]
     if not bad:
         return
     encoding = sys.getfilesystemencoding()
@@ -54,7 +61,8 @@ def refuse_bad_names(root: Path, paths: Iterable[str]) -> None:
     )
 
 
-def _is_nameable(path: str) -> bool:
+def is_nameable(path: str) -> bool:
+    """Return whether a path can be written as UTF-8, and named in this process's locale."""
     try:
         path.encode()
         os.fsencode(path)

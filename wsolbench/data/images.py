@@ -32,6 +32,7 @@ __all__ = [
     "open_image",
     "orientation_of",
     "read_bytes",
+    "read_displayed",
     "read_image",
     "read_resized",
     "resize",
@@ -81,6 +82,16 @@ def read_image(path: Path, item: Item | None = None) -> NDArray[np.uint8]:
         DataError: the file is missing, truncated, not an image, of more than 8 bits, or no longer what was indexed.
     """
     return np.asarray(_checked(path, item))
+
+
+def read_displayed(path: Path) -> Image.Image:
+    """Decode a photograph of anybody's in RGB, turned by its EXIF orientation as viewers do.
+
+    Raises:
+        DataError: the file is missing, truncated, not an image, too large, or of more than 8 bits; it is named.
+    """
+    image, orientation = _picture(path, read_bytes(path))
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def read_resized(path: Path, item: Item | None, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -194,6 +205,8 @@ def _picture(path: Path, data: bytes) -> tuple[Image.Image, int]:
         with open_image(data) as image:
             image.load()
             return _rgb(path, image), orientation_of(image)
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path}: the image is too large ({error}); shrink it") from None
     except UNDECODABLE as error:
         raise DataError(
             f"{path}: the image is truncated, damaged or not an image ({error}); restore it from its source"

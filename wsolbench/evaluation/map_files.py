@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from lzma import LZMAError
 from math import prod
@@ -15,15 +17,18 @@ from numpy.typing import NDArray
 
 from wsolbench.data.dataset import Split
 from wsolbench.data.folders import files_below
+from wsolbench.data.images import summarised
 from wsolbench.errors import DataError, first_three
 from wsolbench.evaluation.choe2020 import SIDE
 from wsolbench.files import open_regular
+from wsolbench.runs.progress import track
 
-__all__ = ["MapFile", "find_maps"]
+__all__ = ["MapFile", "check_maps", "find_maps"]
 
 _SUFFIXES = (".npy", ".npz")
 _MOST_VALUES = 2**25  # of a map, 5792 x 5792: a small file must not unpack to gigabytes
 _MOST_BYTES = 8 * _MOST_VALUES
+_READERS = 4  # maps in memory at a time
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _DAMAGED = (
     ValueError,
@@ -116,6 +121,29 @@ def _from_npy(file: IO[bytes], where: str) -> NDArray[Any]:
     if len(content) < count * dtype.itemsize:
         raise ValueError(f"it ends after {len(content)} of {count * dtype.itemsize} bytes")
     return np.frombuffer(content, dtype).reshape(shape, order="F" if by_columns else "C")
+
+
+def check_maps(files: Sequence[MapFile]) -> None:
+    """Read all maps once, before any is scored.
+
+    Raises:
+        DataError: maps are damaged, too large or no maps; says how many, and names the first ten with what is wrong.
+    """
+
+    def problem(file: MapFile) -> str | None:
+        try:
+            file.read()
+        except DataError as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = list(track(pool.map(problem, files), "checking maps", len(files), "maps"))
+    bad = [sentence for sentence in found if sentence]
+    if len(bad) == 1:
+        raise DataError(bad[0])
+    if bad:
+        raise DataError(f"{len(bad)} of {len(files)} maps cannot be scored:\n{summarised(bad)}")
 
 
 def find_maps(folder: Path, split: Split, *, as_they_are: bool = False) -> list[MapFile]:

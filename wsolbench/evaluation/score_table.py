@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["score_table"]
+import pandas as pd
+
+__all__ = ["comparison_table", "difference_table", "score_table"]
 
 _AT = ("fixed", "val", "oracle")
 _THRESHOLDED = (
@@ -16,6 +18,12 @@ _THRESHOLDED = (
     ("mean IoU", "mean_iou"),
 )
 _PIXELS = (("pIoU", "p_iou"), ("pIoU, pooled", "p_iou_pooled"), ("its threshold", "p_iou_threshold"))
+_PREDICTED = "Maps are of predicted classes: what is GT-known (MaxBoxAcc and PxAP, too) is not available."
+_READING = (
+    "Points of percent of the images; interval and p come from a bootstrap over images, the same for both. It knows "
+    "nothing of training again."
+)
+_CORRECTED = " The corrected p (Holm) counts all pairs of a measure."
 _SINGLE = (("PxAP", "px_ap"), ("PxAP, mean over classes", "px_ap_per_class"))
 
 
@@ -25,9 +33,47 @@ def score_table(numbers: Mapping[str, Any]) -> str:
     Args:
         numbers: of :func:`wsolbench.score`. What is None is shown as a dash; rows without a number are left out.
     """
-    rows = [["", *_AT]]
+    return f"{_head(numbers)}\n\n{_aligned([['', *_AT], *_rows(numbers)])}"
+
+
+def comparison_table(several: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a Markdown table of several numbers of the same images: one row per measure, one column per name."""
+    by_name = {
+        name: {
+            title if at == _AT[-1] and cells[:-1] == ["-", "-"] else f"{title}, {at}": cell
+            for title, *cells in _rows(numbers)
+            for at, cell in zip(_AT, cells, strict=True)
+            if cell != "-"
+        }
+        for name, numbers in several.items()
+    }
+    titles = dict.fromkeys(title for cells in by_name.values() for title in cells)
+    rows = [[title, *(cells.get(title, "-") for cells in by_name.values())] for title in titles]
+    heads = "\n".join(f"{name}: {_head(numbers)}" for name, numbers in several.items())
+    return f"{heads}\n\n{_aligned([['', *by_name], *rows])}"
+
+
+def difference_table(differences: pd.DataFrame) -> str:
+    """Return a Markdown table of :class:`~wsolbench.tools.compare.Comparison`'s differences."""
+    several = bool(differences.groupby("measure").size().max() > 1)
+    rows = [["", "difference", "95% interval", "p", *(["p, corrected"] if several else [])]]
+    for measure, first, second, points, low, high, p, corrected in differences.itertuples(index=False):
+        line = [f"{measure}: {first} - {second}", f"{points:+.1f}", f"{low:+.1f} to {high:+.1f}"]
+        rows.append([*line, _p(float(p)), *([_p(float(corrected))] if several else [])])
+    return f"{_aligned(rows)}\n\n{_READING}{_CORRECTED if several else ''}"
+
+
+def _head(numbers: Mapping[str, Any]) -> str:
+    images, cls = numbers["images"], numbers["cls"]
+    head = f"{images['test']} images, {images['val']} of val; "
+    head += f"Top-1 Cls {_text(cls['top1'])}, Top-5 Cls {_text(cls['top5'])}"
+    return head + (f". {_PREDICTED}" if numbers.get("maps_of") == "predicted" else "")
+
+
+def _rows(numbers: Mapping[str, Any]) -> list[list[str]]:
+    rows = []
     for name, block in (("choe2020", numbers), ("pixel", numbers["pixel"])):
-        if block["max_box_acc"] is None:  # masks only
+        if block["max_box_acc"] is None and block["top1_loc"]["fixed"] is None:  # masks only
             continue
         rows += [[f"{title} ({name})", *_three(block[key], key)] for title, key in _THRESHOLDED]
         at_val, at_best = block["max_box_acc_v2_val"]["mean"], block["max_box_acc_v2"]["mean"]
@@ -46,10 +92,7 @@ def score_table(numbers: Mapping[str, Any]) -> str:
         for kind in next((block for block in blocks.values() if block), ()):
             shares = {at: None if block is None else block[kind] for at, block in blocks.items()}
             rows.append([f"{title}: {kind.replace('_', '-')}", *_three(shares)])
-    kept = [row for k, row in enumerate(rows) if k == 0 or any(cell != "-" for cell in row[1:])]
-    images, cls = numbers["images"], numbers["cls"]
-    head = f"{images['test']} images, {images['val']} of val; "
-    return f"{head}Top-1 Cls {_text(cls['top1'])}, Top-5 Cls {_text(cls['top5'])}\n\n{_aligned(kept)}"
+    return [row for row in rows if any(cell != "-" for cell in row[1:])]
 
 
 def _three(block: Mapping[str, float | None], key: str = "") -> list[str]:
@@ -68,3 +111,7 @@ def _aligned(rows: list[list[str]]) -> str:
         lines.append(f"| {' | '.join(padded)} |")
     rule = "|".join(["-" * (first + 2), *("-" * (width + 1) + ":" for width in widths)])
     return "\n".join([lines[0], f"|{rule}|", *lines[1:]])
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -170,7 +170,14 @@ def score_split(
     return score_maps(list(stored.maps), split, image_root, rules, jobs)
 
 
-def score_maps(sources: Sequence[Source], split: Split, mask_root: Path, rules: Rules, jobs: int) -> SplitScores:
+def score_maps(
+    sources: Sequence[Source],
+    split: Split,
+    mask_root: Path,
+    rules: Rules,
+    jobs: int,
+    seen: Callable[[ImageScores], object] | None = None,
+) -> SplitScores:
     """Score maps against the truth of a split.
 
     Args:
@@ -179,6 +186,7 @@ def score_maps(sources: Sequence[Source], split: Split, mask_root: Path, rules: 
         mask_root: folder that mask paths are relative to.
         rules: how.
         jobs: parallel processes.
+        seen: called with the scores of each image, in the order of the split.
 
     Raises:
         DataError: a map cannot be scored, or an image has no box where others do; the image is named.
@@ -199,6 +207,8 @@ def score_maps(sources: Sequence[Source], split: Split, mask_root: Path, rules: 
     every = _labelled(first, results, split.items)
     for scores, item in track(every, f"scoring {split.name}", len(truths), "images"):
         _add(total, scores, item.label)
+        if seen is not None:
+            seen(scores)
         areas.append(scores.area)
     total.images, total.areas = len(truths), np.array(areas)
     return total

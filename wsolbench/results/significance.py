@@ -7,7 +7,7 @@ image and seed were an independent trial.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,9 @@ __all__ = [
     "friedman",
     "holm",
     "iman_davenport",
+    "interval_and_p",
     "mean_ranks",
+    "resampled_images",
     "sign_test",
 ]
 
@@ -96,11 +98,41 @@ def bootstrap_difference(
         drawn.append(hits - _resampled(theirs, weights, random) * len(first))
     counts = np.concatenate(drawn)
     differences = counts * 100 / (images * len(first) * len(second) * unit)
-    low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2])
-    below, above = np.count_nonzero(counts <= 0), np.count_nonzero(counts >= 0)
-    p_value = min(2 * (min(below, above) + 1) / (resamples + 1), 1.0)
     points = float((ours.mean() - theirs.mean()) * 100 / unit)
-    return Difference(points, float(low), float(high), p_value, (len(first), len(second)))
+    return Difference(points, *interval_and_p(differences, level), (len(first), len(second)))
+
+
+def resampled_images(
+    images: int, statistics: Sequence[Callable[[Floats], Floats]], *, resamples: int = _RESAMPLES, seed: int = 0
+) -> Floats:
+    """Compute statistics of single runs on resamples of the images, the same resamples for all of them.
+
+    Args:
+        images: number of images.
+        statistics: each takes how often each image was drawn, ``(r, images)`` float64, and returns ``(r,)`` values.
+        resamples: number of resamples.
+        seed: of the resampling; equal input gives equal results.
+
+    Returns:
+        ``(len(statistics), resamples)``.
+    """
+    random = np.random.default_rng(seed)
+    drawn: list[Floats] = []
+    for start in range(0, resamples, _CHUNK):
+        count = min(_CHUNK, resamples - start)
+        weights = random.multinomial(images, np.full(images, 1 / images), size=count).astype(np.float64)
+        drawn.append(np.stack([statistic(weights) for statistic in statistics]))
+    return np.concatenate(drawn, axis=1)
+
+
+def interval_and_p(differences: Floats, level: float = LEVEL) -> tuple[float, float, float]:
+    """Return the percentile interval of resampled differences, and the two-sided p-value of no difference.
+
+    See :func:`bootstrap_difference`. An exact 0 counts on both sides.
+    """
+    low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2])
+    below, above = np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0)
+    return float(low), float(high), min(2 * (min(below, above) + 1) / (len(differences) + 1), 1.0)
 
 
 def sign_test(first: Scores, second: Scores) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,14 @@ from wsolbench.errors import InterruptedTrainingError, SettingsError, WsolbenchE
 from wsolbench.tools.arguments import Jobs
 
 __all__ = ["doctor", "launch", "list_components", "new_method", "plot", "predict", "readme", "score", "show", "verify"]
+
+
+class _Format(StrEnum):
+    """Of a table; typer takes no list of literals."""
+
+    csv = "csv"
+    json = "json"
+    coco = "coco"
 
 
 def list_components(
@@ -55,8 +64,15 @@ def show(
 
 def score(
     maps: Annotated[
-        Path, typer.Option(help="Directory of maps, .npy or .npz, one per image: IMAGE_ID.npy, of any size and type.")
+        list[Path],
+        typer.Option(
+            help="Directory of maps, .npy or .npz, one per image: IMAGE_ID.npy, of any size and type. Given several "
+            "times, they are compared."
+        ),
     ],
+    names: Annotated[
+        list[str] | None, typer.Option("--name", help="Of each directory of maps; by default its own.")
+    ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Data set in params.yaml; a track with it must be prepared.")
     ] = None,
@@ -66,42 +82,85 @@ def score(
     masks: Annotated[Path, typer.Option(help="With --metadata: folder that its mask paths are relative to.")] = Path(),
     split: Annotated[Literal["val", "test"], typer.Option(help="The split to report.")] = "test",
     val_maps: Annotated[
-        Path | None, typer.Option(help="Maps of the val split; thresholds are then chosen on it, too.")
+        list[Path] | None,
+        typer.Option(help="Maps of the val split, of its labels; thresholds are then chosen on it, too."),
     ] = None,
     val_metadata: Annotated[
         Path | None, typer.Option(help="With --metadata and --val-maps: lists of the val split.")
     ] = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="Text file of `id,class[,class ...]`, best first, for Top-1 and Top-5.")
+        list[Path] | None,
+        typer.Option(
+            help="Text file of `id,class[,class ...]`, best first, for Top-1 and Top-5; one per --maps, or one."
+        ),
     ] = None,
+    maps_of: Annotated[
+        Literal["label", "predicted"],
+        typer.Option(help="The class that each map is of. predicted: the first of --predictions; no GT-known then."),
+    ] = "label",
     as_they_are: Annotated[
         bool, typer.Option("--as-they-are", help="Maps are 224x224 in [0, 1]: neither resize nor normalise them.")
     ] = False,
     out: Annotated[Path, typer.Option(help="Where metrics.json and tables go.")] = Path("scores"),
     jobs: Jobs = None,
 ) -> None:
-    """Score the localization maps of any method against the truth of a split, and print and write all numbers."""
-    from wsolbench.tools.score import Truths, run_score  # noqa: PLC0415
+    """Score the localization maps of any method against the truth of a split, and print and write all numbers.
+
+    Several directories of maps give a column each, and a bootstrap over images says whether they differ.
+    """
+    from wsolbench.tools.score import Truths, folders_of, run_score  # noqa: PLC0415
 
     truths = Truths(dataset, metadata, masks, val_metadata)
+    folders = folders_of(maps, names or [], val_maps or [], predictions or [])
     settings = read_settings() if dataset or Path("params.yaml").is_file() else None
-    found = run_score(settings, truths, split, maps, val_maps, predictions, out, jobs, as_they_are=as_they_are)
-    typer.echo(found)
+    typer.echo(run_score(settings, truths, split, folders, out, jobs, maps_of=maps_of, as_they_are=as_they_are))
 
 
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Photographs, and directories of photographs.")],
     run: Annotated[str, typer.Option(help="`<track>-<method>-<seed>` of a trained run.")],
-    out: Annotated[Path, typer.Option(help="Where maps, boxes and pictures go.")] = Path("predictions"),
+    out: Annotated[Path, typer.Option(help="Results go to OUT/RUN, in place of earlier ones of this run.")] = Path(
+        "predictions"
+    ),
+    class_name: Annotated[
+        str | None, typer.Option("--class", metavar="NAME", help="Localize this class and not the predicted one.")
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option(min=0, max=0.999, help="By default the one that the run's val split chose.")
     ] = None,
+    masks: Annotated[
+        bool, typer.Option("--masks", help="Also write a mask per photograph; runs on masks only always do.")
+    ] = False,
+    all_boxes: Annotated[
+        bool, typer.Option("--all-boxes", help="Boxes of all components, and not of the largest only.")
+    ] = False,
+    formats: Annotated[
+        list[_Format] | None,
+        typer.Option(
+            "--format", help="Of the table; may be given several times. coco has boxes as x, y, width, height."
+        ),
+    ] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Overrides runtime.device.")] = None,
 ) -> None:
-    """Write class, localization map, box and picture of anybody's photographs, by a trained run."""
-    from wsolbench.tools.predict import predict as run_predict  # noqa: PLC0415 - imports torch
+    """Write class, probability, localization map, box and picture of anybody's photographs, by a trained run.
 
-    count = run_predict(read_settings(), run, images, out, Layout(), threshold)
-    typer.echo(f"{count} images: {out}/predictions.csv, {out}/maps and {out}/pictures")
+    Photographs are turned as viewers display them, and boxes are in pixels of the displayed picture; a box's score is
+    the mean of the map, 0 to 1, inside it. A file that cannot be read is named at the end, and makes the exit status 1.
+    """
+    from wsolbench.tools.predict import PredictOptions  # noqa: PLC0415 - imports torch
+    from wsolbench.tools.predict import predict as run_predict  # noqa: PLC0415
+
+    settings = read_settings()
+    if device is not None:
+        settings = settings.model_copy(update={"runtime": settings.runtime.model_copy(update={"device": device})})
+    options = PredictOptions(threshold, class_name, masks, all_boxes, [each.value for each in formats or [_Format.csv]])
+    found = run_predict(settings, run, images, out, Layout(), options)
+    typer.echo(f"{found.count} photographs: {', '.join(found.kinds)} in {found.folder}")
+    if found.skipped:
+        typer.echo(f"{len(found.skipped)} were left out:", err=True)
+        for sentence in found.skipped:
+            typer.echo(f"  {sentence}", err=True)
+        raise typer.Exit(1)
 
 
 def verify(

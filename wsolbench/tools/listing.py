@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from inspect import signature
+from typing import TYPE_CHECKING
 
-import torch
 from rich.console import Console
 from rich.table import Table
 from ruamel.yaml import YAML
@@ -15,18 +16,53 @@ from ruamel.yaml import YAML
 from wsolbench.config import registry
 from wsolbench.config.settings import Run, RuntimeSettings, Settings
 from wsolbench.models.backbones.weights import PINNED
-from wsolbench.models.method import Method
 from wsolbench.models.pretrained import backbone_arguments
 
-__all__ = ["datasets_table", "print_listing", "print_run", "supported_pairs", "year_of"]
+if TYPE_CHECKING:
+    from wsolbench.models.method import Method  # imports torch, which most listings do not need
+
+__all__ = ["Listing", "datasets_listing", "print_listing", "print_run", "supported_pairs", "year_of"]
+
+
+@dataclass
+class Listing:
+    """A table of text; the cells of a row in the order of the columns."""
+
+    title: str
+    columns: Sequence[str]
+    rows: list[Sequence[str]] = field(default_factory=list)
+    caption: str | None = None
 
 
 def print_listing(settings: Settings, kind: str | None) -> None:
-    """Print one table per kind of component, or only the one asked for."""
-    console = Console(soft_wrap=False)
-    for name, make in _TABLES.items():
-        if kind in {None, name}:
-            console.print(make(settings))
+    """Print one table per kind of component, or only the one asked for.
+
+    On a terminal they are drawn and wrapped to its width; elsewhere each row is a line of plain text, columns apart by
+    two spaces or more, for ``grep`` and ``awk``.
+    """
+    console = Console()
+    for number, make in enumerate(make for name, make in _LISTINGS.items() if kind in {None, name}):
+        listing = make(settings)
+        if sys.stdout.isatty():
+            console.print(_drawn(listing))
+        else:
+            sys.stdout.write(("\n" if number else "") + _plain(listing))
+
+
+def _drawn(listing: Listing) -> Table:
+    table = Table(title=listing.title, title_justify="left", caption=listing.caption)
+    for column in listing.columns:
+        table.add_column(column, overflow="fold")
+    for row in listing.rows:
+        table.add_row(*row)
+    return table
+
+
+def _plain(listing: Listing) -> str:
+    rows = [listing.columns, *listing.rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([listing.title, *lines, *([listing.caption] if listing.caption else [])]) + "\n"
 
 
 def print_run(run: Run, runtime: RuntimeSettings) -> None:
@@ -43,12 +79,12 @@ def print_run(run: Run, runtime: RuntimeSettings) -> None:
     YAML(typ="safe", pure=True).dump(record | {"runtime": runtime.model_dump()}, sys.stdout)
 
 
-def _methods(settings: Settings) -> Table:
-    table = _table("methods", "key", "title", "year", "status", "paper", "backbones and data sets", "in params.yaml")
+def _methods(settings: Settings) -> Listing:
+    table = _listing("methods", "key", "title", "year", "status", "paper", "backbones and data sets", "in params.yaml")
     for name in registry.names("method"):
         method = registry.load("method", name)
         facts = [method.title, year_of(method.reference), method.status, method.reference, supported_pairs(method)]
-        table.add_row(name, *facts, "yes" if name in settings.methods else "no")
+        table.rows.append([name, *facts, "yes" if name in settings.methods else "no"])
     return table
 
 
@@ -69,19 +105,21 @@ def supported_pairs(method: type[Method]) -> str:
     return "; ".join(f"not {', '.join(pairs)}: {reason}" for reason, pairs in reasons.items()) or "all"
 
 
-def datasets_table(settings: Settings) -> Table:
+def datasets_listing(settings: Settings) -> Listing:
     """Return a row for each class in `datasets` and for each key in `params.yaml`."""
-    table = _table("datasets", "key", "of", "title", "truth", "reference", "in params.yaml")
+    table = _listing("datasets", "key", "of", "title", "truth", "reference", "in params.yaml")
     for name in dict.fromkeys([*registry.names("dataset"), *settings.datasets]):
         dataset, chosen = settings.dataset_class(name), "yes" if name in settings.datasets else "no"
         traits = ", ".join(sorted(dataset.traits))
-        table.add_row(name, settings.class_of(name), dataset.title, traits, dataset.reference, chosen)
+        table.rows.append([name, settings.class_of(name), dataset.title, traits, dataset.reference, chosen])
     return table
 
 
-def _backbones(settings: Settings) -> Table:
+def _backbones(settings: Settings) -> Listing:
+    import torch  # noqa: PLC0415 - seconds that other listings do not need
+
     del settings
-    table = _table("backbones", "key", "year", "paper", "erase points", "side points", "pinned weights")
+    table = _listing("backbones", "key", "year", "paper", "erase points", "side points", "pinned weights")
     for name in registry.names("backbone"):
         component = registry.load("backbone", name)
         with torch.device("meta"):  # shapes only: nothing is initialised
@@ -89,64 +127,60 @@ def _backbones(settings: Settings) -> Table:
         erased = f"{', '.join(backbone.erase_points)} ({backbone.erase_source})"
         sides = f"{', '.join(backbone.side_points)} ({backbone.side_source})"
         pinned = ", ".join(PINNED.get(name, {})) or "none: trained from scratch"
-        table.add_row(name, year_of(component.reference), component.reference, erased, sides, pinned)
+        table.rows.append([name, year_of(component.reference), component.reference, erased, sides, pinned])
     table.caption = "points: published by a paper or its code, of the port of Choe et al., or ours"
     return table
 
 
-def _baselines(settings: Settings) -> Table:
-    table = _table("baselines", "key", "title", "reference", "in run")
+def _baselines(settings: Settings) -> Listing:
+    table = _listing("baselines", "key", "title", "reference", "in run")
     chosen = {*settings.run.baselines, *settings.run.seeded_baselines}
     for name in registry.names("baseline"):
         baseline = registry.load("baseline", name)
-        table.add_row(name, baseline.title, baseline.reference, "yes" if name in chosen else "no")
+        table.rows.append([name, baseline.title, baseline.reference, "yes" if name in chosen else "no"])
     return table
 
 
-def _tracks(settings: Settings) -> Table:
-    table = _table("tracks", "key", "data set", "backbone", "weights", "epochs", "batch", "in run")
+def _tracks(settings: Settings) -> Listing:
+    table = _listing("tracks", "key", "data set", "backbone", "weights", "epochs", "batch", "in run")
     for name, track in settings.tracks.items():
         row = [track.dataset, track.backbone, track.weights or "none", str(track.epochs), str(track.batch)]
-        table.add_row(name, *row, "yes" if name in settings.run.tracks else "no")
+        table.rows.append([name, *row, "yes" if name in settings.run.tracks else "no"])
     return table
 
 
-def _cells(settings: Settings) -> Table:
-    table = _table("cells", "key", "track", "method", "title", "args", "train", "in run")
+def _cells(settings: Settings) -> Listing:
+    table = _listing("cells", "key", "track", "method", "title", "args", "train", "in run")
     for name, cell in settings.cells.items():
         changes = (", ".join(f"{key}: {value}" for key, value in block.items()) for block in (cell.args, cell.train))
-        table.add_row(
-            name, cell.track, cell.method, cell.title, *changes, "yes" if name in settings.run.cells else "no"
-        )
+        chosen = "yes" if name in settings.run.cells else "no"
+        table.rows.append([name, cell.track, cell.method, cell.title, *changes, chosen])
     return table
 
 
-def _runs(settings: Settings) -> Table:
-    table = _table("runs", "key", "stage")
+def _runs(settings: Settings) -> Listing:
+    table = _listing("runs", "key", "stage")
     chosen = settings.run
     for track in chosen.tracks:
         for seed in chosen.seeds:
             for method in chosen.methods:
-                table.add_row(f"{track}-{method}-{seed}", "train, evaluate")
+                table.rows.append([f"{track}-{method}-{seed}", "train, evaluate"])
             for baseline in chosen.seeded_baselines:
-                table.add_row(f"{track}-{baseline}-{seed}", "baseline_seeded")
+                table.rows.append([f"{track}-{baseline}-{seed}", "baseline_seeded"])
         for baseline in chosen.baselines:
-            table.add_row(f"{track}-{baseline}-0", "baseline")
+            table.rows.append([f"{track}-{baseline}-0", "baseline"])
     for name, track in chosen.cells.items():
-        table.add_row(f"{track}-{name}", "train_cell, evaluate_cell")
+        table.rows.append([f"{track}-{name}", "train_cell, evaluate_cell"])
     return table
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+def _listing(title: str, *columns: str) -> Listing:
+    return Listing(title, columns)
 
 
-_TABLES: dict[str, Callable[[Settings], Table]] = {
+_LISTINGS: dict[str, Callable[[Settings], Listing]] = {
     "methods": _methods,
-    "datasets": datasets_table,
+    "datasets": datasets_listing,
     "backbones": _backbones,
     "baselines": _baselines,
     "tracks": _tracks,

@@ -1,209 +1,349 @@
-"""``wsolbench predict``: classes, maps, boxes and pictures for anybody's photographs, by a trained run."""
+"""``wsolbench predict``: classes, maps, boxes, masks and pictures of anybody's photographs, by a trained run."""
 
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from wsolbench.acquire.building import build_dataset
-from wsolbench.acquire.inspection import inspect_images
+from wsolbench import __version__
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
 from wsolbench.data.cache import Reading
-from wsolbench.data.dataset import Item, Split
-from wsolbench.data.folders import files_below
-from wsolbench.data.images import read_image, turned_size
 from wsolbench.data.scoremaps import upsample_and_normalise
-from wsolbench.data.tables import literal
-from wsolbench.errors import DataError, first_three
+from wsolbench.errors import DataError, SettingsError, nearest
 from wsolbench.evaluation.choe2020 import SIDE
 from wsolbench.evaluation.pixel import candidates
-from wsolbench.report.palette import PREDICTED_RGB
+from wsolbench.files import read_file, replace_directory
+from wsolbench.models.layers import sent_to
+from wsolbench.models.method import Method
 from wsolbench.runs.device import set_up_device
-from wsolbench.runs.progress import track
-from wsolbench.training.prediction import predict_split
+from wsolbench.runs.progress import meter
+from wsolbench.tools.predict_input import Photograph, find_photographs, open_photographs
+from wsolbench.tools.predict_output import FORMATS, Box, Format, Prediction, coco, draw, run_lengths, table, tree
 from wsolbench.training.trained import load_trained, read_trained, run_of_record
 
-__all__ = ["find_images", "photographs", "predict"]
+__all__ = ["PredictOptions", "Predicted", "predict"]
 
-IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-_BLEND = 0.45  # share of the heat map
-_BLOCK = 64  # images at a time
-_HEADER = ("id", "class", "name", "logit", "x0", "y0", "x1", "y1")
+ABOUT_FILE = "about.json"
+"""In each folder of predictions: whose they are."""
+
+_BATCH = 16  # photographs at a time, which bounds memory
+_TOP = 5
 _log = logging.getLogger("wsolbench.tools.predict")
 
 
 @dataclass(frozen=True)
-class _Writer:
-    """Writes results below one directory, each file atomically."""
+class PredictOptions:
+    """What is asked for.
 
-    out: Path
-
-    def write(self, name: str, content: bytes) -> None:
-        path = self.out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_bytes(content)
-        temporary.replace(path)
-
-
-def find_images(sources: Sequence[Path]) -> tuple[Path, list[str]]:
-    """List photographs: files as they are, directories with all that is below them.
-
-    Returns:
-        A folder, and paths below it, sorted, each once.
-
-    Raises:
-        DataError: a source does not exist, there is no image in any of them, or a name is not UTF-8.
+    Attributes:
+        threshold: in [0, 1), of box and mask; None takes those that the run's ``val`` split chose.
+        class_name: name, or number, of the class to localize in all photographs; None localizes the predicted one.
+        masks: whether to write masks also where the run's data set has boxes.
+        all_boxes: whether to give the boxes of all components, as MaxBoxAccV2 counts them, and not of the largest only.
+        formats: of the table.
     """
-    found: set[Path] = set()
-    for source in sources:
-        if source.is_dir():
-            # A link keeps its own name: what it leads to may lie anywhere.
-            below = (source.resolve() / name for name in files_below(source))
-            found |= {path for path in below if path.suffix.lower() in IMAGE_SUFFIXES}
-        elif source.exists():
-            found.add(source.parent.resolve() / source.name)
-        else:
-            raise DataError(f"{source} does not exist")
-    if not found:
-        raise DataError(f"no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in {', '.join(map(str, sources))}")
-    only = sources[0].resolve() if len(sources) == 1 and sources[0].is_dir() else None
-    root = only or Path(*_shared([path.parent.parts for path in found]))
-    return root, sorted(path.relative_to(root).as_posix() for path in found)
+
+    threshold: float | None = None
+    class_name: str | None = None
+    masks: bool = False
+    all_boxes: bool = False
+    formats: Sequence[Format] = ("csv",)
 
 
-def photographs(root: Path, names: Sequence[str], *, displayed: bool) -> list[Item]:
-    """Open all photographs, and return them as items; how they are turned is said once.
+@dataclass(frozen=True)
+class Predicted:
+    """What was written, and what was left out.
 
-    Args:
-        root: folder that the names are relative to.
-        names: image files.
-        displayed: whether to turn them by their EXIF orientation, as the images that the run was trained on were.
-
-    Raises:
-        DataError: photographs are missing or unreadable; the first ones are named.
+    Attributes:
+        folder: with the results.
+        count: photographs in it.
+        skipped: a sentence about each that could not be read, or whose result could not be written.
+        kinds: names in ``folder`` with results.
     """
-    items, oriented = [], []
-    for name, fact in zip(names, inspect_images(root, names), strict=True):
-        orientation = fact.orientation if displayed else 1
-        width, height = turned_size(fact.width, fact.height, orientation)
-        items.append(Item(name, name, 0, width, height, "test", fact.sha256, orientation))
-        oriented += [name] if fact.orientation != 1 else []
-    if oriented:
-        _log.warning(
-            "%d images have an EXIF orientation (%s) and are %s",
-            len(oriented),
-            first_three(oriented),
-            "turned, as viewers display them"
-            if displayed
-            else "not turned, like the images that the run was trained on; turn them first if they lie on their side",
-        )
-    return items
+
+    folder: Path
+    count: int
+    skipped: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Cuts:
+    """Thresholds of a run; ``origin`` says where they are from."""
+
+    box: float
+    mask: float
+    origin: Literal["--threshold", "val", "fixed"]
+    masks_only: bool
+
+
+@dataclass
+class _Work:
+    """What is needed for each photograph, and what is collected of them."""
+
+    folder: Path
+    class_names: Sequence[str]
+    cuts: _Cuts
+    masks: bool
+    all_boxes: bool
+    lengths: bool
+    done: list[Prediction] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
 
 
 def predict(
-    settings: Settings, key: str, sources: Sequence[Path], out: Path, layout: Layout, threshold: float | None
-) -> int:
+    settings: Settings, key: str, sources: Sequence[Path], out: Path, layout: Layout, options: PredictOptions
+) -> Predicted:
     """Predict photographs with a trained run.
 
-    Writes to ``out``: ``predictions.csv`` (first class, its logit, box in pixels of the photograph, half-open; ``'``
-    is before a name that a spreadsheet would take for a formula),
-    ``classes.txt`` (up to five classes per image, as ``wsolbench score --predictions`` reads them), ``maps/<id>.npy``
-    (raw map of the first class, as ``wsolbench score --maps`` reads them) and ``pictures/<id>.jpg``. The box is that of
-    protocol ``pixel``: the largest component of what reaches the threshold times the maximum.
+    Writes to ``<out>/<key>``, so that no two runs mix; what the same run wrote there before is replaced as a whole
+    when all is done. In it:
+
+    - ``predictions.csv`` (``'`` is before a name that a spreadsheet would take for a formula), ``predictions.json`` and
+      ``coco.json``, as asked for: class, its probability, box, score;
+    - ``classes.txt``, up to five classes per photograph, as ``wsolbench score --predictions`` reads them;
+    - ``maps/<id>.npy``, the raw map, as ``wsolbench score --maps`` reads it;
+    - ``pictures/<id>.jpg``, photograph, map, box and class, 320 to 2048 pixels long;
+    - ``masks/<id>.png``, 255 where the map reaches the threshold: where asked for, or the data set has masks only;
+    - ``about.json``, run, thresholds and what was left out.
+
+    Photographs are turned as viewers display them, and everything refers to the displayed picture. The box is that of
+    protocol ``pixel``: the largest component of what reaches the threshold times the maximum. Its score is the mean of
+    the normalised map inside it.
 
     Args:
         settings: runtime, and the fixed threshold.
         key: ``<track>-<method>-<seed>`` of a trained run.
         sources: image files and directories.
-        out: directory for the results.
+        out: directory for the results of all runs.
         layout: where the run lies.
-        threshold: in [0, 1); None takes the one that the run's ``val`` split chose, or the fixed one if there is none.
-
-    Returns:
-        Number of images.
+        options: what is asked for.
 
     Raises:
-        DataError: the run or an image is missing or damaged.
+        SettingsError: the class does not exist.
+        DataError: the run is missing or damaged, no photograph can be read, or the results cannot be written.
     """
     record = read_trained(layout, key)
     run = run_of_record(record)
-    root, names = find_images(sources)
-    items = photographs(root, names, displayed=build_dataset(settings, run.track.dataset).orientation == "displayed")
+    class_names: list[str] = record["class_names"]
+    wanted = None if options.class_name is None else _label(options.class_name, class_names)
+    target = out / key
+    _check_target(target)
+    root, names, skipped = find_photographs(sources)
+    cuts = _cuts(settings, run.track_name, key, layout, options.threshold)
     device = set_up_device(settings.runtime)
     method = load_trained(record, layout, device)
-    cut = _threshold(settings, run.track_name, key, layout) if threshold is None else threshold
-    _log.info("%s: %d images, threshold %g, protocol pixel", key, len(items), cut)
-    writer, table, listed = _Writer(out), io.StringIO(), io.StringIO()
-    rows, classes = (csv.writer(stream, lineterminator="\n") for stream in (table, listed))
-    rows.writerow(_HEADER)
-    blocks = [items[start : start + _BLOCK] for start in range(0, len(items), _BLOCK)]
-    reading = replace(Reading.of(settings.runtime, layout), cache=None)
-    common: dict[str, Any] = {"crop": run.track.crop, "batch": run.track.batch, "reading": reading}
-    for block in track(iter(blocks), "predicting", len(blocks), "blocks"):
-        split = Split("test", block, record["class_names"], "")
-        guessed = predict_split(method, split, root, device=device, **common)
-        if not guessed.top5.shape[1]:
-            raise DataError(f"method '{run.method}' does not classify, so that there is no class to draw a map of")
-        labelled = [replace(item, label=int(best)) for item, best in zip(block, guessed.top5[:, 0], strict=True)]
-        stored = predict_split(method, replace(split, items=labelled), root, device=device, **common)
-        for k, item in enumerate(labelled):
-            box = _write_image(writer, root, item, stored.maps[k], cut)
-            chosen = record["class_names"][item.label]
-            rows.writerow([literal(item.id), item.label, literal(chosen), f"{stored.top5_logits[k, 0]:.4f}", *box])
-            classes.writerow([item.id, *stored.top5[k]])
-    writer.write("predictions.csv", table.getvalue().encode())
-    writer.write("classes.txt", listed.getvalue().encode())
-    return len(items)
+    shown = f"threshold {cuts.box:g}" + ("" if cuts.mask == cuts.box else f", {cuts.mask:g} of masks")
+    _log.info("%s: %d photographs, %s (%s)", key, len(names), shown, cuts.origin)
+    with _replaced(target) as folder:
+        masks = options.masks or cuts.masks_only
+        lengths = masks and "coco" in options.formats
+        work = _Work(folder, class_names, cuts, masks, options.all_boxes, lengths, skipped=skipped)
+        threads = Reading.of(settings.runtime, layout).threads
+        batches = open_photographs(root, names, run.track.crop, _BATCH, threads)
+        with meter("predicting", len(names), "images") as progress:
+            for batch in batches:
+                opened = [each for each in batch if isinstance(each, Photograph)]
+                work.skipped += [each for each in batch if isinstance(each, str)]
+                for photograph, *found in zip(opened, *_localized(method, opened, wanted, device), strict=True):
+                    _keep(work, photograph, *found)
+                    progress.advance()
+                progress.advance(len(batch) - len(opened))
+        if not work.done:
+            raise DataError("no photograph can be used:\n" + "\n".join(work.skipped))
+        _write_tables(work, options, key, run.method)
+    kinds = [FORMATS[each] for each in dict.fromkeys(options.formats)]
+    kinds += ["maps", "pictures", *(["masks"] if masks else [])]
+    return Predicted(target, len(work.done), tuple(work.skipped), tuple(kinds))
 
 
-def _shared(parts: Sequence[tuple[str, ...]]) -> list[str]:
-    shared = []
-    for level in zip(*parts, strict=False):
-        if len(set(level)) > 1:
-            break
-        shared.append(level[0])
-    return shared
+def _label(name: str, class_names: Sequence[str]) -> int:
+    places = [label for label, known in enumerate(class_names) if known == name]
+    if len(places) > 1:
+        raise SettingsError(f"--class: {len(places)} classes are called '{name}'; give the number of one: {places}")
+    if places:
+        return places[0]
+    if name.isdecimal() and name.isascii() and int(name) < len(class_names):
+        return int(name)
+    hint = nearest(name, class_names)
+    raise SettingsError(
+        f"--class: the run knows no class '{name}'; {hint if len(hint) < 1000 else 'see its class_names in run.yaml'}"
+    )
 
 
-def _threshold(settings: Settings, track_name: str, key: str, layout: Layout) -> float:
-    path = layout.metrics(track_name, key)
+def _check_target(target: Path) -> None:
+    """Refuse to replace what predictions did not write."""
+    if target.is_dir() and any(target.iterdir()) and not (target / ABOUT_FILE).is_file():
+        raise DataError(f"{target} holds other files than predictions; move them, or choose another --out")
+    if target.exists() and not target.is_dir():
+        raise DataError(f"{target} is a file; choose another --out")
+
+
+@contextmanager
+def _replaced(target: Path) -> Iterator[Path]:
+    """Yield a new folder that takes the place of ``target`` when all went well, and is removed otherwise."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+        folder.chmod(0o755)
+    except OSError as error:
+        raise DataError(f"{target.parent} cannot be written ({error.strerror}); choose another --out") from None
+    try:
+        yield folder
+        replace_directory(folder, target)
+    except OSError as error:
+        raise DataError(f"{target} cannot be written ({error.strerror or error})") from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _cuts(settings: Settings, track: str, key: str, layout: Layout, asked: float | None) -> _Cuts:
+    """Return the thresholds of a run, and say so where they are not those that its ``val`` split chose."""
+    path = layout.metrics(track, key)
+    again = f"run `wsolbench evaluate {key}`, or give --threshold"
+    numbers: dict[str, Any] = {}
     if path.is_file():
-        chosen = json.loads(path.read_text(encoding="utf-8"))["pixel"]["threshold"]["val"]
-        if chosen is not None:
-            return float(chosen)
-    return settings.evaluate.fixed_threshold
+        try:
+            numbers = json.loads(read_file(path, again))
+            masks_only = numbers["max_box_acc"] is None and numbers["p_iou_threshold"]["fixed"] is not None
+            by_box, by_mask = numbers["pixel"]["threshold"]["val"], numbers["p_iou_threshold"]["val"]
+        except (ValueError, KeyError, TypeError):
+            raise DataError(f"{path} is damaged; delete it and {again}") from None
+        chosen = by_mask if masks_only else by_box
+    else:
+        masks_only, chosen, by_mask = False, None, None
+    if asked is not None:
+        return _Cuts(asked, asked, "--threshold", masks_only)
+    if chosen is not None:
+        return _Cuts(chosen, chosen if by_mask is None else by_mask, "val", masks_only)
+    fixed = settings.evaluate.fixed_threshold
+    reason = "its track has no val split to choose one" if numbers else f"{path} is not here; {again}"
+    _log.warning("%s: the threshold is the fixed one, %g, and not one that val chose: %s", key, fixed, reason)
+    return _Cuts(fixed, fixed, "fixed", masks_only)
 
 
-def _write_image(writer: _Writer, root: Path, item: Item, raw: NDArray[np.float32], cut: float) -> list[int]:
+def _localized(
+    method: Method, photographs: Sequence[Photograph], wanted: int | None, device: torch.device
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    """Return the class that is localized, ``(B,)``, its map ``(B, h, w)``, and all probabilities ``(B, classes)``.
+
+    Raises:
+        DataError: the method does not classify and no class is wanted, or a map is not finite.
+    """
+    if not photographs:
+        return np.zeros(0, np.int64), np.zeros((0, 1, 1), np.float32), np.zeros((0, 0), np.float32)
+    pixels = torch.from_numpy(np.stack([each.resized for each in photographs])).permute(0, 3, 1, 2)
+    labels = torch.full((len(photographs),), wanted or 0)
+    with torch.set_grad_enabled(method.needs_grad):
+        images = method.backbone.normalise(sent_to(device, pixels))
+        found = method.predict(images, sent_to(device, labels))
+        if wanted is None:
+            if not found.logits.shape[1]:
+                raise DataError("the run does not classify; say with --class which class to localize")
+            # Stable, as in stored runs: of equal logits, the lower class.
+            labels = torch.sort(found.logits.detach(), dim=1, descending=True, stable=True)[1][:, 0].cpu()
+            found = method.predict(images, sent_to(device, labels))
+    maps = found.maps.detach().float().cpu().numpy()
+    finite = np.isfinite(maps).all((1, 2))
+    if not finite.all():
+        name = photographs[int(np.argmin(finite))].id
+        raise DataError(f"the map of '{name}' is not finite; the training of the run has diverged")
+    return labels.numpy(), maps, found.logits.detach().float().softmax(1).cpu().numpy()
+
+
+def _keep(
+    work: _Work, photograph: Photograph, label: int, raw: NDArray[np.float32], probabilities: NDArray[np.float32]
+) -> None:
+    """Write the files of a photograph and keep its line of the tables."""
     score_map = upsample_and_normalise(raw, SIDE, SIDE)
+    best = np.argsort(-probabilities, kind="stable")[:_TOP]
+    mask = None
+    if work.masks:
+        size = (photograph.width, photograph.height)
+        fitted = Image.fromarray(score_map.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
+        mask = (np.asarray(fitted) >= work.cuts.mask) & bool(score_map.max() > 0)
+    found = Prediction(
+        photograph.id,
+        photograph.width,
+        photograph.height,
+        int(label),
+        work.class_names[label],
+        float(probabilities[label]) if len(probabilities) else None,
+        tuple((int(k), work.class_names[k], float(probabilities[k])) for k in best),
+        _boxes(score_map, photograph, work.cuts.box, every=work.all_boxes),
+        run_lengths(mask) if mask is not None and work.lengths else None,
+    )
+    try:
+        _save(work.folder / "maps" / f"{found.id}.npy", raw)
+        if mask is not None:
+            _save(work.folder / "masks" / f"{found.id}.png", Image.fromarray((mask * 255).astype(np.uint8)))
+        picture = draw(photograph.shown, score_map, found, work.cuts.mask if work.masks else None)
+        _save(work.folder / "pictures" / f"{found.id}.jpg", picture)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        work.skipped.append(f"{found.id}: its name is too long to write files after it; rename it")
+        return
+    work.done.append(found)
+
+
+def _boxes(score_map: NDArray[np.float64], photograph: Photograph, cut: float, *, every: bool) -> tuple[Box, ...]:
     found = candidates(score_map, np.array([cut]))
-    scale = np.array([item.width, item.height] * 2) / SIDE
-    box: list[int] = np.rint(found.single[found.cut[0]] * scale).astype(int).tolist()
-    stream = io.BytesIO()
-    np.save(stream, raw)
-    writer.write(f"maps/{item.id}.npy", stream.getvalue())
-    photograph = read_image(root / item.path, item)
-    heat = (upsample_and_normalise(raw, item.height, item.width) * 255).astype(np.uint8)
-    coloured = cv2.applyColorMap(heat, cv2.COLORMAP_VIRIDIS)[..., ::-1]
-    picture = Image.fromarray((photograph * (1 - _BLEND) + coloured * _BLEND).astype(np.uint8))
-    if box[2] > box[0] and box[3] > box[1]:
-        line = max(round(min(item.width, item.height) / 100), 2)
-        corners = (box[0], box[1], box[2] - 1, box[3] - 1)
-        ImageDraw.Draw(picture).rectangle(corners, outline=PREDICTED_RGB, width=line)
-    drawn = io.BytesIO()
-    picture.save(drawn, "JPEG", quality=90)
-    writer.write(f"pictures/{item.id}.jpg", drawn.getvalue())
-    return box
+    largest = found.single[found.cut[0]]
+    if not largest[2] > largest[0]:
+        return ()
+    others = [box for box in found.boxes_at(0) if tuple(box) != tuple(largest)] if every else []
+    size = np.array([photograph.width, photograph.height])
+    boxes = []
+    for x0, y0, x1, y1 in [largest, *sorted(others, key=lambda box: -(box[2] - box[0]) * (box[3] - box[1]))]:
+        low = np.minimum(np.rint(np.array([x0, y0]) * size / SIDE).astype(int), size - 1)
+        high = np.maximum(np.rint(np.array([x1, y1]) * size / SIDE).astype(int), low + 1)
+        boxes.append(Box((*low.tolist(), *high.tolist()), float(score_map[y0:y1, x0:x1].mean())))
+    return tuple(boxes)
+
+
+def _save(path: Path, content: NDArray[np.float32] | Image.Image) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, Image.Image):
+        content.save(path, quality=90)  # of a JPEG; PNG has none
+    else:
+        np.save(path, content)
+
+
+def _write_tables(work: _Work, options: PredictOptions, key: str, method: str) -> None:
+    contents = {"csv": lambda: table(work.done), "json": lambda: tree(work.done)}
+    contents["coco"] = lambda: coco(work.done, work.class_names)
+    for kind in dict.fromkeys(options.formats):
+        (work.folder / FORMATS[kind]).write_text(contents[kind](), encoding="utf-8")
+    listed = io.StringIO()
+    rows = csv.writer(listed, lineterminator="\n")
+    rows.writerows([each.id, *(label for label, _, _ in each.top5)] for each in work.done if each.top5)
+    (work.folder / "classes.txt").write_text(listed.getvalue(), encoding="utf-8")
+    about = {
+        "run": key,
+        "method": method,
+        "version": __version__,
+        "maps_of": "predicted class" if options.class_name is None else work.done[0].name,
+        "threshold": {"box": work.cuts.box, "mask": work.cuts.mask, "from": work.cuts.origin},
+        "box": "largest component at the threshold (protocol pixel), half-open, pixels of the displayed photograph",
+        "score": "mean of the normalised map inside the box",
+        "photographs": len(work.done),
+        "left_out": work.skipped,
+    }
+    (work.folder / ABOUT_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")

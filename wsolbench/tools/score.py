@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+import joblib
 
 from wsolbench.acquire.building import build_dataset
 from wsolbench.acquire.mask_checks import check_masks
@@ -12,11 +16,14 @@ from wsolbench.config.settings import EvaluateSettings, Settings
 from wsolbench.data.dataset import Split, SplitName
 from wsolbench.data.index import INDEX_FILE, read_split
 from wsolbench.errors import DataError, SettingsError, nearest
-from wsolbench.evaluation.external_maps import MapsOf, score, write_scores
+from wsolbench.evaluation.external_maps import MapsOf, Task, write_scores
 from wsolbench.evaluation.lists import read_predictions, split_of_metadata
-from wsolbench.evaluation.score_table import score_table
+from wsolbench.evaluation.map_files import check_maps
+from wsolbench.evaluation.score_table import comparison_table, difference_table, score_table
+from wsolbench.files import write_bytes
+from wsolbench.tools.compare import compare, merged_per_image
 
-__all__ = ["Truths", "run_score"]
+__all__ = ["Folder", "Truths", "folders_of", "run_score"]
 
 
 @dataclass(frozen=True)
@@ -36,19 +43,62 @@ class Truths:
     val_metadata: Path | None
 
 
+@dataclass(frozen=True)
+class Folder:
+    """Maps to score, and what belongs to them.
+
+    Attributes:
+        name: in tables, and of the directory for its results, where there are several.
+        maps: folder of the split to report.
+        val_maps: folder of ``val``, or None.
+        predictions: list of classes by image, or None.
+    """
+
+    name: str
+    maps: Path
+    val_maps: Path | None = None
+    predictions: Path | None = None
+
+
+def folders_of(
+    maps: Sequence[Path], names: Sequence[str], val_maps: Sequence[Path], predictions: Sequence[Path]
+) -> list[Folder]:
+    """Put together what was given for each folder of maps.
+
+    Raises:
+        SettingsError: there are not as many names, folders of ``val`` or lists of predictions (or one for all) as
+            folders of maps; or two have one name.
+    """
+    for option, given in (("--name", names), ("--val-maps", val_maps)):
+        if given and len(given) != len(maps):
+            raise SettingsError(f"{option}: {len(given)} are given for {len(maps)} folders of maps; give one for each")
+    if len(predictions) not in {0, 1, len(maps)}:
+        raise SettingsError(
+            f"--predictions: {len(predictions)} are given for {len(maps)} folders of maps; give one, or one each"
+        )
+    named = list(names) or [folder.resolve().name for folder in maps]
+    for name in named:
+        if named.count(name) > 1:
+            raise SettingsError(f"two folders of maps are called '{name}'; give each another --name")
+        if name in {"", ".", ".."} or "/" in name:
+            raise SettingsError(f"--name: '{name}' cannot name a directory of results")
+    none: list[Path | None] = [None] * len(maps)
+    lists = list(predictions) * (len(maps) if len(predictions) == 1 else 1) or none
+    return [Folder(*each) for each in zip(named, maps, val_maps or none, lists, strict=True)]
+
+
 def run_score(
     settings: Settings | None,
     truths: Truths,
     split: SplitName,
-    maps: Path,
-    val_maps: Path | None,
-    predictions: Path | None,
+    folders: Sequence[Folder],
     out: Path,
     jobs: int | None,
     *,
-    as_they_are: bool,
+    maps_of: Literal["label", "predicted"] = "label",
+    as_they_are: bool = False,
 ) -> str:
-    """Score maps, write the results to ``out``, and return a table.
+    """Score maps, write the results to ``out`` (of several folders: to a directory each), and return tables.
 
     Without ``settings`` (where there is no ``params.yaml``) their defaults hold.
 
@@ -56,31 +106,62 @@ def run_score(
         SettingsError: the options do not go together, or the data set is not in ``params.yaml``.
         DataError: maps, predictions or truth do not fit each other, or the data set is not prepared.
     """
+    _check_options(truths, folders, maps_of)
+    asked = _truth(settings, truths, split, truths.metadata)
+    val = _truth(settings, truths, "val", truths.val_metadata) if folders[0].val_maps is not None else None
+    rules = EvaluateSettings() if settings is None else settings.evaluate
+    tasks = {
+        each.name: Task(
+            MapsOf(each.maps, *asked),
+            None if each.val_maps is None or val is None else MapsOf(each.val_maps, *val),
+            None if each.predictions is None else read_predictions(each.predictions),
+            maps_of,
+            rules,
+            as_they_are,
+        )
+        for each in folders
+    }
+    jobs = jobs or int(joblib.cpu_count())
+    heads = {each.name: _head(truths, split, each, maps_of, as_they_are=as_they_are) for each in folders}
+    if len(folders) == 1:
+        ((name, task),) = tasks.items()
+        check_maps(task.files)
+        scores = task.scores(jobs)
+        write_scores(scores, heads[name], out)
+        return f"{score_table(scores.numbers)}\n\nAll numbers are in {out}/metrics.json, *.csv and per_image.parquet."
+    found = compare(tasks, jobs)
+    for name, each in found.scores.items():
+        write_scores(each, heads[name], out / name)
+    for file, table in (("differences", found.differences), ("per_image", merged_per_image(found.scores))):
+        write_bytes(out / f"{file}.csv", table.to_csv(index=False, lineterminator="\n").encode())
+    shown = comparison_table({name: each.numbers for name, each in found.scores.items()})
+    tested = difference_table(found.differences) if len(found.differences) else "There is no measure to compare."
+    return f"{shown}\n\n{tested}\n\nAll numbers are in {out}/*.csv and {out}/{folders[0].name}, ..."
+
+
+def _check_options(truths: Truths, folders: Sequence[Folder], maps_of: str) -> None:
+    with_val = any(each.val_maps is not None for each in folders)
     if (truths.dataset is None) == (truths.metadata is None):
         raise SettingsError("give either --dataset or --metadata")
-    if val_maps is not None and truths.metadata is not None and truths.val_metadata is None:
+    if with_val and truths.metadata is not None and truths.val_metadata is None:
         raise SettingsError("--val-maps with --metadata needs --val-metadata")
-    if truths.val_metadata is not None and (val_maps is None or truths.metadata is None):
+    if truths.val_metadata is not None and (not with_val or truths.metadata is None):
         raise SettingsError("--val-metadata goes with --metadata and --val-maps")
-    asked = MapsOf(maps, *_truth(settings, truths, split, truths.metadata))
-    val = None if val_maps is None else MapsOf(val_maps, *_truth(settings, truths, "val", truths.val_metadata))
-    scores = score(
-        asked,
-        val=val,
-        predictions=None if predictions is None else read_predictions(predictions),
-        settings=EvaluateSettings() if settings is None else settings.evaluate,
-        as_they_are=as_they_are,
-        jobs=jobs,
-    )
-    head = {
+    if maps_of == "predicted" and any(each.predictions is None for each in folders):
+        raise SettingsError("--maps-of predicted needs --predictions: which class a map is of stands there")
+
+
+def _head(
+    truths: Truths, split: SplitName, folder: Folder, maps_of: str, *, as_they_are: bool
+) -> dict[str, str | bool | None]:
+    return {
         "dataset": truths.dataset or str(truths.metadata),
         "split": split,
-        "maps": str(maps),
-        "val_maps": None if val_maps is None else str(val_maps),
+        "maps": str(folder.maps),
+        "maps_of": maps_of,
+        "val_maps": None if folder.val_maps is None else str(folder.val_maps),
         "as_they_are": as_they_are,
     }
-    write_scores(scores, head, out)
-    return f"{score_table(scores.numbers)}\n\nAll numbers are in {out}/metrics.json, {out}/*.csv and per_image.parquet."
 
 
 def _truth(settings: Settings | None, truths: Truths, split: SplitName, metadata: Path | None) -> tuple[Split, Path]:

@@ -1,0 +1,157 @@
+"""Several folders of maps of the same images: their numbers, and whether they differ by more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from wsolbench.data.tables import literal
+from wsolbench.evaluation.accuracy import IOUS, choose_threshold
+from wsolbench.evaluation.external_maps import Task
+from wsolbench.evaluation.image_scores import CHOE2020, ImageScores
+from wsolbench.evaluation.map_files import check_maps
+from wsolbench.evaluation.predicted import Scores
+from wsolbench.evaluation.pxap import curve
+from wsolbench.results.significance import holm, interval_and_p, resampled_images
+
+__all__ = ["Comparison", "compare", "merged_per_image"]
+
+Floats = NDArray[np.float64]
+
+_BLOCK = 2048  # images whose hits are unpacked at a time
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What :func:`compare` found.
+
+    Attributes:
+        scores: of each folder, by name.
+        differences: a row per measure and pair: ``measure``, ``first``, ``second``, ``difference`` (first minus second,
+            points), ``low`` and ``high`` (95 % interval), ``p``, and ``p_corrected`` (Holm; all pairs of a measure).
+    """
+
+    scores: Mapping[str, Scores]
+    differences: pd.DataFrame
+
+
+class _Hits:
+    """What the bootstrap needs of a folder: a bit per image, overlap and threshold, and a histogram per image."""
+
+    def __init__(self, thresholds: int, places: NDArray[np.int64], *, predicted: bool = False) -> None:
+        self._grid, self._places, self._predicted = thresholds, places, predicted
+        self._bits: list[NDArray[np.uint8]] = []
+        self._pixels: list[NDArray[np.uint16]] = []  # of a map of 224 x 224, which has fewer pixels than 65,536
+
+    @property
+    def images(self) -> int:
+        """Images that were added."""
+        return max(len(self._bits), len(self._pixels))
+
+    def add(self, scores: ImageScores) -> None:
+        """Keep an image's scores."""
+        if scores.boxes:
+            overlaps = scores.boxes[CHOE2020]
+            tested = [overlaps.single >= 0.5] if self._predicted else [overlaps.multi >= iou / 100 for iou in IOUS]
+            self._bits.append(np.packbits(np.stack(tested)[:, : self._grid]))
+        if scores.pixels:
+            self._pixels.append(np.stack(scores.pixels[CHOE2020]).astype(np.uint16))
+
+    def statistics(self, val: _Hits | None) -> dict[str, Callable[[Floats], Floats]]:
+        """Return the measures by name; each takes how often each image is drawn, ``(r, N)``, and returns percent."""
+        found: dict[str, Callable[[Floats], Floats]] = {}
+        if self._bits:
+            name = "Top-1 Loc, oracle" if self._predicted else "MaxBoxAccV2"
+            found[name] = lambda weights: self.accuracy(weights).max(2).mean(1)
+        if val is not None and not self._predicted and self._bits:
+            chosen = [choose_threshold(accuracies) for accuracies in val.accuracy(np.ones((1, val.images)))[0]]
+            hits = np.concatenate([block[:, range(len(chosen)), chosen] for block in self._blocks()]).sum(1)
+            found["MaxBoxAccV2, val"] = lambda weights: (weights @ hits) * 100 / (weights.sum(1) * len(chosen))
+        if self._pixels:
+            found["PxAP"] = self._px_ap
+        return found
+
+    def accuracy(self, weights: Floats) -> Floats:
+        """Return BoxAcc at each overlap and threshold, ``(r, overlaps, thresholds)`` percent.
+
+        Hits are whole numbers, which float32 holds exactly up to 16 million images, so that ties stay ties.
+        """
+        own, done = weights[:, self._places].astype(np.float32), 0
+        counts = np.zeros((len(weights), (1 if self._predicted else len(IOUS)) * self._grid), np.float32)
+        for hits in self._blocks():
+            flat = hits.reshape(len(hits), -1).astype(np.float32)
+            counts += own[:, done : done + len(hits)] @ flat
+            done += len(hits)
+        percent: Floats = counts.astype(np.float64) * 100 / weights.sum(1, keepdims=True)
+        return percent.reshape(len(weights), -1, self._grid)
+
+    def _blocks(self) -> Iterator[NDArray[np.uint8]]:
+        """Yield ``(n, overlaps, thresholds)`` 0 or 1 of some images, in order."""
+        kinds = 1 if self._predicted else len(IOUS)
+        for start in range(0, len(self._bits), _BLOCK):
+            packed = np.stack(self._bits[start : start + _BLOCK])
+            yield np.unpackbits(packed, axis=1, count=kinds * self._grid).reshape(-1, kinds, self._grid)
+
+    def _px_ap(self, weights: Floats) -> Floats:
+        pooled = weights @ np.stack(self._pixels).reshape(len(self._pixels), -1).astype(np.float64)
+        both = pooled.reshape(len(weights), 2, -1).astype(np.int64)
+        return np.array([curve(*each).px_ap if each[0].any() else 0.0 for each in both])
+
+
+def compare(tasks: Mapping[str, Task], jobs: int) -> Comparison:
+    """Score several folders of maps of the same images, and test each pair of them.
+
+    The test is the report's bootstrap for one run each: images are drawn with replacement, the same for both folders;
+    thresholds are chosen anew in each resample for what is an oracle's, and stay where ``val`` has put them. It knows
+    nothing of training again. ``choe2020``; Top-1 Loc alone for maps of predicted classes.
+
+    Args:
+        tasks: by name, at least two, of one split.
+        jobs: parallel processes.
+
+    Raises:
+        DataError: maps cannot be scored; says how many in all folders, and names the first ten.
+    """
+    check_maps([file for task in tasks.values() for file in task.files])
+    scores, statistics = {}, {}
+    for name, task in tasks.items():
+        grid = len(task.thresholds.grid)
+        hits, of_val = _Hits(grid, task.places, predicted=task.maps_of == "predicted"), None
+        if task.val is not None:
+            of_val = _Hits(grid, np.arange(len(task.val.split)))
+        scores[name] = task.scores(jobs, hits.add, None if of_val is None else of_val.add)
+        statistics[name] = hits.statistics(of_val)
+    images = len(next(iter(tasks.values())).maps.split)
+    return Comparison(scores, _differences(statistics, images))
+
+
+def _differences(statistics: Mapping[str, Mapping[str, Callable[[Floats], Floats]]], images: int) -> pd.DataFrame:
+    rows = []
+    for measure in next(iter(statistics.values())):
+        of_all = [each[measure] for each in statistics.values()]
+        once = np.ones((1, images))
+        points = {name: float(each[measure](once)[0]) for name, each in statistics.items()}
+        drawn = dict(zip(statistics, resampled_images(images, of_all), strict=True))
+        pairs = list(combinations(statistics, 2))
+        tested = [interval_and_p(drawn[first] - drawn[second]) for first, second in pairs]
+        corrected = holm([p for _, _, p in tested])
+        for (first, second), (low, high, p), adjusted in zip(pairs, tested, corrected, strict=True):
+            rows.append([measure, first, second, points[first] - points[second], low, high, p, adjusted])
+    columns = ["measure", "first", "second", "difference", "low", "high", "p", "p_corrected"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def merged_per_image(scores: Mapping[str, Scores]) -> pd.DataFrame:
+    """Return one row per image: id and label, then what each folder has, ``<name>.<column>``."""
+    first = next(iter(scores.values())).per_image
+    parts = [
+        found.per_image.drop(columns=["id", "label", "area", "size"], errors="ignore").add_prefix(f"{name}.")
+        for name, found in scores.items()
+    ]
+    facts = first[["id", "label", "area"]].assign(id=first["id"].map(literal))
+    return pd.concat([facts, *parts], axis=1).dropna(axis=1, how="all")

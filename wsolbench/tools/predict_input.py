@@ -1,0 +1,137 @@
+"""People's photographs: where they are, and how they are opened."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from wsolbench.data.folders import IMAGE_SUFFIXES, is_nameable, walk
+from wsolbench.data.images import read_displayed
+from wsolbench.errors import DataError
+
+__all__ = ["Photograph", "find_photographs", "open_photographs"]
+
+_SHORTEST, _LONGEST = 320, 2048  # longer side in pixels of what is drawn on
+_log = logging.getLogger("wsolbench.tools.predict")
+
+# A photograph of 90 to 179 million pixels is large, but no attack; Pillow's warning names no file.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A photograph, turned as viewers display it.
+
+    Attributes:
+        id: its path below the folder that all photographs share, with forward slashes.
+        width: pixels.
+        height: pixels.
+        resized: ``(crop, crop, 3)`` uint8 RGB, what the network sees.
+        shown: ``(h, w, 3)`` uint8 RGB to draw on: enlarged or shrunk until the longer side has 320 to 2048 pixels.
+    """
+
+    id: str
+    width: int
+    height: int
+    resized: NDArray[np.uint8]
+    shown: NDArray[np.uint8]
+
+
+def find_photographs(sources: Sequence[Path]) -> tuple[Path, list[str], list[str]]:
+    """List photographs: files as they are, directories with all images below them.
+
+    Links are followed, each directory once. How many files of directories are no images by their suffix is logged.
+
+    Returns:
+        A folder; paths of photographs below it, sorted, each once; and a sentence about each that cannot be named.
+
+    Raises:
+        DataError: a source does not exist, or there is no image in any of them.
+    """
+    found: set[Path] = set()
+    others: Counter[str] = Counter()
+    for source in sources:
+        if source.is_dir():
+            # A link keeps its own name: what it leads to may lie anywhere.
+            below = [source.resolve() / name for name in walk(source)]
+            found |= {path for path in below if path.suffix.lower() in IMAGE_SUFFIXES}
+            others.update(path.suffix.lower() for path in below if path.suffix.lower() not in IMAGE_SUFFIXES)
+        elif os.path.lexists(source):
+            found.add(source.parent.resolve() / source.name)
+        else:
+            raise DataError(f"{_written(source)} does not exist")
+    passed = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in sorted(others.items()))
+    if not found:
+        raise DataError(
+            f"no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in {', '.join(map(_written, sources))}"
+            + (f"; other files there: {passed}" if passed else "")
+        )
+    if passed:
+        _log.info("passed over, because their suffix is no image's: %s", ascii(passed).strip("'\""))
+    bad = sorted(path for path in found if not is_nameable(str(path)))
+    named = found - set(bad)
+    only = sources[0].resolve() if len(sources) == 1 and sources[0].is_dir() else None
+    root = only or Path(*_shared([path.parent.parts for path in found]))
+    skipped = [f"{_written(path)}: its name is not UTF-8; rename it" for path in bad]
+    return root, sorted(path.relative_to(root).as_posix() for path in named), skipped
+
+
+def open_photographs(
+    root: Path, names: Sequence[str], crop: int, batch: int, threads: int
+) -> Iterator[list[Photograph | str]]:
+    """Yield batches of opened photographs, in order; a sentence in place of each that cannot be opened.
+
+    Args:
+        root: folder that the names are relative to.
+        names: image files.
+        crop: side in pixels of what the network sees.
+        batch: photographs at a time; the next ones are opened while the caller works on these.
+        threads: that open them.
+    """
+    blocks = [names[start : start + batch] for start in range(0, len(names), batch)]
+    with ThreadPoolExecutor(threads) as pool:
+        coming = [pool.submit(_opened, root, name, crop) for name in next(iter(blocks), [])]
+        for number in range(len(blocks)):
+            ready = [future.result() for future in coming]
+            following = blocks[number + 1] if number + 1 < len(blocks) else []
+            coming = [pool.submit(_opened, root, name, crop) for name in following]
+            yield ready
+
+
+def _opened(root: Path, name: str, crop: int) -> Photograph | str:
+    try:
+        image = read_displayed(root / name)
+    except DataError as error:
+        return str(error)
+    longer = max(image.size)
+    scale = min(max(longer, _SHORTEST), _LONGEST) / longer
+    size = (max(round(image.width * scale), 1), max(round(image.height * scale), 1))
+    resized, shown = (
+        np.asarray(image if image.size == to else image.resize(to, Image.Resampling.BILINEAR))
+        for to in ((crop, crop), size)
+    )
+    return Photograph(name, image.width, image.height, resized, shown)
+
+
+def _shared(parts: Sequence[tuple[str, ...]]) -> list[str]:
+    shared = []
+    for level in zip(*parts, strict=False):
+        if len(set(level)) > 1:
+            break
+        shared.append(level[0])
+    return shared
+
+
+def _written(path: Path) -> str:
+    """Return a path as text that can be printed, whatever bytes its name has."""
+    return str(path) if is_nameable(str(path)) else ascii(str(path))

@@ -1,0 +1,201 @@
+"""What ``wsolbench predict`` writes: tables as CSV, JSON and COCO, and pictures to look at."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from wsolbench.data.tables import literal
+from wsolbench.report.palette import PREDICTED_RGB
+
+__all__ = ["FORMATS", "Box", "Format", "Prediction", "coco", "draw", "run_lengths", "table", "tree"]
+
+Format = Literal["csv", "json", "coco"]
+FORMATS: dict[Format, str] = {"csv": "predictions.csv", "json": "predictions.json", "coco": "coco.json"}
+"""Names of the files."""
+
+_BLEND = 0.45  # share of the heat map
+_COLUMNS = ("id", "class", "name", "probability", "x0", "y0", "x1", "y1", "score")
+
+
+@dataclass(frozen=True)
+class Box:
+    """A predicted box.
+
+    Attributes:
+        corners: half-open ``x0, y0, x1, y1`` in pixels of the photograph as it is displayed.
+        score: mean of the normalised map inside the box, 0 to 1.
+    """
+
+    corners: tuple[int, int, int, int]
+    score: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a run says of a photograph.
+
+    Attributes:
+        id: of the photograph.
+        width: pixels.
+        height: pixels.
+        label: the class that is localized.
+        name: of that class.
+        probability: of that class, the softmax over all classes, 0 to 1; None where the run does not classify.
+        top5: up to five classes as label, name and probability, best first.
+        boxes: the largest component's first; none where the map says nothing.
+        mask: run lengths of the pixels that reach the threshold (:func:`run_lengths`), if they were asked for.
+    """
+
+    id: str
+    width: int
+    height: int
+    label: int
+    name: str
+    probability: float | None
+    top5: tuple[tuple[int, str, float], ...]
+    boxes: tuple[Box, ...]
+    mask: tuple[int, ...] | None = None
+
+
+def table(found: Sequence[Prediction]) -> str:
+    """Return CSV: a line per box, one with empty corners and score where there is no box."""
+    stream = io.StringIO()
+    rows = csv.writer(stream, lineterminator="\n")
+    rows.writerow(_COLUMNS)
+    for each in found:
+        probability = "" if each.probability is None else f"{each.probability:.4f}"
+        head = [literal(each.id), each.label, literal(each.name), probability]
+        boxes = [[*box.corners, f"{box.score:.4f}"] for box in each.boxes] or [[""] * 5]
+        rows.writerows([*head, *box] for box in boxes)
+    return stream.getvalue()
+
+
+def tree(found: Sequence[Prediction]) -> str:
+    """Return JSON: a list with an entry per photograph."""
+    entries = [
+        {
+            "id": each.id,
+            "width": each.width,
+            "height": each.height,
+            "class": {"id": each.label, "name": each.name, "probability": _rounded(each.probability)},
+            "top5": [{"id": label, "name": name, "probability": round(p, 6)} for label, name, p in each.top5],
+            "boxes": [{"box": list(box.corners), "score": round(box.score, 6)} for box in each.boxes],
+        }
+        for each in found
+    ]
+    return json.dumps(entries, indent=1) + "\n"
+
+
+def coco(found: Sequence[Prediction], class_names: Sequence[str]) -> str:
+    """Return COCO's instances: images, categories and annotations, with a score and a probability in each of these.
+
+    Category ids are classes + 1, because tools take 0 for background. Masks are uncompressed RLE, as pycocotools reads
+    them; one annotation of an image has it, the largest component's.
+    """
+    annotations: list[dict[str, Any]] = []
+    for number, each in enumerate(found, 1):
+        for place, box in enumerate(each.boxes):
+            x0, y0, x1, y1 = box.corners
+            masked = each.mask is not None and not place
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": each.label + 1,
+                    "bbox": [x0, y0, x1 - x0, y1 - y0],
+                    "area": sum((each.mask or ())[1::2]) if masked else (x1 - x0) * (y1 - y0),
+                    "iscrowd": 0,
+                    "segmentation": {"size": [each.height, each.width], "counts": list(each.mask or ())}
+                    if masked
+                    else [],
+                    "score": round(box.score, 6),
+                    "probability": _rounded(each.probability),
+                }
+            )
+    content = {
+        "images": [
+            {"id": number, "file_name": each.id, "width": each.width, "height": each.height}
+            for number, each in enumerate(found, 1)
+        ],
+        "categories": [{"id": label + 1, "name": name} for label, name in enumerate(class_names)],
+        "annotations": annotations,
+    }
+    return json.dumps(content) + "\n"
+
+
+def run_lengths(mask: NDArray[np.bool_]) -> tuple[int, ...]:
+    """Return the lengths of runs of ``(H, W)`` pixels, column by column: background first, then object, in turn."""
+    flat = mask.ravel(order="F")
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    lengths = np.diff(np.concatenate([[0], edges, [flat.size]]))
+    return tuple(([0] if flat[0] else []) + lengths.tolist())
+
+
+def draw(
+    shown: NDArray[np.uint8], score_map: NDArray[np.float64], found: Prediction, mask_cut: float | None
+) -> Image.Image:
+    """Lay the map over a photograph, and draw boxes, class and probability on it.
+
+    Args:
+        shown: ``(h, w, 3)`` uint8.
+        score_map: ``(H, W)`` in [0, 1], of any size.
+        found: with boxes in pixels of the photograph.
+        mask_cut: threshold whose contour is drawn, or None.
+    """
+    height, width = shown.shape[:2]
+    fitted = cv2.resize(score_map.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    coloured = cv2.applyColorMap((fitted * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
+    pixels = np.ascontiguousarray((shown * (1 - _BLEND) + coloured * _BLEND).astype(np.uint8))
+    line = max(round(min(width, height) / 120), 2)
+    if mask_cut is not None and fitted.max() > 0:
+        contours, _ = cv2.findContours((fitted >= mask_cut).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(pixels, contours, -1, PREDICTED_RGB, line)
+    picture = Image.fromarray(pixels)
+    pen = ImageDraw.Draw(picture)
+    scale = np.array([width / found.width, height / found.height] * 2)
+    corner = (0.0, 0.0)
+    for place, box in reversed(list(enumerate(found.boxes))):
+        x0, y0, x1, y1 = (float(value) for value in box.corners * scale)
+        pen.rectangle((x0, y0, max(x1 - 1, x0), max(y1 - 1, y0)), outline=PREDICTED_RGB, width=1 if place else line)
+        corner = (x0, y0)
+    _write(pen, (width, height), corner, found)
+    return picture
+
+
+def _write(pen: ImageDraw.ImageDraw, size: tuple[int, int], corner: tuple[float, float], found: Prediction) -> None:
+    """Write class and probability on a plate over the box's upper left corner, inside the picture."""
+    text = found.name if found.probability is None else f"{found.name} {_percent(found.probability)}"
+    font = _font(max(round(min(size) / 20), 13))
+    left, top, right, bottom = pen.textbbox((0, 0), text, font)
+    wide, high = right - left + 8, bottom - top + 8
+    x = max(min(corner[0], size[0] - wide), 0)
+    y = corner[1] - high if corner[1] >= high else corner[1]
+    pen.rectangle((x, y, x + wide - 1, y + high - 1), fill=PREDICTED_RGB)
+    pen.text((x + 4 - left, y + 4 - top), text, "white", font)
+
+
+def _percent(probability: float) -> str:
+    return f"{probability:.0%}" if 0.01 <= probability < 0.995 else "> 99%" if probability > 0.5 else "< 1%"
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """Return the font that comes with matplotlib, which has most alphabets."""
+    return ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
+
+
+def _rounded(probability: float | None) -> float | None:
+    return None if probability is None else round(probability, 6)
