@@ -25,10 +25,18 @@ from wsolbench.training.resume import SaveState, stop_requests
 EVERY_ITERATION = 1e-9  # minutes
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def settings(tiny_settings: Settings) -> Settings:
     """Two epochs of three iterations each, the last one smaller."""
     return with_runtime(with_track(tiny_settings, warmup_iters=2), save_minutes=EVERY_ITERATION)
+
+
+@pytest.fixture(scope="module")
+def expected(settings: Settings, prepared: Layout, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return the files of a training with these settings that nothing disturbs."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    (root / "data").symlink_to(prepared.root / "data")
+    return train_into(Layout(root), settings, ADL)
 
 
 class Killed(BaseException):
@@ -58,9 +66,8 @@ def killed(patcher: pytest.MonkeyPatch, layout: Layout, settings: Settings, targ
 
 @pytest.mark.parametrize("iterations", range(6))
 def test_killed_after_any_iteration_it_ends_with_the_same_bytes(
-    layout: Layout, settings: Settings, monkeypatch: pytest.MonkeyPatch, iterations: int
+    layout: Layout, settings: Settings, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, iterations: int
 ) -> None:
-    expected = train_into(layout, settings, ADL)
     killed(monkeypatch, layout, settings, fitting.TrainingModel, "train_step", iterations)
     steps = []
     original = fitting.TrainingModel.train_step
@@ -73,9 +80,8 @@ def test_killed_after_any_iteration_it_ends_with_the_same_bytes(
 
 @pytest.mark.parametrize("calls", range(8))
 def test_killed_while_saving_it_ends_with_the_same_bytes(
-    layout: Layout, settings: Settings, monkeypatch: pytest.MonkeyPatch, calls: int
+    layout: Layout, settings: Settings, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
-    expected = train_into(layout, settings, ADL)
     killed(monkeypatch, layout, settings, os, "fsync", calls)  # written, not yet renamed
     assert train_into(layout, settings, ADL) == expected
 
@@ -153,11 +159,11 @@ def flip(path: Path) -> None:
 def test_a_damaged_state_is_named_and_the_one_before_it_used(
     layout: Layout,
     settings: Settings,
+    expected: dict[str, bytes],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     damage: Callable[[Path], None],
 ) -> None:
-    expected = train_into(layout, settings, ADL)
     killed(monkeypatch, layout, settings, fitting.TrainingModel, "train_step", 4)
     states = sorted((layout.work(ADL) / "state").rglob("*.json"))
     assert len(states) == 2
