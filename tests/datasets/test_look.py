@@ -86,6 +86,19 @@ def test_a_data_set_that_is_not_there_or_generated_is_looked_at_without_complain
     assert seen(settings_with(), tmp_path) == '{"dataset": "shapes", "state": null}\n'
 
 
+def test_what_was_prepared_stands_where_its_files_are_not_here(
+    of_birds: Settings, cub_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = seen(of_birds, tmp_path)
+    prepare(of_birds, "small", Layout(tmp_path))
+    cub_root.rename(tmp_path / "elsewhere")
+    with caplog.at_level("WARNING", "wsolbench.prepare"):
+        assert seen(of_birds, tmp_path) == before
+    assert str(cub_root) in caplog.text
+    (Layout(tmp_path).prepared("small") / INDEX_FILE).unlink()
+    assert seen(of_birds, tmp_path) != before
+
+
 def test_a_second_prepare_decodes_nothing(of_birds: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from wsolbench.acquire import inspection
 

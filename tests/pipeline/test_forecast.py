@@ -9,7 +9,7 @@ from statistics import fmean
 import pytest
 
 from wsolbench.launch.forecast import Forecast
-from wsolbench.launch.graph import Unit, shared
+from wsolbench.launch.graph import Unit
 from wsolbench.launch.pool import Outcome, Pool
 from wsolbench.runs.progress import Progress
 
@@ -41,10 +41,6 @@ class Machine:
 
     def on_gpu(self, unit: Unit) -> bool:
         return bool(unit.trains) and True in self.places
-
-    def has_room(self, unit: Unit) -> bool:
-        kind = self.on_gpu(unit)
-        return sum(self.on_gpu(job.unit) == kind for job in self.jobs if job.end > self.now) < self.places[kind]
 
     def start_unit(self, unit: Unit) -> Job:
         self.jobs.append(Job(unit, self))
@@ -92,10 +88,10 @@ def benchmark(seeds: int, *, apart: bool) -> list[Unit]:
 
 def simulate(machine: Machine, seeds: int = 3) -> float:
     """Run a benchmark, note what is shown each second, and return how long it took."""
-    units = shared(benchmark(seeds, apart=True in machine.places), max(machine.places.values()))
+    units = benchmark(seeds, apart=True in machine.places)
     outcome, count = Outcome(), len(units)
     backend = type("Backend", (), {"start": lambda _, unit: machine.start_unit(unit), "places": machine.places})()
-    backend.on_gpu, backend.has_room = machine.on_gpu, machine.has_room
+    backend.on_gpu = machine.on_gpu
     forecast = Forecast(lambda unit: machine.images if unit.kind[0] == "train" else 0)
 
     def sleep(_: float) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import submitit
@@ -19,7 +21,7 @@ from tests.pipeline.test_pipeline import TRACK, metrics, wait_until
 from wsolbench.config.settings import RuntimeSettings
 from wsolbench.errors import LaunchError, SettingsError
 from wsolbench.launch.command import _look
-from wsolbench.launch.graph import Unit, looking_stages, shared, stale_units, units_of
+from wsolbench.launch.graph import Unit, looking_stages, stale_units, units_of
 from wsolbench.launch.local import LocalBackend
 from wsolbench.launch.processes import dvc_command
 from wsolbench.launch.slurm import SlurmBackend, StageRunner
@@ -68,22 +70,6 @@ def test_what_depends_on_a_stale_stage_is_stale() -> None:
     assert units_of(STAGES, EDGES, ["summary"]) == [Unit(("summary",), is_report=True)]
 
 
-def test_short_stages_share_a_process_unless_others_wait_for_them_or_they_train() -> None:
-    first = frozenset({"prepare"})
-    costs = [Unit((f"costs-{name}",), first) for name in "abc"]
-    units = [Unit(("prepare",)), *costs, Unit(("train-a", "evaluate-a"), first, "a"), Unit(("baseline-b",), first, "b")]
-    found = shared(units, 2)
-    assert [unit.stages for unit in found] == [
-        ("prepare",),
-        ("train-a", "evaluate-a"),
-        ("baseline-b",),
-        ("costs-a", "costs-c"),
-        ("costs-b",),
-    ]
-    assert found[3].parts == (costs[0], costs[2])
-    assert found[4] == costs[1]
-
-
 TOY = """
 stages:
   look:
@@ -112,13 +98,13 @@ def test_each_launch_looks_whether_data_outside_have_changed(
     assert looking_stages(root) == ["look"]
     for content, expected in (("one", []), ("two", [Unit(("prepare",))]), ("one", [])):
         outside.write_text(content)
-        _look(root)
+        _look(root, local(root, 1, []))
         assert (root / "seen.txt").read_text() == content
         found = [(unit.stages, unit.after) for unit in stale_units(root)]
         assert found == [(unit.stages, unit.after) for unit in expected]
     outside.unlink()
     capfd.readouterr()
-    _look(root)
+    _look(root, local(root, 1, []))
     assert "outside.txt" in capfd.readouterr().err
 
 
@@ -131,11 +117,11 @@ def test_nothing_is_launched_by_recipes_of_before(tmp_path: Path, monkeypatch: p
     for command in (["git", "init", "--quiet"], dvc_command("init", "--quiet")):
         subprocess.run(command, cwd=tmp_path, check=True)
     with pytest.raises(LaunchError, match="the runs cannot be resolved"):
-        _look(tmp_path)
+        _look(tmp_path, local(tmp_path, 1, []))
 
 
 def local(tmp_path: Path, places: int, gpus: list[str]) -> LocalBackend:
-    return LocalBackend(tmp_path, lambda unit: tmp_path / unit.name, places, gpus, lambda group, runs: None)
+    return LocalBackend(tmp_path, lambda unit: tmp_path / unit.name, places, gpus, tmp_path / "lock")
 
 
 def test_each_training_has_a_gpu_for_itself_and_an_evaluation_takes_none(
@@ -144,17 +130,17 @@ def test_each_training_has_a_gpu_for_itself_and_an_evaluation_takes_none(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     started: list[Mapping[str, str]] = []
 
-    def start(*_: object, env: Mapping[str, str], **__: object) -> SimpleNamespace:
-        started.append(env)
-        return SimpleNamespace(pid=1, poll=lambda: 0)
+    def process(args: Sequence[Any], **_: object) -> SimpleNamespace:
+        started.append(args[3])
+        return SimpleNamespace(pid=1, start=lambda: None, exitcode=0)
 
-    monkeypatch.setattr(subprocess, "Popen", start)
     backend = local(tmp_path, 2, ["3", "GPU-5f"])
+    monkeypatch.setattr(backend, "_context", SimpleNamespace(Process=process))
     train, evaluate = Unit(("train",), trains="a"), Unit(("evaluate",))
+    assert backend.places == {True: 2, False: 2}
+    assert (backend.on_gpu(train), backend.on_gpu(evaluate)) == (True, False)
     first = backend.start(train)
     backend.start(train)
-    assert not backend.has_room(train)
-    assert backend.has_room(evaluate)
     backend.start(evaluate)
     assert first.poll() == 0
     backend.start(train)
@@ -246,10 +232,11 @@ def trainers(pipeline: Pipeline) -> list[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_bytes().split(b"\0")
+            name = (folder / "comm").read_text().strip()
             here = (folder / "cwd").resolve() == pipeline.root.resolve()
         except OSError:
             continue
-        if here and b"train" in words:
+        if here and (b"train" in words or name == "wsolbench train"):
             found.append(int(folder.name))
     return found
 
@@ -315,12 +302,11 @@ def test_a_killed_dvc_fails_its_run_only_and_leaves_no_trainer(
     launch = start("--workers", "2")
     wait_until(lambda: len(trainers(pipeline)) == 2, 120)
     trainer = trainers(pipeline)[0]
-    key = Path(f"/proc/{trainer}/cmdline").read_bytes().split(b"\0")[-2].decode()
     os.kill(os.getsid(trainer), signal.SIGKILL)  # of DVC, the leader of its session
     wait_until(lambda: not Path(f"/proc/{trainer}").exists(), 60)
     status, messages = launch.end()
     assert status == 1
-    assert f"FAILED train@{key}: DVC was killed by SIGKILL" in messages
+    assert re.search(rf"FAILED train@{TRACK}-cam-[01]: DVC was killed by SIGKILL", messages)
     assert messages.count("FAILED train@") == 1
     assert pipeline.run("wsolbench", "launch").returncode == 0
     assert pipeline.repro() == []

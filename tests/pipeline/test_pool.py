@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wsolbench.launch.forecast import Forecast
-from wsolbench.launch.graph import Unit, shared
+from wsolbench.launch.graph import Unit
 from wsolbench.launch.pool import Outcome, Pool
 
 
@@ -20,14 +20,11 @@ class Machine:
     places: Mapping[bool, int]
 
     def __init__(self, *broken: str) -> None:
-        self.places, self._broken = {False: 1}, set(broken)
+        self.places, self._broken = {False: 99}, set(broken)
         self.started: list[tuple[str, ...]] = []
 
     def on_gpu(self, unit: Unit) -> bool:
         return False
-
-    def has_room(self, unit: Unit) -> bool:
-        return True
 
     def start(self, unit: Unit) -> Ended:
         self.started.append(unit.stages)
@@ -53,15 +50,12 @@ def run(machine: Machine, units: list[Unit], tmp_path: Path) -> Outcome:
     return outcome
 
 
-def test_of_stages_that_share_a_process_only_those_that_fail_have_failed(tmp_path: Path) -> None:
+def test_of_stages_beside_one_another_only_those_that_fail_have_failed(tmp_path: Path) -> None:
     first = frozenset({"prepare"})
-    train = Unit(("train",), first, "run")
     costs = [Unit((f"costs-{name}",), first) for name in "abc"]
-    machine = Machine("costs-b")
-    outcome = run(machine, shared([Unit(("prepare",)), train, *costs], 1), tmp_path)
+    outcome = run(Machine("costs-b"), [Unit(("prepare",)), Unit(("train",), first, "run"), *costs], tmp_path)
     assert set(outcome.failed) == {"costs-b"}
     assert outcome.done == {"prepare", "train", "costs-a", "costs-c"}
-    assert machine.started[2:] == [("costs-a", "costs-b", "costs-c"), ("costs-a",), ("costs-b",), ("costs-c",)]
 
 
 def test_what_needs_a_failed_unit_is_left_out_and_named_with_it(tmp_path: Path) -> None:

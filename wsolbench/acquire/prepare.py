@@ -68,9 +68,17 @@ def look(settings: Settings, track: str, layout: Layout) -> None:
     Of what truth is read from, sizes and times of all files; of images, times of directories, which change with what is
     added, removed or renamed in them. No image is opened: what is written into one without that is noticed when it is
     read, by its digest.
+
+    Where the files are not here, but what was prepared from them is (in a clone that pulled it), that stands as it is.
     """
-    name = settings.tracks[track].dataset
+    name, directory = settings.tracks[track].dataset, layout.prepared(track)
     dataset, policy = build_dataset(settings, name), divided(settings.datasets.get(name, {}), f"datasets.{name}").policy
+    if layout.look(track).is_file() and (directory / INDEX_FILE).is_file():
+        try:
+            dataset.image_root(directory)
+        except DataError as error:
+            _log.warning("%s: taken as it was when it was prepared, for its files are not here: %s", track, error)
+            return
     truth = [
         *dataset.watched_truth(),
         *([] if policy.val_truth == GROUND_TRUTH else [Path(policy.val_truth).expanduser()]),

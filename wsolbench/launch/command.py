@@ -6,7 +6,6 @@ import fcntl
 import functools
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -18,10 +17,10 @@ from wsolbench.config.settings import RuntimeSettings, Settings
 from wsolbench.errors import LaunchError, SettingsError
 from wsolbench.files import locked
 from wsolbench.launch.forecast import Forecast
-from wsolbench.launch.graph import Unit, looking_stages, shared, stale_units
-from wsolbench.launch.local import LocalBackend, guard
+from wsolbench.launch.graph import Unit, looking_stages, stale_units
+from wsolbench.launch.local import LocalBackend
 from wsolbench.launch.pool import Backend, Outcome, Pool
-from wsolbench.launch.processes import STOPPED, dvc_command, dvc_environment
+from wsolbench.launch.processes import STOPPED
 from wsolbench.launch.slurm import SlurmBackend, StageRunner
 from wsolbench.runs.machine import check_precision, cpu_workers, trains_on_cpu, visible_gpus
 from wsolbench.runs.progress import PROGRESS_FILE, Progress, read_progress
@@ -49,30 +48,31 @@ def launch(
         SettingsError: more workers than GPUs, a wrong Slurm option, or a run that would train in emulated bfloat16.
     """
     root = root.resolve()
-    state = root / ".wsolbench" / "launch"
     gpus, places = _places(settings.runtime, workers if slurm is None else None)
-    with _alone(state) as lock:
-        _look(root)
+    with _alone(root / ".wsolbench" / "launch") as lock:
+        log_of = functools.partial(_log_of, root)
+        local = LocalBackend(root, log_of, places, gpus, lock)
+        _look(root, local)
         units = stale_units(root, apart=bool(gpus))
         if slurm is None and trains_on_cpu(settings.runtime):
             check_precision(settings.resolve(unit.trains) for unit in units if unit.kind[0].startswith("train"))
+        total = sum(len(unit.stages) for unit in units)
         if dry_run or not units:
             sys.stdout.write("".join(f"{' '.join(unit.stages)}\n" for unit in units) or "Everything is up to date.\n")
             return 0
-        outcome, log_of = Outcome(), lambda unit: Layout(root).log(f"launch/{unit.name}")
-        with guard(lock) as note, tempfile.TemporaryDirectory(prefix="jobs-", dir=state) as folder:
-            local = LocalBackend(root, log_of, places, gpus, note)
-            backend: Backend = local
+        outcome = Outcome()
+        backend: Backend = local
+        with tempfile.TemporaryDirectory(prefix="jobs-", dir=lock.parent) as folder:
             if slurm is not None:
                 runner_of = functools.partial(_runner, root, log_of, lock)
                 backend = SlurmBackend(Path(folder), runner_of, workers, settings.runtime, slurm)
-            parts = shared(units, places)
-            runs, reports = ([unit for unit in parts if unit.is_report == last] for last in (False, True))
+            _say(f"{total} stages are out of date; what they print goes to {log_of(units[0]).parent}")
+            runs, reports = ([unit for unit in units if unit.is_report == last] for last in (False, True))
             known = log_of, _progress_of(root), Forecast(_images_of(root, settings)), outcome
             Pool(backend, *known).run(runs, reports)
             if not outcome.stopped:
                 Pool(local, *known).run(reports)
-    return _verdict(sum(len(unit.stages) for unit in units), outcome)
+    return _verdict(total, outcome)
 
 
 def _places(runtime: RuntimeSettings, workers: int | None) -> tuple[list[str], int]:
@@ -83,26 +83,25 @@ def _places(runtime: RuntimeSettings, workers: int | None) -> tuple[list[str], i
     return gpus, workers or len(gpus) or cpu_workers(runtime.threads)
 
 
-def _look(root: Path) -> None:
+def _look(root: Path, local: LocalBackend) -> None:
     """Let DVC run what it runs each time; data that cannot be looked at are said, and stop their own track only.
 
     Raises:
         LaunchError: the runs cannot be resolved, so that those of before would run.
     """
-    looks = looking_stages(root)
+    looks, log = looking_stages(root), Layout(root).log("look")
     if looks:
-        done = subprocess.run(  # noqa: S603 - our own command
-            dvc_command("repro", "--keep-going", "--single-item", *looks),
-            cwd=root,
-            env=dvc_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            sys.stderr.write(done.stdout + done.stderr)
-        if done.returncode and "failed to reproduce 'resolve'" in done.stdout + done.stderr:
-            raise LaunchError("the runs cannot be resolved (`wsolbench resolve`); correct what is said above")
+        process = local.repro(["--keep-going", *looks], log)
+        process.join()
+        if process.exitcode:
+            said = log.read_text(encoding="utf-8", errors="replace")
+            sys.stderr.write(said)
+            if "failed to reproduce 'resolve'" in said:
+                raise LaunchError("the runs cannot be resolved (`wsolbench resolve`); correct what is said above")
+
+
+def _log_of(root: Path, unit: Unit) -> Path:
+    return Layout(root).log(f"launch/{unit.name}")
 
 
 def _runner(root: Path, log_of: Callable[[Unit], Path], lock: Path, unit: Unit) -> StageRunner:

@@ -13,7 +13,7 @@ from dvc.repo import Repo
 
 from wsolbench.errors import LaunchError
 
-__all__ = ["Unit", "before_training", "looking_stages", "shared", "stale_units", "units_of"]
+__all__ = ["Unit", "before_training", "looking_stages", "stale_units", "units_of"]
 
 _TRAINING = ("train", "baseline")  # commands of ours that may train, on a GPU where there is one
 
@@ -27,14 +27,12 @@ class Unit:
         after: names of the stages that must be done first.
         trains: key of the run whose network one of them trains; empty if none does.
         is_report: nothing depends on it, so that it waits until no other unit is left.
-        parts: units that share the process and need not one another; if one fails, each gets its own.
     """
 
     stages: tuple[str, ...]
     after: frozenset[str] = frozenset()
     trains: str = ""
     is_report: bool = False
-    parts: tuple[Unit, ...] = ()
 
     @property
     def name(self) -> str:
@@ -123,29 +121,6 @@ def units_of(
             first_of[stage] = stage
             units[stage] = Unit((stage,), frozenset(needed), trained[stage], stage in reports)
     return list(units.values())
-
-
-def shared(units: Iterable[Unit], count: int) -> list[Unit]:
-    """Let units that train nothing share DVC's start, where all may start at once and no training waits for them.
-
-    Args:
-        units: in order.
-        count: units that remain of those that may share; so many can still run beside one another.
-    """
-    units = list(units)
-    needed = before_training(units)
-    alike: dict[tuple[frozenset[str], bool], list[Unit]] = {}
-    result: list[Unit] = []
-    for unit in units:
-        if unit.trains or not needed.isdisjoint(unit.stages):
-            result.append(unit)
-        else:
-            alike.setdefault((unit.after, unit.is_report), []).append(unit)
-    for same in alike.values():
-        for part in (same[start::count] for start in range(min(count, len(same)))):
-            stages = tuple(stage for unit in part for stage in unit.stages)
-            result.append(replace(part[0], stages=stages, parts=tuple(part)) if len(part) > 1 else part[0])
-    return result
 
 
 def before_training(units: Sequence[Unit]) -> set[str]:

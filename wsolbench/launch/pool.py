@@ -1,21 +1,18 @@
-"""Start units as soon as what they need is done, and say how far they are."""
+"""Start units as soon as what they need is done, and show how far they are."""
 
 from __future__ import annotations
 
 import math
+import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
-
+from wsolbench.launch.display import Display, Row
 from wsolbench.launch.forecast import Forecast, Running
 from wsolbench.launch.graph import Unit, before_training
 from wsolbench.launch.processes import STOPPED, log_tail, stop_requests
@@ -25,25 +22,21 @@ __all__ = ["Backend", "Outcome", "Pool"]
 
 _POLL_S = 0.2
 _LOOK_S = 1.0  # between two looks at how far trainings are
-_SAY_S = 60.0  # between two lines about it in a log
 _STOP_S = 90.0  # after which jobs that were told to stop are no longer waited for
 _TAIL_LINES = 3
 
 
 class Backend(Protocol):
-    """Runs units."""
+    """Runs units.
 
-    @property
-    def places(self) -> Mapping[bool, int]:
-        """Units at a time: with a GPU (True) and without."""
-        ...
+    Attributes:
+        places: units at a time: with a GPU (True) and without.
+    """
+
+    places: Mapping[bool, int]
 
     def on_gpu(self, unit: Unit) -> bool:
         """Return which of these a unit takes."""
-        ...
-
-    def has_room(self, unit: Unit) -> bool:
-        """Return whether another unit may be started."""
         ...
 
     def start(self, unit: Unit) -> Any:
@@ -120,33 +113,29 @@ class Pool:
             later: what will be run after them, which counts for the time left.
         """
         self._waiting, self._later = list(units), later
-        looked = said = self._clock()
-        stopped_at = math.inf
-        with stop_requests() as stop, _shown() as bar:
-            stages = sum(len(unit.stages) for unit in [*units, *later])
-            task = bar.add_task("launch", total=stages + len(self._outcome.done), note="")
+        looked, stopped_at, outcome = self._clock(), math.inf, self._outcome
+        total = sum(len(unit.stages) for unit in [*units, *later]) + len(outcome.done)
+        with stop_requests() as stop, Display(total, self._clock) as display:
             while (self._waiting or self._running) and self._clock() < stopped_at + _STOP_S:
                 now = self._clock()
-                if stop and not self._outcome.stopped:
-                    bar.console.print("stopping: runs save their state and end")
-                    self._outcome.stopped, self._waiting, stopped_at = True, [], now
+                if stop and not outcome.stopped:
+                    display.say("stopping: runs save their state and end")
+                    outcome.stopped, self._waiting, stopped_at = True, [], now
                     self._backend.stop([entry.job for entry in self._running])
                 self._start_ready()
+                for entry in list(self._running):
+                    if line := self._finish(entry):
+                        display.say(f"{line}; {display.state(len(outcome.done), self.seconds_left())}")
                 if now >= looked + _LOOK_S:
                     looked = now
                     self._look()
-                    if bar.console.is_terminal:
-                        bar.update(task, completed=len(self._outcome.done), note=self._state())
-                for entry in list(self._running):
-                    if line := self._finish(entry):
-                        bar.console.print(line, highlight=False, soft_wrap=True)
-                if now >= said + _SAY_S and not bar.console.is_terminal:
-                    said = now
-                    bar.console.print(self._state(), highlight=False, soft_wrap=True)
+                    display.update(self._rows(), len(outcome.done), self.seconds_left())
                 self._sleep(_POLL_S)
 
     def seconds_left(self) -> float | None:
         """Return in how many seconds all will be done, as far as that can be told by now."""
+        if self._outcome.stopped:
+            return None
         now = self._clock()
         running = [Running(entry.unit, now - entry.since, entry.seen) for entry in self._running]
         waiting = [*self._in_order(), *self._later]
@@ -169,15 +158,19 @@ class Pool:
         """Start what can run, and drop what never can."""
         pending = {stage for unit in self._waiting for stage in unit.stages}
         pending |= {stage for entry in self._running for stage in entry.unit.stages}
+        taken = Counter(self._backend.on_gpu(entry.unit) for entry in self._running)
         lost = self._outcome.lost
         for unit in self._in_order():
+            kind = self._backend.on_gpu(unit)
             if causes := sorted(unit.after & lost.keys()):
                 self._waiting.remove(unit)
                 self._outcome.left_out[unit.name] = lost[causes[0]]
                 lost.update(dict.fromkeys(unit.stages, lost[causes[0]]))
-            elif unit.after.isdisjoint(pending) and self._backend.has_room(unit):
+            elif unit.after.isdisjoint(pending) and taken[kind] < self._backend.places[kind]:
                 self._waiting.remove(unit)
                 self._started[_method(unit)] += 1
+                taken[kind] += 1
+                self._log_of(unit).unlink(missing_ok=True)  # of an earlier launch
                 self._running.append(_Job(unit, self._backend.start(unit), self._clock()))
 
     def _look(self) -> None:
@@ -196,39 +189,34 @@ class Pool:
         if status == 0:
             outcome.done.update(unit.stages)
             self._forecast.finished(Running(unit, seconds, entry.seen))
-            return f"{' '.join(unit.stages)}: {duration(seconds)}{self._left()}"
+            return f"{', '.join(unit.stages)}: {duration(seconds)}"
         if outcome.stopped or status == STOPPED:
             return f"{unit.name}: stopped"
-        if unit.parts:
-            self._waiting += unit.parts
-            return f"{' '.join(unit.stages)}: one has failed, each is run by itself"
         log = self._log_of(unit)
         cause = status if isinstance(status, str) else f"DVC ended with status {status}"
         outcome.failed[unit.name] = f"{cause}; {log}:{log_tail(log, _TAIL_LINES)}"
         outcome.lost.update(dict.fromkeys(unit.stages, unit.name))
         return f"{unit.name}: FAILED after {duration(seconds)}"
 
-    def _state(self) -> str:
-        """Return what runs and how far it is, and the time left."""
-        shown = [
-            f"{entry.unit.name}{f' ({entry.seen.note})' if entry.seen is not None and entry.seen.note else ''}"
-            for entry in self._running
-        ]
-        return f"running: {', '.join(shown)}{self._left()}"
+    def _rows(self) -> list[Row]:
+        """Return what runs, how far it is, and for how long."""
+        rows = []
+        for entry in self._running:
+            stage = _stage_in(self._log_of(entry.unit))
+            note = "waits" if stage is None else ""
+            if entry.seen is not None and stage == entry.unit.name:
+                note = entry.seen.note
+            rows.append((stage or entry.unit.name, note, self._clock() - entry.since))
+        return rows
 
-    def _left(self) -> str:
-        seconds = None if self._outcome.stopped else self.seconds_left()
-        return f"; about {duration(seconds)} left" if seconds else ""
+
+def _stage_in(log: Path) -> str | None:
+    """Return the last stage that DVC says in its log that it runs; empty before the first, None without a log."""
+    if not log.is_file():
+        return None
+    found = re.findall(r"^Running stage '([^']+)'", log.read_text("utf-8", "replace"), re.MULTILINE)
+    return str(found[-1]) if found else ""
 
 
 def _method(unit: Unit) -> str:
     return unit.trains.rpartition("-")[0]
-
-
-@contextmanager
-def _shown() -> Iterator[Bar]:
-    """Show a bar on a terminal; elsewhere only the printed lines."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, TextColumn("{task.fields[note]}"), console=console, disable=not console.is_terminal) as bar:
-        yield bar

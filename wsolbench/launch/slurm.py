@@ -98,7 +98,7 @@ class SlurmBackend:
         options: Mapping[str, str],
     ) -> None:
         logging.getLogger("submitit").propagate = False  # it prints its warnings itself
-        self._runner_of, self._running = runner_of, 0
+        self._runner_of = runner_of
         self.places = {False: limit or 2**31}
         on_cpu = runtime.device == "cpu"
         loading = runtime.workers if runtime.workers != "auto" else 0 if on_cpu else _LOADERS_PER_GPU
@@ -120,35 +120,25 @@ class SlurmBackend:
         """Return False: there is one kind of place, and Slurm knows what GPUs there are."""
         return False
 
-    def has_room(self, unit: Unit) -> bool:
-        """Return whether another job may be queued."""
-        return self._running < self.places[False]
-
     def start(self, unit: Unit) -> _Job:
         """Queue a unit."""
-        self._running += 1
-        return _Job(self._executor.submit(self._runner_of(unit)), self._ended)
+        return _Job(self._executor.submit(self._runner_of(unit)))
 
     def stop(self, jobs: list[_Job]) -> None:
         """Cancel jobs; Slurm sends SIGTERM first, and ends all their processes."""
         for job in jobs:
             job.cancel()
 
-    def _ended(self) -> None:
-        self._running -= 1
-
 
 class _Job:
     """A unit that waits or runs on the cluster."""
 
-    def __init__(self, job: submitit.Job[int], at_end: Callable[[], None]) -> None:
-        self._job, self._at_end = job, at_end
+    def __init__(self, job: submitit.Job[int]) -> None:
+        self._job = job
         self.cancel = job.cancel
 
     def poll(self) -> int | str | None:
         """Return DVC's exit status or what went wrong; None while the job waits or runs."""
         if not self._job.done():
             return None
-        self._at_end()
-        error = self._job.exception()
-        return self._job.result() if error is None else "the worker was killed or broke down"
+        return self._job.result() if self._job.exception() is None else "the worker was killed or broke down"
