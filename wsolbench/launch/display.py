@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from wsolbench.progress import duration
+from wsolbench.runs.progress import duration
 
 __all__ = ["Display", "Row"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from wsolbench.launch.graph import Unit
 from wsolbench.launch.processes import dvc_environment, end_groups
+from wsolbench.launch.resolve import ENTRIES
 from wsolbench.launch.worker import IMPORTED, repro
-from wsolbench.resolve import ENTRIES
 
 __all__ = ["LocalBackend"]
 

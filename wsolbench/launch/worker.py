@@ -13,7 +13,9 @@ import fcntl
 import gc
 import multiprocessing
 import os
+import runpy
 import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -50,6 +52,7 @@ def repro(arguments: Sequence[str], root: Path, log: Path, environment: Mapping[
     """
     os.setsid()
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the launcher was started with `&`
     os.chdir(root)
     os.environ.update(environment)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +110,7 @@ def _command(words: list[str], folder: str, environment: Mapping[str, str]) -> i
     sys.argv = words
     status: Any = 0
     try:
-        _main()
+        runpy.run_path(shutil.which(words[0], path=environment["PATH"]) or words[0], run_name="__main__")
     except SystemExit as ended:
         status = ended.code
     except BaseException:  # noqa: BLE001 - as Python itself would
@@ -118,9 +121,3 @@ def _command(words: list[str], folder: str, environment: Mapping[str, str]) -> i
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     return status if isinstance(status, int) else int(status is not None)
-
-
-def _main() -> None:
-    from wsolbench.cli import main  # noqa: PLC0415 - imports this package
-
-    main()
