@@ -99,7 +99,7 @@ class SlurmBackend:
     ) -> None:
         logging.getLogger("submitit").propagate = False  # it prints its warnings itself
         self._runner_of = runner_of
-        self.places = {False: limit or 2**31}
+        self.places: Mapping[bool, int] = {False: limit or 2**31}
         on_cpu = runtime.device == "cpu"
         loading = runtime.workers if runtime.workers != "auto" else 0 if on_cpu else _LOADERS_PER_GPU
         given: dict[str, object] = {
