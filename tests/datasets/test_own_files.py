@@ -234,11 +234,16 @@ def copied(root: Path) -> None:
     picture(root / "images" / "dog" / "other.jpg", 9)
 
 
+def tested_in_part(root: Path) -> None:
+    boxes(root, *GOOD[:2])
+    picture(root / "images" / "cat" / "other.jpg", 9)
+
+
 @pytest.mark.parametrize(
     ("arrange", "said"),
     [
         (copied, ["1 images of val and test are copies of images of train: cat/1.jpg"]),
-        (lambda root: boxes(root, *GOOD[:2]), ["train: 1 classes have no image: cat", "test: 1 classes .* image: dog"]),
+        (tested_in_part, ["test: 1 classes have no image: dog"]),
         (lambda root: boxes(masks(root, PNGS[1:]), *GOOD), ["test: 3 of 4 images have masks, so that pixels are not"]),
         (lambda root: boxes(root, *GOOD), []),
     ],

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from wsolbench.acquire.building import build_dataset
 from wsolbench.acquire.inspection import remembering
+from wsolbench.acquire.summary import check_classes, split_table
 from wsolbench.acquire.truth_policy import GROUND_TRUTH, divided
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
-from wsolbench.data.dataset import SPLITS, Contents
 from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, write_index, write_selection
-from wsolbench.errors import DataError, first_three
+from wsolbench.errors import DataError
 from wsolbench.files import locked, write_text
 
 __all__ = ["look", "prepare"]
@@ -38,7 +38,7 @@ def prepare(settings: Settings, track: str, layout: Layout) -> str:
         The digest of the index.
 
     Raises:
-        DataError: files are missing, unreadable or contradictory.
+        DataError: files are missing, unreadable or contradictory, or classes are tested that have no training image.
     """
     name, directory = settings.tracks[track].dataset, layout.prepared(track)
     dataset = build_dataset(settings, name)
@@ -52,13 +52,12 @@ def prepare(settings: Settings, track: str, layout: Layout) -> str:
         directory.mkdir(parents=True, exist_ok=True)
         dataset.obtain(chosen.sources)
         contents = chosen.policy.applied(dataset.contents(directory), dataset.image_root(directory))
+        check_classes(contents)
         digest = write_index(directory, contents, dataset.image_root(directory), chosen.policy.truth_name)
     write_selection(directory, layout.selection(track), wanted=settings.tracks[track].selection == "val_boxes")
     if contents.clipped:
         _log.info("%s: %d boxes reached beyond their image and were clipped to it", name, contents.clipped)
-    _say_doubts(contents)
-    counts = {split: sum(item.split == split for item in contents.items) for split in SPLITS}
-    _log.info("%s: %s; %d classes; digest %s", name, counts, len(contents.class_names), digest[:12])
+    _log.info("%s: %d classes; digest %s\n%s", name, len(contents.class_names), digest[:12], split_table(contents))
     return digest
 
 
@@ -123,23 +122,6 @@ def _state(path: Path, *, every_file: bool = False) -> list[list[str | int]]:
 
 _LEAF = 2  # links of a directory without directories in it, on file systems that count them; others say 1
 _LINKED = 2  # levels on which directories may be symbolic links, which are not counted: those of splits and of classes
-
-
-def _say_doubts(contents: Contents) -> None:
-    """Say what is no error and may be none of the intended: copies, classes without images, masks that go unused."""
-    splits = {split: [item for item in contents.items if item.split == split] for split in SPLITS}
-    trained = {item.sha256 for item in splits["train"] if item.sha256}
-    copies = [item.id for item in contents.items if item.split != "train" and item.sha256 in trained]
-    if copies:
-        _log.warning("%d images of val and test are copies of images of train: %s", len(copies), first_three(copies))
-    for split, items in splits.items():
-        absent = sorted(set(range(len(contents.class_names))) - {item.label for item in items})
-        if items and absent and split != "val":
-            names = first_three([contents.class_names[label] for label in absent])
-            _log.warning("%s: %d classes have no image: %s", split, len(absent), names)
-        masked = sum(item.id in contents.truth and bool(contents.truth[item.id].masks) for item in items)
-        if 0 < masked < len(items):
-            _log.warning("%s: %d of %d images have masks, so that pixels are not scored", split, masked, len(items))
 
 
 @contextmanager
