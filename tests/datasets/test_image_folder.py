@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -217,15 +218,33 @@ def test_folders_that_are_not_understood_are_refused_by_name(folders: Path) -> N
         read(folders)
 
 
-def test_real_photographs_with_trimaps_in_folders(test_data: Path, tmp_path: Path) -> None:
-    """A stand-in for somebody's own folder: 255 is the animal, 128 the border that counts for neither side."""
-    pets = test_data / "data" / "pets-mask-mini"
-    rows = [line.split(",") for line in (pets / "index.csv").read_text().splitlines()[1:]]
+@pytest.fixture
+def pets(test_data: Path, tmp_path: Path) -> list[list[str]]:
+    """Put photographs and masks of seven kinds into folders below ``pets``, and return the rows that describe them."""
+    source = test_data / "data" / "pets-mask-mini"
+    rows = [line.split(",") for line in (source / "index.csv").read_text().splitlines()[1:]]
     for image, kind, mask, *_ in rows:
         for folder, file in (("images", image), ("masks", mask)):
             target = tmp_path / "pets" / folder / kind / Path(file).name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.symlink_to(pets / file)
+            target.symlink_to(source / file)
+    return rows
+
+
+def test_by_default_no_class_of_a_few_photographs_goes_without_training_or_test_images(
+    pets: list[list[str]], tmp_path: Path
+) -> None:
+    contents = ImageFolder(str(tmp_path / "pets"), ignore_grey=128).contents(tmp_path)
+    sizes = Counter(item.label for item in contents.items)
+    assert sorted(sizes) == list(range(7))
+    for split, fewest in (("train", 1), ("test", 2), ("val", 3)):
+        having = {item.label for item in contents.items if item.split == split}
+        assert having == {label for label, size in sizes.items() if size >= fewest}, split
+
+
+def test_real_photographs_with_trimaps_in_folders(pets: list[list[str]], tmp_path: Path) -> None:
+    """A stand-in for somebody's own folder: 255 is the animal, 128 the border that counts for neither side."""
+    rows = pets
     found = ImageFolder(str(tmp_path / "pets"), test_share=1, val_share=0, ignore_grey=128)
     policy = TruthPolicy(boxes="masks")
     contents = policy.applied(found.contents(tmp_path), found.image_root(tmp_path))
