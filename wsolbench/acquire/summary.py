@@ -16,7 +16,7 @@ _log = logging.getLogger("wsolbench.prepare")
 
 def split_table(contents: Contents) -> str:
     """Return a line for each split: its images and classes, fewest and most images of a class, boxes and masks."""
-    rows = [_HEADINGS]
+    rows: list[tuple[str, ...]] = [_HEADINGS]
     for split in SPLITS:
         items = [item for item in contents.items if item.split == split]
         sizes = Counter(item.label for item in items).values()
