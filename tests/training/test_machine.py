@@ -18,7 +18,7 @@ from wsolbench.config.settings import Run, RuntimeSettings, Settings
 from wsolbench.errors import SettingsError
 from wsolbench.runs import machine
 from wsolbench.runs.machine import check_precision, cpu_workers, has_native_bf16, trains_on_cpu, visible_gpus
-from wsolbench.search.session import search_method
+from wsolbench.search.run import search_method
 from wsolbench.tools.doctor import findings
 from wsolbench.training.trainer import train
 
