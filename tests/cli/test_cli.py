@@ -35,6 +35,14 @@ def listed(what: str) -> str:
     return done.output
 
 
+def test_the_range_of_every_argument_that_a_search_tries_is_listed():
+    lines = listed("ranges").splitlines()
+    for name in registry.names("method"):
+        for argument, drawn in registry.load("method", name).search_space.items():
+            assert any(name in line and argument in line and str(drawn) in line for line in lines), argument
+    assert any("all" in line and "lr" in line and "0.1 to 10 times" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     "command",
     ["list", "new", "prepare", "weights", "train", "evaluate", "baseline", "report", "summary", "doctor"],

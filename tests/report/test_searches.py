@@ -53,6 +53,8 @@ def test_equal_budgets_are_said_to_be_equal(both: Repository) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        ({"batch": 9}, "batch (8: Alpha; 9: Beta)"),
+        ({"data": "e" * 64}, "data digest (dddddddddddd: Alpha; eeeeeeeeeeee: Beta)"),
         ({"epochs": 3}, "epochs per trial (2: Alpha; 3: Beta)"),
         ({"seed": 1}, "seed (0: Alpha; 1: Beta)"),
         ({"boxes_used": 0, "objective": "top1_cls"}, "boxes of val (7: Alpha; 0: Beta)"),

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from wsolbench.config.distributions import Choice, LogUniform
-from wsolbench.search.record import Definition, SearchHead, Trial, folder_of, write_head, write_trial
+from wsolbench.search.record import Definition, SearchHead, Trial, folder_of
+from wsolbench.search.record import store as write
 
 SPACE = {"train.lr": LogUniform(0.01, 1, source="search.recipe"), "args.sizes": Choice((None, (1,)))}
 
 
 def head_of(method: str = "alpha", trials: int = 3, **changes: Any) -> SearchHead:
-    """What a search says of itself; changes are fields of the head or of its definition, or epochs."""
+    """What a search says of itself; changes are fields of the head or of its definition, epochs or batch."""
     head = {"track": "toy", "title": method.title(), "images": 6, "boxes_used": 7, "masks_used": 0, "val_truth": "gt"}
-    recipe = {"epochs": changes.pop("epochs", 2), "batch": 8}
+    recipe = {"epochs": changes.pop("epochs", 2), "batch": changes.pop("batch", 8)}
     made = {"seed": 0, "objective": "max_box_acc_v2", "threshold_step": 0.001, "recipe": recipe, "args": {}}
     made |= {"space": SPACE, "data": "d" * 64, "truth_of_val": "t", "weights": None, "torch": "2", "code": {"x": "y"}}
     made |= {name: value for name, value in changes.items() if name in made}
@@ -27,11 +28,11 @@ def store(root: Path, values: Sequence[float | None], head: SearchHead | None = 
     """Store a search whose trials had these values, None failed, with rates 0.1, 0.2, 0.4, ...; return its folder."""
     head = head or head_of(trials=len(values))
     folder = folder_of(root, head.track, head.method)
-    write_head(folder, head)
+    write(folder, head)
     for number, value in enumerate(values):
         tried = {"train.lr": 0.1 * 2**number, "args.sizes": [None, [1]][number % 2]}
         tried = {name: tried[name] for name in head.definition.space}
         reason = "diverged" if value is None else ""
         made = head.definition.sha256
-        write_trial(folder, Trial(number=number, values=tried, value=value, reason=reason, definition=made))
+        write(folder, Trial(number=number, values=tried, value=value, reason=reason, definition=made))
     return folder

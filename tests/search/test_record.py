@@ -126,10 +126,3 @@ def test_a_trial_has_a_value_or_a_reason() -> None:
     for value, reason in ((None, ""), (1.0, "failed")):
         with pytest.raises(ValueError, match="reason"):
             Trial(number=0, values={}, value=value, reason=reason, definition="")
-
-
-def test_a_budget_names_what_must_be_equal() -> None:
-    one = head_of().budget
-    for change in ({"seed": 4}, {"epochs": 3}, {"trials": 9}, {"boxes_used": 8}, {"space": {}}, {"data": "e" * 64}):
-        other = head_of(**change).budget  # type: ignore[arg-type]
-        assert sum(one[name] != other[name] for name in one) == 1, change

@@ -12,7 +12,7 @@ from wsolbench.report.markdown import escaped, pipe_table
 from wsolbench.results.load import TrackResults
 from wsolbench.results.stats import spread
 from wsolbench.search.draw import ARGUMENT, RECIPE
-from wsolbench.search.record import Search, read_searches
+from wsolbench.search.record import OBJECTIVES, Search, read_searches
 
 __all__ = [
     "SEARCH_COLUMNS",
@@ -64,7 +64,7 @@ def budget_differences(searches: Sequence[Search]) -> dict[str, dict[str, list[s
     """Return in what the budgets differ: by name, the titles that had each value; empty if they are equal."""
     found: dict[str, dict[str, list[str]]] = {}
     for search in searches:
-        for name, value in search.head.budget.items():
+        for name, value in _budget_of(search).items():
             found.setdefault(name, {}).setdefault(value, []).append(search.head.title)
     return {name: values for name, values in found.items() if len(values) > 1}
 
@@ -120,9 +120,27 @@ def search_section(results: TrackResults, settings: Settings, root: Path) -> str
     return "\n\n".join([f"## {summary.title}", *summary.reading, *table])
 
 
+def _budget_of(search: Search) -> dict[str, str]:
+    """Return what must be equal for two searches of a track to compare, by name."""
+    head, made = search.head, search.head.definition
+    common = [f"{name.removeprefix(RECIPE)} {drawn}" for name, drawn in made.space.items() if name.startswith(RECIPE)]
+    return {
+        "trials": str(head.trials),
+        "epochs per trial": str(made.recipe["epochs"]),
+        "batch": str(made.recipe["batch"]),
+        "objective": OBJECTIVES[made.objective],
+        "seed": str(made.seed),
+        "common recipe": ", ".join(common) or "not searched",
+        "images of val": str(head.images),
+        "boxes of val": str(head.boxes_used),
+        "masks of val": str(head.masks_used),
+        "data digest": made.data[:12],
+    }
+
+
 def _budget(searches: Sequence[Search], text: Callable[[str], str]) -> str:
     unequal = budget_differences(searches)
-    budget = searches[0].head.budget
+    budget = _budget_of(searches[0])
     same = "; ".join(f"{name} {text(value)}" for name, value in budget.items() if name not in unequal)
     if not unequal:
         who = "All methods had the same budget" if len(searches) > 1 else "The budget"

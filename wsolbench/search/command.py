@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings, read_settings
-
-if TYPE_CHECKING:
-    from wsolbench.search.record import Search
 
 __all__ = ["search"]
 
@@ -47,7 +44,14 @@ def search(
     settings, layout = read_settings(), Layout()
     for method in methods or _supported(settings, track):
         found = search_method(settings, track, method, layout, trials, workers, restart=restart)
-        typer.echo(_summary(found))
+        typer.echo(
+            f"{track}, {method}: {len(found.trials)} trials, {found.failed} failed; results/search/{track}/{method}"
+        )
+        if found.best is not None:
+            best, middle = max(found.values), median(found.values)
+            typer.echo(
+                f"{found.head.objective} on val: best {best:.2f} (trial {found.best.number}), median {middle:.2f}"
+            )
         if apply:
             block = apply_search(found, layout.root)
             typer.echo(f"params.yaml: methods.{method}.tracks.{track} is now {block}; `make benchmark` trains with it")
@@ -66,22 +70,5 @@ def _supported(settings: Settings, track: str) -> list[str]:
     check_known("track", track, settings.tracks, error=SettingsError)
     chosen = settings.tracks[track]
     traits = settings.dataset_class(chosen.dataset).traits
-    return [
-        name
-        for name in dict.fromkeys(settings.run.methods)
-        if registry.load("method", name).unsupported(chosen.backbone, traits) is None
-    ]
-
-
-def _summary(search: Search) -> str:
-    head, values, best = search.head, search.values, search.best
-    what = f"{head.track}, {head.method}: {len(search.trials)} trials, {search.failed} failed"
-    where = f"results/search/{head.track}/{head.method}"
-    if best is None:
-        return f"{what}; reasons: {where}"
-    shown = ", ".join(
-        f"{name} {each:.4g}" if isinstance(each, float) else f"{name} {each}" for name, each in best.values.items()
-    )
-    return (
-        f"{what}; {head.objective} on val: best {max(values):.2f}, median {median(values):.2f}; {shown}; all: {where}"
-    )
+    methods = {name: registry.load("method", name) for name in settings.run.methods}
+    return [name for name, method in methods.items() if method.unsupported(chosen.backbone, traits) is None]

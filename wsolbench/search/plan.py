@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,11 +167,11 @@ def place_data(plan: Plan) -> Path:
     for file, splits in _KEPT.items():
         with replacing(place / file) as written:
             pq.write_table(splits_of(source / file, splits), written)
-    for path in (layout.weights(name), layout.selection(name)):
-        if path.exists():
-            link = temporary / path.relative_to(layout.root / "data")
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(path.resolve())
+    weights, selection = layout.weights(name), layout.selection(name)
+    (temporary / weights.parent.name).symlink_to(weights.parent.resolve())
+    if selection.exists():
+        (temporary / selection.parent.name).mkdir()
+        shutil.copy(selection, temporary / selection.parent.name)
     temporary.rename(target)
     return target
 

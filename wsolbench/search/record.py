@@ -17,10 +17,9 @@ from wsolbench.config.distributions import Choice, LogUniform, Uniform
 from wsolbench.config.schema import StrictModel
 from wsolbench.errors import DataError, SearchError, SettingsError
 from wsolbench.files import bytes_sha256, read_file, write_text
-from wsolbench.search.draw import RECIPE
 
 __all__ = ["OBJECTIVES", "Definition", "Objective", "Search", "SearchHead", "Trial", "folder_of", "read_head"]
-__all__ += ["read_search", "read_searches", "read_trial", "trial_file", "trial_files", "write_head", "write_trial"]
+__all__ += ["read_search", "read_searches", "read_trial", "store", "trial_file", "trial_files"]
 
 Objective = Literal["max_box_acc_v2", "px_ap", "p_iou", "top1_cls"]
 
@@ -97,24 +96,6 @@ class SearchHead(StrictModel):
     definition: Definition
 
     @property
-    def budget(self) -> dict[str, str]:
-        """What must be equal for two searches of a track to compare, as text by name."""
-        made = self.definition
-        common = [f"{name.removeprefix(RECIPE)} {each}" for name, each in made.space.items() if name.startswith(RECIPE)]
-        return {
-            "trials": str(self.trials),
-            "epochs per trial": str(made.recipe["epochs"]),
-            "batch": str(made.recipe["batch"]),
-            "objective": OBJECTIVES[made.objective],
-            "seed": str(made.seed),
-            "common recipe": ", ".join(common) or "not searched",
-            "images of val": str(self.images),
-            "boxes of val": str(self.boxes_used),
-            "masks of val": str(self.masks_used),
-            "data digest": made.data[:12],
-        }
-
-    @property
     def objective(self) -> str:
         """The name of the objective for people."""
         return OBJECTIVES[self.definition.objective].partition(",")[0]
@@ -179,7 +160,7 @@ class Search:
 
 
 def folder_of(root: Path, track: str, method: str) -> Path:
-    """Return where a search lies."""
+    """Return the folder of a search."""
     return root / "results" / "search" / track / method
 
 
@@ -193,21 +174,18 @@ def trial_files(folder: Path) -> list[Path]:
     return sorted((path for path in folder.glob("*.json") if path.stem.isdecimal()), key=lambda path: int(path.stem))
 
 
-def write_head(folder: Path, head: SearchHead) -> None:
-    """Write how the trials are made, atomically."""
-    _write(folder / _HEAD, head)
-
-
-def write_trial(folder: Path, trial: Trial) -> None:
-    """Write a trial that is over, atomically; equal trials give equal bytes."""
-    _write(trial_file(folder, trial.number), trial)
+def store(folder: Path, record: SearchHead | Trial) -> None:
+    """Write how the trials of a search are made, or a trial that is over, atomically; equal ones give equal bytes."""
+    path = folder / _HEAD if isinstance(record, SearchHead) else trial_file(folder, record.number)
+    write_text(path, record.model_dump_json(indent=1) + "\n")
 
 
 def read_head(folder: Path) -> SearchHead | None:
     """Read how the trials of a search are made; None where there is no search.
 
     Raises:
-        DataError: the file is damaged, missing beside trials, or another search's; the message names it.
+        DataError: the file is damaged, missing beside trials, or another search's; the message names it and says what
+            to do.
     """
     path = folder / _HEAD
     if not path.exists() and not trial_files(folder):
@@ -222,8 +200,8 @@ def read_trial(path: Path, head: SearchHead) -> Trial:
     """Read a trial.
 
     Raises:
-        DataError: the file is missing or damaged; the message names it.
-        SearchError: it is whole, but no trial of this search.
+        DataError: the file is missing or damaged; the message names it and says what to do.
+        SearchError: it is whole, but no trial of this search; likewise.
     """
     trial = _read(path, Trial)
     if path != trial_file(path.parent, trial.number) or trial.number >= head.trials:
@@ -237,8 +215,7 @@ def read_search(root: Path, track: str, method: str) -> Search | None:
     """Read a search as far as it has come; None where there is none.
 
     Raises:
-        DataError: a file is missing or damaged; the message names it and says what to do.
-        SearchError: a trial is not one of this search; likewise.
+        DataError, SearchError: see :func:`read_head` and :func:`read_trial`.
     """
     folder = folder_of(root, track, method)
     head = read_head(folder)
@@ -256,10 +233,6 @@ def read_searches(root: Path, track: str) -> list[Search]:
     folders = sorted(path.parent for path in folder_of(root, track, "*").parent.glob("*/*.json"))
     found = (read_search(root, track, folder.name) for folder in dict.fromkeys(folders))
     return [search for search in found if search is not None]
-
-
-def _write(path: Path, model: StrictModel) -> None:
-    write_text(path, model.model_dump_json(indent=1) + "\n")
 
 
 def _read(path: Path, model: type[_M]) -> _M:

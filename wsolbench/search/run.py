@@ -7,13 +7,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from wsolbench.config.paths import Layout
-from wsolbench.config.settings import RuntimeSettings, Settings
+from wsolbench.config.settings import Settings
 from wsolbench.errors import BusyError, DataError, FailedTrialError, SearchError, SettingsError
 from wsolbench.files import locked
 from wsolbench.launch.processes import STOPPED, end_groups, log_tail, stop_requests
@@ -21,17 +21,7 @@ from wsolbench.runs.device import set_up_device
 from wsolbench.runs.machine import check_precision, cpu_workers, visible_gpus
 from wsolbench.runs.progress import meter
 from wsolbench.search.plan import Plan, place_data, plan_of
-from wsolbench.search.record import (
-    Search,
-    Trial,
-    read_head,
-    read_search,
-    read_trial,
-    trial_file,
-    trial_files,
-    write_head,
-    write_trial,
-)
+from wsolbench.search.record import Search, Trial, read_head, read_search, read_trial, store, trial_file, trial_files
 from wsolbench.search.trial import run_trial
 
 __all__ = ["open_search", "run_here", "search_method"]
@@ -88,12 +78,8 @@ def search_method(
 def open_search(plan: Plan, trials: int) -> int:
     """Begin a search, or go on with the stored one; a damaged file of a trial is removed, so that the trial runs again.
 
-    Args:
-        plan: the search.
-        trials: how many are asked for.
-
     Returns:
-        How many there will be: never fewer than are stored.
+        How many trials there will be: as many as are asked for, but never fewer than are stored.
 
     Raises:
         SearchError: the stored trials were made under another definition.
@@ -102,13 +88,12 @@ def open_search(plan: Plan, trials: int) -> int:
     with locked(_lock(plan)):
         head, stored = read_head(plan.results), trial_files(plan.results)
         if head is not None:
-            found, wanted = (each.model_dump(mode="json") for each in (head.definition, plan.definition))
-            if names := _differences(found, wanted):
-                track, method = plan.run.track_name, plan.run.method
+            found, wanted = (_flat(made.model_dump(mode="json")) for made in (head.definition, plan.definition))
+            if names := [name for name in found | wanted if found.get(name) != wanted.get(name)]:
+                again = f"wsolbench search {plan.run.track_name} --method {plan.run.method} --restart"
                 raise SearchError(
                     f"{plan.results} holds a search under another definition: {', '.join(names)} differ, and its "
-                    f"trials would not compare with new ones; take the change back, or search anew (`wsolbench search "
-                    f"{track} --method {method} --restart`)"
+                    f"trials would not compare with new ones; take the change back, or search anew (`{again}`)"
                 )
             for path in stored:
                 try:
@@ -118,7 +103,7 @@ def open_search(plan: Plan, trials: int) -> int:
                     path.unlink()
         budget = max([trials, *(int(path.stem) + 1 for path in stored if path.exists())])
         if head is None or head.trials != budget:
-            write_head(plan.results, plan.head(budget))
+            store(plan.results, plan.head(budget))
         place_data(plan)
     return budget
 
@@ -149,15 +134,16 @@ def run_here(plan: Plan, budget: int, run_one: Callable[[Plan, int], float] = ru
 
 
 def _run_one(plan: Plan, number: int, budget: int, run_one: Callable[[Plan, int], float]) -> None:
-    values, title = plan.values(number), f"{plan.name}, trial {number + 1}/{budget}"
-    _say(f"{title}: {', '.join(f'{name} {_short(value)}' for name, value in values.items())}")
+    title, values = f"{plan.name}, trial {number + 1}/{budget}", plan.values(number)
+    shown = (f"{name} {each:.4g}" if isinstance(each, float) else f"{name} {each}" for name, each in values.items())
+    _say(f"{title}: {', '.join(shown)}")
     value, reason = None, ""
     try:
         value = run_one(plan, number)
     except FailedTrialError as error:
         reason = str(error)
     made = plan.definition.sha256
-    write_trial(plan.results, Trial(number=number, values=values, value=value, reason=reason, definition=made))
+    store(plan.results, Trial(number=number, values=values, value=value, reason=reason, definition=made))
     shutil.rmtree(plan.scratch / str(number), ignore_errors=True)
     _say(f"{title}: {f'failed: {reason}' if value is None else f'{value:.2f} % of val'}")
 
@@ -171,59 +157,45 @@ def _run_in_processes(plan: Plan, budget: int, workers: int) -> None:
         SettingsError: more processes than GPUs.
         SearchError: a process broke down, or a signal stopped them; they saved their states.
     """
-    gpus = _gpus(plan.settings.runtime, workers)
+    gpus = [] if plan.settings.runtime.device == "cpu" else visible_gpus()
+    if gpus and workers > len(gpus):
+        raise SettingsError(f"--workers {workers}: there are {len(gpus)} GPUs")
     logs = [plan.layout.log(f"search/{plan.name}-{index}") for index in range(workers)]
     with ExitStack() as stack:
         stop = stack.enter_context(stop_requests())
         running: list[subprocess.Popen[bytes]] = []
         stack.callback(lambda: end_groups([each.pid for each in running if each.poll() is None]))
-        for index, log in enumerate(logs):
-            log.parent.mkdir(parents=True, exist_ok=True)
-            shares = {
-                "CUDA_VISIBLE_DEVICES": gpus[index] if gpus else "",
-                "LOKY_MAX_CPU_COUNT": str(cpu_workers(workers)),
-            }
-            running.append(_start(plan, budget, stack.enter_context(log.open("wb")).fileno(), shares))
-        shown = _stored(plan)
+        for log, gpu in zip(logs, gpus or [""] * workers, strict=False):
+            running.append(_start(plan, budget, log, {"CUDA_VISIBLE_DEVICES": gpu}, workers))
+        shown = len(trial_files(plan.results))
         bar = stack.enter_context(meter(f"search {plan.name}", budget, "trials", shown))
         while any(process.poll() is None for process in running) and not stop:
             time.sleep(_POLL_S)
-            bar.advance((now := _stored(plan)) - shown)
+            now = len(trial_files(plan.results))
+            bar.advance(now - shown)
             shown = now
-    if (done := _stored(plan)) < budget:
-        broken = "".join(
-            f"\n{log}:{log_tail(log, _TAIL_LINES)}"
-            for process, log in zip(running, logs, strict=True)
-            if process.returncode and not stop
-        )
-        error = SearchError(f"{done} of {budget} trials of '{plan.name}' are stored; the same command goes on{broken}")
+    if (done := len(trial_files(plan.results))) < budget:
+        broken = [log for process, log in zip(running, logs, strict=True) if process.returncode and not stop]
+        tails = "".join(f"\n{log}:{log_tail(log, _TAIL_LINES)}" for log in broken)
+        error = SearchError(f"{done} of {budget} trials of '{plan.name}' are stored; the same command goes on{tails}")
         error.exit_status = STOPPED if stop else 1
         raise error
 
 
-def _start(plan: Plan, budget: int, output: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def _start(plan: Plan, budget: int, log: Path, device: dict[str, str], workers: int) -> subprocess.Popen[bytes]:
     """Start a process of the search in a group of its own, which a terminal's Ctrl-C does not reach."""
     arguments = ["search", plan.run.track_name, "--method", plan.run.method, "--trials", str(budget)]
-    return subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, "-P", "-c", _COMMAND, *arguments],
-        cwd=plan.layout.root,
-        env=os.environ | environment,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-
-
-def _gpus(runtime: RuntimeSettings, workers: int) -> list[str]:
-    gpus = [] if runtime.device == "cpu" else visible_gpus()
-    if gpus and workers > len(gpus):
-        raise SettingsError(f"--workers {workers}: there are {len(gpus)} GPUs")
-    return gpus
-
-
-def _stored(plan: Plan) -> int:
-    return len(trial_files(plan.results))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        return subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-P", "-c", _COMMAND, *arguments],
+            cwd=plan.layout.root,
+            env=os.environ | device | {"LOKY_MAX_CPU_COUNT": str(cpu_workers(workers))},  # joblib's
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
 def _remove(plan: Plan) -> None:
@@ -241,24 +213,16 @@ def _remove(plan: Plan) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], start: str = "") -> list[str]:
-    """Return the names, with dots, under which two nested mappings differ."""
-    names: list[str] = []
-    for name in dict.fromkeys([*wanted, *found]):
-        one, other = found.get(name), wanted.get(name)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            names += _differences(one, other, f"{start}{name}.")
-        elif one != other:
-            names.append(start + name)
-    return names
-
-
 def _lock(plan: Plan) -> Path:
     return plan.scratch.parent / "lock"
 
 
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _flat(value: dict[str, Any], start: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, whose names have dots."""
+    found: dict[str, Any] = {}
+    for name, each in value.items():
+        found |= _flat(each, f"{start}{name}.") if isinstance(each, dict) else {start + name: each}
+    return found
 
 
 def _say(text: str) -> None:

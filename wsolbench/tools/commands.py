@@ -26,11 +26,11 @@ class _Format(StrEnum):
 
 def list_components(
     kind: Annotated[
-        Literal["methods", "datasets", "backbones", "baselines", "tracks", "cells", "runs"] | None,
+        Literal["methods", "ranges", "datasets", "backbones", "baselines", "tracks", "cells", "runs"] | None,
         typer.Argument(help="What to list; everything if left out."),
     ] = None,
 ) -> None:
-    """Show the methods, data sets, backbones, baselines, tracks, cells and runs that there are."""
+    """Show the components, tracks, cells and runs that there are, and the ranges of values that a search tries."""
     from wsolbench.tools.listing import print_listing  # noqa: PLC0415 - imports torch
 
     print_listing(read_settings(), kind)

@@ -105,6 +105,19 @@ def supported_pairs(method: type[Method]) -> str:
     return "; ".join(f"not {', '.join(pairs)}: {reason}" for reason, pairs in reasons.items()) or "all"
 
 
+def _ranges(settings: Settings) -> Listing:
+    table = _listing("ranges", "method", "argument or field", "default", "a search tries")
+    for field_name, (low, high) in settings.search.recipe.items():
+        tried = f"log-uniform {low:g} to {high:g} times the track's (search.recipe)"
+        table.rows.append(["all", field_name, "the track's", tried])
+    for name in registry.names("method"):
+        method = registry.load("method", name)
+        defaults = signature(method).parameters
+        for argument, drawn in method.search_space.items():
+            table.rows.append([name, argument, str(defaults[argument].default), str(drawn)])
+    return table
+
+
 def datasets_listing(settings: Settings) -> Listing:
     """Return a row for each class in `datasets` and for each key in `params.yaml`."""
     table = _listing("datasets", "key", "of", "title", "truth", "reference", "in params.yaml")
@@ -180,6 +193,7 @@ def _listing(title: str, *columns: str) -> Listing:
 
 _LISTINGS: dict[str, Callable[[Settings], Listing]] = {
     "methods": _methods,
+    "ranges": _ranges,
     "datasets": datasets_listing,
     "backbones": _backbones,
     "baselines": _baselines,
