@@ -14,10 +14,10 @@ SPACE = {"train.lr": LogUniform(0.01, 1, source="search.recipe"), "args.sizes": 
 
 
 def head_of(method: str = "alpha", trials: int = 3, **changes: Any) -> SearchHead:
-    """What a search says of itself; changes are fields of the head or of its definition, epochs or batch."""
-    head = {"track": "toy", "title": method.title(), "images": 6, "boxes_used": 7, "masks_used": 0, "val_truth": "gt"}
-    recipe = {"epochs": changes.pop("epochs", 2), "batch": changes.pop("batch", 8)}
-    made = {"seed": 0, "objective": "max_box_acc_v2", "threshold_step": 0.001, "recipe": recipe, "args": {}}
+    """What a search says of itself; changes are fields of the head or of its definition."""
+    head = {"track": "toy", "title": method.title(), "epochs": 2, "batch": 8, "images": 6, "boxes_used": 7}
+    head |= {"masks_used": 0, "val_truth": "gt"}
+    made = {"seed": 0, "objective": "max_box_acc_v2", "threshold_step": 0.001, "recipe": {"lr": 0.1}, "args": {}}
     made |= {"space": SPACE, "data": "d" * 64, "truth_of_val": "t", "weights": None, "torch": "2", "code": {"x": "y"}}
     made |= {name: value for name, value in changes.items() if name in made}
     head |= {name: value for name, value in changes.items() if name not in made}

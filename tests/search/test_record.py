@@ -99,6 +99,9 @@ def test_trials_without_what_says_how_they_were_made_are_refused(tmp_path: Path)
         ("0001.json", {"value": float("nan")}),
         ("0001.json", {"reason": "failed"}),
         ("0001.json", {"values": {"train.lr": 0.1}}),
+        ("0001.json", {"values": {"train.lr": 2.0, "args.sizes": None}}),
+        ("0001.json", {"values": {"train.lr": "0.1", "args.sizes": None}}),
+        ("0001.json", {"values": {"train.lr": 0.1, "args.sizes": [[1]]}}),
         ("0001.json", {"definition": "0" * 64}),
     ],
 )

@@ -126,8 +126,8 @@ def _budget_of(search: Search) -> dict[str, str]:
     common = [f"{name.removeprefix(RECIPE)} {drawn}" for name, drawn in made.space.items() if name.startswith(RECIPE)]
     return {
         "trials": str(head.trials),
-        "epochs per trial": str(made.recipe["epochs"]),
-        "batch": str(made.recipe["batch"]),
+        "epochs per trial": str(head.epochs),
+        "batch": str(head.batch),
         "objective": OBJECTIVES[made.objective],
         "seed": str(made.seed),
         "common recipe": ", ".join(common) or "not searched",

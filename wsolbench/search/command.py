@@ -56,9 +56,8 @@ def search(
             block = apply_search(found, layout.root)
             typer.echo(f"params.yaml: methods.{method}.tracks.{track} is now {block}; `make benchmark` trains with it")
             typer.echo("(comments there are as they were, and may speak of earlier values)")
-            epochs, tried = settings.tracks[track].epochs, found.head.definition.recipe["epochs"]
-            if tried != epochs:
-                typer.echo(f"its trials had {tried} epochs; a run has {epochs}")
+            if found.head.epochs != (epochs := settings.tracks[track].epochs):
+                typer.echo(f"its trials had {found.head.epochs} epochs; a run has {epochs}")
 
 
 def _supported(settings: Settings, track: str) -> list[str]:

@@ -91,6 +91,8 @@ class Plan:
             method=self.run.method,
             title=self.title,
             trials=trials,
+            epochs=self.run.track.epochs,
+            batch=self.run.track.batch,
             images=len(self.val),
             boxes_used=sum(len(truth.boxes) for truth in truths) if looks else 0,
             masks_used=sum(len(truth.masks) for truth in truths) if objective in {"px_ap", "p_iou"} else 0,

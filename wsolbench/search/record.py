@@ -78,6 +78,8 @@ class SearchHead(StrictModel):
         method: key of ``methods``.
         title: the method's name for people.
         trials: how many there are to be, failed ones included.
+        epochs: passes over the training split per trial.
+        batch: images per step.
         images: images of ``val`` that every trial is judged on.
         boxes_used: true boxes of ``val`` that judge (and select epochs, where the track does), the same in every trial.
         masks_used: masks, likewise.
@@ -89,6 +91,8 @@ class SearchHead(StrictModel):
     method: str
     title: str
     trials: Annotated[int, Field(gt=0)]
+    epochs: int
+    batch: int
     images: int
     boxes_used: int
     masks_used: int
@@ -206,8 +210,11 @@ def read_trial(path: Path, head: SearchHead) -> Trial:
     trial = _read(path, Trial)
     if path != trial_file(path.parent, trial.number) or trial.number >= head.trials:
         raise SearchError(f"{path} is trial {trial.number}, of {head.trials}; {_cure(path)}")
-    if trial.definition != head.definition.sha256 or trial.values.keys() != head.definition.space.keys():
+    if trial.definition != head.definition.sha256:
         raise SearchError(f"{path} was made under another definition than {_HEAD} holds; {_cure(path)}")
+    space = head.definition.space
+    if trial.values.keys() != space.keys() or not all(value in space[name] for name, value in trial.values.items()):
+        raise DataError(f"{path} is damaged (its values are not of the space that {_HEAD} holds); {_cure(path)}")
     return trial
 
 
