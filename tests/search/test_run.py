@@ -15,6 +15,7 @@ import torch
 from tests.search.conftest import changed
 from tests.tiny import TRACK
 from wsolbench.config import registry
+from wsolbench.config.distributions import Uniform, space
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
 from wsolbench.data.index import read_split, splits_of
@@ -22,7 +23,6 @@ from wsolbench.data.scoremaps import read_maps
 from wsolbench.errors import DataError, FailedTrialError, SearchError, SettingsError, TrainingError
 from wsolbench.files import locked
 from wsolbench.search import run as run_module
-from wsolbench.search.draw import draw
 from wsolbench.search.plan import Plan, plan_of
 from wsolbench.search.record import Search, read_search, trial_file
 from wsolbench.search.run import open_search, run_here, search_method
@@ -161,7 +161,7 @@ def test_another_definition_is_refused_by_name_until_the_search_begins_anew(
     code = plan_at("one").definition.code
     with monkeypatch.context() as patched:
         patched.setattr("wsolbench.search.plan.code_of", lambda _: code | {"wsolbench.evaluation.pxap": "other"})
-        with pytest.raises(SearchError, match=r"code\.wsolbench\.metrics\.pxap differ"):
+        with pytest.raises(SearchError, match=r"code\.wsolbench\.evaluation\.pxap differ"):
             open_search(plan_at("one"), 2)
     assert results_of(plan_at("one").layout.root) == before
     monkeypatch.setattr(run_module.run_here, "__defaults__", (cheap,))
@@ -255,7 +255,7 @@ def test_maps_that_are_not_finite_fail_the_trial(
 def test_arguments_that_the_method_refuses_fail_the_trial(
     tiny_settings: Settings, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wsolbench.search.plan.draw", lambda *key: draw(*key) | {"args.gamma": 7.0})
+    monkeypatch.setattr(registry.load("method", "adl"), "search_space", space(gamma=Uniform(6, 7)))
     found = search_method(tiny_settings, TRACK, "adl", layout, trials=1)
     assert "gamma" in found.trials[0].reason
 
