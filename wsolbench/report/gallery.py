@@ -22,7 +22,7 @@ from wsolbench.report.pictures import heat_picture, photograph_picture
 from wsolbench.results.load import Row, TrackResults, blocks_of, remedy
 from wsolbench.results.run_result import RunResult
 
-__all__ = ["Picture", "Section", "Shot", "gallery_sections"]
+__all__ = ["Picture", "Section", "Shot", "check_digest", "gallery_sections"]
 
 Box = tuple[float, float, float, float]
 
@@ -115,7 +115,7 @@ def gallery_sections(results: TrackResults, root: Path, count: int) -> list[Sect
     caption, tiles = read_photographs(root, results.track)
     ids = [each.id for each in caption.photographs]
     rows = [row for _, block in blocks_of(results.measured) for row in block]
-    _check_digest(results, caption.data_digest, root)
+    check_digest(results, caption.data_digest, root)
     runs = [_read(row, run, ids, results.track, root) for row in rows for run in row.runs]
     shown = [next(each for each in runs if each.row is row) for row in rows]
     masks = results.truth == "masks"
@@ -207,7 +207,12 @@ def _path(polygons: Iterable[Outline]) -> str:
     return "".join(f"M{' '.join(f'{x * 100:.1f},{y * 100:.1f}' for x, y in each)}Z" for each in polygons)
 
 
-def _check_digest(results: TrackResults, digest: str, root: Path) -> None:
+def check_digest(results: TrackResults, digest: str, root: Path) -> None:
+    """Refuse photographs of other data than the results were measured on.
+
+    Raises:
+        DataError: a run's metrics have another digest of the index; the message names the file.
+    """
     for run in results.runs:
         if run.data_digest not in {None, digest}:
             path = Layout(root).metrics(results.track, run.key)

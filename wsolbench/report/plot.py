@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -14,6 +15,8 @@ from wsolbench.errors import DataError, SettingsError, nearest
 from wsolbench.report.bars import bar_figure
 from wsolbench.report.columns import columns_named, localization, summarised
 from wsolbench.report.curves import curve_figure, pixel_figure
+from wsolbench.report.grid import grid_content
+from wsolbench.report.grid_figure import GRID_DPI, grid_figure
 from wsolbench.report.plots import (
     heat_figure,
     iou_figure,
@@ -49,6 +52,7 @@ PLOTS = {
     "speed": "localization against training time",
     "critical_difference": "mean ranks of methods over tracks",
     "heat_map": "MaxBoxAcc (PxAP without boxes) of methods on tracks",
+    "grid": "photographs with truth, heat maps and predictions, a column per method (needs results/thumbnails)",
     "search": "trials of the hyper-parameter searches, against each parameter (needs results/search)",
 }
 """Kinds of plot, and what they show."""
@@ -66,16 +70,22 @@ class PlotOptions:
         height: inches, likewise.
         font_size: points, likewise.
         font: family that matplotlib finds, likewise.
+        images: ids of test images, for ``grid``.
+        count: how many images ``grid`` chooses where none are given; 4 if None.
+        seed: of this choice; 0 if None.
     """
 
     width: float | None = None
     height: float | None = None
     font_size: float | None = None
     font: str | None = None
+    images: Sequence[str] = ()
+    count: int | None = None
+    seed: int | None = None
 
 
 def figure_of(kind: str, tracks: Sequence[TrackResults], root: Path) -> Figure:
-    """Draw one kind of plot but ``search``; call it inside :func:`~wsolbench.report.style.figure_style`.
+    """Draw one kind of plot but ``grid`` and ``search``; call it inside :func:`~wsolbench.report.style.figure_style`.
 
     Raises:
         DataError: what it shows is missing.
@@ -164,13 +174,22 @@ def write_plot(
     named = list(tracks or settings.run.tracks)
     if len(named) > 1 and kind not in _OVER_TRACKS:
         raise SettingsError(f"plot '{kind}' shows one track; give one of {', '.join(named)} with --tracks")
+    if kind == "grid" and options.height is not None:
+        raise SettingsError("--height: that of a grid follows from its photographs; set --width")
+    if kind != "grid" and (options.images or options.count is not None or options.seed is not None):
+        raise SettingsError(f"--images, --n and --seed choose the photographs of plot 'grid'; '{kind}' has none")
     found = [] if kind == "search" else [_only(read_track(settings, track, root), methods) for track in named]
     searches = _searches(settings, named[0], methods, root) if kind == "search" else []
     with figure_style(options.font, options.font_size, options.width):
-        figure = search_figure(searches) if kind == "search" else figure_of(kind, found, root)
+        if kind == "grid":
+            chosen = options.images, options.count or 4, options.seed or 0
+            figure = grid_figure(*grid_content(settings, found[0], methods, root, *chosen))
+        else:
+            figure = search_figure(searches) if kind == "search" else figure_of(kind, found, root)
         if options.height:
             figure.set_figheight(options.height)
-        content = encoded(figure, out.suffix.removeprefix("."))
+        how: dict[str, Any] = {"dpi": GRID_DPI, "colours": None} if kind == "grid" else {}
+        content = encoded(figure, out.suffix.removeprefix("."), **how)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(out.name + ".tmp")
     temporary.write_bytes(content)

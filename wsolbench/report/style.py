@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -131,28 +132,30 @@ def legend(figure: Figure, handles: Sequence[Artist], columns: int = 1) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=across)
 
 
-def encoded(figure: Figure, kind: str, dpi: int | None = None) -> bytes:
+def encoded(figure: Figure, kind: str, dpi: int | None = None, colours: int | None = 256) -> bytes:
     """Return a figure as a file's bytes, ``svg``, ``png`` or ``pdf``; call it inside :func:`figure_style`.
 
-    PNGs are stored with a palette of 256 colours, which figures of few colours do not miss; paths of SVGs to a
+    PNGs are stored with a palette, which figures of few colours do not miss; paths of SVGs to a
     hundredth of a point, which makes them a fifth smaller.
 
     Args:
         figure: what was drawn.
         kind: of file.
         dpi: of a PNG; None for the style's.
+        colours: of a PNG; None for all, which photographs need.
     """
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it reports each table that it leaves out
     stream = io.BytesIO()
     figure.savefig(
         stream, format=kind, metadata=_UNDATED[kind], dpi=mpl.rcParams["savefig.dpi"] if dpi is None else dpi
     )
     if kind == "svg":
         return _PATH.sub(lambda path: _NUMBER.sub(_rounded, path[0]), stream.getvalue())
-    if kind != "png":
+    if kind != "png" or colours is None:
         return stream.getvalue()
     reduced = io.BytesIO()
     with Image.open(stream, formats=("PNG",)) as image:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(reduced, "PNG", optimize=True)
+        image.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(reduced, "PNG", optimize=True)
     return reduced.getvalue()
 
 

@@ -204,6 +204,11 @@ def plot(
     height: Annotated[float | None, typer.Option(min=0.5, help="Inches.")] = None,
     font_size: Annotated[float | None, typer.Option(min=1, help="Points.")] = None,
     font: Annotated[str | None, typer.Option(help="Family that matplotlib finds.")] = None,
+    images: Annotated[
+        list[str] | None, typer.Option(help="grid: id of a test image; may be given several times.")
+    ] = None,
+    n: Annotated[int | None, typer.Option("--n", min=1, help="grid: how many images to choose; 4 by default.")] = None,
+    seed: Annotated[int | None, typer.Option(help="grid: another one chooses other images.")] = None,
 ) -> None:
     """Draw one plot of the present results for a paper."""
     from wsolbench.report.plot import PLOTS, PlotOptions, write_plot  # noqa: PLC0415
@@ -211,7 +216,7 @@ def plot(
     if kind == "list":
         typer.echo("\n".join(f"{name}: {shows}" for name, shows in PLOTS.items()))
         return
-    options = PlotOptions(width, height, font_size, font)
+    options = PlotOptions(width, height, font_size, font, images or [], n, seed)
     write_plot(read_settings(), kind, tracks or [], methods or [], out, Path(), options)
     typer.echo(str(out))
 
