@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tarfile
 import zipfile
@@ -94,12 +95,34 @@ def write_image_folder(root: Path) -> None:
     (root / "boxes.csv").write_text("\n".join(["id,x0,y0,x1,y1", *boxes(names)]))
 
 
+def write_coco(root: Path) -> None:
+    names = [f"images/{n}.png" for n in range(16)]
+    write_images(root, names)
+    images = [{"id": at, "file_name": name, "width": 40, "height": 30} for at, name in enumerate(names)]
+    things = [{"image_id": at, "category_id": at % 2, "bbox": [1, 2, 29, 27]} for at in range(16)]
+    categories = [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}]
+    content = {"images": images, "annotations": things, "categories": categories}
+    (root / "annotations").mkdir()
+    (root / "annotations" / "instances_default.json").write_text(json.dumps(content))
+
+
+def write_voc(root: Path) -> None:
+    write_images(root / "JPEGImages", [f"{n}.png" for n in range(16)])
+    (root / "Annotations").mkdir()
+    box = "<xmin>2</xmin><ymin>3</ymin><xmax>30</xmax><ymax>29</ymax>"
+    for n in range(16):
+        thing = f"<object><name>{'cat' if n % 2 else 'dog'}</name><bndbox>{box}</bndbox></object>"
+        (root / "Annotations" / f"{n}.xml").write_text(f"<annotation>{thing}</annotation>")
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "cub": write_cub,
     "ilsvrc": write_ilsvrc,
     "openimages30k": write_openimages30k,
     "inatloc500": write_inatloc500,
     "image_folder": write_image_folder,
+    "coco_folder": write_coco,
+    "voc_folder": write_voc,
 }
 """What writes the root of each data set that is not generated."""
 

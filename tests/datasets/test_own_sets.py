@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.datasets.roots import write_cub, write_image_folder
+from tests.datasets.roots import WRITERS, write_cub, write_image_folder
 from tests.tiny import TINY_TRACK
 from wsolbench.acquire.building import build_dataset
 from wsolbench.acquire.prepare import look, prepare
+from wsolbench.config import registry
 from wsolbench.config.paths import Layout
 from wsolbench.config.schema import validated
 from wsolbench.config.settings import Settings
@@ -134,3 +135,10 @@ def test_the_recipe_of_a_preparation_names_the_class_and_its_code(two: Settings,
     assert (recipe["dataset"], recipe["of"]) == ("fish", "image_folder")
     assert recipe["arguments"]["root"] == str(tmp_path / "fish")
     assert "wsolbench.datasets.image_folder" in recipe["code"]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_each_layout_is_recognised_by_its_own_class_alone(name: str, tmp_path: Path) -> None:
+    WRITERS[name](tmp_path)
+    found = [each for each in registry.names("dataset") if registry.load("dataset", each).recognises(tmp_path)]
+    assert found == ["image_folder" if name == "inatloc500" else name]  # whose files have the same names

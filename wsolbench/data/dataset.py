@@ -59,9 +59,9 @@ class Truth:
     Attributes:
         boxes: ``(n, 4)`` float64 ``x0, y0, x1, y1`` in pixels of the picture (:class:`Item`), half-open: a box that
             covers the whole image is ``0, 0, width, height``.
-        masks: one PNG per object, relative to the image root (or, for generated sets, to the prepared directory).
-            Empty where the data set has boxes only.
-        ignore: PNG of pixels that count for neither side, or None.
+        masks: one PNG per object, relative to the image root (or, for generated sets, to the prepared directory); or
+            the mask itself, as a code (:mod:`wsolbench.data.rle`). Empty where the data set has boxes only.
+        ignore: PNG, or code, of pixels that count for neither side, or None.
         mask_above: grey value that the object's pixels of a mask exceed.
         ignore_grey: grey value of a mask's own pixels that count for neither side, or None.
         published: ``(n, 4)`` the same boxes as Choe et al. (CVPR 2020) list them, or None where those are ``boxes``.

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from wsolbench.data.boxes import check_boxes
 from wsolbench.data.dataset import SPLITS, Contents, Item, Split, SplitName, Truth
 from wsolbench.data.parquet import read_parquet
+from wsolbench.data.rle import is_code
 from wsolbench.errors import DataError, first_three
 from wsolbench.files import bytes_sha256, file_sha256, read_file, replacing
 
@@ -199,7 +200,10 @@ def _check_kinds(split: SplitName, truths: Mapping[str, Truth]) -> None:
 
 
 def _with_digests(truths: Mapping[str, Truth], root: Path) -> dict[str, Truth]:
-    names = {name: [*each.masks, *([each.ignore] if each.ignore else [])] for name, each in truths.items()}
+    names = {
+        name: [mask for mask in (*each.masks, each.ignore) if mask and not is_code(mask)]
+        for name, each in truths.items()
+    }
     digests = {file: file_sha256(root / file) for files in names.values() for file in files}
     return {name: replace(each, digests={file: digests[file] for file in names[name]}) for name, each in truths.items()}
 

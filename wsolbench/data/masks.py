@@ -21,10 +21,19 @@ from numpy.typing import NDArray
 
 from wsolbench.data.dataset import Item, Truth
 from wsolbench.data.images import UNDECODABLE, open_image, orientation_of
+from wsolbench.data.rle import decode, is_code
 from wsolbench.errors import DataError
 from wsolbench.files import bytes_sha256, read_file
 
-__all__ = ["MaskFacts", "boxes_around", "ignored_pixels", "measure_mask", "object_masks", "read_mask"]
+__all__ = [
+    "MaskFacts",
+    "boxes_around",
+    "ignored_pixels",
+    "mask_levels",
+    "measure_mask",
+    "object_masks",
+    "read_mask",
+]
 
 _WITH_ALPHA = {"LA", "PA", "RGBA"}
 _MODES = {"1", "L", "I", "I;16", "I;16B", "I;16L", "P", "RGB", *_WITH_ALPHA}
@@ -65,7 +74,7 @@ def read_mask(path: Path, above: int = 0, sha256: str | None = None) -> NDArray[
     Raises:
         DataError: the file is missing, unreadable, ambiguous, or not the recorded one.
     """
-    return _above(_levels(path, above, sha256), above)
+    return _above(mask_levels(path, above, sha256), above)
 
 
 def object_masks(truth: Truth, root: Path) -> list[NDArray[np.bool_]]:
@@ -81,7 +90,12 @@ def object_masks(truth: Truth, root: Path) -> list[NDArray[np.bool_]]:
     Raises:
         DataError: a file is missing, unreadable or ambiguous, or has changed since ``prepare``.
     """
-    return [_of(_levels(root / mask, truth.mask_above, truth.digests.get(mask)), truth) for mask in truth.masks]
+    return [
+        decode(mask)
+        if is_code(mask)
+        else _of(mask_levels(root / mask, truth.mask_above, truth.digests.get(mask)), truth)
+        for mask in truth.masks
+    ]
 
 
 def ignored_pixels(truth: Truth, root: Path) -> NDArray[np.bool_] | None:
@@ -90,11 +104,13 @@ def ignored_pixels(truth: Truth, root: Path) -> NDArray[np.bool_] | None:
     Raises:
         DataError: a file is missing or unreadable.
     """
+    if truth.ignore and is_code(truth.ignore):
+        return decode(truth.ignore)
     if truth.ignore:
         return read_mask(root / truth.ignore, sha256=truth.digests.get(truth.ignore))
     if truth.ignore_grey is None or not truth.masks:
         return None
-    levels = _levels(root / truth.masks[0], truth.mask_above, truth.digests.get(truth.masks[0]))
+    levels = mask_levels(root / truth.masks[0], truth.mask_above, truth.digests.get(truth.masks[0]))
     return np.asarray((levels == truth.ignore_grey).all(2))
 
 
@@ -144,8 +160,20 @@ def _above(levels: NDArray[np.integer[Any]], above: int) -> NDArray[np.bool_]:
     return np.asarray((levels > above).any(2))
 
 
-def _levels(path: Path, above: int, sha256: str | None) -> NDArray[np.integer[Any]]:
-    """Return ``(H, W, C)``; ``above`` tells whether colours and alpha show the same."""
+def mask_levels(path: Path, above: int = 0, sha256: str | None = None) -> NDArray[np.integer[Any]]:
+    """Read the levels of a mask file; the module says what a level is.
+
+    Args:
+        path: the file.
+        above: level above which the object is: colours and alpha must show the same one.
+        sha256: hex digest that ``prepare`` recorded, or None.
+
+    Returns:
+        ``(H, W, C)`` integers.
+
+    Raises:
+        DataError: the file is missing, unreadable, ambiguous, or not the recorded one.
+    """
     data = read_file(path, "restore it, or run `wsolbench prepare` again if it was meant to change", sha256)
     return _decoded(path, data, above)[0]
 

@@ -1,0 +1,410 @@
+"""COCO and PASCAL VOC annotations of own images: boxes, masks, classes, splits, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.datasets.roots import write_images
+from wsolbench.acquire.annotated import split_in
+from wsolbench.acquire.truth_policy import TruthPolicy
+from wsolbench.config.settings import validated_arguments
+from wsolbench.data.dataset import Contents
+from wsolbench.data.index import read_split, write_index
+from wsolbench.data.masks import ignored_pixels, object_masks
+from wsolbench.datasets.coco_folder import CocoFolder
+from wsolbench.datasets.voc_folder import VocFolder
+from wsolbench.errors import DataError, SettingsError
+
+WIDTH, HEIGHT = 40, 30
+CLASSES = {1: "wren", 5: "auk"}
+SQUARE = [[10, 5, 20, 5, 20, 15, 10, 15]]
+
+
+def thing(image: int, category: int, bbox: list[float] | None = None, **more: Any) -> dict[str, Any]:
+    return {"image_id": image, "category_id": category, "bbox": bbox or [10, 5, 10, 10]} | more
+
+
+def write_coco(
+    root: Path, *annotations: dict[str, Any], file: str = "annotations.json", names: int = 3, folder: str = "images"
+) -> Path:
+    """Write images 0.png, 1.png, ... of a folder and the annotations of them."""
+    pictures = [f"{number}.png" for number in range(names)]
+    write_images(root / folder, pictures)
+    images = [{"id": at, "file_name": name, "width": WIDTH, "height": HEIGHT} for at, name in enumerate(pictures)]
+    categories = [{"id": number, "name": name} for number, name in CLASSES.items()]
+    (root / file).parent.mkdir(parents=True, exist_ok=True)
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (root / file).write_text(json.dumps(content))
+    return root
+
+
+def read(dataset: CocoFolder | VocFolder) -> Contents:
+    return dataset.contents(Path("unused"))
+
+
+def examine(root: Path, **arguments: Any) -> Contents:
+    """Read a set of COCO's all of whose images are test images."""
+    return read(CocoFolder(str(root), test_share=1, val_share=0, **arguments))
+
+
+def test_a_box_of_x_y_width_height_is_half_open_and_labels_follow_the_names(tmp_path: Path) -> None:
+    contents = examine(write_coco(tmp_path, thing(0, 1, [2.5, 3, 10, 20]), thing(1, 5), thing(2, 1)))
+    assert list(contents.class_names) == ["auk", "wren"]
+    assert [(item.id, item.label) for item in contents.items] == [
+        ("images/0.png", 1),
+        ("images/1.png", 0),
+        ("images/2.png", 1),
+    ]
+    assert contents.truth["images/0.png"].boxes.tolist() == [[2.5, 3, 12.5, 23]]
+
+
+def test_polygons_and_both_kinds_of_run_lengths_are_the_same_square(tmp_path: Path) -> None:
+    square = np.zeros((HEIGHT, WIDTH), bool)
+    square[5:15, 10:20] = True
+    runs = [10 * HEIGHT + 5, 10, *[20, 10] * 9, 15 + 20 * HEIGHT]
+    assert sum(runs) == WIDTH * HEIGHT
+    plain = {"size": [HEIGHT, WIDTH], "counts": runs}
+    compressed = {"size": [HEIGHT, WIDTH], "counts": "a9:d0" + "0" * 17 + "cb0"}
+    write_coco(
+        tmp_path,
+        thing(0, 1, segmentation=SQUARE),
+        thing(1, 1, segmentation=plain),
+        thing(2, 1, segmentation=compressed),
+    )
+    contents = examine(tmp_path)
+    write_index(tmp_path / "index", contents, tmp_path)
+    test = read_split(tmp_path / "index", "test")
+    for item in test.items:
+        (mask,) = object_masks(test.truth(item.id), tmp_path)
+        assert np.array_equal(mask, square), item.id
+    around = TruthPolicy(boxes="masks").applied(contents, tmp_path)
+    assert all(each.boxes.tolist() == [[10, 5, 20, 15]] for each in around.truth.values())
+
+
+def test_parts_of_an_object_are_united_and_groups_of_its_class_count_for_neither_side(tmp_path: Path) -> None:
+    parts = [SQUARE[0], [30, 20, 35, 20, 35, 25, 30, 25]]
+    runs = {"size": [HEIGHT, WIDTH], "counts": [0, HEIGHT, HEIGHT * (WIDTH - 1)]}
+    group, other = thing(0, 1, segmentation=runs, iscrowd=1), thing(0, 5, segmentation=SQUARE, iscrowd=1)
+    write_coco(tmp_path, thing(0, 1, segmentation=parts), group, other, names=1)
+    truth = examine(tmp_path).truth["images/0.png"]
+    (mask,), ignored = object_masks(truth, tmp_path), ignored_pixels(truth, tmp_path)
+    assert mask.sum() == 125
+    assert mask[20:25, 30:35].all()
+    assert ignored is not None
+    assert ignored[:, 0].all()
+    assert ignored.sum() == HEIGHT
+    assert len(truth.boxes) == 1
+
+
+def test_an_object_without_a_box_has_that_around_its_segmentation(tmp_path: Path) -> None:
+    runs = {"size": [HEIGHT, WIDTH], "counts": [10 * HEIGHT + 5, 10, *[20, 10] * 9, 15 + 20 * HEIGHT]}
+    bare = [{**thing(at, 1, segmentation=each), "bbox": None} for at, each in enumerate((SQUARE, runs))]
+    truth = examine(write_coco(tmp_path, *bare, names=2)).truth
+    assert [each.boxes.tolist() for each in truth.values()] == [[[10, 5, 20, 15]]] * 2
+
+
+def test_images_of_several_classes_are_left_out_or_have_that_of_the_largest_box(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    small, large = [1, 1, 5, 5], [3, 3, 20, 20]
+    write_coco(tmp_path, thing(0, 1, small), thing(0, 5, large), thing(0, 5, small), thing(1, 1))
+    assert [item.id for item in examine(tmp_path).items] == ["images/1.png"]
+    assert [record.getMessage().partition(" and are")[0] for record in caplog.records] == [
+        "1 of 3 images have no object",
+        "1 of 3 images have objects of several classes (datasets.coco_folder.label: largest would take them)",
+    ]
+    contents = examine(tmp_path, label="largest")
+    assert [(item.id, contents.class_names[item.label]) for item in contents.items] == [
+        ("images/0.png", "auk"),
+        ("images/1.png", "wren"),
+    ]
+    assert contents.truth["images/0.png"].boxes.tolist() == [[3, 3, 23, 23], [1, 1, 6, 6]]
+
+
+@pytest.mark.parametrize(
+    ("path", "split"),
+    [
+        ("annotations/instances_train2017.json", "train"),
+        ("valid/_annotations.coco.json", "val"),
+        ("Test/a.xml", "test"),
+        ("constraints/latest.json", None),
+        ("train/test.json", None),
+        ("validation.json", "val"),
+    ],
+)
+def test_words_of_a_path_say_the_split(path: str, split: str | None) -> None:
+    assert split_in(path) == split
+
+
+def test_a_file_for_each_split_is_found_with_its_images(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        write_coco(tmp_path, *(thing(at, 1) for at in range(3)), file=f"{split}/_annotations.coco.json", folder=split)
+    items = read(CocoFolder(str(tmp_path))).items
+    assert {item.id.split("/")[0]: item.split for item in items} == {"train": "train", "valid": "val", "test": "test"}
+    assert len(items) == 9
+
+
+def test_in_cocos_own_layout_instances_count_and_val_is_dealt_to_val_and_test(tmp_path: Path) -> None:
+    for split in ("train2017", "val2017"):
+        file = f"annotations/instances_{split}.json"
+        write_coco(tmp_path, *(thing(at, 1) for at in range(6)), file=file, folder=split, names=6)
+    (tmp_path / "annotations" / "captions_train2017.json").write_text("{}")
+    items = read(CocoFolder(str(tmp_path))).items
+    assert {item.id[:5] for item in items if item.split == "train"} == {"train"}
+    assert {item.split for item in items if item.id.startswith("val")} == {"val", "test"}
+    assert CocoFolder.recognises(tmp_path)
+    assert len(CocoFolder(str(tmp_path)).watched_truth()) == 2
+
+
+def test_files_may_be_named_where_more_than_one_may_be_meant(tmp_path: Path) -> None:
+    for file in ("old.json", "new.json"):
+        write_coco(tmp_path, thing(0, 1), file=file)
+    with pytest.raises(DataError, match=r"new\.json, old\.json.*datasets\.coco_folder\.annotations"):
+        examine(tmp_path)
+    assert len(examine(tmp_path, annotations="old.json").items) == 1
+    found = validated_arguments(CocoFolder, {"annotations": {"test": "old.json"}}, "datasets.coco_folder")
+    assert [item.split for item in read(CocoFolder(str(tmp_path), **found)).items] == ["test"]
+    with pytest.raises(SettingsError, match=r"datasets\.coco_folder\.annotations"):
+        validated_arguments(CocoFolder, {"annotations": {"exam": "old.json"}}, "datasets.coco_folder")
+
+
+def spoilt(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    """Return what changes the first image or annotation: ``images__width=3``."""
+
+    def spoil(content: dict[str, Any]) -> None:
+        for name, value in changes.items():
+            group, _, key = name.partition("__")
+            if key:
+                content[group][0][key] = value
+            else:
+                content[group] = value
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (spoilt(images__width=10**9), r"images\.0\.width"),
+        (spoilt(images__width=HEIGHT, images__height=WIDTH), r"0\.png: 40x30 pixels, not 30x40"),
+        (spoilt(images__file_name="../../etc/passwd"), r"'\.\./\.\./etc/passwd'"),
+        (spoilt(images__file_name="/etc/passwd"), r"'/etc/passwd'"),
+        (spoilt(images__file_name="a\\b.png"), r"a\\b"),
+        (spoilt(images__file_name="none.png"), r"none\.png.*datasets\.coco_folder\.images"),
+        (spoilt(images__id=1), "same id"),
+        (spoilt(images={}), "images"),
+        (spoilt(categories=[]), r"annotations\.0.*no category 1"),
+        (spoilt(annotations__image_id=99), r"annotations\.0.*no image 99"),
+        (spoilt(annotations__bbox=[1, 2, 3]), r"'0\.png'.*bbox"),
+        (spoilt(annotations__bbox=["a", 2, 3, 4]), r"annotations\.0\.bbox\.0"),
+        (spoilt(annotations__bbox=[1, 2, float("nan"), 4]), r"bbox\.2"),
+        (spoilt(annotations__bbox=[1, 2, 1e300, 4]), r"bbox\.2"),
+        (spoilt(annotations__bbox=[35, 25, 0, 4]), r"annotations\.json.*images/0\.png"),
+        (spoilt(annotations__bbox=[50, 2, 3, 4]), r"annotations\.json.*images/0\.png"),
+        (spoilt(annotations__bbox=[]), r"'0\.png'.*neither bbox nor segmentation"),
+        (spoilt(annotations__segmentation=[[1, 2, 3]]), r"'0\.png'.*polygon of 3"),
+        (spoilt(annotations__segmentation={"size": [30, 40], "counts": [5]}), r"'0\.png'.*30x40"),
+        (spoilt(annotations__segmentation={"size": [3, 4], "counts": [12]}), r"images/0\.png.* 4x3 pixels"),
+        (spoilt(annotations__segmentation={"size": [10**9, 10**9], "counts": [10**18]}), r"segmentation"),
+        (spoilt(annotations__segmentation={"size": [30, 40], "counts": "~~"}), r"'0\.png'"),
+        (spoilt(annotations__segmentation="x"), r"annotations\.0\.segmentation"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(tmp_path: Path, spoil: Callable[[dict[str, Any]], None], named: str) -> None:
+    write_coco(tmp_path, *(thing(at, 1) for at in range(3)))
+    content = json.loads((tmp_path / "annotations.json").read_text())
+    spoil(content)
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=f"(?s)annotations|{tmp_path}") as caught:
+        examine(tmp_path)
+    assert caught.match(f"(?s){named}")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, '{"images": 1e999}', "\x00"])
+def test_files_that_are_none_of_cocos_are_refused(tmp_path: Path, text: str) -> None:
+    write_coco(tmp_path, thing(0, 1))
+    (tmp_path / "annotations.json").write_text(text)
+    with pytest.raises(DataError, match=r"annotations\.json"):
+        examine(tmp_path)
+
+
+def voc(name: str, *boxes: str, size: str = "<width>40</width><height>30</height>") -> str:
+    objects = "".join(
+        f"<object><name>{kind}</name>{_corners(box)}</object>" for kind, _, box in (b.partition(" ") for b in boxes)
+    )
+    return f"<annotation><filename>{name}</filename><size>{size}</size>{objects}</annotation>"
+
+
+def _corners(box: str) -> str:
+    names = ("xmin", "ymin", "xmax", "ymax")
+    inner = "".join(f"<{name}>{value}</{name}>" for name, value in zip(names, box.split(), strict=True))
+    return f"<bndbox>{inner}</bndbox>"
+
+
+def write_voc(root: Path, *boxes: str, names: int = 3, folder: str = "Annotations", images: str = "JPEGImages") -> Path:
+    """Write images 0.png, ... and an annotation of each, all with the same objects."""
+    write_images(root / images, [f"{number}.png" for number in range(names)])
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    for number in range(names):
+        (root / folder / f"{number}.xml").write_text(voc(f"{number}.png", *(boxes or ("wren 11 6 20 15",))))
+    return root
+
+
+def examine_voc(root: Path, **arguments: Any) -> Contents:
+    return read(VocFolder(str(root), test_share=1, val_share=0, **arguments))
+
+
+def test_corners_from_1_to_the_last_pixel_are_half_open_from_0(tmp_path: Path) -> None:
+    contents = examine_voc(write_voc(tmp_path, "wren 1 1 40 30", "wren 11 6 20 15"))
+    assert contents.truth["JPEGImages/0.png"].boxes.tolist() == [[0, 0, 40, 30], [10, 5, 20, 15]]
+    assert VocFolder.recognises(tmp_path)
+    assert not CocoFolder.recognises(tmp_path)
+
+
+def test_coordinates_from_0_are_said_and_read_as_such(tmp_path: Path) -> None:
+    write_voc(tmp_path, "wren 0 5 20 15")
+    with pytest.raises(DataError, match=r"0\.xml: .*'wren'.*datasets\.voc_folder\.first_pixel"):
+        examine_voc(tmp_path)
+    truth = examine_voc(tmp_path, first_pixel=0).truth
+    assert truth["JPEGImages/0.png"].boxes.tolist() == [[0, 5, 20, 15]]
+
+
+@pytest.mark.parametrize("trained", ["train", "trainval"])
+def test_lists_say_the_splits_and_what_they_do_not_name_is_left_out(
+    tmp_path: Path, trained: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_voc(tmp_path, names=5)
+    lists = tmp_path / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "val.txt").write_text("1\n")
+    (lists / "test.txt").write_text("2  1\n3 -1\n")
+    (lists / f"{trained}.txt").write_text("0\n" + ("1\n" if trained == "trainval" else ""))
+    items = read(VocFolder(str(tmp_path))).items
+    assert {item.id[11]: item.split for item in items} == {"0": "train", "1": "val", "2": "test", "3": "test"}
+    assert "1 of 5 images are in no list of a split and are left out: JPEGImages/4.png" in caplog.text
+    (lists / "test.txt").write_text("1\n")
+    with pytest.raises(DataError, match=r"'1' is in test\.txt and in val\.txt"):
+        read(VocFolder(str(tmp_path)))
+    (lists / "test.txt").write_text("77\n")
+    with pytest.raises(DataError, match=r"names 1 images without annotations: 77"):
+        read(VocFolder(str(tmp_path)))
+
+
+def test_files_beside_their_images_are_found_and_their_folders_say_the_split(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        write_voc(tmp_path, folder=split, images=split, names=2)
+    items = read(VocFolder(str(tmp_path))).items
+    assert {item.id.split("/")[0]: item.split for item in items} == {"train": "train", "valid": "val", "test": "test"}
+    assert VocFolder(str(tmp_path)).watched_truth() == [tmp_path]
+
+
+def write_instances(root: Path, kind: str, levels: dict[int, tuple[int, int, int, int]], stem: str = "0") -> None:
+    pixels = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for level, (x0, y0, x1, y1) in levels.items():
+        pixels[y0:y1, x0:x1] = level
+    (root / kind).mkdir(exist_ok=True)
+    image = Image.frombytes("P", (WIDTH, HEIGHT), pixels.tobytes())
+    image.putpalette([0, 0, 0, 128, 0, 0] + [0] * 759 + [224, 224, 192])
+    image.save(root / kind / f"{stem}.png")
+
+
+def test_instances_are_those_of_the_boxes_they_fit_in_whatever_order(tmp_path: Path) -> None:
+    write_voc(tmp_path, "wren 11 6 20 15", "auk 1 1 5 5", "wren 31 21 40 30", names=1)
+    void = (22, 6, 24, 10)
+    write_instances(
+        tmp_path, "SegmentationObject", {1: (30, 20, 40, 30), 2: (0, 0, 5, 5), 7: (10, 5, 20, 15), 255: void}
+    )
+    truth = examine_voc(tmp_path, label="largest").truth["JPEGImages/0.png"]
+    first, second = object_masks(truth, tmp_path)
+    assert (first.sum(), second.sum()) == (100, 100)
+    assert first[5:15, 10:20].all()
+    assert second[20:30, 30:40].all()
+    ignored = ignored_pixels(truth, tmp_path)
+    assert ignored is not None
+    assert ignored.sum() == 8
+
+
+def test_masks_of_classes_serve_for_images_of_one_class(tmp_path: Path) -> None:
+    write_voc(tmp_path, "wren 11 6 20 15", "wren 31 21 40 30", names=1)
+    write_instances(tmp_path, "SegmentationClass", {9: (10, 5, 20, 15), 255: (0, 0, 2, 2)})
+    truth = examine_voc(tmp_path).truth["JPEGImages/0.png"]
+    assert [mask.sum() for mask in object_masks(truth, tmp_path)] == [100]
+    write_voc(tmp_path, "wren 11 6 20 15", "auk 31 21 40 30", names=1)
+    assert examine_voc(tmp_path, label="largest").truth["JPEGImages/0.png"].masks == ()
+
+
+LAUGHS = (
+    '<!DOCTYPE a [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]><annotation><object><name>&b;</name></object></annotation>'
+)
+OUTSIDE = '<!DOCTYPE a [<!ENTITY a SYSTEM "file:///etc/passwd">]><annotation>&a;</annotation>'
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (LAUGHS, "DOCTYPE"),
+        (OUTSIDE, "DOCTYPE"),
+        (LAUGHS.encode("utf-16"), "UTF-8"),
+        ("<annotation>", "no XML"),
+        ("", "no XML"),
+        ("<?xml version='1.0' encoding='klingon'?><annotation/>", "no XML"),
+        ("<html/>", "<html>"),
+        (voc("0.png", "wren 11 6 x 15"), "'wren'"),
+        (voc("0.png", "wren 11 6 nan 15"), "'wren'"),
+        (voc("0.png", " 11 6 20 15"), "no name"),
+        (voc("0.png", "wren 11 6 11e9 15", size="<width>1e9</width><height>30</height>"), "not 1000000000x30"),
+        (voc("0.png", "wren 20 6 11 15"), r"JPEGImages/0\.png"),
+        (voc("0.png", "wren -5 6 11 15"), "'wren' begins at -5, before pixel 1;?"),
+        (voc("0.png", "wren 11 6 20 15", size="<width>41</width><height>30</height>"), "40x30 pixels, not 41x30"),
+        (voc("0.png", "wren 11 6 20 15", size="<width>many</width>"), "width and height"),
+        ("<annotation>" + " " * 10_000_001 + "</annotation>", "10 MB"),
+    ],
+)
+def test_xml_that_cannot_be_meant_is_refused_by_name(tmp_path: Path, text: str | bytes, named: str) -> None:
+    write_voc(tmp_path)
+    path = tmp_path / "Annotations" / "0.xml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(DataError, match=named) as caught:
+        examine_voc(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_an_annotation_without_an_image_or_with_two_is_refused(tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    (tmp_path / "JPEGImages" / "1.png").rename(tmp_path / "JPEGImages" / "other.png")
+    with pytest.raises(DataError, match=r"1\.xml: no image"):
+        examine_voc(tmp_path)
+    write_voc(tmp_path, images="more")
+    with pytest.raises(DataError, match=r"0\.xml: two or more .*JPEGImages/0\.png, more/0\.png"):
+        examine_voc(tmp_path)
+
+
+def test_masks_in_colours_or_of_another_size_are_refused(tmp_path: Path) -> None:
+    write_voc(tmp_path, names=1)
+    (tmp_path / "SegmentationObject").mkdir()
+    Image.new("RGB", (WIDTH, HEIGHT), (1, 2, 3)).save(tmp_path / "SegmentationObject" / "0.png")
+    with pytest.raises(DataError, match=r"SegmentationObject/0\.png has colours"):
+        examine_voc(tmp_path)
+    Image.new("L", (30, 40), 1).save(tmp_path / "SegmentationObject" / "0.png")
+    write_voc(tmp_path, "wren 1 1 30 30", names=1)
+    with pytest.raises(DataError, match=r"JPEGImages/0\.png' is 30x40 pixels"):
+        examine_voc(tmp_path)
+
+
+def test_where_nothing_can_be_used_it_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    with pytest.raises(DataError, match="none of 3 annotated images"):
+        examine(write_coco(tmp_path / "coco"))
+    assert "3 of 3 images have no object" in caplog.text
+    with pytest.raises(DataError, match="holds no annotations"):
+        examine_voc(tmp_path / "coco" / "images")
+    with pytest.raises(DataError, match="holds no file of annotations"):
+        examine(tmp_path / "coco" / "images")
