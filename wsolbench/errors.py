@@ -14,6 +14,7 @@ __all__ = [
     "LaunchError",
     "SearchError",
     "SettingsError",
+    "StorageError",
     "TrainingError",
     "TruthError",
     "WeightsError",
@@ -53,6 +54,10 @@ class LaunchError(WsolbenchError):
 
 class SearchError(WsolbenchError):
     """A search cannot start or go on."""
+
+
+class StorageError(WsolbenchError):
+    """A file cannot be written: the disk is full or read-only, a limit is reached, or the user may not."""
 
 
 class TrainingError(WsolbenchError):

@@ -14,13 +14,15 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
-from wsolbench.errors import DataError, WsolbenchError
+from pydantic import ValidationError
+
+from wsolbench.errors import DataError, StorageError, WsolbenchError
 
 __all__ = [
     "bytes_sha256",
@@ -28,7 +30,9 @@ __all__ = [
     "file_sha256",
     "locked",
     "open_regular",
+    "parse_file",
     "read_file",
+    "reason",
     "replace_directory",
     "replacing",
     "with_digest",
@@ -38,6 +42,8 @@ __all__ = [
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
 _DIGEST_KEY = "sha256"
+_LONGEST = 200  # characters of a library's message
+T = TypeVar("T")
 
 
 def bytes_sha256(content: bytes) -> str:
@@ -74,7 +80,7 @@ def open_regular(path: Path, cure: str = "restore it") -> BufferedReader:
     except FileNotFoundError:
         raise DataError(f"{path} is missing; {cure}") from None
     except (OSError, ValueError) as error:  # the latter: a zero byte in the name
-        raise DataError(f"{path} cannot be read ({_reason(error)}); {cure}") from None
+        raise DataError(f"{path} cannot be read ({reason(error)}); {cure}") from None
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
         raise DataError(f"{path} is not a regular file; {cure}")
@@ -96,12 +102,46 @@ def read_file(path: Path, cure: str, sha256: str | None = None) -> bytes:
         try:
             content = stream.read()
         except OSError as error:
-            raise DataError(f"{path} cannot be read ({_reason(error)}); {cure}") from None
+            raise DataError(f"{path} cannot be read ({reason(error)}); {cure}") from None
     if sha256 is not None and bytes_sha256(content) != sha256:
         raise DataError(
             f"{path} is damaged (its sha256 is {bytes_sha256(content)[:12]}..., recorded is {sha256[:12]}...); {cure}"
         )
     return content
+
+
+def parse_file(path: Path, parse: Callable[[bytes], T], cure: str, sha256: str | None = None) -> T:
+    """Return what a parser makes of a stored file, or say that the file is damaged, whatever the parser raises.
+
+    Args:
+        path: the file.
+        parse: makes something of its content; it does nothing else, since all that it raises is taken for damage.
+        cure: what to do where it is missing or damaged, for the message.
+        sha256: hex digest that was recorded when it was written; None where there is none.
+
+    Raises:
+        DataError: the file cannot be read or parsed; the message is one line, names it and ends in ``cure``. A
+            :class:`~wsolbench.errors.WsolbenchError` of the parser goes through.
+    """
+    content = read_file(path, cure, sha256)
+    try:
+        return parse(content)
+    except WsolbenchError:
+        raise
+    except Exception as error:  # noqa: BLE001 - of numpy, zipfile, Arrow, YAML and so on, or a lack of memory
+        raise DataError(f"{path} is damaged ({reason(error)}); {cure}") from None
+
+
+def reason(error: Exception) -> str:
+    """Return what an exception of Python or a library says, in one line of at most 200 characters."""
+    said: object = error
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        said = ": ".join(part for part in (".".join(map(str, first["loc"])), first["msg"]) if part)
+    elif isinstance(error, OSError) and error.strerror:
+        said = error.strerror
+    line = " ".join(str(said).split()) or type(error).__name__
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
 def with_digest(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,16 +175,21 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; what was written there replaces ``path`` when the context ends well.
 
     Directories above are made. The content reaches the disk before the rename. After an error, nothing is left.
+
+    Raises:
+        StorageError: it cannot be written; the message names ``path``.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path, "tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -167,17 +212,21 @@ def replace_directory(new: Path, target: Path) -> None:
     Args:
         new: the directory, on the same file system as ``target``; it is gone afterwards.
         target: where it goes.
+
+    Raises:
+        StorageError: it cannot be put there; the message names ``target``.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not os.path.lexists(target):
-        new.rename(target)
-        return
-    old = new
-    if not _exchange(new, target):
-        old = _beside(target, "old")
-        target.rename(old)
-        new.rename(target)
-    shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
+    with _writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not os.path.lexists(target):
+            new.rename(target)
+            return
+        old = new
+        if not _exchange(new, target):
+            old = _beside(target, "old")
+            target.rename(old)
+            new.rename(target)
+        shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
 
 
 @contextmanager
@@ -190,9 +239,14 @@ def locked(path: Path, refuse: WsolbenchError | None = None) -> Iterator[IO[str]
 
     Yields:
         The file, open for appending and reading.
+
+    Raises:
+        StorageError: it cannot be made; the message names ``path``.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as stream:
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = path.open("a+", encoding="utf-8")
+    with opened as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | (0 if refuse is None else fcntl.LOCK_NB))
         except BlockingIOError as error:
@@ -216,8 +270,14 @@ def _let_go() -> None:
 os.register_at_fork(after_in_child=_let_go)
 
 
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written ({reason(error)}); make room, or see to it that you may write there"
+        ) from error
 
 
 def _beside(path: Path, kind: str) -> Path:

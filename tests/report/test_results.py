@@ -43,7 +43,7 @@ def test_a_damaged_file_is_named_with_what_is_wrong(repository, content, problem
     toy = repository(seeds=[0])
     toy.write("alpha", 0, 50)
     toy.metrics("alpha").write_bytes(content)
-    with pytest.raises(DataError, match=rf"toy-alpha-0.json is damaged \(.*({problem}).*delete it and run"):
+    with pytest.raises(DataError, match=rf"toy-alpha-0.json is damaged \(.*({problem}).*; run"):
         read_track(toy.settings, "toy", toy.root)
 
 

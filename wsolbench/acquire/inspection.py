@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +21,8 @@ from wsolbench.data.folders import refuse_bad_names
 from wsolbench.data.images import SHOWN, measure, read_bytes, summarised
 from wsolbench.data.masks import MaskFacts, measure_mask
 from wsolbench.data.parquet import read_parquet
-from wsolbench.errors import DataError
-from wsolbench.files import bytes_sha256, replacing
+from wsolbench.errors import DataError, StorageError
+from wsolbench.files import bytes_sha256, parse_file, replacing
 from wsolbench.runs.progress import meter
 
 __all__ = ["ImageFacts", "inspect_images", "inspect_masks", "remembering"]
@@ -30,6 +31,7 @@ UNREADABLE_FILE = "unreadable.txt"
 _CHUNK = 50_000  # images between two writes of what was found: a minute's work or so
 _SETTLED = 2_000_000_000  # nanoseconds: a file changed later than this before it is read may change unseen
 _ARROW = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
+_log = logging.getLogger("wsolbench.prepare")
 F = TypeVar("F", bound="ImageFacts | MaskFacts")
 _folder: ContextVar[Path | None] = ContextVar("remembering", default=None)
 
@@ -88,15 +90,18 @@ class _Record(Generic[F]):
             return
         rows = [(path, *astuple(state), *astuple(facts)) for path, (state, facts) in self._known.items()]
         arrays = [pa.array(column, of.type) for column, of in zip(zip(*rows, strict=True), self._schema, strict=True)]
-        with replacing(self._file) as temporary:
-            pq.write_table(pa.table(arrays, schema=self._schema), temporary)
+        try:
+            with replacing(self._file) as temporary:
+                pq.write_table(pa.table(arrays, schema=self._schema), temporary, write_page_checksum=True)
+        except StorageError as error:
+            _log.warning("%s; images are checked again the next time", error)
         self._changed = False
 
     def _read(self, file: Path) -> dict[str, tuple[_State, F]]:
         """Return what is kept; nothing where it is damaged or of another version, so that all is opened again."""
         try:
-            table = read_parquet(file)
-        except (OSError, pa.ArrowException):
+            table = parse_file(file, read_parquet, "it is made anew")
+        except DataError:
             return {}
         if not table.schema.equals(self._schema):
             return {}

@@ -10,7 +10,6 @@ out of date. The folder may be deleted at any time.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import logging
 import os
@@ -30,7 +29,8 @@ from wsolbench.config.paths import Layout
 from wsolbench.config.settings import RuntimeSettings
 from wsolbench.data.dataset import Split
 from wsolbench.data.images import read_resized
-from wsolbench.files import locked
+from wsolbench.errors import StorageError
+from wsolbench.files import locked, reason
 from wsolbench.runs.progress import track
 
 __all__ = ["Pictures", "Reading", "pictures_of"]
@@ -133,10 +133,10 @@ def pictures_of(split: Split, image_root: Path, side: int, reading: Reading) -> 
                         _log.warning("%s is damaged; it is built anew", file)
                     _build(file, direct, shape, f"decoding {split.name}", reading.threads)
         return CachedPictures(file, direct, shape)
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOENT}:
-            raise
-        _log.warning("%s: no cache of %s (%s): its images are decoded in every epoch", reading.cache, split.name, error)
+    except (OSError, StorageError) as error:
+        _log.warning(
+            "%s: no cache of %s (%s): its images are decoded in every epoch", reading.cache, split.name, reason(error)
+        )
         return direct
 
 

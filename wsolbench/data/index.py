@@ -25,7 +25,7 @@ from wsolbench.data.dataset import SPLITS, Contents, Item, Split, SplitName, Tru
 from wsolbench.data.parquet import read_parquet
 from wsolbench.data.rle import is_code
 from wsolbench.errors import DataError, first_three
-from wsolbench.files import bytes_sha256, file_sha256, read_file, replacing
+from wsolbench.files import bytes_sha256, file_sha256, parse_file, replacing
 
 __all__ = [
     "INDEX_FILE",
@@ -86,13 +86,13 @@ def read_split(directory: Path, split: SplitName, *, with_truth: bool = True) ->
     Raises:
         DataError: the index is missing or unreadable, or its two files do not belong together.
     """
-    table = _read(directory / INDEX_FILE, _INDEX_SCHEMA)
+    table = _read(directory / INDEX_FILE, _INDEX_SCHEMA, "class_names")
     meta = _meta(table)
     items = [Item(**row) for row in table.to_pylist() if row["split"] == split]
     truth: dict[str, Truth] = {}
     val_truth = "gt"
     if with_truth and split != "train":
-        truth_table = _read(directory / TRUTH_FILE, _TRUTH_SCHEMA)
+        truth_table = _read(directory / TRUTH_FILE, _TRUTH_SCHEMA, "val_truth")
         if _meta(truth_table)["digest"] != meta["digest"]:
             raise DataError(f"{directory}: {TRUTH_FILE} and {INDEX_FILE} come from different runs of prepare")
         truth, val_truth = _truth_of(truth_table, split), _meta(truth_table)["val_truth"]
@@ -136,7 +136,7 @@ def read_selection(directory: Path, path: Path) -> Split:
     """
     val = read_split(directory, "val", with_truth=False)
     table = _read(path, _TRUTH_SCHEMA)
-    if _meta(table)["digest"] != val.digest:
+    if _meta(table)["digest"] != val.digest or "val_truth" in _meta(table):
         raise DataError(f"{path} belongs to another index; run `wsolbench prepare {path.stem}`")
     return replace(val, _truth=_truth_of(table))
 
@@ -256,15 +256,11 @@ def _with_content(table: pa.Table, meta: Mapping[str, str]) -> pa.Table:
     return table.replace_schema_metadata({**meta, _CONTENT: _content(table, meta)})
 
 
-def _read(path: Path, schema: pa.Schema) -> pa.Table:
+def _read(path: Path, schema: pa.Schema, *needed: str) -> pa.Table:
     again = f"run `wsolbench prepare {path.parent.name}`"
-    content = read_file(path, again)
-    try:
-        table = read_parquet(content)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} is damaged ({error}); delete it and {again}") from None
+    table = parse_file(path, read_parquet, again)
     meta = _meta(table)
-    if not table.schema.equals(schema) or not {"digest", _CONTENT} <= meta.keys():
+    if not table.schema.equals(schema) or not {"digest", _CONTENT, *needed} <= meta.keys():
         raise DataError(f"{path} was not written by this version of wsolbench; delete it and {again}")
     if _content(table, meta) != meta[_CONTENT]:
         raise DataError(f"{path} is damaged (its rows are not those that prepare wrote); delete it and {again}")

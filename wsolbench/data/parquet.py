@@ -28,8 +28,10 @@ def read_parquet(source: Path | bytes, columns: Sequence[str] | None = None) -> 
         pa.ArrowException: it is no Parquet file, is damaged, or lacks a column.
     """
     content = source if isinstance(source, bytes) else source.read_bytes()
-    with pq.ParquetFile(pa.BufferReader(content)) as file:
+    with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
         names = file.schema_arrow.names
         if missing := [name for name in columns or () if name not in names]:
             raise pa.ArrowKeyError(f"no column {missing[0]!r}")
-        return file.read(columns=None if columns is None else list(columns), use_threads=False)
+        table = file.read(columns=None if columns is None else list(columns), use_threads=False)
+    table.validate(full=True)  # texts that are not UTF-8
+    return table

@@ -9,15 +9,15 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.errors import DataError
-from wsolbench.files import read_file, replacing
+from wsolbench.files import parse_file, replacing
 
 __all__ = [
     "MAPS_FILE",
@@ -94,16 +94,16 @@ def read_maps(path: Path, split: str, sha256: str | None = None) -> StoredMaps:
         DataError: the file is missing, damaged, has no such split, or its arrays do not fit each other; the message
             names it.
     """
-    content = io.BytesIO(read_file(path, "train the run again", sha256))
-    try:
-        with np.load(content, allow_pickle=False) as archive:
-            stored = StoredMaps(**{key: archive[f"{split}/{key}"] for key in _FIELDS})
-    except KeyError:
-        raise DataError(f"{path} has no maps of split '{split}'") from None
-    except (ValueError, OSError, EOFError, BadZipFile, RuntimeError) as error:  # the last: "encrypted"
-        raise DataError(f"{path} is damaged ({error}); delete it and train the run again") from None
+    stored = parse_file(path, partial(_parsed, path, split), "train the run again", sha256)
     _check_shapes(stored, path, split)
     return stored
+
+
+def _parsed(path: Path, split: str, content: bytes) -> StoredMaps:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        if not any(name.startswith(f"{split}/") for name in archive):
+            raise DataError(f"{path} has no maps of split '{split}'")
+        return StoredMaps(**{key: archive[f"{split}/{key}"] for key in _FIELDS})
 
 
 def _check_shapes(stored: StoredMaps, path: Path, split: str) -> None:

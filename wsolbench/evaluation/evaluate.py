@@ -143,7 +143,9 @@ def write_evaluation(evaluation: Evaluation, layout: Layout, track: str, key: st
     metrics = json.dumps(evaluation.metrics, indent=2) + "\n"
     write_bytes(layout.metrics(track, key), metrics.encode())
     # Hardly a number occurs twice: without dictionaries the tables are a quarter smaller.
-    table = evaluation.per_image.to_parquet(index=False, compression="zstd", use_dictionary=False)
+    table = evaluation.per_image.to_parquet(
+        index=False, compression="zstd", use_dictionary=False, write_page_checksum=True
+    )
     write_bytes(layout.per_image(track, key), table)
     write_bytes(layout.curves(track, key), evaluation.curves.to_csv(index=False, lineterminator="\n").encode())
     write_bytes(layout.thumbnails(track, key), evaluation.thumbnails)

@@ -16,6 +16,7 @@ from wsolbench.evaluation.image_scores import coded_masks
 from wsolbench.evaluation.outlines import outlines
 from wsolbench.evaluation.photographs import TILE, Caption, Photograph, encode_caption, encode_sheet
 from wsolbench.evaluation.thumbnails import candidates
+from wsolbench.files import write_bytes
 
 __all__ = ["write_photographs"]
 
@@ -34,10 +35,7 @@ def write_photographs(settings: Settings, track: str, layout: Layout) -> None:
     caption = Caption(split.digest, list(split.class_names), [_facts(item, split, image_root) for item in chosen])
     contents = (encode_sheet(tiles), encode_caption(caption))
     for path, content in zip(layout.photographs(track), contents, strict=True):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        write_bytes(path, content)
 
 
 def _facts(item: Item, split: Split, mask_root: Path) -> Photograph:

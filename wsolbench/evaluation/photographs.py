@@ -6,17 +6,18 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
-from wsolbench.files import read_file
+from wsolbench.files import parse_file
 
 __all__ = ["TILE", "Caption", "Photograph", "encode_caption", "encode_sheet", "read_photographs"]
 
@@ -92,16 +93,8 @@ def read_photographs(root: Path, track: str) -> tuple[Caption, NDArray[np.uint8]
     """
     sheet, caption = Layout(root).photographs(track)
     remedy = f"run `wsolbench photographs {track}`, or `make benchmark`"
-    said, drawn = read_file(caption, remedy), io.BytesIO(read_file(sheet, remedy))
-    try:
-        found = _CAPTION.validate_json(said, strict=True)
-        with Image.open(drawn, formats=("JPEG",)) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]["msg"]
-        raise DataError(f"{caption} is damaged ({problem}); delete it and {remedy}") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{sheet} is damaged ({error}); delete it and {remedy}") from None
+    found = parse_file(caption, partial(_CAPTION.validate_json, strict=True), remedy)
+    pixels = parse_file(sheet, _pixels, remedy)
     if any(not 0 <= each.label < len(found.class_names) for each in found.photographs):
         raise DataError(f"{caption} is damaged (a label without a class name); delete it and {remedy}")
     corners = [_corner(position) for position in range(len(found.photographs))]
@@ -109,6 +102,11 @@ def read_photographs(root: Path, track: str) -> tuple[Caption, NDArray[np.uint8]
         raise DataError(f"{sheet} has fewer photographs than {caption.name} names; {remedy}")
     tiles = [pixels[top : top + TILE, left : left + TILE] for top, left in corners]
     return found, np.array(tiles, np.uint8).reshape(-1, TILE, TILE, 3)
+
+
+def _pixels(content: bytes) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def _corner(position: int) -> tuple[int, int]:

@@ -7,13 +7,13 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.data.scoremaps import StoredBoxes, StoredMaps
 from wsolbench.errors import DataError
+from wsolbench.files import parse_file
 
 __all__ = ["Thumbnails", "candidates", "encode_thumbnails", "read_thumbnails"]
 
@@ -63,16 +63,15 @@ def read_thumbnails(path: Path, remedy: str) -> Thumbnails:
     Raises:
         DataError: it is missing or damaged; the message names it and the remedy.
     """
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            found = Thumbnails(archive["ids"], archive["maps"])
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing; {remedy}") from None
-    except (KeyError, ValueError, OSError, EOFError, BadZipFile, RuntimeError) as error:
-        raise DataError(f"{path} is damaged ({error}); delete it and {remedy}") from None
+    found = parse_file(path, _parsed, remedy)
     if found.maps.ndim != 3 or found.maps.dtype != np.uint8 or found.ids.shape != found.maps.shape[:1]:
         raise DataError(f"{path} is damaged (its maps do not fit its ids); delete it and {remedy}")
     return found
+
+
+def _parsed(content: bytes) -> Thumbnails:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        return Thumbnails(archive["ids"], archive["maps"])
 
 
 def _in_8_bits(maps: NDArray[np.floating]) -> NDArray[np.uint8]:

@@ -58,7 +58,7 @@ def resolve(settings: Settings, layout: Layout) -> int:
         path = layout.recipes / stage / f"{name}.json"
         text = json.dumps(_or_error(f"{stage} {name}", recipe), indent=1, sort_keys=True, default=str) + "\n"
         written.add(path)
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        if not path.is_file() or path.read_bytes() != text.encode():
             write_text(path, text)
             changed += 1
     for path in layout.recipes.rglob("*"):

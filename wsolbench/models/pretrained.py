@@ -8,6 +8,7 @@ from typing import Any
 
 from wsolbench.config.recipe import Track
 from wsolbench.errors import SettingsError, WeightsError, nearest
+from wsolbench.files import parse_file
 from wsolbench.models.backbones.weights import PINNED, PinnedWeights, check_weights
 
 __all__ = ["RECORD_FILE", "backbone_arguments", "pinned_weights", "read_placed"]
@@ -35,6 +36,7 @@ def read_placed(directory: Path, backbone: str, name: str | None) -> tuple[dict[
 
     Raises:
         WeightsError: the stage has not run for these weights, or the file changed since.
+        DataError: the record that the stage wrote is missing or damaged.
     """
     if name is None:
         return None, None
@@ -62,7 +64,5 @@ def backbone_arguments(track: Track) -> dict[str, Any]:
 
 
 def _recorded_digest(path: Path) -> str:
-    try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["weights"]["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise WeightsError(f"{path} is missing or damaged; run `dvc repro -f weights@{path.parent.name}`") from None
+    cure = f"run `dvc repro -f weights@{path.parent.name}`"
+    return parse_file(path, lambda content: str(json.loads(content)["weights"]["sha256"]), cure)

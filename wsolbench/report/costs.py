@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import pandas as pd
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
+from wsolbench.files import parse_file
 from wsolbench.report.shown import ShownTable, shown_table
 from wsolbench.results.load import Row, TrackResults
 from wsolbench.results.run_result import RunResult
@@ -278,9 +280,4 @@ _Record = TypeVar("_Record")
 
 
 def _checked(path: Path, kind: type[_Record], cure: str) -> _Record:
-    try:
-        return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path} is damaged ({place}: {first['msg']}); {cure}") from None
+    return parse_file(path, partial(TypeAdapter(kind).validate_json, strict=True), cure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from matplotlib.lines import Line2D
 
 from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
+from wsolbench.files import parse_file
 from wsolbench.report.palette import CATEGORICAL
 from wsolbench.report.plots import look, scored_rows
 from wsolbench.report.style import is_narrow, legend, new_figure, row_label, seeds_phrase, titled
@@ -121,12 +123,7 @@ def _has_threshold(run: RunResult) -> bool:
 
 
 def _read(path: Path, columns: list[str], cure: str) -> pd.DataFrame:
-    try:
-        frame = pd.read_csv(path, usecols=columns, dtype=float)
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing; {cure}") from None
-    except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
-        raise DataError(f"{path} is damaged ({error}); delete it and {cure}") from None
+    frame = parse_file(path, lambda content: pd.read_csv(io.BytesIO(content), usecols=columns, dtype=float), cure)
     if frame.empty or not np.isfinite(frame.drop(columns="px_precision", errors="ignore")).all(axis=None):
         raise DataError(f"{path} is damaged (no rows, or empty cells); delete it and {cure}")
     return frame

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wsolbench.data.scoremaps import upsample_and_normalise
-from wsolbench.errors import DataError
-from wsolbench.files import read_file
+from wsolbench.files import parse_file
 
 __all__ = ["heat_picture", "photograph_picture", "plot_picture"]
 
@@ -40,12 +39,13 @@ def plot_picture(path: Path) -> tuple[str, int, int]:
         DataError: it cannot be read; the message names it.
     """
     again = f"run `wsolbench report {path.parent.name}`"
-    content = io.BytesIO(read_file(path, again))
-    try:
-        with Image.open(content, formats=("PNG",)) as image:
-            return _uri(image.convert("RGB"), lossless=True), *image.size
-    except (OSError, SyntaxError) as error:  # Pillow calls a broken PNG a SyntaxError
-        raise DataError(f"{path} is damaged ({error}); {again}") from None
+    image = parse_file(path, _rgb, again)
+    return _uri(image, lossless=True), *image.size
+
+
+def _rgb(content: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+        return image.convert("RGB")
 
 
 def _uri(image: Image.Image, **how: float) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
+from wsolbench.files import parse_file
 from wsolbench.report.plots import look
 from wsolbench.report.style import legend, new_figure, row_label, titled
 from wsolbench.results.load import TrackResults, remedy
@@ -66,9 +69,11 @@ def _phrase(results: TrackResults) -> str:
 
 def _read(path: Path, cure: str) -> pd.DataFrame:
     """Return a history by epoch."""
-    try:
-        return pd.read_csv(path, dtype=float).set_index("epoch")
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing; {cure}") from None
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path} is damaged ({error}); delete it and {cure}") from None
+    return parse_file(path, _parsed, cure)
+
+
+def _parsed(content: bytes) -> pd.DataFrame:
+    frame = pd.read_csv(io.BytesIO(content), dtype=float).set_index("epoch")
+    if "lr" not in frame or not np.isfinite(frame).all(axis=None):
+        raise ValueError("no column lr, or empty cells")
+    return frame

@@ -12,6 +12,7 @@ from typing import Literal
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
 from wsolbench.errors import DataError, SettingsError, nearest
+from wsolbench.files import parse_file
 from wsolbench.results.run_result import RunResult, SkippedRun, parse_metrics
 
 __all__ = ["Kind", "Row", "TrackResults", "blocks_of", "missing_metrics", "read_track", "remedy"]
@@ -194,10 +195,7 @@ def _warn_of_strangers(asked: list[_Asked]) -> None:
 
 
 def _read(asked: _Asked, track: str) -> RunResult | SkippedRun:
-    try:
-        run = parse_metrics(asked.path.read_bytes())
-    except ValueError as error:
-        raise DataError(f"{asked.path} is damaged ({error}); delete it and {asked.remedy}") from None
+    run = parse_file(asked.path, parse_metrics, asked.remedy)
     name = "cell" if asked.kind == "cell" else "method"
     wanted = {"key": asked.key, "track": track, name: asked.method, "seed": asked.seed}
     for name, value in wanted.items():

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 
 from wsolbench.config.paths import Layout
 from wsolbench.data.parquet import read_parquet
 from wsolbench.errors import DataError
+from wsolbench.files import parse_file
 from wsolbench.results.load import Row, TrackResults, remedy
 
 __all__ = ["read_per_image"]
@@ -25,13 +26,13 @@ def read_per_image(results: TrackResults, row: Row, root: Path, columns: list[st
     frames: list[pd.DataFrame] = []
     for run in row.runs:
         path, cure = layout.per_image(results.track, run.key), remedy(row.kind, run.key)
-        try:
-            frame = read_parquet(path, ["id", *columns]).to_pandas(use_threads=False)
-        except FileNotFoundError:
-            raise DataError(f"{path} is missing; {cure}") from None
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise DataError(f"{path} is damaged ({error}); delete it and {cure}") from None
+        frame = parse_file(path, partial(_parsed, columns=["id", *columns]), cure)
         if frames and frame["id"].tolist() != frames[0]["id"].tolist():
             raise DataError(f"{path} is of other images than {row.runs[0].key}; {cure}")
         frames.append(frame)
     return frames
+
+
+def _parsed(content: bytes, columns: list[str]) -> pd.DataFrame:
+    frame: pd.DataFrame = read_parquet(content, columns).to_pandas(use_threads=False)
+    return frame

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -24,7 +25,8 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
-from wsolbench.files import write_text
+from wsolbench.errors import DataError
+from wsolbench.files import parse_file, write_text
 
 __all__ = ["PROGRESS_FILE", "Meter", "Progress", "duration", "meter", "read_progress", "track", "write_progress"]
 
@@ -62,8 +64,8 @@ def write_progress(path: Path, progress: Progress) -> None:
 def read_progress(path: Path) -> Progress | None:
     """Return how far a training is; None if it has not written that, or has ended."""
     try:
-        return Progress(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # what another version wrote is none of ours
+        return parse_file(path, TypeAdapter(Progress).validate_json, "it is written anew")
+    except DataError:  # what another version wrote is none of ours
         return None
 
 

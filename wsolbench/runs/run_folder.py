@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
-from wsolbench.files import check_record, file_sha256, read_file, with_digest, write_text
+from wsolbench.files import check_record, file_sha256, parse_file, read_file, with_digest, write_text
 
 __all__ = ["CHECKPOINT_FILE", "HISTORY_FILE", "RUN_FILE", "SKIPPED_FILE", "read_part", "read_record", "write_record"]
 
@@ -51,12 +50,8 @@ def read_record(layout: Layout, key: str) -> dict[str, Any]:
     folder = layout.run(key)
     skipped = (folder / SKIPPED_FILE).is_file()
     path, again = folder / (SKIPPED_FILE if skipped else RUN_FILE), _again(folder)
-    text = read_file(path, again)
-    try:
-        parsed = json.loads(text) if skipped else YAML(typ="safe", pure=True).load(text.decode())
-    except (YAMLError, ValueError) as error:
-        raise DataError(f"{path} is damaged ({error}); {again}") from None
-    record = check_record(parsed, path, again)
+    parse: Callable[[bytes], Any] = json.loads if skipped else YAML(typ="safe", pure=True).load
+    record = check_record(parse_file(path, parse, again), path, again)
     if not record.keys() >= _NEEDED:
         raise DataError(f"{path} was not written by this version of wsolbench; {again}")
     if record["key"] != key:

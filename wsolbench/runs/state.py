@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 from torch import Tensor
 
 import wsolbench
 from wsolbench.errors import DataError
-from wsolbench.files import check_record, file_sha256, read_file, replacing, with_digest, write_text
+from wsolbench.files import check_record, file_sha256, parse_file, with_digest, write_bytes, write_text
 
 __all__ = ["StateKeeper", "run_digest"]
 
@@ -77,8 +76,7 @@ class StateKeeper:
         tensors: dict[str, Tensor] = {}
         packed = _pack(tree, tensors)
         file = place / f"{iteration:09d}.safetensors"
-        with replacing(file) as temporary:
-            save_file(tensors, temporary)
+        write_bytes(file, save(tensors))
         content = with_digest({"tensors": file_sha256(file), "tree": packed})
         write_text(file.with_suffix(".json"), json.dumps(content))
         for old in self._states()[_KEPT:]:
@@ -97,8 +95,8 @@ class StateKeeper:
         for path in self._states():
             try:
                 return _read(path)
-            except (DataError, SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-                _log.warning("state %s: %s", path, error)
+            except DataError as error:
+                _log.warning("state %s", error)
         return None
 
     def _place(self) -> Path:
@@ -109,8 +107,9 @@ class StateKeeper:
 
 
 def _read(path: Path) -> Any:
-    content = check_record(json.loads(read_file(path, _CURE)), path, _CURE)
-    return _unpack(content["tree"], load(read_file(path.with_suffix(".safetensors"), _CURE, content["tensors"])))
+    content = check_record(parse_file(path, json.loads, _CURE), path, _CURE)
+    tensors = parse_file(path.with_suffix(".safetensors"), load, _CURE, content["tensors"])
+    return _unpack(content["tree"], tensors)
 
 
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:

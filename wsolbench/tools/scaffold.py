@@ -16,6 +16,7 @@ from wsolbench.config import registry
 from wsolbench.config.schema import PARAMS_FILE
 from wsolbench.config.settings import Settings
 from wsolbench.errors import SettingsError
+from wsolbench.files import write_text
 
 __all__ = ["new_method"]
 
@@ -49,8 +50,8 @@ def new_method(name: str, settings: Settings, root: Path) -> Path:
     source = template.substitute(name=name, class_name=class_name, title=class_name, year=year)
     params = root / PARAMS_FILE
     changed = _with_method(params.read_text(encoding="utf-8"), name)
-    _write(path, source)
-    _write(params, changed)
+    write_text(path, source)
+    write_text(params, changed)
     return path
 
 
@@ -117,9 +118,3 @@ def _with_line(text: str, last: Node, line: str) -> str:
     if not lines[end - 1].endswith("\n"):
         lines[end - 1] += "\n"
     return "".join([*lines[:end], line, *lines[end:]])
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

@@ -21,6 +21,7 @@ from wsolbench.config.settings import Run, Settings
 from wsolbench.data.index import read_split
 from wsolbench.data.seeding import torch_seed
 from wsolbench.errors import SettingsError
+from wsolbench.files import write_text
 from wsolbench.models.method import Method
 from wsolbench.models.pretrained import read_placed
 from wsolbench.training.building import build_method
@@ -152,8 +153,4 @@ def write_costs(settings: Settings, key: str, layout: Layout) -> None:
         record |= vars(count_costs(method, run.track.crop, trained=run.track.epochs > 0))
     else:
         record["skipped"] = reason
-    path = layout.costs(run.track_name, key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(layout.costs(run.track_name, key), json.dumps(record, indent=2) + "\n")

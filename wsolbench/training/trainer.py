@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_dist_info
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from wsolbench.acquire.building import build_dataset
 from wsolbench.config import registry
@@ -26,7 +26,7 @@ from wsolbench.data.index import read_selection, read_split
 from wsolbench.data.loader import TrainingSet
 from wsolbench.data.scoremaps import MAPS_FILE, StoredMaps, write_maps
 from wsolbench.errors import DataError
-from wsolbench.files import file_sha256, replace_directory, replacing, write_text
+from wsolbench.files import file_sha256, replace_directory, write_bytes, write_text
 from wsolbench.models.method import Method
 from wsolbench.models.pretrained import read_placed
 from wsolbench.runs.device import set_up_device
@@ -131,8 +131,7 @@ def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None
     write_maps(out / MAPS_FILE, stored)
     write_text(out / HISTORY_FILE, history.as_csv())
     tensors = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
-    with replacing(out / CHECKPOINT_FILE) as temporary:
-        save_file(tensors, temporary)
+    write_bytes(out / CHECKPOINT_FILE, save(tensors))
     outcome = training_outcome(stored, history.rows)
     write_record(out, _record(run, method, inputs, outcome))
     seconds = {"loading": loaded - start, "training": trained - loaded, "prediction": time.monotonic() - trained}
