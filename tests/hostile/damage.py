@@ -131,14 +131,10 @@ def plain(value: Any) -> Any:
     """Return a value so that two of them can be compared."""
     if isinstance(value, pd.DataFrame):
         return value.to_csv()
-    if isinstance(value, torch.Tensor):
-        return plain(value.detach().numpy())
-    if isinstance(value, np.ndarray):
-        return str(value.dtype), value.shape, value.tobytes()
+    if isinstance(value, (np.ndarray, torch.Tensor)):
+        return str(value.dtype), tuple(value.shape), np.asarray(value).tobytes()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+        return plain({each.name: getattr(value, each.name) for each in dataclasses.fields(value)})
     if isinstance(value, Mapping):
         return {key: plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(each) for each in value]
-    return value
+    return [plain(each) for each in value] if isinstance(value, (list, tuple)) else value

@@ -29,6 +29,7 @@ from wsolbench.evaluation.thumbnails import read_thumbnails
 from wsolbench.launch.resolve import resolve
 from wsolbench.report.costs import read_costs
 from wsolbench.report.curves import read_curves
+from wsolbench.report.style import figure_style
 from wsolbench.report.training import training_figure
 from wsolbench.results.load import read_track
 from wsolbench.results.per_image import read_per_image
@@ -103,6 +104,10 @@ def files(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[
         found = pictures_of(test, prepared, 16, reading)
         return [np.array(found[k]) for k in range(len(test))]
 
+    def drawn() -> None:
+        with figure_style():
+            training_figure(results, root)
+
     def inspected() -> Any:
         with remembering(checked):
             return inspect_images(prepared, [item.path for item in test.items], threads=1)
@@ -115,7 +120,9 @@ def files(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[
     keeper.save(7, {"iteration": 7, "weights": {"a": torch.arange(5.0)}, "rest": (1, [2.5, None], {"b": "ä"})})
     progress = root / PROGRESS_FILE
     write_progress(progress, Progress(1, 2, 3, 4.5, "epoch"))
-    row = results.rows[0]
+    row, recipe = results.rows[0], layout.recipes / "train" / f"{KEY}.json"
+    columns = ["threshold", "box_acc_iou50"]
+    thumbnails, history = layout.thumbnails(TRACK, KEY), layout.history(TRACK, KEY)
     return {
         "index": Stored(prepared / INDEX_FILE, splits_of, 250),
         "truth": Stored(prepared / TRUTH_FILE, splits_of, 250),
@@ -135,15 +142,15 @@ def files(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[
         "per image": Stored(
             layout.per_image(TRACK, KEY), lambda: read_per_image(results, row, root, ["iou_val", "label"]), 250
         ),
-        "thumbnails": Stored(layout.thumbnails(TRACK, KEY), lambda: read_thumbnails(layout.thumbnails(TRACK, KEY), again), 200),
-        "curves": Stored(layout.curves(TRACK, KEY), lambda: read_curves(results, root), pinned=False),
-        "history": Stored(layout.history(TRACK, KEY), lambda: training_figure(results, root) and None, 60, pinned=False),
+        "thumbnails": Stored(thumbnails, lambda: read_thumbnails(thumbnails, again), 200),
+        "curves": Stored(layout.curves(TRACK, KEY), lambda: read_curves(results, root, columns), pinned=False),
+        "history": Stored(history, drawn, 60, pinned=False),
         "costs": Stored(layout.costs(TRACK, f"{TRACK}-cam"), lambda: read_costs(results, root).counted, pinned=False),
         "provenance": Stored(layout.provenance(KEY), lambda: read_costs(results, root).provenance, pinned=False),
         "photographs": Stored(photographs, lambda: read_photographs(root, TRACK), pinned=False),
         "caption": Stored(caption, lambda: read_photographs(root, TRACK), pinned=False),
         "progress": Stored(progress, lambda: read_progress(progress), pinned=False, silent=True),
-        "recipe": Stored(layout.recipes / "train" / f"{KEY}.json", lambda: resolve(settings, layout) and None, 10, silent=True),
+        "recipe": Stored(recipe, lambda: resolve(settings, layout) and None, 10, silent=True),
     }  # fmt: skip
 
 
