@@ -96,6 +96,21 @@ def copy_checkout(root: Path) -> None:
             shutil.copy(source, root / name)
 
 
+def git_repository(root: Path) -> None:
+    """Make a copied checkout a repository of git and DVC, with one commit."""
+    shutil.copy(".gitignore", root)
+    (root / ".dvc").mkdir(exist_ok=True)
+    (root / ".dvc" / "config").write_text("[core]\n    analytics = false\n    check_update = false\n")
+    for command in (
+        ("init", "--quiet"),
+        ("config", "user.name", "A tester"),
+        ("config", "user.email", "tester@example.org"),
+        ("add", "--all"),
+        ("commit", "--quiet", "--message", "checkout"),
+    ):
+        subprocess.run(["git", *command], cwd=root, check=True)
+
+
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     root = tmp_path_factory.mktemp("checkout")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import logging
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.training.conftest import TRACK
+from wsolbench.cli import _Lines
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
 from wsolbench.runs import progress
 from wsolbench.runs.progress import PROGRESS_FILE, Progress, duration, meter, read_progress, write_progress
+from wsolbench.training import history, model
 from wsolbench.training import progress as engine_progress
 from wsolbench.training.trainer import train
 
@@ -30,7 +35,58 @@ def test_a_training_says_how_far_it_is_from_its_first_iteration_on(
     assert {each.total for each in seen} == {44}
     assert [each.fresh for each in seen] == [each.done for each in seen]
     assert all(0 < one.seconds < other.seconds for one, other in itertools.pairwise(seen))
-    assert seen[-1].note.startswith("epoch 2/2, ")
+    assert [each.note.partition(",")[0] for each in seen] == ["epoch 1/2"] * 3 + ["epoch 2/2"] * 3
+
+
+def test_the_loss_that_is_shown_is_that_of_the_last_iterations(
+    layout: Layout, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(engine_progress, "_WRITE_S", 0.0)
+    monkeypatch.setattr(engine_progress, "write_progress", lambda _, seen: notes.append(seen.note))
+    monkeypatch.setattr(history, "BLOCK", 1)
+    losses: list[float] = []
+    step = model.TrainingModel.train_step
+
+    def noting(self: model.TrainingModel, data: Any, optim_wrapper: Any) -> Any:
+        outputs = step(self, data, optim_wrapper)
+        losses.append(float(self.losses.sum()))
+        return outputs
+
+    monkeypatch.setattr(model.TrainingModel, "train_step", noting)
+    train(tiny_settings.resolve(f"{TRACK}-adl-0"), tiny_settings, layout)
+    assert len(set(losses)) == len(losses) == len(notes)
+    assert [note.partition(", loss ")[2] for note in notes] == [f"{loss:.3f}" for loss in losses]
+
+
+def test_a_log_line_beside_a_bar_has_a_line_for_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what makes standard error a terminal for rich
+    monkeypatch.setenv("COLUMNS", "100")
+    handler = _Lines()
+    with meter("trained", 4, "images") as shown:
+        for epoch in (1, 2):
+            shown.advance(2, "loss 1.0")
+            handler.emit(logging.makeLogRecord({"msg": f"epoch {epoch}/2: loss 1.0"}))
+    printed = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    lines = re.split(r"[\r\n]+", printed)
+    assert {"epoch 1/2: loss 1.0", "epoch 2/2: loss 1.0"} <= {line.rstrip() for line in lines}
+    assert [line for line in lines if "4/4" in line]
+
+
+@pytest.mark.parametrize(("hours", "most"), [(0.05, 20), (10, 120)])
+def test_a_log_is_neither_silent_nor_full(
+    hours: float, most: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    steps = int(hours * 3600)
+    with meter("long", steps, "images") as shown:
+        for _ in range(steps):
+            now += 1
+            shown.advance()
+    assert most / 2 <= len(capsys.readouterr().err.splitlines()) <= most
 
 
 def test_progress_is_read_as_it_was_written_and_is_none_where_there_is_none(tmp_path: Path) -> None:

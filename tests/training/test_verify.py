@@ -48,20 +48,27 @@ def test_what_was_just_made_is_reproduced_and_nothing_is_written(
 def test_each_verdict_is_said_at_once_and_an_error_loses_none(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    a, b, c = run_keys(read_settings())[:3]
+    a, b, c, d = run_keys(read_settings())[:4]
     said = []
 
     def one(_: Settings, key: str, *rest: object) -> Verdict:
         said.append("".join(capsys.readouterr()))
         if key == b:
             raise DataError("its maps are missing")
+        if key == d:
+            raise KeyError("an error of ours")
         return Verdict(key, "reproduced", "all numbers equal")
 
     monkeypatch.setattr("wsolbench.tools.verify.verify", one)
     with pytest.raises(typer.Exit) as ended:
-        verify_command([a, b, c])
+        verify_command([a, b, d, c])
     assert ended.value.exit_code == 1
-    assert said == ["", f"{a}: reproduced (all numbers equal)\n", f"{b}: not verified (its maps are missing)\n"]
+    assert said == [
+        "",
+        f"{a}: reproduced (all numbers equal)\n",
+        f"{b}: not verified (its maps are missing)\n",
+        f"{d}: not verified (KeyError: 'an error of ours')\n",
+    ]
     with pytest.raises(typer.Exit) as ended:
         verify_command([a, c])
     assert ended.value.exit_code == 0

@@ -34,7 +34,7 @@ T = TypeVar("T")
 PROGRESS_FILE = "progress.json"
 """In the scratch directory of a run."""
 
-_PLAIN_SECONDS = 10.0  # distance of plain lines
+_PLAIN_SECONDS, _MOST_SECONDS = 10.0, 600.0  # distance of plain lines: a tenth of the time gone by
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Progress:
         total: images of the whole training.
         fresh: images that the process which runs has trained on.
         seconds: that it took for them.
-        note: epoch and losses, for people.
+        note: epoch and the sum of the losses, for people.
     """
 
     done: int
@@ -134,7 +134,8 @@ class _Lines:
         self._done += count
         now = time.monotonic()
         short = now - self._start < _PLAIN_SECONDS  # a log needs no line about it
-        if short or (self._done < self._total and now - self._shown < _PLAIN_SECONDS):
+        distance = min(max(_PLAIN_SECONDS, (now - self._start) / 10), _MOST_SECONDS)
+        if short or (self._done < self._total and now - self._shown < distance):
             return
         self._shown = now
         rate = (self._done - self._before) / max(now - self._start, 1e-9)

@@ -184,8 +184,9 @@ def verify(
             found = verifying.verify(settings, key, origin, Layout(), jobs, tolerance)
         except InterruptedTrainingError:
             raise
-        except WsolbenchError as error:
-            typer.echo(f"{key}: not verified ({error})", err=True)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other runs' verdicts are wanted
+            what = str(error) if isinstance(error, WsolbenchError) else f"{type(error).__name__}: {error}"
+            typer.echo(f"{key}: not verified ({what})", err=True)
             failed = True
             continue
         typer.echo(f"{key}: {found.outcome} ({found.detail})")

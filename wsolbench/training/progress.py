@@ -53,16 +53,18 @@ class ProgressMeter(Hook):  # type: ignore[misc]
         full, before = loader.batch_sampler.batch_size, runner.iter % len(loader)
         images = min(full, len(loader.dataset) - before * full)
         self._done += images
-        terms = ", ".join(f"{name} {value:.3f}" for name, value in self._history.latest.items())
+        losses = self._history.latest
         rate = runner.optim_wrapper.param_groups[0]["lr"]
         assert self._meter is not None  # noqa: S101 - mmengine calls before_train first
-        shown = [f"epoch {runner.epoch + 1}/{runner.max_epochs}", *([terms] if terms else []), f"lr {rate:.2g}"]
-        self._meter.advance(images, ", ".join(shown))
+        epoch = f"epoch {runner.epoch + 1}/{runner.max_epochs}"
+        terms = [f"{name} {value:.3f}" for name, value in losses.items()]
+        self._meter.advance(images, ", ".join([epoch, *terms, f"lr {rate:.2g}"]))
         now = time.monotonic()
         if now - self._written >= _WRITE_S or runner.iter + 1 == runner.max_iters:
             self._written = now
             done, fresh = self._done, self._done - self._before
-            write_progress(self._file, Progress(done, self._images, fresh, now - self._start, ", ".join(shown[:-1])))
+            note = f"{epoch}, loss {sum(losses.values()):.3f}" if losses else epoch
+            write_progress(self._file, Progress(done, self._images, fresh, now - self._start, note))
 
     def after_train(self, runner: Any) -> None:
         """Close the meter."""
