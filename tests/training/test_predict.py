@@ -25,7 +25,7 @@ from wsolbench.evaluation.evaluate import evaluate_key
 from wsolbench.runs import machine
 from wsolbench.tools import predict as module
 from wsolbench.tools.predict import Predicted, PredictOptions
-from wsolbench.tools.predict_input import find_photographs
+from wsolbench.tools.predict_input import ABOUT_FILE, find_photographs
 from wsolbench.training.trained import load_trained, read_trained, run_of_record
 from wsolbench.training.trainer import train
 
@@ -124,7 +124,7 @@ def test_threshold_is_the_one_that_val_chose_and_a_run_without_metrics_says_so(
     def threshold() -> tuple[float, str]:
         caplog.clear()
         out = predicted(tiny_settings, copied, tmp_path / "out", photograph).folder
-        said = json.loads((out / "about.json").read_text())["threshold"]
+        said = json.loads((out / ABOUT_FILE).read_text())["threshold"]
         return said["box"], said["from"]
 
     assert threshold() == (0.2, "fixed")
@@ -148,7 +148,7 @@ def test_metrics_as_evaluate_writes_them_are_read(copied: Layout, prepared: Layo
     evaluate_key(tiny_settings, KEY, copied, 1)
     stored = json.loads(copied.metrics(TRACK, KEY).read_text())
     found = predicted(tiny_settings, copied, copied.root / "out", noise(copied.root / "a.png"), masks=True).folder
-    said = json.loads((found / "about.json").read_text())["threshold"]
+    said = json.loads((found / ABOUT_FILE).read_text())["threshold"]
     assert (said["box"], said["from"]) == (stored["pixel"]["threshold"]["val"], "val")
     assert said["mask"] == stored["p_iou_threshold"]["val"]
 
@@ -215,6 +215,13 @@ def test_runs_do_not_mix_and_one_replaces_its_own_results(
     assert sorted(path.name for path in out.iterdir()) == ["mine.png", KEY]
 
 
+def test_predictions_are_no_photographs(trained: Layout, tiny_settings: Settings, tmp_path: Path) -> None:
+    noise(tmp_path / "a.png")
+    for _ in range(2):
+        found = predicted(tiny_settings, trained, tmp_path / "out", tmp_path, threshold=0.5, masks=True)
+        assert [row["id"] for row in lines(found.folder)] == ["a.png"]
+
+
 def test_what_predictions_did_not_write_is_never_replaced(
     trained: Layout, tiny_settings: Settings, tmp_path: Path
 ) -> None:
@@ -265,7 +272,7 @@ def test_what_cannot_be_read_is_named_at_the_end_and_the_rest_is_written(
         (sentence,) = [each for each in found.skipped if name in each]
         assert "\n" not in sentence
     assert len(found.skipped) == found.count + 8
-    assert json.loads((found.folder / "about.json").read_text())["left_out"] == list(found.skipped)
+    assert json.loads((found.folder / ABOUT_FILE).read_text())["left_out"] == list(found.skipped)
 
 
 def test_without_a_single_photograph_nothing_is_written(
@@ -405,6 +412,7 @@ def test_links_are_followed_and_keep_their_names(tmp_path: Path) -> None:
     (tmp_path / "here" / "folder").symlink_to(tmp_path / "elsewhere" / "far")
     (tmp_path / "here" / "photograph.png").symlink_to(tmp_path / "elsewhere" / "2.png")
     (tmp_path / "here" / "folder" / "above").symlink_to(tmp_path / "here")
+    (tmp_path / "here" / "up").symlink_to("..")
     expected = ["3.png", "folder/1.png", "photograph.png"]
     assert _found([tmp_path / "here"]) == (tmp_path / "here", expected)
     assert _found([tmp_path / "here" / "photograph.png"]) == (tmp_path / "here", ["photograph.png"])

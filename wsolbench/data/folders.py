@@ -29,11 +29,13 @@ def files_below(folder: Path) -> list[str]:
 def walk(folder: Path) -> list[str]:
     """Return the paths of all files below a folder, relative to it and with forward slashes, in order.
 
-    Links to files and directories are followed; a directory that was entered under another name already, and hidden
-    files and directories, are left out. Of a folder that does not exist, there are none.
+    Links to files and directories are followed; a directory that was entered under another name already, or that the
+    folder itself lies in, and hidden files and directories, are left out. Of a folder that does not exist, there are
+    none.
     """
     found: list[str] = []
-    entered: set[tuple[int, int]] = set()
+    above = [each.stat() for each in folder.resolve().parents] if folder.is_dir() else []
+    entered = {(state.st_dev, state.st_ino) for state in above}
     for place, directories, names in os.walk(folder, followlinks=True):
         state = Path(place).stat()
         if (state.st_dev, state.st_ino) in entered:

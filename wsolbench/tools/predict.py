@@ -33,14 +33,11 @@ from wsolbench.models.layers import sent_to
 from wsolbench.models.method import Method
 from wsolbench.runs.device import set_up_device
 from wsolbench.runs.progress import meter
-from wsolbench.tools.predict_input import Photograph, find_photographs, open_photographs
+from wsolbench.tools.predict_input import ABOUT_FILE, Photograph, find_photographs, open_photographs
 from wsolbench.tools.predict_output import FORMATS, Box, Format, Prediction, coco, draw, run_lengths, table, tree
 from wsolbench.training.trained import load_trained, read_trained, run_of_record
 
 __all__ = ["PredictOptions", "Predicted", "predict"]
-
-ABOUT_FILE = "about.json"
-"""In each folder of predictions: whose they are."""
 
 _BATCH = 16  # photographs at a time, which bounds memory
 _TOP = 5
@@ -121,7 +118,7 @@ def predict(
     - ``maps/<id>.npy``, the raw map, as ``wsolbench score --maps`` reads it;
     - ``pictures/<id>.jpg``, photograph, map, box and class, 320 to 2048 pixels long;
     - ``masks/<id>.png``, 255 where the map reaches the threshold: where asked for, or the data set has masks only;
-    - ``about.json``, run, thresholds and what was left out.
+    - ``about-predictions.json``, run, thresholds and what was left out.
 
     Photographs are turned as viewers display them, and everything refers to the displayed picture. The box is that of
     protocol ``pixel``: the largest component of what reaches the threshold times the maximum. Its score is the mean of

@@ -19,7 +19,10 @@ from wsolbench.data.folders import IMAGE_SUFFIXES, is_nameable, walk
 from wsolbench.data.images import read_displayed
 from wsolbench.errors import DataError
 
-__all__ = ["Photograph", "find_photographs", "open_photographs"]
+__all__ = ["ABOUT_FILE", "Photograph", "find_photographs", "open_photographs"]
+
+ABOUT_FILE = "about-predictions.json"
+"""In each folder of predictions: whose they are. Pictures in it are no photographs."""
 
 _SHORTEST, _LONGEST = 320, 2048  # longer side in pixels of what is drawn on
 _log = logging.getLogger("wsolbench.tools.predict")
@@ -50,7 +53,8 @@ class Photograph:
 def find_photographs(sources: Sequence[Path]) -> tuple[Path, list[str], list[str]]:
     """List photographs: files as they are, directories with all images below them.
 
-    Links are followed, each directory once. How many files of directories are no images by their suffix is logged.
+    Links are followed, each directory once; folders of predictions are passed over. How many files of directories are
+    no images by their suffix is logged.
 
     Returns:
         A folder; paths of photographs below it, sorted, each once; and a sentence about each that cannot be named.
@@ -63,7 +67,7 @@ def find_photographs(sources: Sequence[Path]) -> tuple[Path, list[str], list[str
     for source in sources:
         if source.is_dir():
             # A link keeps its own name: what it leads to may lie anywhere.
-            below = [source.resolve() / name for name in walk(source)]
+            below = [source.resolve() / name for name in _without_predictions(walk(source))]
             found |= {path for path in below if path.suffix.lower() in IMAGE_SUFFIXES}
             others.update(path.suffix.lower() for path in below if path.suffix.lower() not in IMAGE_SUFFIXES)
         elif os.path.lexists(source):
@@ -106,6 +110,13 @@ def open_photographs(
             following = blocks[number + 1] if number + 1 < len(blocks) else []
             coming = [pool.submit(_opened, root, name, crop) for name in following]
             yield ready
+
+
+def _without_predictions(names: Sequence[str]) -> list[str]:
+    folders = tuple(name.removesuffix(ABOUT_FILE) for name in names if f"/{name}".endswith(f"/{ABOUT_FILE}"))
+    for folder in folders:
+        _log.info("passed over, because they are predictions: %s", ascii(folder or "."))
+    return [name for name in names if not name.startswith(folders)]
 
 
 def _opened(root: Path, name: str, crop: int) -> Photograph | str:

@@ -84,7 +84,7 @@ def table(found: Sequence[Prediction]) -> str:
 
 
 def tree(found: Sequence[Prediction]) -> str:
-    """Return JSON: a list with an entry per photograph."""
+    """Return JSON: a list with an entry per photograph, a line each."""
     entries = [
         {
             "id": each.id,
@@ -96,7 +96,7 @@ def tree(found: Sequence[Prediction]) -> str:
         }
         for each in found
     ]
-    return json.dumps(entries, indent=1) + "\n"
+    return "[\n" + ",\n".join(json.dumps(entry) for entry in entries) + "\n]\n"
 
 
 def coco(found: Sequence[Prediction], class_names: Sequence[str]) -> str:

@@ -21,7 +21,6 @@ from wsolbench.evaluation.lists import read_predictions, split_of_metadata
 from wsolbench.evaluation.map_files import check_maps
 from wsolbench.evaluation.score_table import comparison_table, difference_table, score_table
 from wsolbench.files import write_bytes
-from wsolbench.tools.compare import compare, merged_per_image
 
 __all__ = ["Folder", "Truths", "folders_of", "run_score"]
 
@@ -129,6 +128,8 @@ def run_score(
         scores = task.scores(jobs)
         write_scores(scores, heads[name], out)
         return f"{score_table(scores.numbers)}\n\nAll numbers are in {out}/metrics.json, *.csv and per_image.parquet."
+    from wsolbench.tools.compare import compare, merged_per_image  # noqa: PLC0415 - imports scipy.stats: a second
+
     found = compare(tasks, jobs)
     for name, each in found.scores.items():
         write_scores(each, heads[name], out / name)
