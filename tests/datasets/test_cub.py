@@ -17,6 +17,7 @@ from tests.datasets.conftest import edit_line
 from wsolbench.acquire.choe_metadata import read_metadata
 from wsolbench.acquire.sources import Sources
 from wsolbench.data.dataset import Contents
+from wsolbench.data.images import read_image
 from wsolbench.data.index import TRUTH_FILE, read_split, write_index
 from wsolbench.data.masks import object_masks
 from wsolbench.data.roots import root_variable
@@ -40,6 +41,18 @@ def test_images_have_their_official_label_size_and_half_open_box(cub_root: Path)
     assert (last.id, last.label, last.width, last.height) == ("002.Wren/Wren_5.jpg", 1, 40, 30)
     assert contents.truth[last.id].boxes.tolist() == [[11.0, 2.5, 31.0, 12.5]]
     assert list(contents.class_names) == ["001.Auk", "002.Wren"]
+
+
+def test_a_published_picture_stays_as_it_is_stored_whatever_its_exif_says(cub_root: Path) -> None:
+    """Its official box belongs to the raster."""
+    path = cub_root / "CUB_200_2011" / "images" / "001.Auk" / "Auk_4.jpg"
+    exif, pixels = Image.Exif(), np.arange(30 * 40 * 3, dtype=np.uint8).reshape(30, 40, 3)
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(path, quality=100, exif=exif)
+    (item,) = (each for each in read(cub_root).items if each.id == "001.Auk/Auk_4.jpg")
+    assert (item.width, item.height, item.orientation) == (40, 30, 1)
+    with Image.open(path) as stored:
+        assert np.array_equal(read_image(path, item), np.asarray(stored))
 
 
 def test_holdout_takes_the_training_images_of_lowest_digest_of_each_class(cub_root: Path) -> None:

@@ -16,6 +16,7 @@ from wsolbench.data.dataset import Truth
 from wsolbench.data.images import FORMATS, measure, open_image, read_bytes, read_image
 from wsolbench.data.masks import object_masks
 from wsolbench.errors import DataError
+from wsolbench.tools.predict_input import open_photographs
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n0 0 9 9 rectfill\n%%EOF\n"
 
@@ -45,6 +46,11 @@ def test_other_formats_are_refused_as_image_and_as_mask(tmp_path: Path, content:
         inspect_images(tmp_path, ["a.png"])
     with pytest.raises(DataError, match="it is none of"):
         object_masks(Truth(np.zeros((0, 4)), ("a.png",)), tmp_path)
+
+
+def test_other_formats_are_refused_as_photograph_to_predict(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(EPS)
+    assert ["it is none of" in str(each) for block in open_photographs(tmp_path, ["a.jpg"], 8, 1, 1) for each in block]
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -62,6 +62,17 @@ def test_splits_labels_and_boxes(made_up: Path, tmp_path: Path) -> None:
     assert list(test.class_names) == ["n01", "n02"]
 
 
+def test_a_box_beyond_its_image_is_clipped_and_counted(made_up: Path, tmp_path: Path) -> None:
+    (made_up / "LOC_val_solution.csv").write_text(
+        "ImageId,PredictionString\nv1,n02 0 0 45 31 n02 5 6 40 30 \nv2,n01 10 10 19 19 \n"
+    )
+    contents = dataset(made_up).contents(tmp_path)
+    truth = contents.truth["val/v1.JPEG"]
+    assert truth.boxes.tolist() == [[0, 0, 40, 30], [5, 6, 40, 30]]
+    assert truth.choe2020_boxes.tolist() == [[0, 0, 39, 29], [5, 6, 40, 30]]
+    assert contents.clipped == 1
+
+
 def test_evaluation_only_needs_no_training_images(made_up: Path, tmp_path: Path) -> None:
     shutil.rmtree(made_up / "ILSVRC" / "Data" / "CLS-LOC" / "train")
     with pytest.raises(DataError, match=r"train is missing; set datasets\.ilsvrc\.train: none to evaluate only"):

@@ -10,9 +10,14 @@ import pytest
 from PIL import Image
 
 from wsolbench.acquire.inspection import inspect_masks
-from wsolbench.data.dataset import Truth
+from wsolbench.data.dataset import Item, Split, Truth
 from wsolbench.data.masks import ignored_pixels, object_masks
+from wsolbench.data.scoremaps import StoredMaps
 from wsolbench.errors import DataError
+from wsolbench.evaluation.choe2020 import threshold_grid
+from wsolbench.evaluation.image_scores import CHOE2020, Rules, Thresholds
+from wsolbench.evaluation.pxap import curve
+from wsolbench.evaluation.scoring import score_split
 
 ROWS, COLUMNS = np.mgrid[:80, :120]
 DISC = (COLUMNS - 60) ** 2 + (ROWS - 40) ** 2 <= 398
@@ -68,6 +73,19 @@ def test_a_disc_is_its_1245_pixels(tmp_path: Path, draw: Callable[[], Image.Imag
     (mask,) = object_masks(Truth(NONE, ("mask.png",)), tmp_path)
     assert mask.sum() == 1245
     assert np.array_equal(mask, DISC)
+
+
+@pytest.mark.parametrize("draw", FILES.values(), ids=FILES)
+def test_a_map_that_is_the_disc_has_its_pixels_average_precision(
+    tmp_path: Path, draw: Callable[[], Image.Image]
+) -> None:
+    """Below 100 by the corners that bicubic interpolation of the map and the mask's nearest pixels round apart."""
+    draw().save(tmp_path / "mask.png")
+    split = Split("test", [Item("a", "a.png", 0, 120, 80, "test")], ["disc"], "", {"a": Truth(NONE, ("mask.png",))})
+    nothing = np.zeros((1, 0))
+    maps = StoredMaps(np.array(["a"]), np.zeros(1, np.int64), DISC[None].astype(np.float32), nothing.astype(int), nothing)
+    scores = score_split(maps, split, tmp_path, Rules(Thresholds(threshold_grid(0.001), ())), 1)
+    assert curve(*scores.pixels[CHOE2020].pooled).px_ap == pytest.approx(99.97, abs=0.005)
 
 
 VOIDS: dict[str, Callable[[], Image.Image]] = {

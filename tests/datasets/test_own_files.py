@@ -205,7 +205,12 @@ def test_boxes_of_one_class_and_masks_of_the_other_are_refused(root: Path, tmp_p
 @pytest.mark.parametrize(
     ("suffix", "mask", "arguments", "said"),
     [
-        ("png", DISC + 1, {}, "4 of 4 masks .* nearly the whole picture is object; .* mask_above .* and ignore_grey"),
+        (  # a trimap of 1, 2 and 3
+            "png",
+            np.where(ROWS < 16, 3, DISC + 1),
+            {},
+            "4 of 4 masks .* nearly the whole picture is object; .* mask_above .* and ignore_grey",
+        ),
         (
             "png",
             np.where(ROWS < 16, 3, DISC + 1),
