@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -13,7 +14,7 @@ from wsolbench.acquire.choe_metadata import class_names, read_labels, read_list,
 from wsolbench.acquire.dealing import check_shares, deal
 from wsolbench.acquire.mask_checks import check_masks
 from wsolbench.acquire.pictures import Pictures
-from wsolbench.data.boxes import check_boxes
+from wsolbench.data.boxes import check_boxes, clip_boxes
 from wsolbench.data.dataset import SPLITS, Contents, Item, SplitName, Truth
 from wsolbench.data.folders import IMAGE_SUFFIXES, files_below
 from wsolbench.data.images import summarised
@@ -110,7 +111,8 @@ class ImageFolder(RootedDataset):
         check_boxes(str(where), contents.items, contents.truth, pictures.turned)
         check_masks(base / "images", contents.items, contents.truth, pictures.turned, own=True)
         pictures.say_orientation()
-        return contents
+        truth, clipped = clip_boxes(contents.items, contents.truth)
+        return replace(contents, truth=truth, clipped=clipped)
 
     def image_root(self, directory: Path) -> Path:
         """Return ``<root>/images``.

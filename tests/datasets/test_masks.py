@@ -83,7 +83,9 @@ def test_a_map_that_is_the_disc_has_its_pixels_average_precision(
     draw().save(tmp_path / "mask.png")
     split = Split("test", [Item("a", "a.png", 0, 120, 80, "test")], ["disc"], "", {"a": Truth(NONE, ("mask.png",))})
     nothing = np.zeros((1, 0))
-    maps = StoredMaps(np.array(["a"]), np.zeros(1, np.int64), DISC[None].astype(np.float32), nothing.astype(int), nothing)
+    maps = StoredMaps(
+        np.array(["a"]), np.zeros(1, np.int64), DISC[None].astype(np.float32), nothing.astype(int), nothing
+    )
     scores = score_split(maps, split, tmp_path, Rules(Thresholds(threshold_grid(0.001), ())), 1)
     assert curve(*scores.pixels[CHOE2020].pooled).px_ap == pytest.approx(99.97, abs=0.005)
 

@@ -183,6 +183,7 @@ GOOD = [f"{name},40,20,90,60" for name in NAMES]
         ([*GOOD[:3], "dog/1.jpg,40,20,1e30,60"], r"1 of 4 .* images; correct them: 'dog/1\.jpg'"),
         ([*GOOD[:3], "dog/1.jpg,40,20,40,60"], r"1 of 4 .* are empty or lie outside"),
         ([*GOOD[:3], "dog/1.jpg,130,20,150,60"], r"1 of 4 .* are empty or lie outside"),
+        ([*GOOD[:3], "dog/1.jpg,120.2,20,121,60"], r"1 of 4 .* are empty or lie outside"),
     ],
 )
 def test_boxes_that_do_not_fit_are_refused_with_the_convention_they_would_fit(
@@ -190,6 +191,14 @@ def test_boxes_that_do_not_fit_are_refused_with_the_convention_they_would_fit(
 ) -> None:
     with pytest.raises(DataError, match=rf"boxes\.csv: {message}"):
         read(boxes(root, *lines))
+
+
+def test_a_box_that_reaches_a_pixel_beyond_its_image_is_clipped_and_counted(root: Path) -> None:
+    contents = read(boxes(root, *GOOD[:2], "dog/0.jpg,-0.5,20,121,80.5", "dog/1.jpg,0,0,120,80"))
+    truth = contents.truth["dog/0.jpg"]
+    assert (truth.boxes.tolist(), truth.choe2020_boxes.tolist()) == ([[0, 20, 120, 80]], [[-0.5, 20, 121, 80.5]])
+    assert contents.truth["dog/1.jpg"].boxes.tolist() == [[0, 0, 120, 80]]
+    assert contents.clipped == 1
 
 
 def test_coordinates_from_0_to_1_in_one_box_are_one_pixel(root: Path) -> None:

@@ -53,6 +53,11 @@ def test_lists_that_no_image_can_have_are_refused(tmp_path: Path, size: str, loc
         listed(tmp_path, ["0.jpg", "1.jpg", "2.jpg"], located, size)
 
 
+def test_a_box_that_reaches_a_pixel_beyond_its_image_is_clipped_for_pixel(tmp_path: Path) -> None:
+    truth = listed(tmp_path, ["0.jpg"], ["40,20,121,60"], "120,80").truth("0.jpg")
+    assert (truth.boxes.tolist(), truth.choe2020_boxes.tolist()) == ([[40, 20, 120, 60]], [[40, 20, 121, 60]])
+
+
 def relabelled(folder: Path, *labels: int) -> Split:
     listed(folder, [f"{k}.jpg" for k in range(len(labels))], ["0,0,9,9"] * len(labels))
     (folder / "lists" / "class_labels.txt").write_text("".join(f"{k}.jpg,{each}\n" for k, each in enumerate(labels)))

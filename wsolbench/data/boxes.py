@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wsolbench.data.dataset import Item, Truth
 from wsolbench.errors import DataError, first_three
 
-__all__ = ["Turned", "boxes_outside", "check_boxes"]
+__all__ = ["Turned", "boxes_outside", "check_boxes", "clip_boxes"]
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ class Turned:
 
 
 def boxes_outside(boxes: Floats, width: float | Floats, height: float | Floats) -> NDArray[np.bool_]:
-    """Return which boxes are empty, not finite, or reach more than 1 pixel over the border of their image.
+    """Return which boxes are empty in their image, not finite, or reach more than 1 pixel over its border.
 
     Args:
         boxes: ``(n, 4)`` half-open ``x0, y0, x1, y1`` in pixels; annotators round, hence the 1 pixel.
@@ -44,7 +44,8 @@ def boxes_outside(boxes: Floats, width: float | Floats, height: float | Floats) 
         ``(n,)`` bool.
     """
     x0, y0, x1, y1 = boxes.reshape(-1, 4).T
-    bad = (x1 <= x0) | (y1 <= y0) | ~np.isfinite(boxes.reshape(-1, 4)).all(1)
+    bad = (np.minimum(x1, width) <= np.maximum(x0, 0)) | (np.minimum(y1, height) <= np.maximum(y0, 0))
+    bad |= ~np.isfinite(boxes.reshape(-1, 4)).all(1)
     bad |= (np.minimum(x0, y0) < -_BOX_SLACK) | (x1 > width + _BOX_SLACK) | (y1 > height + _BOX_SLACK)
     return np.asarray(bad)
 
@@ -87,6 +88,25 @@ def check_boxes(where: str, items: Sequence[Item], truth: Mapping[str, Truth], t
         f"{where}: {bad.sum()} of {len(boxes)} boxes (x0, y0, x1, y1) are empty or lie outside of their images{other}; "
         f"correct them: {first_three(named)}"
     )
+
+
+def clip_boxes(items: Sequence[Item], truth: Mapping[str, Truth]) -> tuple[dict[str, Truth], int]:
+    """Return truth whose boxes end with their images, and how many reached beyond; ``choe2020`` keeps them as written.
+
+    Args:
+        items: images.
+        truth: by image id, of boxes that :func:`check_boxes` lets pass.
+    """
+    clipped, count = dict(truth), 0
+    for item in items:
+        if item.id in truth:
+            boxes = truth[item.id].boxes
+            inside = np.clip(boxes, 0, [item.width, item.height] * 2)
+            beyond = int((inside != boxes).any(1).sum())
+            if beyond:
+                clipped[item.id] = replace(truth[item.id], boxes=inside, published=truth[item.id].choe2020_boxes)
+                count += beyond
+    return clipped, count
 
 
 def _guess(boxes: Floats, width: Floats, height: Floats, bad: NDArray[np.bool_]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.acquire.choe_metadata import class_names, numbered_lines, read_metadata
-from wsolbench.data.boxes import check_boxes
+from wsolbench.data.boxes import check_boxes, clip_boxes
 from wsolbench.data.dataset import Item, Split, SplitName, Truth
 from wsolbench.errors import DataError, first_three
 
@@ -89,6 +89,7 @@ def split_of_metadata(directory: Path, name: SplitName) -> Split:
     items = [Item(entry.id, entry.id, entry.label, entry.width, entry.height, name) for entry in entries]
     truth = {entry.id: Truth(entry.boxes, entry.masks, entry.ignore) for entry in entries}
     check_boxes(str(directory / "localization.txt"), items, truth)
+    truth, _ = clip_boxes(items, truth)
     return Split(name, items, class_names(directory / "class_names.txt", {entry.label for entry in entries}), "", truth)
 
 
