@@ -63,6 +63,37 @@ def test_a_broken_method_of_a_copied_checkout_is_found_by_its_doctor(copied: Pat
 
 
 @pytest.mark.slow
+def test_a_queued_experiment_runs_the_code_that_it_records(
+    copied: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """DVC runs it in a copy of the checkout, when the checkout itself has changed again."""
+    ran = tmp_path_factory.mktemp("outside") / "ran"
+    binaries = Path(sys.executable).parent
+    environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", CODE_VARIABLE}}
+    environment |= {"PATH": f"{binaries}:{os.environ['PATH']}", "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b"}
+    environment |= {"GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b", "DVC_NO_ANALYTICS": "1"}
+
+    def run(*command: str) -> None:
+        done = subprocess.run(command, cwd=copied, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    run("git", "init", "--quiet")
+    run("dvc", "init", "--quiet")
+    (copied / ".gitignore").write_text("/data\n/results\n/.wsolbench\n__pycache__\n")
+    run("git", "add", "-A")
+    run("git", "commit", "--quiet", "-m", "a checkout")
+    stages = copied / "wsolbench" / "tools" / "stages.py"
+    before = stages.read_text()
+    append(stages, f"open({str(ran)!r}, 'a').write(__file__ + '\\n')\n")
+    run("dvc", "exp", "run", "--queue", "--name", "changed", "resolve")
+    stages.write_text(before)
+    run("dvc", "exp", "run", "--run-all")
+    (place,) = set(ran.read_text().splitlines())
+    assert place != str(stages)
+    assert place.endswith("wsolbench/tools/stages.py")
+
+
+@pytest.mark.slow
 def test_processes_that_a_command_starts_run_the_same_code(copied: Path) -> None:
     append(
         copied / "wsolbench" / "cli.py",

@@ -61,6 +61,45 @@ def test_nothing_runs_twice(finished: Pipeline) -> None:
     assert finished.repro() == []
 
 
+RUNS = {f"{kind}@{TRACK}-{method}-0" for kind in ("train", "evaluate") for method in ("cam", "adl")}
+TRAININGS = {run for run in RUNS if run.startswith("train")}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("methods/adl.py", "gamma: float = ", "gamma: float = 0.01 + ", {f"train@{TRACK}-adl-0", f"costs@{TRACK}"}),
+        ("methods/adl.py", '"""', '"""Changed: ', set()),
+        ("wsolbench/config/recipe.py", "sync_bn: bool = False", "sync_bn: bool = True", TRAININGS),
+        ("wsolbench/config/recipe.py", "momentum: Fraction = 0.9", "momentum: Fraction = 0.8", set()),  # it is stated
+        (
+            "wsolbench/evaluation/misses.py",
+            "\n\n\n",
+            "\n\nCHANGED = True\n\n\n",
+            RUNS - TRAININGS,
+        ),
+        ("datasets/shapes.py", "image_size: int = 64", "image_size: int = 65", {f"prepare@{TRACK}"}),
+    ],
+)
+def test_status_names_exactly_the_stages_that_a_change_touches(
+    finished: Pipeline, file: str, old: str, new: str, expected: set[str]
+) -> None:
+    """By DVC itself, against what has run."""
+
+    path = finished.root / file
+    source = path.read_text()
+    assert old in source
+    path.write_text(source.replace(old, new, 1))
+    try:
+        finished.run("wsolbench", "resolve")
+        found = json.loads(finished.run("dvc", "status", "--json").stdout)
+    finally:
+        path.write_text(source)
+        finished.run("wsolbench", "resolve")
+    asked_for_each_time = {"resolve", f"look@{TRACK}"}
+    assert {*found} - asked_for_each_time == expected
+
+
 def test_a_new_method_is_one_file_and_one_line_and_runs_only_its_own_stages(finished: Pipeline) -> None:
     source = (finished.root / "methods" / "cam.py").read_text()
     (finished.root / "methods" / "mine.py").write_text(source.replace('title = "CAM"', 'title = "Mine"'))
