@@ -111,15 +111,19 @@ def git_repository(root: Path) -> None:
         subprocess.run(["git", *command], cwd=root, check=True)
 
 
-@pytest.fixture(scope="module")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    root = tmp_path_factory.mktemp("checkout")
+def new_pipeline(root: Path) -> Pipeline:
+    """Copy what the pipeline needs to a directory that DVC takes for a repository without git."""
     copy_checkout(root)
     (root / ".dvc").mkdir()
     (root / ".dvc" / "config").write_text(
         "[core]\n    analytics = false\n    check_update = false\n    no_scm = true\n"
     )
-    made = Pipeline(root)
+    return Pipeline(root)
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    made = new_pipeline(tmp_path_factory.mktemp("checkout"))
     made.edit_params(
         datasets__shapes=SMALL_SHAPES,
         methods={"cam": {}, "adl": {}},

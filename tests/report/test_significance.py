@@ -126,6 +126,31 @@ def test_no_difference_is_never_significant(images: int) -> None:
     assert found.p_value > 0.3
 
 
+def test_hits_as_scores_give_the_same_as_hits() -> None:
+    first, second = hits(3, 50, 0.6, 0), hits(3, 50, 0.4, 1)
+    found, expected = (
+        bootstrap_difference(first.astype(float), second.astype(float)),
+        bootstrap_difference(first, second),
+    )
+    assert found is not None
+    assert expected is not None
+    assert found.p_value == expected.p_value
+    assert (found.points, found.low, found.high) == pytest.approx((expected.points, expected.low, expected.high))
+    assert sign_test(first[0].astype(float), second[0].astype(float)) == sign_test(first[0], second[0])
+
+
+def test_scores_are_compared_by_how_much_they_differ() -> None:
+    random = np.random.default_rng(0)
+    first = random.uniform(0, 0.9, (3, 200))
+    second = first + 0.05
+    found = bootstrap_difference(first, second)
+    assert found is not None
+    assert found.points == pytest.approx(-5, abs=1e-3)
+    assert found.low < -5 < found.high
+    assert sign_test(first[0], second[0]) == pytest.approx(2 * 0.5**200)
+    assert sign_test(first[0], first[0]) == 1
+
+
 def test_one_seed_has_no_interval() -> None:
     assert bootstrap_difference(hits(1, 9, 0.5, 0), hits(3, 9, 0.5, 1)) is None
 

@@ -23,7 +23,8 @@ __all__ = ["encoded", "figure_style", "is_narrow", "legend", "new_figure", "row_
 
 _WIDTH = 7.2  # inches: the text width of an A4 or letter page, so that 8 pt in a figure are 8 pt in print
 _BESIDE = 5.0  # inches: where legends stand below a narrower figure, and not beside it
-_LETTERS = 110.0  # of a title, to an inch at a size of 1 pt
+_LETTERS = 110.0  # of text, to an inch at a size of 1 pt
+_KEY = 7  # letters that a legend's picture takes
 
 _STYLE: Any = {  # matplotlib types the keys since 3.11, and earlier not
     "axes.axisbelow": True,
@@ -119,16 +120,16 @@ def legend(figure: Figure, handles: Sequence[Artist], columns: int = 1) -> None:
     Args:
         figure: that gets it.
         handles: with labels.
-        columns: of a legend below the figure; 1 for one beside it.
+        columns: of a legend below the figure, at most; 1 for one beside it.
     """
-    narrow = is_narrow(figure)
-    if columns == 1 and not narrow:
+    if columns == 1 and not is_narrow(figure):
         figure.legend(handles=handles, loc="outside right center")
         return
-    across = min(max(columns, 2), 2 if narrow else columns)
-    if narrow:
-        lines = -(-len(handles) // across)
-        figure.set_figheight(figure.get_figheight() + 0.18 * lines)
+    longest = max(len(line) for handle in handles for line in str(handle.get_label()).split("\n"))
+    letters = figure.get_figwidth() * _LETTERS / mpl.rcParams["legend.fontsize"]
+    across = max(min(max(columns, 2), int(letters / (longest + _KEY))), 1)
+    if is_narrow(figure):
+        figure.set_figheight(figure.get_figheight() + 0.18 * -(-len(handles) // across))
     figure.legend(handles=handles, loc="outside lower center", ncols=across)
 
 
