@@ -2,6 +2,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -10,7 +11,10 @@ from PIL import Image
 
 from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
+from wsolbench.report.columns import COLUMNS, summarised
 from wsolbench.report.page import write_page
+from wsolbench.report.shown import shown_table
+from wsolbench.results.load import read_track
 
 HOSTILE = """<script>alert(1)</script>"><img src=x onerror='alert(2)'>{{ 7 * 7 }}&amp;"""
 VOID = {"meta", "br", "img", "input", "link", "hr"}
@@ -169,3 +173,33 @@ def test_a_damaged_plot_is_named(full, written):
     (full.root / "results" / "plots" / "toy" / "methods.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     with pytest.raises(DataError, match=r"methods\.png is damaged .*run `wsolbench report toy`"):
         write_page(full.settings, full.root)
+
+
+def test_the_best_mean_of_the_methods_is_marked_and_nothing_else(full):
+    full = replace(full, methods=[*full.methods, "gamma"])
+    for seed in full.seeds:
+        full.write("gamma", seed, 53.5 + seed - 1, recipe="searched", regret=0.5)
+        full.write("beta", seed, 52.5 + seed, regret=3.0)
+    table = shown_table(read_track(full.settings, "toy", full.root).measured, COLUMNS, summarised)
+    best = {
+        (line.title, heading)
+        for _, lines in table.blocks
+        for line in lines
+        for heading, cell in zip(table.headings, line.cells, strict=True)
+        if cell.is_best
+    }
+    assert ("Beta", "MaxBoxAcc, oracle") in best
+    assert ("Alpha", "regret") in best  # less is better
+    assert {title for title, _ in best} == {"Alpha", "Beta"}  # no bound, and nobody alone in a block
+    assert not {heading for _, heading in best if heading.startswith("threshold") or heading == "Top-1 Cls"}
+    page = write_page(full.settings, full.root).read_text(encoding="utf-8")
+    assert '<td class="best" data-value="53.5">53.5 ± 1.0 (±2.5)</td>' in page
+    assert '<td class="best" data-value="46.0">' not in page
+
+
+def test_details_that_few_look_at_are_folded(written):
+    page = Page(written.read_text(encoding="utf-8"))
+    folded = [each for each in page.named("details") if "open" not in each]
+    assert len(folded) == 4  # further tables, two of the gallery's sections, runs
+    assert "3 more tables" in page.text or "4 more tables" in page.text
+    assert len([each for each in page.named("div") if each.get("class") == "picture"]) > 0

@@ -6,21 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsolbench.config.settings import Settings
+from wsolbench.files import write_bytes
 from wsolbench.report.classes import classes_csv
 from wsolbench.report.costs import Costs, read_costs
 from wsolbench.report.latex import latex_tables
-from wsolbench.report.outputs import (
-    ImageKind,
-    classes_path,
-    comparison_path,
-    costs_path,
-    picture_path,
-    ranks_path,
-    ranks_picture_path,
-    summary_path,
-    table_path,
-    write_all,
-)
 from wsolbench.report.paired import paired_section
 from wsolbench.report.published import comparison_csv, comparison_markdown, read_published
 from wsolbench.report.ranks import Ranking, rankings, ranks_csv, ranks_section
@@ -40,9 +29,8 @@ _PICTURES = {
     "kinds of miss": "misses",
     "localization and classification": "trade_off",
 }
-_KINDS: tuple[ImageKind, ...] = ("svg", "png")
+_KINDS = ("svg", "png")
 _SEARCH, _SEARCH_DPI = "search.png", 100  # where a search is stored; hundreds of points are small as pixels only
-_ALL_PICTURES = (*(f"{stem}.{kind}" for stem in _PICTURES.values() for kind in _KINDS), _SEARCH)
 
 
 def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]:
@@ -68,19 +56,21 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
     """
     results = read_track(settings, track, root)
     pictures, costs = _pictures(results, settings, root), read_costs(results, root)
+    tables, plots = root / "results" / "tables", root / "results" / "plots" / track
     files = {
-        table_path(root, track, "csv"): csv_table(results).encode(),
-        table_path(root, track, "md"): _markdown(results, costs, settings, root).encode(),
-        classes_path(root, track): classes_csv(results, root).encode(),
-        costs_path(root, track): costs.csv().encode(),
-        table_path(root, track, "tex"): latex_tables(results, costs).encode(),
-        **{picture_path(root, track, name): content for name, content in pictures.items()},
+        tables / f"{track}.csv": csv_table(results).encode(),
+        tables / f"{track}.md": _markdown(results, costs, settings, root).encode(),
+        tables / f"{track}_classes.csv": classes_csv(results, root).encode(),
+        tables / f"{track}_costs.csv": costs.csv().encode(),
+        tables / f"{track}.tex": latex_tables(results, costs).encode(),
+        **{plots / name: content for name, content in pictures.items()},
     }
-    write_all(files)
-    picture_path(root, track, _SEARCH).parent.mkdir(parents=True, exist_ok=True)  # a stage's output, pictures or not
-    for name in _ALL_PICTURES:
-        if name not in pictures:
-            picture_path(root, track, name).unlink(missing_ok=True)
+    for path, content in files.items():
+        write_bytes(path, content)
+    plots.mkdir(parents=True, exist_ok=True)  # a stage's output, pictures or not
+    for path in plots.iterdir():
+        if path not in files:
+            path.unlink()
     return tuple(files)
 
 
@@ -105,15 +95,17 @@ def write_summary(settings: Settings, root: Path) -> tuple[Path, ...]:
     published = read_published(root)
     measured = [page.results for page in pages if page.results]
     ranked = rankings(measured)
+    folder = root / "results"
     files = {
-        summary_path(root, "csv"): summary_csv(pages).encode(),
-        summary_path(root, "md"): summary_markdown(pages, ranks_section(ranked)).encode(),
-        ranks_path(root): ranks_csv(ranked).encode(),
-        **{ranks_picture_path(root, kind): content for kind, content in _ranks_pictures(ranked).items()},
-        comparison_path(root, "csv"): comparison_csv(measured, published).encode(),
-        comparison_path(root, "md"): comparison_markdown(measured, published).encode(),
+        folder / "summary.csv": summary_csv(pages).encode(),
+        folder / "summary.md": summary_markdown(pages, ranks_section(ranked)).encode(),
+        folder / "ranks.csv": ranks_csv(ranked).encode(),
+        **{folder / "plots" / name: content for name, content in _ranks_pictures(ranked).items()},
+        folder / "comparison.csv": comparison_csv(measured, published).encode(),
+        folder / "comparison.md": comparison_markdown(measured, published).encode(),
     }
-    write_all(files)
+    for path, content in files.items():
+        write_bytes(path, content)
     return tuple(files)
 
 
@@ -130,13 +122,13 @@ def _picture_names(results: TrackResults) -> dict[str, str]:
     return {shows: f"{stem}.svg" for shows, stem in _PICTURES.items() if not why_not_drawn(stem, results)}
 
 
-def _ranks_pictures(ranked: Sequence[Ranking]) -> dict[ImageKind, bytes]:
+def _ranks_pictures(ranked: Sequence[Ranking]) -> dict[str, bytes]:
     from wsolbench.report.rank_figure import rank_figure  # noqa: PLC0415 - takes seconds
     from wsolbench.report.style import encoded, figure_style  # noqa: PLC0415
 
     with figure_style():
         figure = rank_figure(ranked)
-        return {kind: encoded(figure, kind) for kind in _KINDS}
+        return {f"critical_difference.{kind}": encoded(figure, kind) for kind in _KINDS}
 
 
 def _markdown(results: TrackResults, costs: Costs, settings: Settings, root: Path) -> str:

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from wsolbench.config.settings import Settings
+from wsolbench.files import write_bytes
 from wsolbench.report.columns import (
     COLUMNS,
     RULES,
@@ -21,7 +22,6 @@ from wsolbench.report.columns import (
 )
 from wsolbench.report.costs import COST_COLUMNS, Costs, read_costs
 from wsolbench.report.gallery import Section, gallery_sections
-from wsolbench.report.outputs import page_path, ranks_picture_path, write_all
 from wsolbench.report.paired import PAIR_COLUMNS, PairedTests, paired_tests
 from wsolbench.report.palette import PREDICTED_RGB, TRUE_RGB
 from wsolbench.report.pictures import plot_picture
@@ -99,8 +99,8 @@ def write_page(settings: Settings, root: Path) -> Path:
         SettingsError: ``run`` names no run.
         DataError: a result, a picture or a small map is missing or damaged; the message names the file.
     """
-    path = page_path(root)
-    write_all({path: page_html(settings, root).encode()})
+    path = root / "results" / "report.html"
+    write_bytes(path, page_html(settings, root).encode())
     return path
 
 
@@ -212,7 +212,7 @@ def _plots(track: str, root: Path) -> list[_Plot]:
 
 def _ranks_plot(root: Path) -> _Plot | None:
     """Return the critical-difference diagram; None where the summary has not been written."""
-    path = ranks_picture_path(root, "png")
+    path = root / "results" / "plots" / "critical_difference.png"
     return _Plot("Critical difference", *plot_picture(path)) if path.is_file() else None
 
 

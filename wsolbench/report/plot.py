@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from wsolbench.config.schema import check_known
 from wsolbench.config.settings import Settings
 from wsolbench.errors import DataError, SettingsError, nearest
+from wsolbench.files import write_bytes
 from wsolbench.report.bars import bar_figure
 from wsolbench.report.columns import columns_named, localization, summarised
 from wsolbench.report.curves import curve_figure, pixel_figure
@@ -190,10 +191,7 @@ def write_plot(
             figure.set_figheight(options.height)
         how: dict[str, Any] = {"dpi": GRID_DPI, "colours": None} if kind == "grid" else {}
         content = encoded(figure, out.suffix.removeprefix("."), **how)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(out.name + ".tmp")
-    temporary.write_bytes(content)
-    temporary.replace(out)
+    write_bytes(out, content)
 
 
 def _searches(settings: Settings, track: str, methods: Sequence[str], root: Path) -> list[Search]:

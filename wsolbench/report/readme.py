@@ -7,9 +7,9 @@ from pathlib import Path
 
 from wsolbench.config.settings import Settings
 from wsolbench.errors import DataError
+from wsolbench.files import write_bytes
 from wsolbench.report.columns import HEADLINE_OF_MASKS, columns_named
 from wsolbench.report.markdown import escaped
-from wsolbench.report.outputs import write_all
 from wsolbench.report.shown import LEARNED_NOTHING
 from wsolbench.report.tables import learned_nothing, score_table
 from wsolbench.results.load import read_track
@@ -55,5 +55,5 @@ def write_readme(settings: Settings, root: Path) -> bool:
         raise DataError(f"{path} has no block between '<!-- results of TRACK -->' and '<!-- end -->'")
     after = refreshed(before, settings, root)
     if after != before:
-        write_all({path: after.encode()})
+        write_bytes(path, after.encode())
     return after != before
