@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.distributions import Beta
 from torch.nn.functional import one_hot
 
-from wsolbench.models.layers import ClassMapMethod, above, between, sent_to
+from wsolbench.models.layers import ClassMapMethod, above, between, to_device
 from wsolbench.models.method import Backbone, LogUniform, Uniform, space
 
 __all__ = ["CutMix"]
@@ -65,7 +65,7 @@ class CutMix(ClassMapMethod):
             return images, targets
         height, width = images.shape[2:]
         top, bottom, left, right = self._rectangle(height, width, generator)
-        partner = sent_to(images.device, torch.randperm(len(images), generator=generator))
+        partner = to_device(torch.randperm(len(images), generator=generator), images.device)
         mixed = images.clone()
         mixed[:, :, top:bottom, left:right] = images[partner, :, top:bottom, left:right]
         own = 1 - (bottom - top) * (right - left) / (height * width)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from wsolbench.models.layers import ClassMapMethod, at_least, between, sent_to
+from wsolbench.models.layers import ClassMapMethod, at_least, between, to_device
 from wsolbench.models.method import CHOE2020, Backbone, Choice, Uniform, space
 
 __all__ = ["HaS"]
@@ -68,7 +68,7 @@ class HaS(ClassMapMethod):
             return images, targets
         height, width = images.shape[2:]
         hidden = torch.stack([self._hidden(height, width, generator) for _ in range(len(images))])
-        return images.masked_fill(sent_to(images.device, hidden[:, None]), 0), targets
+        return images.masked_fill(to_device(hidden[:, None], images.device), 0), targets
 
     def _hidden(self, height: int, width: int, generator: torch.Generator) -> Tensor:
         """Draw the hidden pixels ``(H, W)`` bool of one image."""

@@ -45,9 +45,8 @@ from wsolbench.runs.device import set_up_device
 from wsolbench.runs.provenance import device_name
 from wsolbench.training.building import build_method
 from wsolbench.training.costs import flops_of
-from wsolbench.training.fitting import fit
-from wsolbench.training.model import TrainingModel
-from wsolbench.training.optim import optim_wrapper
+from wsolbench.training.loop import fit
+from wsolbench.training.optim import build_optimiser
 
 CLASSES = 8
 WARM_UP = 5
@@ -154,8 +153,7 @@ def bare_step(method: Method, run: Run, device: torch.device) -> Callable[[], No
     track = run.track
     layout = torch.channels_last if track.channels_last else torch.contiguous_format
     method = method.to(device, memory_format=layout).train()  # type: ignore[call-overload]
-    wrapper = optim_wrapper(method, track, device)
-    model = TrainingModel(method, 0, 1, channels_last=track.channels_last)
+    optimiser = build_optimiser(method, track, device)
     images = torch.randint(0, 256, (track.batch, 3, track.crop, track.crop), dtype=torch.uint8, device=device)
     inputs = method.backbone.normalise(images).contiguous(memory_format=layout)
     labels = torch.arange(track.batch, device=device) % CLASSES
@@ -164,9 +162,9 @@ def bare_step(method: Method, run: Run, device: torch.device) -> Callable[[], No
 
     def step() -> None:
         seen, targets = method.batch_transform(inputs, labels, generator)
-        with wrapper.optim_context(model):
+        with optimiser.autocast():
             loss = torch.stack(list(method.losses(seen, targets, 0.5).values())).sum()
-        wrapper.update_params(loss)
+        optimiser.minimise(loss)
 
     return step
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from mmengine.optim import OptimWrapper
 
 from tests.conformance.building import batch, build, first_drop_layer, losses_and_gradients, same
 from wsolbench.models.method import OptimRecipe
-from wsolbench.training.model import TrainingModel
+from wsolbench.training.loop import TrainingModel
+from wsolbench.training.optim import Optimiser
 
 POINTS = {"convnet": ("conv2", "conv3"), "mobilenet_v1": ("block6", "block12", "block13")}
 
@@ -64,10 +64,11 @@ def test_has_and_cutmix_switched_off_are_cam_bit_for_bit(backbone, method, off):
 
 def trained_for_two_steps(method):
     model = TrainingModel(method, seed=3, iterations=2, channels_last=True)
-    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    optimiser = Optimiser(sgd, torch.device("cpu"), None, None)
     images = torch.randint(256, (4, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     for _ in range(2):
-        model.train_step((images, torch.arange(4), torch.arange(4)), wrapper)
+        model.train_step((images, torch.arange(4), torch.arange(4)), optimiser)
     return method.state_dict()
 
 

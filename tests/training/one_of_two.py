@@ -15,14 +15,14 @@ from torch import nn
 
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
+from wsolbench.errors import InterruptedTrainingError
 from wsolbench.models.layers import drop_layer, spatial_drop
 from wsolbench.runs.state import StateKeeper
-from wsolbench.training import fitting, trainer
-from wsolbench.training.optim import PrecisionWrapper
-from wsolbench.training.resume import InterruptedTrainingError
+from wsolbench.training import loop, trainer
+from wsolbench.training.optim import Optimiser
 
 
-class FrozenStatistics(fitting.TrainingModel):
+class FrozenStatistics(loop.TrainingModel):
     """Batch normalisation with the statistics that it began with."""
 
     def train(self, mode: bool = True) -> FrozenStatistics:
@@ -38,30 +38,30 @@ def main(settings_file: str, root: str, key: str, launcher: str, statistics: str
     tosses: list[torch.Tensor] = []
     noise: list[torch.Tensor] = []  # what a layer would draw first for its images
     steps = itertools.count()
-    step, toss = PrecisionWrapper.step, drop_layer.coin
+    step, toss = Optimiser.step, drop_layer.coin
 
-    forward = fitting.TrainingModel.forward
+    forward = loop.TrainingModel.forward
 
-    def noted_forward(self: fitting.TrainingModel, *arguments: Any, **named: Any) -> Any:
+    def noted_forward(self: loop.TrainingModel, *arguments: Any, **named: Any) -> Any:
         with torch.random.fork_rng(devices=()):
             noise.append(torch.rand(()))
         return forward(self, *arguments, **named)
 
-    def kept_step(self: PrecisionWrapper, **arguments: Any) -> None:
+    def kept_step(self: Optimiser) -> None:
         number = next(steps)
-        gradients = [p.grad for group in self.param_groups for p in group["params"]]
+        gradients = [p.grad for group in self.sgd.param_groups for p in group["params"]]
         kept.update({f"{number}.{place}": gradient.contiguous().clone() for place, gradient in enumerate(gradients)})
-        step(self, **arguments)
+        step(self)
 
     def kept_toss(probability: float, device: torch.device) -> torch.Tensor:
         tosses.append(toss(probability, device))
         return tosses[-1]
 
-    fitting.TrainingModel.forward = noted_forward
-    PrecisionWrapper.step = kept_step
+    loop.TrainingModel.forward = noted_forward
+    Optimiser.step = kept_step
     spatial_drop.coin = kept_toss
     if statistics == "frozen":
-        fitting.TrainingModel = FrozenStatistics
+        loop.TrainingModel = FrozenStatistics
     rank: list[int] = []
     predict = trainer.predict_split
 
@@ -83,7 +83,7 @@ def main(settings_file: str, root: str, key: str, launcher: str, statistics: str
         trainer.train(settings.resolve(key), settings, layout, launcher)
     except InterruptedTrainingError:
         if get_dist_info()[0]:
-            states = sorted(path.stem for path in (layout.work(key) / "state").rglob("*.json"))
+            states = sorted(path.stem for path in (layout.work(key) / "state").rglob("*.pt"))
             (layout.root / "left").write_text(states[-1])
         raise
     if tosses:

@@ -21,8 +21,8 @@ from wsolbench.config.settings import Settings
 from wsolbench.data.index import read_split
 from wsolbench.data.scoremaps import read_maps
 from wsolbench.training.building import build_method
-from wsolbench.training.model import TrainingModel
-from wsolbench.training.optim import optim_wrapper
+from wsolbench.training.loop import TrainingModel
+from wsolbench.training.optim import build_optimiser
 from wsolbench.training.selection import box_accuracy_of_val, class_accuracy
 
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
@@ -53,21 +53,21 @@ def one_step(settings: Settings, name: str, device: str, threads: int = 1) -> St
     method = build_method(run, 3, None)
     where = torch.device(device)
     model = TrainingModel(method, 0, 10, channels_last=run.track.channels_last).to(where).train()
-    wrapper = optim_wrapper(method, run.track, where)
+    optimiser = build_optimiser(method, run.track, where)
     drawn = torch.Generator().manual_seed(7)
     images = torch.randint(0, 256, (12, 3, 40, 40), dtype=torch.uint8, generator=drawn)
     kept: list[torch.Tensor] = []
-    step = wrapper.step
+    step = optimiser.step
 
-    def kept_step(**arguments: Any) -> None:
+    def kept_step() -> None:
         gradients = [parameter.grad for parameter in method.parameters()]
         kept.append(torch.cat([gradient.double().cpu().flatten() / scale for gradient in gradients]))
-        step(**arguments)
+        step()
 
-    wrapper.step = kept_step  # type: ignore[method-assign]
+    optimiser.step = kept_step  # type: ignore[method-assign]
     while not kept or not kept[-1].isfinite().all():  # float16: until the scale has come down, as in a training
-        model.iteration, scale = 0, wrapper.state_dict()["scaler"].get("scale", 1.0)
-        model.train_step((images, torch.arange(12) % 3, None), wrapper)
+        model.iteration, scale = 0, optimiser.state_dict()["scaler"].get("scale", 1.0)
+        model.train_step((images, torch.arange(12) % 3, None), optimiser)
         assert len(kept) < 16
     return Step(model.losses.double().cpu(), kept[-1])
 

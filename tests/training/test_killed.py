@@ -18,13 +18,13 @@ from tests.training.test_trainer import ADL, train_into, with_runtime, with_trac
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
 from wsolbench.runs.state import StateKeeper
-from wsolbench.training import fitting, trainer
-from wsolbench.training.selection import Selection
+from wsolbench.training import loop, trainer
+from wsolbench.training.selection import EpochSelector
 
 PHASES: dict[str, tuple[Any, str]] = {
-    "training": (fitting.TrainingModel, "train_step"),
+    "training": (loop.TrainingModel, "train_step"),
     "saving": (StateKeeper, "save"),
-    "validation": (Selection, "after_train_epoch"),
+    "validation": (EpochSelector, "score_epoch"),
     "map writing": (trainer, "write_maps"),
     "putting in place": (trainer, "replace_directory"),
 }

@@ -28,19 +28,20 @@ from wsolbench.models.backbones.convnet import ConvNet
 from wsolbench.models.layers import ClassMapHead
 from wsolbench.models.method import Method, Prediction
 from wsolbench.runs.device import loader_workers
-from wsolbench.training import fitting
-from wsolbench.training.optim import PrecisionWrapper
+from wsolbench.training import loop
+from wsolbench.training.history import History
+from wsolbench.training.optim import Optimiser
 
 
 def record_steps(monkeypatch: pytest.MonkeyPatch, seen: list[dict[str, torch.Tensor]]) -> None:
-    original = fitting.TrainingModel.train_step
+    original = loop.TrainingModel.train_step
 
     def recorded(self: Any, *args: Any, **kwargs: Any) -> Any:
         found = original(self, *args, **kwargs)
         seen.append(copy.deepcopy(self.method.state_dict()))
         return found
 
-    monkeypatch.setattr(fitting.TrainingModel, "train_step", recorded)
+    monkeypatch.setattr(loop.TrainingModel, "train_step", recorded)
 
 
 def test_long_gradients_are_shortened(layout: Layout, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,11 +77,11 @@ def test_float16_on_a_cpu_is_refused_before_anything_is_read(tmp_path: Path, tin
 
 def test_a_clipped_gradient_is_not_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
     weight = torch.nn.Parameter(torch.ones(4))
-    wrapper = PrecisionWrapper(torch.optim.SGD([weight], lr=0.5), torch.device("cpu"), None, 1.0)
+    wrapper = Optimiser(torch.optim.SGD([weight], lr=0.5), torch.device("cpu"), None, 1.0)
     with monkeypatch.context() as patched:
         for name in ("item", "tolist", "__float__", "__bool__"):
             patched.setattr(torch.Tensor, name, lambda *_: pytest.fail("waits for the device"))
-        wrapper.update_params(weight.sum() * 3)
+        wrapper.minimise(weight.sum() * 3)
     assert torch.allclose(1 - weight, torch.full((4,), 0.25))
 
 
@@ -90,7 +91,7 @@ def test_memory_that_runs_out_is_explained(
     def full(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 99 bytes")
 
-    monkeypatch.setattr(fitting.TrainingModel, "train_step", full)
+    monkeypatch.setattr(loop.TrainingModel, "train_step", full)
     message = rf"{ADL}: cpu has not enough memory for method 'adl' .* batch 8 at 40 pixels, amp off\. Lower tracks"
     with pytest.raises(TrainingError, match=message):
         train_into(layout, tiny_settings, ADL)
@@ -102,7 +103,7 @@ def test_another_error_is_left_as_it_is(
     def broken(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("shapes differ")
 
-    monkeypatch.setattr(fitting.TrainingModel, "train_step", broken)
+    monkeypatch.setattr(loop.TrainingModel, "train_step", broken)
     with pytest.raises(RuntimeError, match="shapes differ"):
         train_into(layout, tiny_settings, ADL)
 
@@ -156,11 +157,11 @@ class Late(Method):
         return Prediction(self.heads[0](features), self.heads[0].maps(features, labels))
 
 
-def fitted(method: Method, settings: Settings, layout: Layout, work: Path) -> fitting.History:
+def fitted(method: Method, settings: Settings, layout: Layout, work: Path) -> History:
     split = read_split(layout.prepared(TRACK), "train")
     run = settings.resolve(CAM)
     data = TrainingSet(split, pictures_of(split, layout.prepared(TRACK), 48, Reading()), run.track.crop, 0)
-    return fitting.fit(method, data, run, settings.runtime, torch.device("cpu"), work / "a" / "b", {})
+    return loop.fit(method, data, run, settings.runtime, torch.device("cpu"), work / "a" / "b", {})
 
 
 def test_a_first_gradient_may_come_after_the_first_step(

@@ -27,9 +27,9 @@ from wsolbench.data.index import read_split
 from wsolbench.data.loader import EpochOrder, RankBatches
 from wsolbench.data.scoremaps import read_maps
 from wsolbench.errors import SettingsError
-from wsolbench.runs.processes import joined
+from wsolbench.runs.processes import distributed
 from wsolbench.training.building import build_method
-from wsolbench.training.model import TrainingModel
+from wsolbench.training.loop import TrainingModel
 from wsolbench.training.prediction import predict_split
 
 SCRIPT = Path(__file__).with_name("one_of_two.py")
@@ -58,7 +58,7 @@ def test_a_process_that_no_launcher_started_is_told_so(monkeypatch: pytest.Monke
         monkeypatch.delenv(name, raising=False)
     with (
         pytest.raises(SettingsError, match="was not started by it"),
-        joined("pytorch", RuntimeSettings(device="cpu")),
+        distributed("pytorch", RuntimeSettings(device="cpu")),
     ):
         pass
 
@@ -73,7 +73,7 @@ def test_unused_parameters_are_looked_for_only_if_the_method_says_so(
             super().__init__()
             looked.append(find_unused_parameters)
 
-    monkeypatch.setattr("wsolbench.training.model.DistributedDataParallel", Wrapped)
+    monkeypatch.setattr("wsolbench.training.loop.DistributedDataParallel", Wrapped)
     method = build_method(tiny_settings.resolve(CAM), 3, None)
     TrainingModel(method, 0, 1, channels_last=True).distribute()
     monkeypatch.setattr(type(method), "skips_parameters", True)
@@ -95,17 +95,17 @@ def test_a_task_of_slurm_takes_a_device_that_it_sees(
     monkeypatch.setattr("wsolbench.runs.processes.init_dist", initialise)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
-    with pytest.raises(SettingsError), joined("slurm", RuntimeSettings()):
+    with pytest.raises(SettingsError), distributed("slurm", RuntimeSettings()):
         pass
     assert seen == [expected]
 
 
 ONE_FAILS = """
 import sys
-from wsolbench.runs.processes import joined, wait_for_all
+from wsolbench.runs.processes import distributed, wait_for_all
 from wsolbench.errors import DataError
 from wsolbench.config.settings import RuntimeSettings
-with joined("pytorch", RuntimeSettings(device="cpu")) as (rank, _):
+with distributed("pytorch", RuntimeSettings(device="cpu")) as (rank, _):
     if rank == int(sys.argv[1]):
         raise DataError("images/7.jpg: the file is damaged")
     wait_for_all()
@@ -236,7 +236,7 @@ def test_stopped_while_two_train_it_goes_on_with_the_same_bytes(
     trained(other, settings, CAM, 2)
     process = started(layout, settings, CAM, 2)
     deadline = time.monotonic() + 120
-    while not list((layout.work(CAM) / "state").rglob("*.json")) and time.monotonic() < deadline:
+    while not list((layout.work(CAM) / "state").rglob("*.pt")) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)  # torchrun hands it to both
     output = process.communicate(timeout=60)[0]

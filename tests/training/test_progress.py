@@ -16,8 +16,7 @@ from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
 from wsolbench.runs import progress
 from wsolbench.runs.progress import PROGRESS_FILE, Progress, duration, meter, read_progress, write_progress
-from wsolbench.training import history, model
-from wsolbench.training import progress as engine_progress
+from wsolbench.training import history, hooks, loop
 from wsolbench.training.trainer import train
 
 
@@ -25,8 +24,8 @@ def test_a_training_says_how_far_it_is_from_its_first_iteration_on(
     layout: Layout, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[tuple[Path, Progress]] = []
-    monkeypatch.setattr(engine_progress, "_WRITE_S", 0.0)
-    monkeypatch.setattr(engine_progress, "write_progress", lambda path, seen: written.append((path, seen)))
+    monkeypatch.setattr(hooks, "_WRITE_S", 0.0)
+    monkeypatch.setattr(hooks, "write_progress", lambda path, seen: written.append((path, seen)))
     run = tiny_settings.resolve(f"{TRACK}-cam-0")
     train(run, tiny_settings, layout)
     assert {path for path, _ in written} == {layout.work(run.key) / PROGRESS_FILE}
@@ -42,18 +41,17 @@ def test_the_loss_that_is_shown_is_that_of_the_last_iterations(
     layout: Layout, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notes: list[str] = []
-    monkeypatch.setattr(engine_progress, "_WRITE_S", 0.0)
-    monkeypatch.setattr(engine_progress, "write_progress", lambda _, seen: notes.append(seen.note))
+    monkeypatch.setattr(hooks, "_WRITE_S", 0.0)
+    monkeypatch.setattr(hooks, "write_progress", lambda _, seen: notes.append(seen.note))
     monkeypatch.setattr(history, "BLOCK", 1)
     losses: list[float] = []
-    step = model.TrainingModel.train_step
+    step = loop.TrainingModel.train_step
 
-    def noting(self: model.TrainingModel, data: Any, optim_wrapper: Any) -> Any:
-        outputs = step(self, data, optim_wrapper)
+    def noting(self: loop.TrainingModel, batch: Any, optimiser: Any) -> None:
+        step(self, batch, optimiser)
         losses.append(float(self.losses.sum()))
-        return outputs
 
-    monkeypatch.setattr(model.TrainingModel, "train_step", noting)
+    monkeypatch.setattr(loop.TrainingModel, "train_step", noting)
     train(tiny_settings.resolve(f"{TRACK}-adl-0"), tiny_settings, layout)
     assert len(set(losses)) == len(losses) == len(notes)
     assert [note.partition(", loss ")[2] for note in notes] == [f"{loss:.3f}" for loss in losses]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -11,16 +12,17 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from mmengine.utils import apply_to
 
 from tests.training.conftest import TRACK
 from tests.training.test_trainer import ADL, train_into, with_runtime, with_track
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
-from wsolbench.errors import InterruptedTrainingError
+from wsolbench.errors import InterruptedTrainingError, TrainingError
+from wsolbench.files import bytes_sha256
+from wsolbench.runs.signals import stop_requests
 from wsolbench.runs.state import StateKeeper, run_digest
-from wsolbench.training import fitting, resume, trainer
-from wsolbench.training.resume import SaveState, stop_requests
+from wsolbench.training import building, loop, trainer
 
 EVERY_ITERATION = 1e-9  # minutes
 
@@ -68,11 +70,11 @@ def killed(patcher: pytest.MonkeyPatch, layout: Layout, settings: Settings, targ
 def test_killed_after_any_iteration_it_ends_with_the_same_bytes(
     layout: Layout, settings: Settings, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, iterations: int
 ) -> None:
-    killed(monkeypatch, layout, settings, fitting.TrainingModel, "train_step", iterations)
+    killed(monkeypatch, layout, settings, loop.TrainingModel, "train_step", iterations)
     steps = []
-    original = fitting.TrainingModel.train_step
+    original = loop.TrainingModel.train_step
     monkeypatch.setattr(
-        fitting.TrainingModel, "train_step", lambda *a, **k: (steps.append(a[0].iteration), original(*a, **k))[1]
+        loop.TrainingModel, "train_step", lambda *a, **k: (steps.append(a[0].iteration), original(*a, **k))[1]
     )
     assert train_into(layout, settings, ADL) == expected
     assert steps == list(range(iterations, 6))  # nothing twice but the step whose state was not saved yet
@@ -102,7 +104,7 @@ def test_workers_and_memory_format_do_not_matter_to_a_resumed_run(
     ):
         varied = with_track(settings, **changes)
         expected = train_into(layout, varied, ADL)
-        killed(monkeypatch, layout, varied, fitting.TrainingModel, "train_step", 4)
+        killed(monkeypatch, layout, varied, loop.TrainingModel, "train_step", 4)
         assert train_into(layout, with_runtime(varied, workers=2), ADL) == expected
 
 
@@ -110,7 +112,7 @@ def test_workers_and_memory_format_do_not_matter_to_a_resumed_run(
 def test_a_changed_run_never_resumes_an_old_state(
     layout: Layout, settings: Settings, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    killed(monkeypatch, layout, settings, fitting.TrainingModel, "train_step", 4)
+    killed(monkeypatch, layout, settings, loop.TrainingModel, "train_step", 4)
     changed, key = settings, ADL
     if change == "lr":
         changed = with_track(settings, lr=0.01)
@@ -121,39 +123,52 @@ def test_a_changed_run_never_resumes_an_old_state(
         layout.work(ADL).rename(layout.work(key))
     else:
         code = run_digest({}, Path(trainer.__file__))
-        assert code != run_digest({}, Path(resume.__file__))
-        monkeypatch.setattr(fitting, "run_digest", lambda *_: code)
+        assert code != run_digest({}, Path(building.__file__))
+        monkeypatch.setattr(loop, "run_digest", lambda *_: code)
     steps = []
-    original = fitting.TrainingModel.train_step
+    original = loop.TrainingModel.train_step
     monkeypatch.setattr(
-        fitting.TrainingModel, "train_step", lambda *a, **k: (steps.append(a[0].iteration), original(*a, **k))[1]
+        loop.TrainingModel, "train_step", lambda *a, **k: (steps.append(a[0].iteration), original(*a, **k))[1]
     )
     train_into(layout, changed, key)
     assert steps == list(range(6))
 
 
-def weaken_momentum(path: Path) -> None:
-    text = path.read_text()
-    assert text.count('["momentum", 0.9]') == 1
-    path.write_text(text.replace('["momentum", 0.9]', '["momentum", 0.1]'))
-
-
 def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
-    content[-1] ^= 1
+    content[len(content) // 2] ^= 1
     path.write_bytes(content)
+
+
+def forge(path: Path, written: bytes) -> None:
+    """Write what is no state with the digest that belongs to it."""
+    path.write_bytes(bytes_sha256(written).encode() + written)
+
+
+class Hostile:
+    """Ends the process that unpickles it."""
+
+    def __reduce__(self) -> tuple[Callable[[int], Any], tuple[int]]:
+        return os._exit, (3,)
+
+
+def saved(state: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda path: flip(path.with_suffix(".safetensors")),
-        lambda path: path.with_suffix(".safetensors").unlink(),
-        weaken_momentum,
         flip,
-        lambda path: path.write_text("{"),
-        lambda path: path.write_text("[]"),
-        lambda path: path.write_text(""),
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path: path.write_bytes(path.read_bytes()[:64]),
+        lambda path: path.write_bytes(b""),
+        lambda path: forge(path, b""),
+        lambda path: forge(path, b"no state"),
+        lambda path: forge(path, saved({"iteration": Hostile()})),
+        lambda path: forge(path, path.read_bytes()[64:-100]),
     ],
 )
 def test_a_damaged_state_is_named_and_the_one_before_it_used(
@@ -164,8 +179,8 @@ def test_a_damaged_state_is_named_and_the_one_before_it_used(
     caplog: pytest.LogCaptureFixture,
     damage: Callable[[Path], None],
 ) -> None:
-    killed(monkeypatch, layout, settings, fitting.TrainingModel, "train_step", 4)
-    states = sorted((layout.work(ADL) / "state").rglob("*.json"))
+    killed(monkeypatch, layout, settings, loop.TrainingModel, "train_step", 4)
+    states = sorted((layout.work(ADL) / "state").rglob("*.pt"))
     assert len(states) == 2
     damage(states[-1])
     with caplog.at_level(logging.INFO, logger="wsolbench"):
@@ -180,7 +195,7 @@ def test_a_signal_saves_and_leaves(
 ) -> None:
     expected = train_into(layout, tiny_settings, ADL)
     former = signal.getsignal(number)
-    original = fitting.TrainingModel.train_step
+    original = loop.TrainingModel.train_step
 
     def warned(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self.iteration == 1:
@@ -188,7 +203,7 @@ def test_a_signal_saves_and_leaves(
         return original(self, *args, **kwargs)
 
     with monkeypatch.context() as patched:
-        patched.setattr(fitting.TrainingModel, "train_step", warned)
+        patched.setattr(loop.TrainingModel, "train_step", warned)
         message = f"{ADL}: stopped by {number.name} after iteration 2 of 6"
         with pytest.raises(InterruptedTrainingError, match=message) as caught:
             train_into(layout, tiny_settings, ADL)
@@ -211,13 +226,16 @@ def test_a_second_signal_acts_as_ever() -> None:
 
 
 def saved_tensors(layout: Layout) -> list[torch.Tensor]:
-    files = sorted((layout.work(ADL) / "state").rglob("*.safetensors"))
-    return [value for path in files for value in load_file(path).values()]
+    found: list[torch.Tensor] = []
+    for path in (layout.work(ADL) / "state").rglob("*.pt"):
+        state = torch.load(io.BytesIO(path.read_bytes()[64:]), weights_only=True)
+        apply_to(state, lambda value: isinstance(value, torch.Tensor), found.append)
+    return found
 
 
 def spoiling(monkeypatch: pytest.MonkeyPatch, iteration: int, what: str) -> None:
     """Let one iteration (from 1) end with a loss, or a weight, that is no number."""
-    original = fitting.TrainingModel.train_step
+    original = loop.TrainingModel.train_step
 
     def spoiled(self: Any, *args: Any, **kwargs: Any) -> Any:
         found = original(self, *args, **kwargs)
@@ -226,7 +244,7 @@ def spoiling(monkeypatch: pytest.MonkeyPatch, iteration: int, what: str) -> None
                 (self.losses if what == "loss" else next(self.method.parameters())).fill_(torch.nan)
         return found
 
-    monkeypatch.setattr(fitting.TrainingModel, "train_step", spoiled)
+    monkeypatch.setattr(loop.TrainingModel, "train_step", spoiled)
 
 
 @pytest.mark.parametrize("iteration", [1, 4, 10, 11, 18])
@@ -241,7 +259,7 @@ def test_a_loss_that_is_not_finite_is_told_with_its_iteration_and_the_recipe(
         rf"{ADL}: loss 'classification' of ADL is not finite at iteration {iteration} of 22 "
         rf"\(epoch {epoch}, batch 2, amp bf16, lr 0\.05\)\. Lower the learning rate .*set amp: off; the last state"
     )
-    with pytest.raises(fitting.TrainingError, match=message):
+    with pytest.raises(TrainingError, match=message):
         train_into(layout, settings, ADL)
     assert all(torch.isfinite(value).all() for value in saved_tensors(layout))
 
@@ -253,10 +271,10 @@ def test_a_state_that_is_not_finite_is_never_saved(
 ) -> None:
     spoiling(monkeypatch, iteration, what)
     where = {"loss": "loss 'classification' of ADL is not finite at", "weight": "'backbone.* is not finite after"}[what]
-    with pytest.raises(fitting.TrainingError, match=rf"{where} iteration {iteration}.*the last state that was saved"):
+    with pytest.raises(TrainingError, match=rf"{where} iteration {iteration}.*the last state that was saved"):
         train_into(layout, settings, ADL)
-    names = sorted(path.name for path in (layout.work(ADL) / "state").rglob("*.json"))
-    assert names == [f"{number:09d}.json" for number in range(1, iteration)]
+    names = sorted(path.name for path in (layout.work(ADL) / "state").rglob("*.pt"))
+    assert names == [f"{number:09d}.pt" for number in range(1, iteration)]
     assert all(torch.isfinite(value).all() for value in saved_tensors(layout))
 
 
@@ -264,6 +282,7 @@ def test_a_state_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     keeper = StateKeeper(tmp_path, "a" * 64)
     tree = {"x": [1, 2.5, None, True, "y"], 3: (torch.arange(4).view(2, 2).t(), {}), "z": {"mapping": [], "tensor": 1}}
     keeper.save(7, tree)
+    assert [path.name for path in keeper.folder.rglob("*.*")] == ["000000007.pt"]
     found = keeper.load()
     assert torch.equal(found[3][0], tree[3][0])
     assert found[3][1] == {}
@@ -271,9 +290,3 @@ def test_a_state_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert found["z"] == tree["z"]
     assert StateKeeper(tmp_path, "b" * 64).load() is None
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(TypeError, match="cannot hold a set"):
-        keeper.save(8, {"x": {1}})
-
-
-def test_saving_hook_is_the_last_to_run() -> None:
-    assert SaveState.priority == "LOWEST"

@@ -24,7 +24,7 @@ from wsolbench.data.scoremaps import StoredMaps, read_maps, upsample_and_normali
 from wsolbench.errors import DataError
 from wsolbench.evaluation.accuracy import box_accuracy
 from wsolbench.evaluation.choe2020 import best_ious, candidates, scaled_boxes, threshold_grid
-from wsolbench.training import fitting
+from wsolbench.training import loop, trainer
 from wsolbench.training.selection import box_accuracy_of_val, class_accuracy
 from wsolbench.training.trainer import train
 
@@ -74,13 +74,13 @@ def test_the_best_epoch_is_the_last_of_a_shorter_training(
 ) -> None:
     write_selection(own.prepared(TRACK), own.selection(TRACK), wanted=selection == "val_boxes")
     scores = iter([10.0, 30.0, 30.0, 20.0])
-    judged = fitting.Judge
+    built = trainer.EpochSelector
 
-    def made_up(name: str, predict: object, score: object) -> fitting.Judge:
+    def made_up(name: str, predict: object, score: object) -> trainer.EpochSelector:
         del score
-        return judged(name, predict, lambda stored: next(scores))  # type: ignore[arg-type]
+        return built(name, predict, lambda stored: next(scores))  # type: ignore[arg-type]
 
-    monkeypatch.setattr("wsolbench.training.trainer.Judge", made_up)
+    monkeypatch.setattr("wsolbench.training.trainer.EpochSelector", made_up)
     # A constant rate, so that a training of two epochs is the start of one of four.
     constant = {"schedule": "step", "step_epochs": 9, "epochs": 4}
     chosen = trained(own, with_track(tiny_settings, selection=selection, **constant))
@@ -103,7 +103,7 @@ def test_a_training_that_selects_goes_on_with_the_same_bytes(
 ) -> None:
     settings = with_track(tiny_settings, selection="val_cls", epochs=3)
     whole = trained(own, settings)
-    original, calls = fitting.TrainingModel.train_step, []
+    original, calls = loop.TrainingModel.train_step, []
 
     def killed(*arguments: object, **named: object) -> object:
         calls.append(None)
@@ -112,7 +112,7 @@ def test_a_training_that_selects_goes_on_with_the_same_bytes(
         return original(*arguments, **named)
 
     with monkeypatch.context() as patched:
-        patched.setattr(fitting.TrainingModel, "train_step", killed)
+        patched.setattr(loop.TrainingModel, "train_step", killed)
         with pytest.raises(KeyboardInterrupt):
             trained(own, settings)
     assert trained(own, settings) == whole

@@ -22,8 +22,8 @@ from wsolbench.data.cache import Reading
 from wsolbench.data.index import read_split
 from wsolbench.data.scoremaps import read_maps
 from wsolbench.runs.device import set_up_device
-from wsolbench.training import fitting
-from wsolbench.training.optim import PrecisionWrapper
+from wsolbench.training import loop
+from wsolbench.training.optim import Optimiser
 from wsolbench.training.prediction import predict_split
 from wsolbench.training.trained import load_trained, read_trained
 
@@ -95,7 +95,7 @@ def test_killed_within_an_epoch_a_training_ends_with_the_same_bytes(
     settings = with_runtime(with_track(settings, batch=6, **RECIPES[recipe]), save_minutes=EVERY_ITERATION)
     expected = train_into(layout, settings, ADL)
     for iterations in (2, 3):
-        killed(monkeypatch, layout, settings, fitting.TrainingModel, "train_step", iterations)
+        killed(monkeypatch, layout, settings, loop.TrainingModel, "train_step", iterations)
         assert train_into(layout, settings, ADL) == expected
 
 
@@ -122,14 +122,14 @@ def test_a_trained_run_predicts_there_what_it_stored(layout: Layout, settings: S
 def test_a_step_whose_scaled_gradient_overflows_is_left_out_and_the_scale_halved(cuda: torch.device) -> None:
     weight = torch.nn.Parameter(torch.tensor([1.0], device=cuda))
     sgd = torch.optim.SGD([weight], lr=0.5, fused=True)
-    wrapper = PrecisionWrapper(sgd, cuda, torch.float16, None)
-    wrapper.update_params(weight.sum() * 1e35)  # times 2^16, it is above what float32 holds
+    optimiser = Optimiser(sgd, cuda, torch.float16, None)
+    optimiser.minimise(weight.sum() * 1e35)  # times 2^16, it is above what float32 holds
     assert weight.item() == 1
-    saved = wrapper.state_dict()
+    saved = optimiser.state_dict()
     assert saved["scaler"]["scale"] == 2.0**15
-    other = PrecisionWrapper(sgd, cuda, torch.float16, None)
+    other = Optimiser(sgd, cuda, torch.float16, None)
     other.load_state_dict(saved)
-    other.update_params(weight.sum() * 3)
+    other.minimise(weight.sum() * 3)
     assert weight.item() == pytest.approx(1 - 0.5 * 3)
     assert other.state_dict()["scaler"]["scale"] == 2.0**15
 

@@ -28,7 +28,7 @@ from wsolbench.models.method import Method, Prediction
 from wsolbench.runs.device import set_up_device
 from wsolbench.runs.machine import check_precision
 from wsolbench.training.building import build_backbone
-from wsolbench.training.fitting import fit
+from wsolbench.training.loop import fit
 from wsolbench.training.prediction import predict_split
 
 __all__ = ["MaskSupervised"]

@@ -24,13 +24,17 @@ def set_up_device(runtime: RuntimeSettings) -> torch.device:
     """
     if runtime.device == "cuda" and not torch.cuda.is_available():
         raise SettingsError("runtime.device: cuda, but torch sees no CUDA device; use 'auto' or 'cpu'")
-    if runtime.deterministic != "off":
+    strict = runtime.deterministic != "off"
+    if strict:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch reads it at its first product on CUDA
     torch.set_num_threads(runtime.threads)
-    cv2.setNumThreads(runtime.threads)
+    cv2.setNumThreads(0)  # crops and flips are too small to share
     device = torch.device("cuda" if runtime.device != "cpu" and torch.cuda.is_available() else "cpu")
-    if device.type == "cuda":
-        _set_up_cuda(runtime.deterministic)
+    if device.type == "cuda":  # a CPU's kernels give the same bytes for one number of threads
+        torch.use_deterministic_algorithms(strict, warn_only=runtime.deterministic == "warn")
+        # Filling fresh memory is for finding bugs; it costs time and changes no result of a correct operation.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = strict, not strict
         torch.set_float32_matmul_precision("high" if runtime.tf32 else "highest")
         torch.backends.cudnn.allow_tf32 = runtime.tf32
     return device
@@ -47,12 +51,3 @@ def loader_workers(runtime: RuntimeSettings, device: torch.device) -> int:
         return 0
     beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # as torchrun says; Slurm gives each its own cores
     return max(1, min(_MOST_WORKERS, int(cpu_count()) // beside - 1))
-
-
-def _set_up_cuda(deterministic: str) -> None:
-    """Choose kernels. The CPU needs nothing: for one number of threads its kernels give the same bytes."""
-    torch.use_deterministic_algorithms(deterministic != "off", warn_only=deterministic == "warn")
-    # Filling fresh memory is for finding bugs; it costs time and changes no result of a correct operation.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.deterministic = deterministic != "off"
-    torch.backends.cudnn.benchmark = deterministic == "off"

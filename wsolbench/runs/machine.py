@@ -17,8 +17,6 @@ _CPUINFO = Path("/proc/cpuinfo")
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # the last as ARM calls it
 _ISA_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 _ISAS_WITHOUT_BF16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
-_BATCH, _CHANNELS, _SIDE = 16, 32, 32  # of the convolution that is timed
-_REPEATS = 3
 _EMULATED_FROM = 1.5  # times float32, where the processor's flags cannot be read
 
 
@@ -28,23 +26,18 @@ def trains_on_cpu(runtime: RuntimeSettings) -> bool:
 
 
 def check_precision(runs: Iterable[Run]) -> None:
-    """Refuse to train in float16 on a CPU, and in bfloat16 on a processor that can only emulate it.
-
-    Args:
-        runs: that are to be trained on this machine's CPU.
+    """Refuse to train runs in float16 on a CPU, and in bfloat16 on a processor that can only emulate it.
 
     Raises:
         SettingsError: one of them would; of bfloat16, the message says how much slower a convolution is.
     """
-    runs = [run for run in runs if run.track.epochs]
-    half = next((run for run in runs if run.track.amp == "fp16"), None)
-    if half is not None:
+    by_amp = {run.track.amp: run for run in runs if run.track.epochs}
+    if run := by_amp.get("fp16"):
         raise SettingsError(
-            f"run '{half.key}': amp: fp16 is for CUDA devices only, and this run trains on the CPU. Set tracks."
-            f"{half.track_name}.amp: off"
+            f"run '{run.key}': amp: fp16 is for CUDA devices only, and this run trains on the CPU. Set tracks."
+            f"{run.track_name}.amp: off"
         )
-    run = next((run for run in runs if run.track.amp == "bf16"), None)
-    native = True if run is None else has_native_bf16()
+    run, native = by_amp.get("bf16"), has_native_bf16()
     if run is None or native:
         return
     slower = _bf16_slowdown()
@@ -74,8 +67,7 @@ def _bf16_slowdown() -> float:
     """Return how many times as long a convolution, forward and backward, takes in bfloat16 as in float32."""
     import torch  # noqa: PLC0415
 
-    layer = torch.nn.Conv2d(_CHANNELS, _CHANNELS, 3, padding=1)
-    images = torch.rand(_BATCH, _CHANNELS, _SIDE, _SIDE)
+    layer, images = torch.nn.Conv2d(32, 32, 3, padding=1), torch.rand(16, 32, 32, 32)
 
     def seconds(amp: bool) -> float:
         start = time.perf_counter()
@@ -84,7 +76,7 @@ def _bf16_slowdown() -> float:
         loss.backward()
         return time.perf_counter() - start
 
-    full, half = (min(seconds(amp) for _ in range(_REPEATS)) for amp in (False, True))
+    full, half = (min(seconds(amp) for _ in range(3)) for amp in (False, True))
     return half / full
 
 

@@ -9,21 +9,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from pydantic import TypeAdapter
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as RichProgress
-from rich.text import Text
 
 from wsolbench.errors import DataError
 from wsolbench.files import parse_file, write_text
@@ -39,21 +30,13 @@ _PLAIN_SECONDS, _MOST_SECONDS = 10.0, 600.0  # distance of plain lines: a tenth 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is.
+    """How far a training is, in images."""
 
-    Attributes:
-        done: images, with those before it was interrupted.
-        total: images of the whole training.
-        fresh: images that the process which runs has trained on.
-        seconds: that it took for them.
-        note: epoch and the sum of the losses, for people.
-    """
-
-    done: int
+    done: int  # with those before it was interrupted
     total: int
-    fresh: int
-    seconds: float
-    note: str
+    fresh: int  # those that the process which runs has trained on
+    seconds: float  # that it took for them
+    note: str  # epoch and the sum of the losses, for people
 
 
 def write_progress(path: Path, progress: Progress) -> None:
@@ -76,12 +59,31 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
 
 
-class Meter(Protocol):
-    """Something that shows how far the work has come."""
+class Meter:
+    """Shows how far some work has come: in a bar, or in lines that come ever less often."""
+
+    def __init__(self, description: str, total: int, unit: str, before: int, bar: RichProgress | None) -> None:
+        self._description, self._total, self._unit, self._bar = description, total, unit, bar
+        self._done = self._before = before
+        self._start = self._shown = time.monotonic()
+        self._task = None if bar is None else bar.add_task(description, total=total, completed=before, state="")
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Count ``count`` more units as done; ``note`` is shown behind the rate."""
-        ...
+        """Count ``count`` more units as done; ``note`` is shown behind the rate and the time left."""
+        self._done += count
+        now = time.monotonic()
+        rate = (self._done - self._before) / max(now - self._start, 1e-9)
+        left = duration((self._total - self._done) / max(rate, 1e-9))
+        state = f"{self._done}/{self._total} {self._unit}, {rate:.3g}/s, {left} left{', ' + note if note else ''}"
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, advance=count, state=state)
+            return
+        short = now - self._start < _PLAIN_SECONDS  # a log needs no line about it
+        distance = min(max(_PLAIN_SECONDS, (now - self._start) / 10), _MOST_SECONDS)
+        if not short and (self._done >= self._total or now - self._shown >= distance):
+            self._shown = now
+            sys.stderr.write(f"{self._description}: {state}\n")
+            sys.stderr.flush()
 
 
 @contextmanager
@@ -92,19 +94,11 @@ def meter(description: str, total: int, unit: str, before: int = 0) -> Iterator[
     """
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _Lines(description, total, unit, before)
+        yield Meter(description, total, unit, before, None)
         return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(unit),
-        TextColumn("{task.fields[note]}"),
-        TimeRemainingColumn(),
-    )
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}")
     with RichProgress(*columns, console=console) as bar:
-        yield _Bar(bar, description, total, before)
+        yield Meter(description, total, unit, before, bar)
 
 
 def track(items: Iterable[T], description: str, total: int, unit: str) -> Iterator[T]:
@@ -113,46 +107,3 @@ def track(items: Iterable[T], description: str, total: int, unit: str) -> Iterat
         for item in items:
             yield item
             shown.advance()
-
-
-class _Bar:
-    def __init__(self, bar: RichProgress, description: str, total: int, before: int) -> None:
-        self._bar = bar
-        self._task = bar.add_task(description, total=total, completed=before, note="")
-
-    def advance(self, count: int = 1, note: str = "") -> None:
-        self._bar.update(self._task, advance=count, note=note)
-
-
-class _Lines:
-    def __init__(self, description: str, total: int, unit: str, before: int) -> None:
-        self._description, self._total, self._unit = description, total, unit
-        self._done = self._before = before
-        self._start = self._shown = time.monotonic()
-
-    def advance(self, count: int = 1, note: str = "") -> None:
-        self._done += count
-        now = time.monotonic()
-        short = now - self._start < _PLAIN_SECONDS  # a log needs no line about it
-        distance = min(max(_PLAIN_SECONDS, (now - self._start) / 10), _MOST_SECONDS)
-        if short or (self._done < self._total and now - self._shown < distance):
-            return
-        self._shown = now
-        rate = (self._done - self._before) / max(now - self._start, 1e-9)
-        left = duration((self._total - self._done) / max(rate, 1e-9))
-        state = f"{self._done}/{self._total} {self._unit}, {rate:.3g}/s, {left} left"
-        sys.stderr.write(f"{self._description}: {state}{', ' + note if note else ''}\n")
-        sys.stderr.flush()
-
-
-class _Rate(ProgressColumn):
-    """Units per second."""
-
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self._unit = unit
-
-    def render(self, task: Task) -> Text:
-        """Return the rate of a task, or a blank before it is known."""
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:.3g} {self._unit}/s" if speed else "", style="progress.data.speed")

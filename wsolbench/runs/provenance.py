@@ -22,31 +22,30 @@ _PACKAGES = ("torch", "torchvision", "mmengine-lite", "numpy", "pillow", "safete
 
 
 def write_provenance(path: Path, run: dict[str, Any], device: torch.device, seconds: dict[str, float]) -> None:
-    """Write the provenance of a run, atomically.
-
-    Args:
-        path: JSON file to write.
-        run: what identifies the run: key, digests of index and weights.
-        device: where it was trained.
-        seconds: wall time by phase.
-    """
+    """Write what identifies a run, who made it, on which device, and the wall time of its phases, as JSON."""
+    cuda = device.type == "cuda"
+    cudnn = torch.backends.cudnn.version() if cuda else None  # type: ignore[no-untyped-call]
+    peak = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
     record = {
         **run,
         "commit": _commit(),
         "versions": {"wsolbench": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _PACKAGES}
-        | {"cuda": torch.version.cuda, "cudnn": _cudnn(device)},
+        | {"cuda": torch.version.cuda, "cudnn": cudnn},
         "platform": platform.platform(),
         "device": device_name(device),
         "threads": torch.get_num_threads(),
         "wall_seconds": {name: round(value, 2) for name, value in seconds.items()},
-        "peak_memory_mib": _peak_memory(device),
+        "peak_memory_mib": peak | ({"device": torch.cuda.max_memory_allocated(device) // 2**20} if cuda else {}),
     }
     write_text(path, json.dumps(record, indent=2) + "\n")
 
 
-def _cudnn(device: torch.device) -> int | None:
-    return torch.backends.cudnn.version() if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+def device_name(device: torch.device) -> str:
+    """Return a device's name; of a CPU, which of its instructions torch uses, because they round differently."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu ({torch.backends.cpu.get_cpu_capability()})"
 
 
 def _commit() -> str | None:
@@ -62,17 +61,3 @@ def _commit() -> str | None:
 def _git(*arguments: str) -> str:
     command = ["git", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
-
-
-def device_name(device: torch.device) -> str:
-    """Return a device's name; of a CPU, which of its instructions torch uses, because they round differently."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"cpu ({torch.backends.cpu.get_cpu_capability()})"
-
-
-def _peak_memory(device: torch.device) -> dict[str, int]:
-    peak = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
-    if device.type == "cuda":
-        peak["device"] = torch.cuda.max_memory_allocated(device) // 2**20
-    return peak

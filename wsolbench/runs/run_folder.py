@@ -25,12 +25,7 @@ _NEEDED = {"key", "track", "method", "seed", "files"}
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write the record of a run whose other files are all there.
-
-    Args:
-        folder: of the run.
-        record: plain data that says what the run is; with a ``reason`` where it was skipped.
-    """
+    """Write the record of a run whose other files are all there; with a ``reason`` where it was skipped."""
     digests = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != RUN_FILE}
     content = with_digest({**record, "files": digests})
     if "reason" in record:
@@ -60,12 +55,7 @@ def read_record(layout: Layout, key: str) -> dict[str, Any]:
 
 
 def read_part(layout: Layout, record: Mapping[str, Any], name: str) -> bytes:
-    """Return one of the other files of a run, as it was when its record was written.
-
-    Args:
-        layout: where the run lies.
-        record: of :func:`read_record`.
-        name: of the file.
+    """Return one of the other files of a run, by its name, as it was when its record was written.
 
     Raises:
         DataError: it is missing, damaged, or another training's; the message names it.

@@ -15,9 +15,10 @@ __all__ = ["exclusive", "log_file"]
 
 @contextmanager
 def exclusive(work: Path) -> Iterator[Path]:
-    """Hold the run's scratch directory; a second trainer of the same run is refused.
+    """Hold a run's scratch directory; a second trainer, such as one that a killed ``dvc repro`` has left, is refused.
 
-    A killed ``dvc repro`` leaves its training running, and the next one would start a second in the same place.
+    Raises:
+        TrainingError: another process holds it.
     """
     work.mkdir(parents=True, exist_ok=True)
     lock = work.parent / f"{work.name}.lock"

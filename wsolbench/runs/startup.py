@@ -19,10 +19,8 @@ def run_code_of(root: Path) -> None:
     """Start this process again with the code of a checkout, if it has begun with another one's.
 
     An installation in editable mode always imports from the place where it was made. In a copy of the checkout, such as
-    those in which DVC runs queued experiments, that would be other code than what is recorded.
-
-    Args:
-        root: the working directory; what is no checkout with a ``params.yaml`` is left alone.
+    those in which DVC runs queued experiments, that would be other code than what is recorded. What is no checkout with
+    a ``params.yaml`` is left alone.
 
     Raises:
         SettingsError: it has been started again and still runs other code.
@@ -43,18 +41,11 @@ def prepare_process() -> None:
     """Let a training on a CPU run at full speed, also beside others; changes no result.
 
     Threads that spin for long while they wait make a training several times slower as soon as anything else runs;
-    threads that sleep at once cost a quarter when nothing does.
+    threads that sleep at once cost a quarter when nothing does. Large freed blocks are kept, where the C library has
+    a switch for that (glibc): a network allocates the same tensors again, and getting their pages anew took a fifth of
+    a small training.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-    _keep_freed_memory()
-
-
-def _keep_freed_memory() -> None:
-    """Tell glibc to keep large freed blocks instead of returning them to the kernel.
-
-    A network frees and allocates the same tensors in every iteration; getting their pages anew took a fifth of a small
-    training on a CPU. Other C libraries have no such switch and are left alone.
-    """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_MAX, 0)

@@ -29,7 +29,7 @@ from wsolbench.errors import DataError, SettingsError, nearest
 from wsolbench.evaluation.choe2020 import SIDE
 from wsolbench.evaluation.pixel import candidates
 from wsolbench.files import read_file, replace_directory
-from wsolbench.models.layers import sent_to
+from wsolbench.models.layers import to_device
 from wsolbench.models.method import Method
 from wsolbench.runs.device import set_up_device
 from wsolbench.runs.progress import meter
@@ -248,14 +248,14 @@ def _localized(
     pixels = torch.from_numpy(np.stack([each.resized for each in photographs])).permute(0, 3, 1, 2)
     labels = torch.full((len(photographs),), wanted or 0)
     with torch.set_grad_enabled(method.needs_grad):
-        images = method.backbone.normalise(sent_to(device, pixels))
-        found = method.predict(images, sent_to(device, labels))
+        images = method.backbone.normalise(to_device(pixels, device))
+        found = method.predict(images, to_device(labels, device))
         if wanted is None:
             if not found.logits.shape[1]:
                 raise DataError("the run does not classify; say with --class which class to localize")
             # Stable, as in stored runs: of equal logits, the lower class.
             labels = torch.sort(found.logits.detach(), dim=1, descending=True, stable=True)[1][:, 0].cpu()
-            found = method.predict(images, sent_to(device, labels))
+            found = method.predict(images, to_device(labels, device))
     maps = found.maps.detach().float().cpu().numpy()
     finite = np.isfinite(maps).all((1, 2))
     if not finite.all():

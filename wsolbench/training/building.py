@@ -42,10 +42,8 @@ def build_backbone(run: Run, weights_file: Path | None) -> Backbone:
     Raises:
         SettingsError: an argument in ``params.yaml`` does not fit the constructor.
     """
-    track = run.track
-    backbone_class = registry.load("backbone", track.backbone)
-    where = f"tracks.{run.track_name}.backbone_args"
-    checked = validated_arguments(backbone_class, backbone_arguments(track), where, given=1)
+    backbone_class, where = registry.load("backbone", run.track.backbone), f"tracks.{run.track_name}.backbone_args"
+    checked = validated_arguments(backbone_class, backbone_arguments(run.track), where, given=1)
     torch.manual_seed(torch_seed("initialisation", run.seed))
     backbone: Backbone = backbone_class(weights_file, **checked)
     return backbone

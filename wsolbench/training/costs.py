@@ -29,23 +29,15 @@ from wsolbench.training.building import build_method
 __all__ = ["Counts", "count_costs", "counted_run", "flops_of", "write_costs", "write_costs_of"]
 
 _IMAGES = 2  # a batch normalisation of one value per channel has no statistics
-_PROGRESS = 0.5
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What a method costs on a track.
+    """What a method costs on a track; floating-point operations are those of one image."""
 
-    Attributes:
-        parameters: numbers that training may change, all branches together.
-        train_flops_per_image: floating-point operations of one training image, forward and backward; None where
-            nothing is trained.
-        test_flops_per_image: the same of one test image, class and map together.
-    """
-
-    parameters: int
-    train_flops_per_image: int | None
-    test_flops_per_image: int
+    parameters: int  # numbers that training may change, all branches together
+    train_flops_per_image: int | None  # forward and backward; None where nothing is trained
+    test_flops_per_image: int  # class and map together
 
 
 def flops_of(work: Callable[[], object]) -> int:
@@ -69,15 +61,14 @@ def _backward_of_convolution(
     passes instead of two for a depthwise one of 64 channels.
     """
     transposed, wanted = rest[4], rest[7]
-    seen = inputs if transposed else gradient
-    return 2 * prod(seen) * prod(weight[1:]) * sum(map(int, wanted[:2]))
+    return 2 * prod(inputs if transposed else gradient) * prod(weight[1:]) * sum(map(int, wanted[:2]))
 
 
 def count_costs(method: Method, side: int, *, trained: bool) -> Counts:
     """Count a method's costs on made-up images, on the CPU and in float32; precision changes no count.
 
     Args:
-        method: on the CPU; its weights stay, its batch statistics do not.
+        method: its weights stay, its batch statistics do not.
         side: of the square images, pixels.
         trained: whether the track trains at all.
     """
@@ -89,7 +80,7 @@ def count_costs(method: Method, side: int, *, trained: bool) -> Counts:
     def train() -> None:
         method.train()
         changed, targets = method.batch_transform(inputs, labels, torch.Generator().manual_seed(0))
-        torch.stack(list(method.losses(changed, targets, _PROGRESS).values())).sum().backward()  # type: ignore[no-untyped-call]
+        torch.stack(list(method.losses(changed, targets, 0.5).values())).sum().backward()  # type: ignore[no-untyped-call]
 
     def test() -> None:
         method.eval()
@@ -120,23 +111,18 @@ def counted_run(settings: Settings, key: str) -> Run:
 
 def write_costs_of(settings: Settings, track: str, layout: Layout) -> None:
     """Write what each method and cell of ``run`` costs on a track; see :func:`write_costs`."""
-    for method in settings.run.methods:
-        write_costs(settings, f"{track}-{method}", layout)
-    for cell, its_track in settings.run.cells.items():
-        if its_track == track:
-            write_costs(settings, f"{track}-{cell}", layout)
+    cells = [name for name, its_track in settings.run.cells.items() if its_track == track]
+    for name in [*settings.run.methods, *cells]:
+        write_costs(settings, f"{track}-{name}", layout)
 
 
 def write_costs(settings: Settings, key: str, layout: Layout) -> None:
-    """Count what a method (or cell) costs on a track and write it to ``results/costs/<track>/<key>.json``, atomically.
+    """Count what a method (or cell) costs on a track and write it to ``results/costs/<track>/<key>.json``.
 
-    Args:
-        settings: all of ``params.yaml``.
-        key: ``<track>-<method>``, or ``<track>-<cell>-<seed>``.
-        layout: where the prepared data and weights lie, and the file goes.
+    The key is ``<track>-<method>``, or ``<track>-<cell>-<seed>``.
 
     Raises:
-        SettingsError: the key names no method or cell, or an argument does not fit its constructor.
+        SettingsError: it names no method or cell, or an argument does not fit its constructor.
         DataError: the data set is not prepared.
         WeightsError: the weights are not in place.
     """

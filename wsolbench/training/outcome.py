@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import bdtrc
 
 from wsolbench.data.scoremaps import StoredMaps
 
@@ -56,24 +56,9 @@ def _is_at_chance(found: StoredMaps, name: str) -> tuple[bool | None, str]:
         return None, ""
     right = int((found.top5[:, 0] == found.labels).sum())
     chance = float(np.bincount(found.labels).max() / images)
-    if _at_least(images, images, chance) > _LEVEL:
+    if bdtrc(images - 1, images, chance) > _LEVEL:  # the probability that guesses are all right
         return None, ""
     said = (
         f"Top-1 Cls on {name} is {right / images:.1%} of {images} images; naming one class for all gives {chance:.1%}"
     )
-    return _at_least(right, images, chance) > _LEVEL, said
-
-
-def _at_least(right: int, images: int, chance: float) -> float:
-    """Return the probability of at least so many right guesses, each right with probability ``chance`` in (0, 1]."""
-    if chance == 1:
-        return 1.0
-    logs = (
-        math.lgamma(images + 1)
-        - math.lgamma(k + 1)
-        - math.lgamma(images - k + 1)
-        + k * math.log(chance)
-        + (images - k) * math.log1p(-chance)
-        for k in range(right, images + 1)
-    )
-    return math.fsum(map(math.exp, logs))
+    return bool(right == 0 or bdtrc(right - 1, images, chance) > _LEVEL), said

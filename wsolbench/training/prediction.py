@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dist import get_dist_info
-from numpy.typing import NDArray
 
 from wsolbench.data.cache import Reading
 from wsolbench.data.dataset import Split
 from wsolbench.data.loader import evaluation_batches
 from wsolbench.data.scoremaps import StoredMaps
 from wsolbench.errors import DivergedError
-from wsolbench.models.layers import sent_to
+from wsolbench.models.layers import to_device
 from wsolbench.models.method import Method
-from wsolbench.runs.processes import gathered
+from wsolbench.runs.processes import gather
 
 __all__ = ["predict_split"]
 
@@ -43,20 +41,13 @@ def predict_split(
     """
     rank, processes = get_dist_info()
     own = replace(split, items=split.items[rank::processes])
-    parts = gathered(_predict(method, own, image_root, crop, batch, device, reading))
-    return parts[0] if len(parts) == 1 else _interleaved([part for part in parts if len(part.ids)] or parts[:1])
-
-
-def _interleaved(parts: list[StoredMaps]) -> StoredMaps:
-    """Put back in order what ``items[rank::processes]`` took apart."""
-    joined = StoredMaps(*(np.concatenate(arrays) for arrays in zip(*map(_fields, parts), strict=True)))
-    places = [rank + step * len(parts) for rank, part in enumerate(parts) for step in range(len(part.ids))]
-    order = np.argsort(places)
-    return StoredMaps(*(array[order] for array in _fields(joined)))
-
-
-def _fields(stored: StoredMaps) -> list[NDArray[Any]]:
-    return [getattr(stored, field.name) for field in fields(stored)]
+    parts = gather(_predict(method, own, image_root, crop, batch, device, reading))
+    if len(parts) == 1:
+        return parts[0]
+    seen = [part for part in parts if len(part.ids)] or parts[:1]
+    places = [rank + step * len(seen) for rank, part in enumerate(seen) for step in range(len(part.ids))]
+    together = (np.concatenate(arrays) for arrays in zip(*(vars(part).values() for part in seen), strict=True))
+    return StoredMaps(*(array[np.argsort(places)] for array in together))
 
 
 def _predict(
@@ -66,7 +57,7 @@ def _predict(
     maps, logits = [], []
     with torch.set_grad_enabled(method.needs_grad):
         for images, labels, _ in evaluation_batches(split, image_root, crop, batch, reading):
-            found = method.predict(method.backbone.normalise(sent_to(device, images)), sent_to(device, labels))
+            found = method.predict(method.backbone.normalise(to_device(images, device)), to_device(labels, device))
             maps.append(found.maps.detach().float().to("cpu", non_blocking=True))
             logits.append(found.logits.detach().float().to("cpu", non_blocking=True))
     if device.type == "cuda":

@@ -2,86 +2,73 @@
 
 A selection is part of a track, and so the same for all methods of a table. What Choe et al. (CVPR 2020) call the best
 checkpoint is ``val_boxes``: BoxAcc at IoU 0.5, single contour, at the threshold that is best on ``val``; ``val_cls`` is
-Top-1 accuracy. Choosing by boxes uses the truth of ``val``, which the stage ``selection`` hands over for tracks that
-ask for it, and for no other.
-
-BoxAcc is computed here once more, and not by :mod:`wsolbench.evaluation`, so that an edit of the metrics trains nothing
-again; a test holds the two equal.
+Top-1 accuracy. Choosing by boxes uses the truth of ``val``, which the stage ``prepare`` hands over for tracks that ask
+for it, and for no other.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import cv2
 import numpy as np
-from mmengine.dist import broadcast_object_list
-from mmengine.hooks import Hook
-from numpy.typing import NDArray
+from mmengine.dist import broadcast_object_list, get_dist_info
 from torch import Tensor
 
 from wsolbench.data.dataset import Split
-from wsolbench.data.scoremaps import StoredMaps
+from wsolbench.data.scoremaps import StoredMaps, upsample_and_normalise
 from wsolbench.errors import DataError
+from wsolbench.evaluation.accuracy import box_accuracy
 from wsolbench.models.method import Method
-from wsolbench.training.history import History
 
-__all__ = ["Selection", "box_accuracy_of_val", "class_accuracy"]
+__all__ = ["EpochSelector", "box_accuracy_of_val", "class_accuracy"]
 
-_SIDE, _GREYS, _STEP, _IOU = 224, 255, 0.001, 0.5
+_THRESHOLD_STEP, _IOU = 0.001, 50
 _log = logging.getLogger("wsolbench.train")
 
 
-class Selection(Hook):  # type: ignore[misc]
+class EpochSelector:
     """Predicts ``val`` after every epoch and keeps the weights of the best one; of equals, the earliest.
 
     Args:
-        method: what is trained, and predicts; given the best weights by :meth:`take_over`.
+        name: of the score, a column of the history.
         predict: returns the maps and classes of ``val``, at process 0.
         score: of them, percent.
-        name: of the score, a column of the history.
-        history: where the score is noted.
     """
 
-    priority = "BELOW_NORMAL"  # before the history writes its row
-
     def __init__(
-        self,
-        method: Method,
-        predict: Callable[[Method], StoredMaps],
-        score: Callable[[StoredMaps], float],
-        name: str,
-        history: History,
+        self, name: str, predict: Callable[[Method], StoredMaps], score: Callable[[StoredMaps], float]
     ) -> None:
-        self._method, self._predict, self._score = method, predict, score
-        self._name, self._history = name, history
+        self._name, self._predict, self._score = name, predict, score
         self._best, self._epoch = -1.0, 0
         self._weights: dict[str, Tensor] = {}
 
-    def after_train_epoch(self, runner: Any) -> None:
-        """Judge the epoch."""
-        stored = self._predict(self._method)
-        runner.model.train()
-        told = [self._score(stored) if runner.rank == 0 else 0.0]
-        broadcast_object_list(told)
-        score = float(told[0])
-        self._history.noted[self._name] = score
-        if score > self._best:
-            self._best, self._epoch = score, runner.epoch + 1
-            self._weights = {name: value.detach().clone() for name, value in self._method.state_dict().items()}
+    def score_epoch(self, method: Method, epoch: int) -> dict[str, float]:
+        """Score the method after an epoch (from 1), and keep its weights if it is the best so far.
 
-    def take_over(self) -> None:
+        Returns:
+            The score by its name, the same in all processes.
+        """
+        stored = self._predict(method)
+        scores = [self._score(stored) if get_dist_info()[0] == 0 else 0.0]
+        broadcast_object_list(scores)
+        score = float(scores[0])
+        if score > self._best:
+            self._best, self._epoch = score, epoch
+            self._weights = {name: value.detach().clone() for name, value in method.state_dict().items()}
+        return {self._name: score}
+
+    def load_best(self, method: Method) -> None:
         """Give the method the weights of the best epoch."""
-        self._method.load_state_dict(self._weights)
+        method.load_state_dict(self._weights)
         _log.info("weights of epoch %d are taken: %s %.1f", self._epoch, self._name, self._best)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what :meth:`load_state_dict` needs to go on."""
         return {"best": self._best, "epoch": self._epoch, "weights": self._weights}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
         self._best, self._epoch, self._weights = state["best"], state["epoch"], dict(state["weights"])
 
@@ -98,42 +85,11 @@ def class_accuracy(stored: StoredMaps) -> float:
 
 
 def box_accuracy_of_val(stored: StoredMaps, split: Split) -> float:
-    """Return BoxAcc of the single-contour box at IoU 0.5 and the best threshold, percent; box protocol ``choe2020``.
+    """Return BoxAcc of the single-contour box at IoU 0.5 and the best threshold, percent; box protocol ``choe2020``."""
+    from wsolbench.evaluation import choe2020  # noqa: PLC0415 - imports numba, half a second
 
-    Args:
-        stored: maps, in the order of ``split``.
-        split: with true boxes.
-    """
-    thresholds = np.arange(0, 1, _STEP)
-    hits = np.zeros(len(thresholds), np.int64)
+    grid, overlaps = choe2020.threshold_grid(_THRESHOLD_STEP), []
     for raw, item in zip(stored.maps, split.items, strict=True):
-        size = np.array([item.width, item.height] * 2)
-        truth = (split.truth(item.id).choe2020_boxes * _SIDE / size).astype(np.int64)
-        grey = _grey(raw)
-        cuts = (thresholds * float(grey.max())).astype(np.int64)
-        right = {cut: _overlap(_largest_box(grey > cut), truth) >= _IOU for cut in np.unique(cuts).tolist()}
-        hits += np.array([right[cut] for cut in cuts.tolist()])
-    return float(hits.max() * 100.0 / len(split))
-
-
-def _grey(raw: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Upsample, take to 0 .. 1 and then to 8 bits; a map that says nothing is all zero."""
-    upsampled = cv2.resize(raw.astype(np.float64), (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC)
-    shifted = upsampled - upsampled.min()
-    highest = shifted.max()
-    return (shifted / highest * _GREYS).astype(np.uint8) if highest > 0 else np.zeros((_SIDE, _SIDE), np.uint8)
-
-
-def _largest_box(foreground: NDArray[np.bool_]) -> NDArray[np.int64]:
-    contours, _ = cv2.findContours(foreground.view(np.uint8), cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
-    if not contours:
-        return np.zeros(4, np.int64)
-    x, y, width, height = cv2.boundingRect(max(contours, key=cv2.contourArea))
-    return np.array([x, y, min(x + width, _SIDE - 1), min(y + height, _SIDE - 1)])
-
-
-def _overlap(box: NDArray[np.int64], truth: NDArray[np.int64]) -> float:
-    """Best intersection over union with any true box; both ends of a box count."""
-    shared = np.maximum(np.minimum(box[2:], truth[:, 2:]) - np.maximum(box[:2], truth[:, :2]) + 1, 0).prod(1)
-    areas = (truth[:, 2:] - truth[:, :2] + 1).prod(1)
-    return float((shared / ((box[2:] - box[:2] + 1).prod() + areas - shared)).max())
+        found = choe2020.candidates(upsample_and_normalise(raw, choe2020.SIDE, choe2020.SIDE), grid)
+        overlaps.append(choe2020.best_ious(found, choe2020.true_boxes(split.truth(item.id), item))[0])
+    return float(box_accuracy(np.stack(overlaps), _IOU).max())

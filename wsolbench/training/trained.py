@@ -48,12 +48,7 @@ def run_of_record(record: dict[str, Any]) -> Run:
 
 
 def load_trained(record: dict[str, Any], layout: Layout, device: torch.device) -> Method:
-    """Build the method of a record and load its checkpoint, ready for prediction.
-
-    Args:
-        record: of :func:`read_trained`.
-        layout: where the run lies, and the backbone's weights if its own classifier was kept.
-        device: where the method goes.
+    """Build the method of a record of :func:`read_trained` and load its checkpoint, ready for prediction on a device.
 
     Raises:
         DataError: the checkpoint is missing, damaged, or not that of this method as it is now.

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.dist import get_dist_info
 from safetensors.torch import save
 
@@ -26,22 +26,22 @@ from wsolbench.data.index import read_selection, read_split
 from wsolbench.data.loader import TrainingSet
 from wsolbench.data.scoremaps import MAPS_FILE, StoredMaps, write_maps
 from wsolbench.errors import DataError
-from wsolbench.files import file_sha256, replace_directory, write_bytes, write_text
+from wsolbench.files import bytes_sha256, file_sha256, replace_directory, write_bytes, write_text
 from wsolbench.models.method import Method
 from wsolbench.models.pretrained import read_placed
 from wsolbench.runs.device import set_up_device
 from wsolbench.runs.machine import check_precision
-from wsolbench.runs.processes import Launcher, joined
+from wsolbench.runs.processes import Launcher, distributed
 from wsolbench.runs.provenance import write_provenance
 from wsolbench.runs.run_folder import CHECKPOINT_FILE, HISTORY_FILE, write_record
 from wsolbench.runs.scratch import exclusive, log_file
 from wsolbench.training.building import build_method
-from wsolbench.training.fitting import Judge, fit
 from wsolbench.training.history import History
+from wsolbench.training.hooks import check_visualisers
+from wsolbench.training.loop import fit
 from wsolbench.training.outcome import Outcome, training_outcome
 from wsolbench.training.prediction import predict_split
-from wsolbench.training.selection import box_accuracy_of_val, class_accuracy
-from wsolbench.training.visual import check_visualisers
+from wsolbench.training.selection import EpochSelector, box_accuracy_of_val, class_accuracy
 
 __all__ = ["train"]
 
@@ -79,7 +79,7 @@ def train(run: Run, settings: Settings, layout: Layout, launcher: Launcher = "no
     method_class = registry.load("method", run.method)
     dataset_class = settings.dataset_class(run.track.dataset)
     reason = method_class.unsupported(run.track.backbone, dataset_class.traits)
-    with joined(launcher, settings.runtime) as (rank, _):
+    with distributed(launcher, settings.runtime) as (rank, _):
         if rank == 0:
             _train_and_write(run, settings, layout, reason)
         elif reason is None:
@@ -95,35 +95,37 @@ def _train_and_write(run: Run, settings: Settings, layout: Layout, reason: str |
         if reason is None:
             _train_into(out, run, settings, layout)
         else:
-            record = {**run.as_dict(), "reason": reason}
-            record["method"] |= registry.load("method", run.method).describe()
-            write_record(out, record)
+            write_record(out, _described(run, registry.load("method", run.method)) | {"reason": reason})
             _log.info("%s: skipped: %s", run.key, reason)
         replace_directory(out, layout.run(run.key))
         shutil.rmtree(work, ignore_errors=True)
 
 
 def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None:
-    start = time.monotonic()
-    device = set_up_device(settings.runtime)
+    times = [time.monotonic()]
+    track, device, reading = run.track, set_up_device(settings.runtime), Reading.of(settings.runtime, layout)
     if device.type == "cpu":
         check_precision([run])
     inputs = _read_inputs(run, settings, layout)
     method = build_method(run, inputs.split.num_classes, inputs.weights_file)
-    reading = Reading.of(settings.runtime, layout)
-    history, loaded = History(), time.monotonic()
-    if run.track.epochs:
-        pictures = pictures_of(inputs.split, inputs.image_root, run.track.resize, reading)
-        loaded = time.monotonic()
-        data = TrainingSet(inputs.split, pictures, run.track.crop, run.seed)
-        judge = _judge(run, inputs, layout, device, reading)
-        history = fit(method, data, run, settings.runtime, device, out.parent, _defining(run, inputs, layout), judge)
+
+    def predict(method: Method, split: Split) -> StoredMaps:
+        sizes = {"crop": track.crop, "batch": track.batch}
+        return predict_split(method, split, inputs.image_root, device=device, reading=reading, **sizes)
+
+    history = History()
+    if track.epochs:
+        pictures = pictures_of(inputs.split, inputs.image_root, track.resize, reading)
+        times.append(time.monotonic())
+        data = TrainingSet(inputs.split, pictures, track.crop, run.seed)
+        selector, defining = _selector(run, inputs, layout, predict), _defining(run, inputs, layout)
+        history = fit(method, data, run, settings.runtime, device, out.parent, defining, selector)
     else:
+        times.append(time.monotonic())
         method.to(device)
-    trained = time.monotonic()
+    times.append(time.monotonic())
     stored: dict[str, StoredMaps] = {
-        name: _predict(method, read_split(inputs.prepared, name, with_truth=False), run, inputs, device, reading)
-        for name in EVALUATED
+        name: predict(method, read_split(inputs.prepared, name, with_truth=False)) for name in EVALUATED
     }
     rank, processes = get_dist_info()
     if rank:
@@ -134,8 +136,11 @@ def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None
     write_bytes(out / CHECKPOINT_FILE, save(tensors))
     outcome = training_outcome(stored, history.rows)
     write_record(out, _record(run, method, inputs, outcome))
-    seconds = {"loading": loaded - start, "training": trained - loaded, "prediction": time.monotonic() - trained}
-    identity = {"key": run.key, "seed": run.seed, "params_digest": _params_digest(run), "amp": run.track.amp}
+    times.append(time.monotonic())
+    phases = zip(("loading", "training", "prediction"), pairwise(times), strict=True)
+    seconds = {name: end - start for name, (start, end) in phases}
+    params_digest = bytes_sha256(json.dumps(run.as_dict(), sort_keys=True).encode())
+    identity = {"key": run.key, "seed": run.seed, "params_digest": params_digest, "amp": track.amp}
     identity |= {"index_digest": inputs.split.digest, "weights": inputs.weights, "processes": processes}
     identity |= settings.runtime.model_dump(include={"deterministic", "tf32"})
     write_provenance(layout.provenance(run.key), identity, device, seconds)
@@ -155,25 +160,13 @@ def _read_inputs(run: Run, settings: Settings, layout: Layout) -> _Inputs:
     return _Inputs(split, dataset.image_root(prepared), prepared, weights, weights_file)
 
 
-def _predict(
-    method: Method, split: Split, run: Run, inputs: _Inputs, device: torch.device, reading: Reading
-) -> StoredMaps:
-    return predict_split(
-        method,
-        split,
-        inputs.image_root,
-        crop=run.track.crop,
-        batch=run.track.batch,
-        device=device,
-        reading=reading,
-    )
-
-
-def _judge(run: Run, inputs: _Inputs, layout: Layout, device: torch.device, reading: Reading) -> Judge | None:
-    """Return how epochs are compared, None if the last is taken.
+def _selector(
+    run: Run, inputs: _Inputs, layout: Layout, predict: Callable[[Method, Split], StoredMaps]
+) -> EpochSelector | None:
+    """Return what chooses an epoch, None if the last is taken.
 
     Raises:
-        DataError: there is no ``val`` to compare them on.
+        DataError: there is no ``val`` to compare epochs on.
     """
     chosen = run.track.selection
     if chosen == "last":
@@ -182,14 +175,11 @@ def _judge(run: Run, inputs: _Inputs, layout: Layout, device: torch.device, read
     if not len(val):
         raise DataError(f"tracks.{run.track_name}.selection: {chosen} needs a val split, and there is none; take last")
     score = class_accuracy if chosen == "val_cls" else partial(box_accuracy_of_val, split=val)
-    return Judge(chosen, lambda method: _predict(method, val, run, inputs, device, reading), score)
-
-
-def _params_digest(run: Run) -> str:
-    return hashlib.sha256(json.dumps(run.as_dict(), sort_keys=True).encode()).hexdigest()
+    return EpochSelector(chosen, lambda method: predict(method, val), score)
 
 
 def _defining(run: Run, inputs: _Inputs, layout: Layout) -> dict[str, Any]:
+    """Return what the bytes of a run depend on beside code and machine."""
     seen = None if run.track.selection == "last" else file_sha256(layout.selection(run.track_name))
     return {"run": run.as_dict(), "index_digest": inputs.split.digest, "weights": inputs.weights, "selection": seen}
 
@@ -204,10 +194,14 @@ def _log_end(run: Run, seconds: dict[str, float], outcome: Outcome) -> None:
         _log.info("%s: done; %s", run.key, spent)
 
 
-def _record(run: Run, method: Method, inputs: _Inputs, outcome: Outcome) -> dict[str, Any]:
+def _described(run: Run, method_class: type[Method]) -> dict[str, Any]:
     record = run.as_dict()
-    record["method"] |= type(method).describe()
-    return record | {
+    record["method"] |= method_class.describe()
+    return record
+
+
+def _record(run: Run, method: Method, inputs: _Inputs, outcome: Outcome) -> dict[str, Any]:
+    return _described(run, type(method)) | {
         "num_classes": inputs.split.num_classes,
         "class_names": list(inputs.split.class_names),
         "index_digest": inputs.split.digest,

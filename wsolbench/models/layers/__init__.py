@@ -9,8 +9,8 @@ from wsolbench.models.layers.drop_layer import DropLayer, coin, coins_from, inse
 from wsolbench.models.layers.he_init import he_init
 from wsolbench.models.layers.min_max import min_max
 from wsolbench.models.layers.points import chosen_points
-from wsolbench.models.layers.sent_to import sent_to
 from wsolbench.models.layers.spatial_drop import SpatialDrop
+from wsolbench.models.layers.to_device import to_device
 from wsolbench.models.layers.upsample import upsample
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "insert_drop_layers",
     "min_max",
     "odd",
-    "sent_to",
+    "to_device",
     "together",
     "upsample",
     "with_bias_rate",

@@ -1,14 +1,14 @@
-"""Tensors drawn on the CPU, where the network is."""
+"""Copies from the CPU to the device of a network."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-__all__ = ["sent_to"]
+__all__ = ["to_device"]
 
 
-def sent_to(device: torch.device, tensor: Tensor) -> Tensor:
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """Return a CPU tensor on ``device`` without waiting for what the device is still doing.
 
     CUDA copies from ordinary memory only after everything that was asked of it before; from page-locked memory it
