@@ -32,8 +32,10 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-new = typer.Typer(help="Write the file of a new component, and its lines in params.yaml.", no_args_is_help=True)
+new = typer.Typer(help="Write the lines of a new method, data set or track in params.yaml.", no_args_is_help=True)
 new.command("method")(commands.new_method)
+new.command("dataset")(commands.new_dataset)
+new.command("track")(commands.new_track)
 
 app.command("list")(commands.list_components)
 app.add_typer(new, name="new")

@@ -181,7 +181,7 @@ def test_a_method_is_added_to_a_flow_list_of_those_that_run(small_repository):
 )
 def test_where_there_is_no_place_for_the_lines_nothing_is_written(small_repository, text):
     (small_repository / "params.yaml").write_text(text)
-    with pytest.raises(SettingsError, match=r"add 'mine: \{\}'"):
+    with pytest.raises(SettingsError, match=r"mine: \{\}"):
         new_method("mine", read_settings(Path("params.yaml")), small_repository)
     assert not (small_repository / "methods" / "mine.py").exists()
 

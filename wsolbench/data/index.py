@@ -30,6 +30,7 @@ from wsolbench.files import bytes_sha256, file_sha256, parse_file, replacing
 __all__ = [
     "INDEX_FILE",
     "TRUTH_FILE",
+    "check_contents",
     "read_selection",
     "read_split",
     "splits_of",
@@ -56,7 +57,7 @@ def write_index(directory: Path, contents: Contents, image_root: Path, val_truth
     Raises:
         DataError: duplicate ids, labels out of range, missing truth, or boxes outside their image.
     """
-    _check(contents)
+    check_contents(contents)
     items = [
         item if item.sha256 else replace(item, sha256=file_sha256(image_root / item.path)) for item in contents.items
     ]
@@ -168,7 +169,12 @@ _TRUTH_SCHEMA = pa.schema(
 )
 
 
-def _check(contents: Contents) -> None:
+def check_contents(contents: Contents) -> None:
+    """Refuse what a data set cannot be.
+
+    Raises:
+        DataError: duplicate ids, labels out of range, missing truth, boxes outside their image, or no test images.
+    """
     seen: set[str] = set()
     for item in contents.items:
         if item.id in seen:

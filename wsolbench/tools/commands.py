@@ -13,7 +13,20 @@ from wsolbench.config.settings import read_settings
 from wsolbench.errors import InterruptedTrainingError, SettingsError, WsolbenchError
 from wsolbench.tools.arguments import Jobs
 
-__all__ = ["doctor", "launch", "list_components", "new_method", "plot", "predict", "readme", "score", "show", "verify"]
+__all__ = [
+    "doctor",
+    "launch",
+    "list_components",
+    "new_dataset",
+    "new_method",
+    "new_track",
+    "plot",
+    "predict",
+    "readme",
+    "score",
+    "show",
+    "verify",
+]
 
 
 class _Format(StrEnum):
@@ -45,6 +58,41 @@ def new_method(
     written = write_method(name, read_settings(), Path())
     typer.echo(f"{written} is written, and {name} stands under methods and run.methods in params.yaml. Next:")
     typer.echo(f"  python -m pytest tests/conformance -k {name}   # passes now; keep it so\n  make benchmark")
+
+
+def new_dataset(
+    name: Annotated[str, typer.Argument(help="Its key in params.yaml.")],
+    root: Annotated[Path, typer.Argument(help="Directory that holds images, and what says where their objects are.")],
+    of: Annotated[
+        str | None, typer.Option(help="Stem of the file in datasets/ that reads it; by default its layout says it.")
+    ] = None,
+) -> None:
+    """Look at a folder of images, say what it holds, and write it into params.yaml as a data set."""
+    from wsolbench.tools.scaffold_sets import new_dataset as write_dataset  # noqa: PLC0415 - imports torch
+
+    typer.echo(write_dataset(name, root, of, read_settings(), Path()))
+    typer.echo(f"{name} stands under datasets in params.yaml. Next:")
+    typer.echo(f"  wsolbench new track {name}-BACKBONE --dataset {name}   # `wsolbench list backbones` names them")
+
+
+def new_track(
+    name: Annotated[str, typer.Argument(help="Its key in params.yaml, for instance DATASET-BACKBONE.")],
+    dataset: Annotated[str, typer.Option(help="Key of datasets in params.yaml.")],
+    backbone: Annotated[str | None, typer.Option(help="By default what NAME ends in.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Pretrained ones, or none; by default those of the track that it extends.")
+    ] = None,
+) -> None:
+    """Write a track of a data set, with a recipe for a first training, into params.yaml, and NAME into run.tracks."""
+    from wsolbench.tools.scaffold_sets import new_track as write_track  # noqa: PLC0415 - imports torch
+
+    settings = read_settings()
+    typer.echo(write_track(name, dataset, backbone, weights, settings, Path()))
+    run = f"{name}-{next(iter(settings.run.methods), 'METHOD')}-0"
+    typer.echo(f"{name} stands under tracks and run.tracks in params.yaml. Next:")
+    typer.echo(f"  wsolbench prepare {name}   # classes and images per split\n  wsolbench show {name}   # look at them")
+    typer.echo(f"  wsolbench weights {name}\n  wsolbench train {run}\n  wsolbench evaluate {run}   # a first run")
+    typer.echo("  make benchmark   # all that run names in params.yaml")
 
 
 def show(

@@ -9,14 +9,12 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from ruamel.yaml import YAML
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
-
 from wsolbench.config import registry
 from wsolbench.config.schema import PARAMS_FILE
 from wsolbench.config.settings import Settings
 from wsolbench.errors import SettingsError
 from wsolbench.files import write_text
+from wsolbench.tools.params_text import with_additions
 
 __all__ = ["new_method"]
 
@@ -49,7 +47,7 @@ def new_method(name: str, settings: Settings, root: Path) -> Path:
     year = dt.datetime.now(tz=dt.UTC).year
     source = template.substitute(name=name, class_name=class_name, title=class_name, year=year)
     params = root / PARAMS_FILE
-    changed = _with_method(params.read_text(encoding="utf-8"), name)
+    changed = with_additions(params.read_text(encoding="utf-8"), "methods", name, f"  {name}: {{}}\n", run="methods")
     write_text(path, source)
     write_text(params, changed)
     return path
@@ -73,48 +71,3 @@ def _check_name(name: str, settings: Settings, path: Path) -> None:
         raise SettingsError(f"{path} exists already; choose another name, or delete it")
     if not path.parent.is_dir():
         raise SettingsError(f"{path.parent} is no directory; run wsolbench from the repository's root")
-
-
-def _with_method(text: str, name: str) -> str:
-    """Return the YAML text with an empty block for a method behind the last one, and its name in ``run.methods``."""
-    yaml = YAML(typ="safe", pure=True)
-    by_hand = (
-        f"{PARAMS_FILE}: no place was found for the new method; add '{name}: {{}}' under methods, and '{name}' to "
-        "run.methods"
-    )
-    chosen = _value(_value(yaml.compose(text), "run"), "methods")
-    if not isinstance(chosen, SequenceNode) or not chosen.value:
-        raise SettingsError(by_hand)
-    if chosen.flow_style:
-        end = chosen.value[-1].end_mark.index
-        changed = f"{text[:end]}, {name}{text[end:]}"
-    else:
-        changed = _with_line(text, chosen.value[-1], f"{' ' * chosen.start_mark.column}- {name}\n")
-    methods = _value(yaml.compose(changed), "methods")
-    if not isinstance(methods, MappingNode) or methods.flow_style or not methods.value:
-        raise SettingsError(by_hand)
-    changed = _with_line(changed, methods.value[-1][1], f"{' ' * methods.value[0][0].start_mark.column}{name}: {{}}\n")
-    before, after = yaml.load(text), yaml.load(changed)
-    before["methods"][name], before["run"]["methods"] = {}, [*before["run"]["methods"], name]
-    if after != before:
-        raise SettingsError(by_hand)
-    return changed
-
-
-def _value(node: Node | None, key: str) -> Node | None:
-    pairs = node.value if isinstance(node, MappingNode) else ()
-    return next((value for name, value in pairs if name.value == key), None)
-
-
-def _with_line(text: str, last: Node, line: str) -> str:
-    """Return the text with a line behind the last entry of a block, and behind the comments on that."""
-    lines = text.splitlines(keepends=True)
-    # A block ends where the next token starts, behind blank lines and comments that belong to what follows.
-    end = last.end_mark.line + (last.end_mark.column > 0)
-    while not lines[end - 1].strip() or lines[end - 1].startswith("#"):
-        end -= 1
-    while end < len(lines) and re.match(r"[ \t]+#", lines[end]):  # comments on the last entry
-        end += 1
-    if not lines[end - 1].endswith("\n"):
-        lines[end - 1] += "\n"
-    return "".join([*lines[:end], line, *lines[end:]])

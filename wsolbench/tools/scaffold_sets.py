@@ -1,0 +1,205 @@
+"""``wsolbench new dataset`` and ``new track``: look at people's images, and write their blocks in ``params.yaml``."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from wsolbench.acquire.building import build_dataset
+from wsolbench.acquire.inspection import remembering
+from wsolbench.acquire.summary import check_classes, split_table
+from wsolbench.acquire.truth_policy import divided
+from wsolbench.config import registry
+from wsolbench.config.keys import check_key
+from wsolbench.config.paths import Layout
+from wsolbench.config.recipe import Track
+from wsolbench.config.schema import PARAMS_FILE, check_known, validated
+from wsolbench.config.settings import Settings
+from wsolbench.data.dataset import Contents
+from wsolbench.data.index import INDEX_FILE, check_contents, read_split
+from wsolbench.errors import DataError, SettingsError
+from wsolbench.files import write_text
+from wsolbench.models.backbones.weights import PINNED
+from wsolbench.models.pretrained import pinned_weights
+from wsolbench.tools.params_text import entry, with_additions
+
+__all__ = ["new_dataset", "new_track"]
+
+_ITERATIONS = 1000  # for which a pretrained network needs minutes on a GPU
+_EPOCHS = (3, 100)
+
+
+def new_dataset(name: str, root: Path, of: str | None, settings: Settings, checkout: Path) -> str:
+    """Look at a folder of images, and write a data set of them into ``params.yaml``.
+
+    All images are opened, as ``wsolbench prepare`` does, which need not do it again.
+
+    Args:
+        name: key of the data set.
+        root: the folder, as it is to stand in ``params.yaml``.
+        of: class that reads it; None for the one that recognises its layout.
+        settings: of the repository.
+        checkout: the repository.
+
+    Returns:
+        What was found: class, and a table of splits.
+
+    Raises:
+        SettingsError: the key cannot be one or is taken, or there is no such class.
+        DataError: the folder is laid out as no data set is, or ``wsolbench prepare`` would refuse it.
+    """
+    check_key("datasets", name)
+    if name in settings.datasets or name in registry.names("dataset"):
+        raise SettingsError(f"datasets.{name} exists already; choose another key")
+    chosen = _recognised(checkout / root.expanduser()) if of is None else of
+    check_known("--of", chosen, registry.names("dataset"), SettingsError)
+    block = {"of": chosen, "root": str(root)}
+    data = settings.model_dump(exclude_unset=True) | {"datasets": {**settings.datasets, name: block}}
+    contents = _inspected(validated(Settings, data, ""), name, Layout(checkout))
+    counts = {split: sum(item.split == split for item in contents.items) for split in ("train", "val", "test")}
+    images = ", ".join(f"{count} {split}" for split, count in counts.items())
+    lines = [
+        f"  {name}:  # {len(contents.class_names)} classes; {images}\n",
+        f"    of: {chosen}\n",
+        entry("root", str(root)),
+        f"    # Its other arguments, with their defaults; datasets/{chosen}.py says what they do.\n",
+        *(entry(key, default).replace("    ", "    # ", 1) for key, default in _defaults(chosen).items()),
+    ]
+    _write(checkout, "datasets", name, "".join(lines))
+    return f"{chosen}: {len(contents.class_names)} classes\n{split_table(contents)}"
+
+
+def new_track(
+    name: str, dataset: str, backbone: str | None, weights: str | None, settings: Settings, checkout: Path
+) -> str:
+    """Write a track of a data set into ``params.yaml``, and its name into ``run.tracks``.
+
+    It extends a track of the same backbone (and weights), the data set's own before any other. On other data, it has
+    as many epochs as make about 1,000 iterations, from 3 to 100, and the rate falls by a cosine.
+
+    Args:
+        name: key of the track.
+        dataset: key of the data set.
+        backbone: None for the one that the key ends in, as in ``birds-<backbone>``.
+        weights: name of pretrained weights, ``none`` for random initialisation; None for those of the extended track.
+        settings: of the repository.
+        checkout: the repository.
+
+    Returns:
+        The block as it stands in ``params.yaml``.
+
+    Raises:
+        SettingsError: a name is unknown, or the key cannot be one or is taken.
+        DataError: the data set cannot be read.
+    """
+    check_key("tracks", name)
+    if name in settings.tracks:
+        raise SettingsError(f"tracks.{name} exists already; choose another key")
+    check_known("--dataset", dataset, settings.datasets, SettingsError)
+    chosen = _named_backbone(name) if backbone is None else backbone
+    check_known("--backbone", chosen, registry.names("backbone"), SettingsError)
+    base = _extended(settings, dataset, chosen, weights)
+    track, lines = settings.tracks[base], [f"  {name}:\n", f"    extends: {base}\n", f"    dataset: {dataset}\n"]
+    if track.backbone != chosen:
+        lines.append(f"    backbone: {chosen}\n")
+    wanted = _weights(chosen, weights, track)
+    if wanted != track.weights:
+        lines.append(f"    weights: {wanted or ''}".rstrip() + "\n")
+    if track.dataset != dataset:
+        lines += _schedule(track, _training_images(settings, dataset, Layout(checkout)))
+    _write(checkout, "tracks", name, "".join(lines), run="tracks")
+    return "".join(lines)
+
+
+def _named_backbone(track: str) -> str:
+    backbones = registry.names("backbone")
+    found = track.rpartition("-")[2]
+    if found not in backbones:
+        raise SettingsError(
+            f"'{track}' does not end in the name of a backbone; say --backbone, one of {', '.join(backbones)}"
+        )
+    return found
+
+
+def _recognised(root: Path) -> str:
+    if not root.is_dir():
+        raise DataError(f"{root} is no directory; name the one that holds the images and what describes them")
+    classes = {name: registry.load("dataset", name) for name in registry.names("dataset")}
+    found = [name for name, each in classes.items() if each.recognises(root)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DataError(f"{root} could be read by {' or '.join(found)}; choose one with --of")
+    layouts = "\n".join(f"  {name}: {each.how_to}" for name, each in classes.items() if hasattr(each, "how_to"))
+    raise DataError(f"{root} is laid out as no data set is that can be read:\n{layouts}")
+
+
+def _inspected(settings: Settings, name: str, layout: Layout) -> Contents:
+    dataset, chosen = build_dataset(settings, name), divided(settings.datasets[name], f"datasets.{name}")
+    with remembering(layout.checked), tempfile.TemporaryDirectory() as directory:
+        contents = chosen.policy.applied(dataset.contents(Path(directory)), dataset.image_root(Path(directory)))
+    check_contents(contents)
+    check_classes(contents)
+    return contents
+
+
+def _defaults(of: str) -> dict[str, Any]:
+    parameters = signature(registry.load("dataset", of)).parameters
+    return {name: each.default for name, each in parameters.items() if name != "root"}
+
+
+def _extended(settings: Settings, dataset: str, backbone: str, weights: str | None) -> str:
+    """Return the track to extend: of the backbone and the weights, else of the backbone, else one like it."""
+
+    def distance(name: str) -> tuple[bool, ...]:
+        track = settings.tracks[name]
+        other = track.backbone != backbone
+        unlike = weights is not None and track.weights != _weights(backbone, weights, track)
+        unlike |= other and (track.weights is None) != (_weights(backbone, weights, track) is None)
+        return other, other and bool(track.backbone_args), unlike, track.dataset != dataset
+
+    trained = [name for name, track in settings.tracks.items() if track.epochs]
+    if not trained:
+        raise SettingsError(
+            f"{PARAMS_FILE}: tracks has none that trains, which a new one could extend; write it by hand"
+        )
+    return min(trained, key=distance)
+
+
+def _weights(backbone: str, asked: str | None, track: Track) -> str | None:
+    if asked == "none":
+        return None
+    if asked is not None:
+        return pinned_weights(backbone, asked).name
+    return track.weights if track.backbone == backbone else next(iter(PINNED.get(backbone, {})), None)
+
+
+def _training_images(settings: Settings, dataset: str, layout: Layout) -> int:
+    prepared = [layout.prepared(track) for track, each in settings.tracks.items() if each.dataset == dataset]
+    for directory in prepared:
+        if (directory / INDEX_FILE).is_file():
+            return len(read_split(directory, "train"))
+    return sum(item.split == "train" for item in _inspected(settings, dataset, layout).items)
+
+
+def _schedule(track: Track, images: int) -> list[str]:
+    if not images:
+        raise DataError("the data set has no training images, so that there is nothing to train on; add some")
+    epochs = min(max(math.ceil(_ITERATIONS * track.batch / images), _EPOCHS[0]), _EPOCHS[1])
+    iterations = epochs * math.ceil(images / track.batch)
+    lines = [f"    epochs: {epochs}  # {iterations} iterations of {track.batch} of {images} images\n"]
+    if track.schedule != "cosine":
+        lines.append("    schedule: cosine\n")
+    return lines + [f"    {name}:\n" for name in ("step_epochs", "milestones") if getattr(track, name) is not None]
+
+
+def _write(checkout: Path, group: str, name: str, block: str, run: str | None = None) -> None:
+    path = checkout / PARAMS_FILE
+    changed = with_additions(path.read_text(encoding="utf-8"), group, name, block, run)
+    validated(Settings, YAML(typ="safe", pure=True).load(changed), "", str(path))
+    write_text(path, changed)
