@@ -67,4 +67,6 @@ def test_two_sets_of_one_class_each_have_their_own_numbers(
     page = (pipeline.root / "results/report.html").read_text()
     assert "birds, read by image_folder" in page
     (tmp_path / "fish" / "masks" / "eel" / "0.png").unlink()
-    assert {stage for stage in pipeline.repro() if "birds" in stage} == set()
+    ran = pipeline.repro()
+    assert "prepare@fish-convnet" in ran
+    assert not {f"{stage}@birds-convnet{of}" for stage, of in (("prepare", ""), ("train", "-cam-0"))} & {*ran}
