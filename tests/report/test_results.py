@@ -94,7 +94,7 @@ def test_files_of_no_run_are_warned_about_and_not_counted(repository, caplog):
     with caplog.at_level(logging.WARNING):
         results = read_track(toy.settings, "toy", toy.root)
     assert [run.key for run in results.runs] == ["toy-alpha-0"]
-    assert "toy-alpha-7.json belongs to no run" in caplog.text
+    assert "1 files of no run that params.yaml names, which are not counted: toy-alpha-7.json" in caplog.text
 
 
 def test_skipped_runs_keep_their_reason(repository):

@@ -56,7 +56,7 @@ def test_tables_lead_with_pixels_and_have_no_column_of_boxes(masked: Repository)
     page, latex = markdown_table(results_of(masked)), latex_tables(results_of(masked))
     assert "Box protocol" not in page + latex
     assert "protocol `pixel`" not in page
-    assert latex.count(r"\begin{tabular}") == 3
+    assert latex.count(r"\caption{") == 3
 
 
 def test_readme_and_summary_show_the_numbers_of_pixels(masked: Repository) -> None:

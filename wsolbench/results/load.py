@@ -11,7 +11,7 @@ from typing import Literal
 
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
-from wsolbench.errors import DataError, SettingsError, nearest
+from wsolbench.errors import DataError, SettingsError, first_three, nearest
 from wsolbench.files import parse_file
 from wsolbench.results.run_result import RunResult, SkippedRun, parse_metrics
 
@@ -189,9 +189,15 @@ def _asked(settings: Settings, track: str, root: Path) -> list[_Asked]:
 
 def _warn_of_strangers(asked: list[_Asked]) -> None:
     expected = {each.path for each in asked}
-    for path in sorted(asked[0].path.parent.glob("*.json")):
-        if path not in expected:
-            _log.warning("%s belongs to no run that params.yaml names; it is not counted and may be deleted", path)
+    folder = asked[0].path.parent
+    others = [path.name for path in sorted(folder.glob("*.json")) if path not in expected]
+    if others:
+        _log.warning(
+            "%s holds %d files of no run that params.yaml names, which are not counted: %s",
+            folder,
+            len(others),
+            first_three(others),
+        )
 
 
 def _read(asked: _Asked, track: str) -> RunResult | SkippedRun:
