@@ -20,7 +20,7 @@ from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
 from wsolbench.errors import InterruptedTrainingError, TrainingError
 from wsolbench.files import bytes_sha256
-from wsolbench.runs.signals import stop_requests
+from wsolbench.runs.scratch import stop_requests
 from wsolbench.runs.state import StateKeeper, run_digest
 from wsolbench.training import building, loop, trainer
 

@@ -1,16 +1,20 @@
-"""The scratch directory of a run in progress: held by one process, outside everything that DVC keeps."""
+"""A run in progress: its scratch directory, held by one process, its log, and requests to stop it."""
 
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from wsolbench.errors import TrainingError
 from wsolbench.files import locked
 
-__all__ = ["exclusive", "log_file"]
+__all__ = ["StopRequest", "exclusive", "log_file", "stop_requests"]
 
 
 @contextmanager
@@ -43,3 +47,36 @@ def log_file(path: Path) -> Iterator[None]:
         logger.removeHandler(handler)
         logger.setLevel(level)
         handler.close()
+
+
+@dataclass
+class StopRequest:
+    """Which signal asked for a stop, if any."""
+
+    number: int | None = None
+
+
+@contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Note SIGINT and SIGTERM instead of dying, while the context is open; a second one acts as it always does."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+    def note(number: int, frame: Any) -> None:
+        del frame
+        request.number = number
+        restore()
+
+    for number in former:
+        signal.signal(number, note)
+    try:
+        yield request
+    finally:
+        restore()

@@ -26,10 +26,7 @@ _WRITE_S = 2.0  # between two writes of the file
 class ProgressHook(Hook):  # type: ignore[misc]
     """Shows images per second, the losses that were last checked (none is read here), and the learning rate.
 
-    Args:
-        description: what is trained.
-        history: where losses are taken from.
-        file: is written every few seconds, from the first iteration on, for whoever waits for the training.
+    It also writes a file every few seconds, from the first iteration on, for whoever waits for the training.
     """
 
     def __init__(self, description: str, history: History, file: Path) -> None:
@@ -79,13 +76,7 @@ def check_visualisers(names: Sequence[str]) -> None:
 
 
 class Curves(Hook):  # type: ignore[misc]
-    """Writes each epoch's mean losses, learning rate and images per second, by iteration.
-
-    Args:
-        history: where losses and rate are taken from.
-        names: of mmengine's visualisers.
-        folder: where they write.
-    """
+    """Writes each epoch's mean losses, rate and images per second with mmengine's visualisers, by iteration."""
 
     def __init__(self, history: History, names: Sequence[str], folder: Path) -> None:
         self._history = history

@@ -33,7 +33,7 @@ from wsolbench.runs.device import loader_workers
 from wsolbench.runs.processes import maximum, share_buffers, synchronise_statistics, wait_for_all
 from wsolbench.runs.progress import PROGRESS_FILE
 from wsolbench.runs.provenance import device_name
-from wsolbench.runs.signals import StopRequest, stop_requests
+from wsolbench.runs.scratch import StopRequest, stop_requests
 from wsolbench.runs.state import StateKeeper, run_digest
 from wsolbench.training.history import BLOCK, History
 from wsolbench.training.hooks import Curves, ProgressHook
@@ -64,8 +64,7 @@ def fit(
         runtime: loader workers, threads, how often states are saved.
         device: where to train.
         work: scratch directory of the run, which outlives a killed process.
-        defining: everything else that the bytes of the result depend on; a state that was saved under anything
-            different is not resumed.
+        defining: all else that the bytes depend on; a state that was saved under anything different is not resumed.
         selector: chooses the epoch whose weights are taken; None takes the last.
 
     Returns:
@@ -95,14 +94,7 @@ def fit(
 
 
 class Training:
-    """A training in progress; mmengine's hooks find in it what they know of a runner.
-
-    Attributes:
-        iter: number of iterations done.
-        epoch: number of the epoch, from 0.
-        max_iters: length of the training.
-        max_epochs: likewise.
-    """
+    """A training in progress; mmengine's hooks find in it what they know of a runner (``iter`` counts what is done)."""
 
     def __init__(
         self,
@@ -135,11 +127,7 @@ class Training:
         self._save_seconds, self._saved = runtime.save_minutes * 60, time.monotonic()
 
     def run(self, hooks: list[Hook]) -> None:
-        """Train to the end.
-
-        Args:
-            hooks: look on, and change nothing.
-        """
+        """Train to the end; hooks look on, and change nothing."""
         per_epoch = len(self.train_dataloader)
         try:
             _call(hooks, "before_train", self)
@@ -308,7 +296,7 @@ def batch_means(losses: Tensor, images: int) -> tuple[Tensor, Tensor]:
         images: size of the share.
 
     Returns:
-        ``(L,)`` float64 means; a scalar float64 factor.
+        ``(L,)`` and scalar, float64.
     """
     share = losses.double()
     total = torch.cat([share * images, share.new_full((1,), images)])

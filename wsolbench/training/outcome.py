@@ -34,12 +34,7 @@ class Outcome:
 
 
 def training_outcome(stored: Mapping[str, StoredMaps], rows: Sequence[Mapping[str, float]]) -> Outcome:
-    """Return how a training ended.
-
-    Args:
-        stored: what it predicts of ``val`` and ``test``.
-        rows: of its history, one per epoch, with a mean of each loss.
-    """
+    """Return how a training ended, by its maps of ``val`` and ``test`` and the rows of its history."""
     name = "val" if len(stored["val"].ids) else "test"
     at_chance, said = _is_at_chance(stored[name], name)
     totals = [sum(value for key, value in row.items() if key.startswith("loss_")) for row in rows]
@@ -58,7 +53,6 @@ def _is_at_chance(found: StoredMaps, name: str) -> tuple[bool | None, str]:
     chance = float(np.bincount(found.labels).max() / images)
     if bdtrc(images - 1, images, chance) > _LEVEL:  # the probability that guesses are all right
         return None, ""
-    said = (
-        f"Top-1 Cls on {name} is {right / images:.1%} of {images} images; naming one class for all gives {chance:.1%}"
-    )
+    said = f"Top-1 Cls on {name} is {right / images:.1%} of {images} images"
+    said += f"; naming one class for all gives {chance:.1%}"
     return bool(right == 0 or bdtrc(right - 1, images, chance) > _LEVEL), said

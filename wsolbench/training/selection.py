@@ -31,10 +31,8 @@ _log = logging.getLogger("wsolbench.train")
 class EpochSelector:
     """Predicts ``val`` after every epoch and keeps the weights of the best one; of equals, the earliest.
 
-    Args:
-        name: of the score, a column of the history.
-        predict: returns the maps and classes of ``val``, at process 0.
-        score: of them, percent.
+    ``predict`` returns maps and classes of ``val`` at process 0, ``score`` percent of them, and ``name`` is its column
+    of the history.
     """
 
     def __init__(
@@ -45,11 +43,7 @@ class EpochSelector:
         self._weights: dict[str, Tensor] = {}
 
     def score_epoch(self, method: Method, epoch: int) -> dict[str, float]:
-        """Score the method after an epoch (from 1), and keep its weights if it is the best so far.
-
-        Returns:
-            The score by its name, the same in all processes.
-        """
+        """Return an epoch's (from 1) score by its name, in all processes, and keep its weights if it is the best."""
         stored = self._predict(method)
         scores = [self._score(stored) if get_dist_info()[0] == 0 else 0.0]
         broadcast_object_list(scores)

@@ -113,16 +113,15 @@ def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None
         sizes = {"crop": track.crop, "batch": track.batch}
         return predict_split(method, split, inputs.image_root, device=device, reading=reading, **sizes)
 
-    history = History()
     if track.epochs:
         pictures = pictures_of(inputs.split, inputs.image_root, track.resize, reading)
-        times.append(time.monotonic())
         data = TrainingSet(inputs.split, pictures, track.crop, run.seed)
         selector, defining = _selector(run, inputs, layout, predict), _defining(run, inputs, layout)
+        times.append(time.monotonic())
         history = fit(method, data, run, settings.runtime, device, out.parent, defining, selector)
     else:
         times.append(time.monotonic())
-        method.to(device)
+        method, history = method.to(device), History()
     times.append(time.monotonic())
     stored: dict[str, StoredMaps] = {
         name: predict(method, read_split(inputs.prepared, name, with_truth=False)) for name in EVALUATED
@@ -135,7 +134,10 @@ def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None
     tensors = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
     write_bytes(out / CHECKPOINT_FILE, save(tensors))
     outcome = training_outcome(stored, history.rows)
-    write_record(out, _record(run, method, inputs, outcome))
+    record = {"num_classes": inputs.split.num_classes, "class_names": list(inputs.split.class_names)}
+    record |= {"index_digest": inputs.split.digest, "weights": inputs.weights}
+    record |= {"training": {"at_chance": outcome.at_chance, "loss_grew": outcome.loss_grew}}
+    write_record(out, _described(run, type(method)) | record)
     times.append(time.monotonic())
     phases = zip(("loading", "training", "prediction"), pairwise(times), strict=True)
     seconds = {name: end - start for name, (start, end) in phases}
@@ -198,13 +200,3 @@ def _described(run: Run, method_class: type[Method]) -> dict[str, Any]:
     record = run.as_dict()
     record["method"] |= method_class.describe()
     return record
-
-
-def _record(run: Run, method: Method, inputs: _Inputs, outcome: Outcome) -> dict[str, Any]:
-    return _described(run, type(method)) | {
-        "num_classes": inputs.split.num_classes,
-        "class_names": list(inputs.split.class_names),
-        "index_digest": inputs.split.digest,
-        "weights": inputs.weights,
-        "training": {"at_chance": outcome.at_chance, "loss_grew": outcome.loss_grew},
-    }
