@@ -93,6 +93,24 @@ def test_comments_stay_where_they_were() -> None:
     )
 
 
+def test_arguments_with_a_line_and_a_comment_each_keep_them() -> None:
+    lines = [
+        "methods:",
+        "  plain:",
+        "    tracks:",
+        "      one:",
+        "        args:",
+        "          a: 2  # of a",
+        "          kept: 1.0e-3  # of another",
+        "        train: {lr: 0.5}",
+        "other: 1",
+    ]
+    block = {**BLOCK, "args": {"a": 0.25, "kept": 0.001, "new": [1, 2]}}
+    after = with_block("\n".join(lines), "plain", "one", block, "won").replace(" # of a\n", "  # of a\n").splitlines()
+    changed = ["        recipe: searched  # won", "        args:", "          a: 0.25  # of a", *lines[6:7]]
+    assert after == [*lines[:4], *changed, "          new: [1, 2]", "        train: {lr: 1.0e-05}", "other: 1"]
+
+
 def test_what_others_are_aliases_of_is_left_alone_and_the_block_is_told() -> None:
     text = PARAMS.replace("other: {train", "three: &three {train").replace(
         "flow:\n", "flow:\n    tracks: {four: *three}\n", 1

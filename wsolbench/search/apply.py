@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from wsolbench.search.record import Search
 __all__ = ["apply_search", "winner", "with_block"]
 
 _EXPONENT = re.compile(r"^(-?\d+)e")
+_NULL = re.compile(r"^[^#{\[]*:[ ]+null\b", re.MULTILINE)  # on a line of its own
 
 
 def apply_search(search: Search, root: Path) -> dict[str, Any]:
@@ -99,13 +100,9 @@ def with_block(text: str, method: str, track: str, block: Mapping[str, Any], rem
     yaml = _round_trip(text)
     data = yaml.load(text)
     place = _block_at(_block_at(_block_at(data["methods"], method), "tracks"), track)
-    for name in [name for name in place if name not in block]:
-        del place[name]
-    for name, value in block.items():
-        if name not in place:
-            place.insert(len(place) if name != "recipe" else 0, name, None)
-        if place[name] != value:
-            place[name] = _on_one_line(value)
+    if "recipe" not in place:
+        place.insert(0, "recipe", None)
+    _make_equal(place, block)
     _remark(place, "recipe", remark)
     stream = io.StringIO()
     yaml.dump(data, stream)
@@ -125,6 +122,17 @@ def _block_at(parent: Any, key: str) -> Any:
     return parent[key]
 
 
+def _make_equal(place: CommentedMap, wanted: Mapping[str, Any]) -> None:
+    """Change the entries of a mapping that differ from what is wanted, and leave the others as they are written."""
+    for name in [name for name in place if name not in wanted]:
+        del place[name]
+    for name, value in wanted.items():
+        if isinstance(value, dict) and isinstance(place.get(name), CommentedMap):
+            _make_equal(place[name], value)
+        elif name not in place or place[name] != value:
+            place[name] = _on_one_line(value)
+
+
 def _remark(place: CommentedMap, key: str, remark: str) -> None:
     """Put a comment behind an entry, and leave those on the lines below it."""
     behind = place.ca.items.get(key, [None] * 3)[2]
@@ -136,7 +144,7 @@ def _remark(place: CommentedMap, key: str, remark: str) -> None:
 def _on_one_line(value: Any) -> Any:
     """Return plain data whose mappings and lists are written on one line."""
     if not isinstance(value, (dict, list)):
-        return value
+        return _Null() if value is None else value
     pairs = value.items() if isinstance(value, dict) else enumerate(value)
     node: Any = CommentedMap() if isinstance(value, dict) else CommentedSeq([None] * len(value))
     for key, each in pairs:
@@ -155,16 +163,26 @@ def _round_trip(text: str) -> YAML:
     _, indent, offset = load_yaml_guess_indent(text)
     yaml = YAML()
     yaml.Representer = _Representer
+    yaml.representer.nothing = "null" if _NULL.search(text) else ""
     yaml.preserve_quotes, yaml.width = True, 10**6
     yaml.indent(mapping=2, sequence=indent or 2, offset=offset or 0)
     return yaml
 
 
+class _Null:
+    """What is not there, as a word."""
+
+
 class _Representer(RoundTripRepresenter):
-    """Writes ``null`` as a word, and ``1e-05`` as ``1.0e-05``, which readers of YAML 1.1 need to see a number."""
+    """Writes what is not there as the text does, and ``1e-05`` as ``1.0e-05``, which YAML 1.1 needs to see a number."""
+
+    nothing = ""
 
 
-_Representer.add_representer(type(None), lambda self, _: self.represent_scalar("tag:yaml.org,2002:null", "null"))
-_Representer.add_representer(
-    float, lambda self, value: self.represent_scalar("tag:yaml.org,2002:float", _EXPONENT.sub(r"\1.0e", repr(value)))
-)
+def _scalar(kind: str, text: Callable[[Any, Any], str]) -> Callable[[Any, Any], Any]:
+    return lambda self, value: self.represent_scalar(f"tag:yaml.org,2002:{kind}", text(self, value))
+
+
+_Representer.add_representer(_Null, _scalar("null", lambda *_: "null"))
+_Representer.add_representer(type(None), _scalar("null", lambda self, _: self.nothing))
+_Representer.add_representer(float, _scalar("float", lambda _, value: _EXPONENT.sub(r"\1.0e", repr(value))))
