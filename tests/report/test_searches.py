@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tests.report.conftest import Repository, searched
-from wsolbench.config.distributions import Choice
+from tests.search.stored import SPACE
+from wsolbench.config.distributions import Choice, Uniform
 from wsolbench.config.recipe import MethodBlock
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.report.build import write_report
@@ -178,15 +179,15 @@ def test_the_figure_shows_every_trial_against_every_parameter(both: Repository) 
     np.testing.assert_allclose(best.get_xydata(), [[0.4, 50]])
 
 
-def test_trials_that_failed_outside_the_range_of_the_others_are_in_the_panel(full: Repository) -> None:
-    searched(full.root, "alpha", [30.0, 40.0, None, None])
+def test_panels_show_all_that_was_searched(full: Repository) -> None:
+    searched(full.root, "alpha", [30.0, 40.0, None, None], space=SPACE | {"args.rest": Uniform(2, 4)})
     with figure_style():
         figure = search_figure(searches_of("toy", [], full.root))
         figure.draw_without_rendering()
-    low, high = figure.axes[1].get_xlim()
-    assert low < 0.1
-    assert high > 0.8
-    assert figure.axes[1].get_ylim()[0] > 20  # their height is no value
+    panels = [axis for axis in figure.axes if axis.get_visible()]
+    np.testing.assert_allclose(panels[1].get_xlim(), [0.01 / 100**0.05, 100**0.05])
+    np.testing.assert_allclose(panels[3].get_xlim(), [1.9, 4.1])
+    assert panels[1].get_ylim()[0] > 20  # the height of a failed trial is no value
 
 
 def test_a_plot_of_some_methods_and_of_none(both: Repository, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def store(root: Path, values: Sequence[float | None], head: SearchHead | None = 
     write(folder, head)
     for number, value in enumerate(values):
         tried = {"train.lr": 0.1 * 2**number, "args.sizes": [None, [1]][number % 2]}
-        tried = {name: tried[name] for name in head.definition.space}
+        tried = {name: tried.get(name, drawn.at(0)) for name, drawn in head.definition.space.items()}
         reason = "diverged" if value is None else ""
         made = head.definition.sha256
         write(folder, Trial(number=number, values=tried, value=value, reason=reason, definition=made))

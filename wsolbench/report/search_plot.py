@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from wsolbench.config.distributions import Choice, Distribution, LogUniform
+from wsolbench.config.distributions import Choice, Distribution, LogUniform, Uniform
 from wsolbench.report.palette import CATEGORICAL
 from wsolbench.report.searches import budget_differences, objective_label
 from wsolbench.report.style import new_figure, titled
@@ -28,7 +28,8 @@ _TICKS = 6.0  # points: font size of the values of a choice
 def search_figure(searches: Sequence[Search]) -> Figure:
     """Draw panels per method: all its trials, then value against each parameter; the best trial is a star.
 
-    Axes of log-uniform parameters are logarithmic, those of choices name the values. Failed trials are crosses below.
+    Axes show the whole range that was searched, on a logarithmic scale where draws were log-uniform. Failed trials are
+    crosses below.
 
     Args:
         searches: of one track, at least one.
@@ -79,11 +80,10 @@ def _distribution(axis: Axes, search: Search) -> None:
 def _effect(axis: Axes, search: Search, name: str, drawn: Distribution) -> None:
     tried = [trial.values[name] for trial in search.trials]
     if isinstance(drawn, Choice):
-        texts = [json.dumps(value) for value in tried]
-        ticks = sorted(dict.fromkeys(texts), key=_order)
-        places = np.array([ticks.index(text) for text in texts], np.float64)
+        ticks = sorted(map(json.dumps, drawn.values), key=_order)
+        places = np.array([ticks.index(json.dumps(value)) for value in tried], np.float64)
         axis.set_xticks(range(len(ticks)), list(map(_plain, ticks)), rotation=45, ha="right", fontsize=_TICKS)
-        axis.set_xlim(-0.5, max(len(ticks), 1) - 0.5)
+        axis.set_xlim(-0.5, len(ticks) - 0.5)
     else:
         places = np.array(tried, np.float64)
         if isinstance(drawn, LogUniform):
@@ -91,8 +91,17 @@ def _effect(axis: Axes, search: Search, name: str, drawn: Distribution) -> None:
             axis.xaxis.set_major_locator(LogLocator(numticks=4))
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.xaxis.set_minor_locator(NullLocator())
+        axis.set_xlim(*_padded(drawn))
     _points(axis, search, places)
     axis.set_xlabel(name.partition(".")[2])
+
+
+def _padded(drawn: Uniform | LogUniform) -> tuple[float, float]:
+    """Return the ends of an interval, and a twentieth of it beyond them, so that no point is cut off."""
+    if isinstance(drawn, LogUniform):
+        factor = (drawn.high / drawn.low) ** 0.05
+        return drawn.low / factor, drawn.high * factor
+    return drawn.low - 0.05 * (drawn.high - drawn.low), drawn.high + 0.05 * (drawn.high - drawn.low)
 
 
 def _points(axis: Axes, search: Search, places: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> None:
