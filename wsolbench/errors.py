@@ -21,6 +21,7 @@ __all__ = [
     "WsolbenchError",
     "first_three",
     "nearest",
+    "shortened",
 ]
 
 
@@ -108,3 +109,9 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     if close:
         return f"did you mean '{close[0]}'?"
     return f"valid: {', '.join(choices)}" if choices else "nothing is valid here"
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """Return a text of a user's or a library's in one line of at most ``most`` characters, for a message."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[:most]}..."

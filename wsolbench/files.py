@@ -22,7 +22,7 @@ from typing import IO, Any, TypeVar
 
 from pydantic import ValidationError
 
-from wsolbench.errors import DataError, StorageError, WsolbenchError
+from wsolbench.errors import DataError, StorageError, WsolbenchError, shortened
 
 __all__ = [
     "bytes_sha256",
@@ -42,7 +42,6 @@ __all__ = [
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
 _DIGEST_KEY = "sha256"
-_LONGEST = 200  # characters of a library's message
 T = TypeVar("T")
 
 
@@ -140,8 +139,7 @@ def reason(error: Exception) -> str:
         said = ": ".join(part for part in (".".join(map(str, first["loc"])), first["msg"]) if part)
     elif isinstance(error, OSError) and error.strerror:
         said = error.strerror
-    line = " ".join(str(said).split()) or type(error).__name__
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
+    return shortened(str(said)) or type(error).__name__
 
 
 def with_digest(record: Mapping[str, Any]) -> dict[str, Any]:

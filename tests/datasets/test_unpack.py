@@ -19,9 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from wsolbench.acquire import unpack as module
 from wsolbench.acquire.unpack import UNPACKING, unpack
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, StorageError
 
 FILES = {"birds/a/1.jpg": b"one" * 999, "birds/a/2.jpg": b"two", "birds/b/3.jpg": b"", "notes.txt": b"n"}
 
@@ -124,19 +123,6 @@ def test_an_archive_cannot_grow_without_bound(tmp_path: Path, pack: Callable[...
     unpack(archive, tmp_path / "target", most_bytes=3_000_000)
 
 
-@pytest.mark.parametrize("pack", [tar_of, zip_of])
-@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"not an archive at all" * 99])
-def test_a_damaged_archive_leaves_nothing(
-    tmp_path: Path, pack: Callable[..., Path], damage: Callable[[bytes], bytes]
-) -> None:
-    content = {f"{k}.jpg": os.urandom(30_000) for k in range(9)}
-    archive = pack(tmp_path / "archive", content)
-    archive.write_bytes(damage(archive.read_bytes()))
-    with pytest.raises(DataError, match="archive is damaged or no archive"):
-        unpack(archive, tmp_path / "target")
-    assert one_of(tmp_path) == ["archive"]
-
-
 @pytest.fixture
 def photographs(tmp_path: Path) -> dict[str, bytes]:
     return {f"{k}.jpg": os.urandom(1500) for k in range(4)}  # 512 of header, 1536 of content
@@ -207,7 +193,7 @@ def test_a_file_that_is_packed_twice_is_refused(tmp_path: Path) -> None:
             member = tarfile.TarInfo("same")
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-    with pytest.raises(DataError, match="cannot be unpacked"):
+    with pytest.raises(DataError, match="'same' is packed twice"):
         unpack(tmp_path / "a.tar", tmp_path / "target")
     assert one_of(tmp_path) == ["a.tar"]
 
@@ -215,12 +201,12 @@ def test_a_file_that_is_packed_twice_is_refused(tmp_path: Path) -> None:
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = tar_of(tmp_path / "archive", FILES)
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(module._Writer, "_write", full)
-        with pytest.raises(DataError, match=r"the disk of .* is full; archive needs more"):
+        patch.setattr(tarfile.TarFile, "extract", full)
+        with pytest.raises(StorageError, match=r"archive cannot be unpacked to .*No space left"):
             unpack(archive, tmp_path / "target")
     assert one_of(tmp_path) == ["archive"]
     unpack(archive, tmp_path / "target")
@@ -243,10 +229,10 @@ def test_killed_while_unpacking_it_starts_anew(tmp_path: Path) -> None:
     content = {f"{k}.jpg": os.urandom(1000) for k in range(400)}
     archive = tar_of(tmp_path / "archive.tar", content, "w")
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom wsolbench.acquire import unpack as m\n"
-        "write = m._Writer._write\n"
-        "def slow(*a):\n    time.sleep(0.005)\n    write(*a)\n"
-        "m._Writer._write = slow\n"
+        "import sys, tarfile, time\nfrom pathlib import Path\nfrom wsolbench.acquire import unpack as m\n"
+        "extract = tarfile.TarFile.extract\n"
+        "def slow(*a, **k):\n    time.sleep(0.005)\n    extract(*a, **k)\n"
+        "tarfile.TarFile.extract = slow\n"
         "m.unpack(Path(sys.argv[1]), Path(sys.argv[2]))\n"
     )
     target = tmp_path / "target"

@@ -7,13 +7,15 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.data.tables import as_number
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, shortened
+from wsolbench.files import parse_file
 
 __all__ = ["Entry", "class_names", "numbered_lines", "read_labels", "read_list", "read_metadata"]
 
@@ -54,10 +56,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         DataError: it is missing or cannot be read.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read ({error}); restore it from the data set") from None
+    text = parse_file(path, partial(str, encoding="utf-8-sig"), "restore it from the data set")
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield number, line.strip()
@@ -174,7 +173,7 @@ def _located(path: Path, ids: list[str]) -> dict[str, _Located]:
             found[name].boxes.append(box)
             continue
         if not 1 <= len(values) <= 2 or not values[0]:
-            raise DataError(f"{path}:{number}: expected id,x0,y0,x1,y1 or id,mask,ignore, found '{line}'")
+            raise DataError(f"{path}:{number}: expected id,x0,y0,x1,y1 or id,mask,ignore, found '{shortened(line)}'")
         if values[0] in found[name].masks:
             raise DataError(f"{path}:{number}: mask '{values[0]}' of image '{name}' occurs twice")
         found[name].masks.append(values[0])
@@ -194,7 +193,7 @@ def _table(path: Path, count: int, ids: list[str], valid: range) -> dict[str, li
     for number, line in numbered_lines(path):
         name, *values = line.rsplit(",", count)
         if len(values) != count or not all(_WHOLE.fullmatch(value.strip()) for value in values):
-            raise DataError(f"{path}:{number}: expected an image id and {count} whole numbers, found '{line}'")
+            raise DataError(f"{path}:{number}: expected an image id and {count} whole numbers, not '{shortened(line)}'")
         if name in rows:
             raise DataError(f"{path}:{number}: image '{name}' has a line already; remove one of them")
         rows[name] = [int(value) for value in values]

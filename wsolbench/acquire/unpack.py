@@ -10,16 +10,18 @@ from __future__ import annotations
 import bz2
 import errno
 import gzip
-import io
 import lzma
+import os
 import shutil
+import stat
 import tarfile
 import zipfile
-import zlib
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NoReturn, Self
+from typing import Any, Self, cast
 
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, StorageError, WsolbenchError, shortened
+from wsolbench.files import open_regular, reason
 from wsolbench.runs.progress import Meter, meter
 
 __all__ = ["UNPACKING", "unpack"]
@@ -27,13 +29,12 @@ __all__ = ["UNPACKING", "unpack"]
 UNPACKING = ".unpacking"
 """What a directory's name ends in while it is being filled; such a one is never read, and made anew."""
 
-_CHUNK = 2**20  # bytes
 _MEBIBYTE = 2**20
 _MOST_FILES = 5_000_000
 _GROWTH = 20  # times the archive's size: photographs hardly shrink, lists by less than this
 _ALLOWANCE = 2**30  # bytes that any archive may hold, so that the factor does not bind small ones
-_PLAIN = {0, 8}  # file types of Unix, as a zip archive states them: none, or a regular file
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError)  # and OSError without a number
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+_XZ = b"\xfd7zXZ\x00"
 
 
 def unpack(
@@ -50,8 +51,9 @@ def unpack(
         most_bytes: what the files may have together; None for 20 times the archive's size plus 1 GiB.
 
     Raises:
-        DataError: the archive is damaged, holds something that must not be written, grows beyond the bound, lacks
-            ``inner``, or the disk is full. Nothing is left then but the archive.
+        DataError: the archive is damaged, holds something that must not be written, grows beyond the bound or lacks
+            ``inner``. Nothing is left then but the archive.
+        StorageError: the disk is full, or ``target`` cannot be written.
     """
     if target.exists():
         raise DataError(f"{target} is there already; remove it to unpack {archive.name} again")
@@ -59,19 +61,21 @@ def unpack(
     shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
     try:
         temporary.mkdir(parents=True)
-        bound = _GROWTH * archive.stat().st_size + _ALLOWANCE if most_bytes is None else most_bytes
-        _Writer(archive, temporary, bound, nested=nested).write_all()
+        with open_regular(archive, "get it again") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            bound = _GROWTH * size + _ALLOWANCE if most_bytes is None else most_bytes
+            with meter(f"unpacking {archive.name}", size // _MEBIBYTE, "MiB") as progress:
+                _Writer(archive, stream, bound, progress).write_all(temporary, nested=nested)
         made = _only_directory(temporary) if inner is None else temporary / inner
         if not made.is_dir():
             raise DataError(f"{archive} holds no directory '{inner}'; it is not the archive that is expected")
         made.replace(target)
-    except (*_DAMAGED, OSError) as error:
-        number = error.errno if isinstance(error, OSError) else None
-        if number is None:
-            raise DataError(f"{archive} is damaged or no archive ({error}); get it again") from None
-        if number == errno.ENOSPC:
-            raise DataError(f"the disk of {target.parent} is full; {archive.name} needs more room to unpack") from None
-        raise DataError(f"{archive} cannot be unpacked to {target} ({error})") from None
+    except WsolbenchError:
+        raise
+    except Exception as error:  # noqa: BLE001 - of tarfile, zipfile and what decompresses
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+            raise StorageError(f"{archive} cannot be unpacked to {target} ({reason(error)})") from None
+        raise DataError(f"{archive} is damaged or no archive ({reason(error)}); get it again") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -80,23 +84,6 @@ def _only_directory(root: Path) -> Path:
     """Return the directory that everything lies in but for a Mac's own notes, at most one below the root."""
     found = [path for path in root.iterdir() if path.name != "__MACOSX" and not path.name.startswith(".")]
     return found[0] if len(found) == 1 and found[0].is_dir() else root
-
-
-class _Counted(io.RawIOBase):
-    """A file that tells a meter how much of it was read."""
-
-    def __init__(self, stream: IO[bytes], progress: Meter) -> None:
-        self._stream, self._progress, self._bytes = stream, progress, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        piece = self._stream.read(len(buffer))
-        buffer[: len(piece)] = piece
-        before, self._bytes = self._bytes, self._bytes + len(piece)
-        self._progress.advance(self._bytes // _MEBIBYTE - before // _MEBIBYTE)
-        return len(piece)
 
 
 class _Header(tarfile.TarInfo):
@@ -112,91 +99,75 @@ class _Header(tarfile.TarInfo):
             raise tarfile.ReadError(f"{error or 'it ends without an end block'}") from None
 
 
-def _decompressed(stream: io.BufferedReader) -> io.BufferedIOBase:
-    """Return what a tar is read from; each of these readers checks its trailer where it ends."""
+def _decompressed(stream: BufferedReader) -> Any:
+    """Return what a tar is read from; each of these readers checks its trailer at its end, and tarfile's do not."""
     start = stream.peek(len(_XZ))
     if start.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=stream)
     if start.startswith(b"BZh"):
         return bz2.BZ2File(stream)
-    if start.startswith(_XZ):
-        return lzma.LZMAFile(stream)
-    return stream
-
-
-_XZ = b"\xfd7zXZ\x00"
+    return lzma.LZMAFile(stream) if start.startswith(_XZ) else stream
 
 
 class _Writer:
     """Writes the members of one archive, counting what they come to."""
 
-    def __init__(self, archive: Path, root: Path, bound: int, *, nested: bool) -> None:
-        self._archive, self._root, self._bound, self._nested = archive, root, bound, nested
-        self._bytes = self._files = 0
+    def __init__(self, archive: Path, stream: BufferedReader, bound: int, progress: Meter) -> None:
+        self._archive, self._stream, self._bound, self._progress = archive, stream, bound, progress
+        self._bytes = self._files = self._shown = 0
 
-    def write_all(self) -> None:
-        size = self._archive.stat().st_size // _MEBIBYTE
-        with (
-            self._archive.open("rb") as stream,
-            meter(f"unpacking {self._archive.name}", size, "MiB") as progress,
-        ):
-            if zipfile.is_zipfile(stream):
-                self._write_zip(stream, progress)
-            else:
-                stream.seek(0)
-                self._write_tar(io.BufferedReader(_Counted(stream, progress), _CHUNK), self._root, nested=self._nested)
+    def write_all(self, root: Path, *, nested: bool) -> None:
+        if zipfile.is_zipfile(self._stream):
+            self._write_zip(root)
+        else:
+            self._stream.seek(0)
+            self._write_tar(self._stream, root, nested=nested)
 
-    def _write_tar(self, stream: io.BufferedReader, root: Path, *, nested: bool) -> None:
+    def _write_tar(self, stream: BufferedReader, root: Path, *, nested: bool) -> None:
         # Read as a stream, so that a compressed archive is gone through once.
         with tarfile.open(fileobj=_decompressed(stream), mode="r|", tarinfo=_Header) as tar:
             for member in tar:
-                path = self._checked(member.name)
-                if member.isdir():
-                    (root / path).mkdir(parents=True, exist_ok=True)
-                    continue
-                content = tar.extractfile(member) if member.isreg() else None
+                path = self._accepted(root, member.name, member.size, plain=member.isreg() or member.isdir())
+                content = tar.extractfile(member) if nested and path.suffix == ".tar" else None
                 if content is None:
-                    self._refuse(member.name, "is a link or a device")
-                if nested and path.suffix == ".tar":
-                    self._write_tar(content, root / path.with_suffix(""), nested=False)  # type: ignore[arg-type]
+                    tar.extract(member.replace(name=str(path)), root, set_attrs=False, filter="data")
                 else:
-                    self._write(content, root / path, member.name)
-            while rest := tar.fileobj.read(_CHUNK):  # to the end, where a checksum may be
+                    self._write_tar(cast("BufferedReader", content), root / path.with_suffix(""), nested=False)
+            while rest := tar.fileobj.read(_MEBIBYTE):  # to the end, where a checksum may be
                 if rest.strip(b"\0"):
                     raise tarfile.ReadError("there is something behind its end block")
 
-    def _write_zip(self, stream: IO[bytes], progress: Meter) -> None:
-        done = 0
-        with zipfile.ZipFile(stream) as packed:
+    def _write_zip(self, root: Path) -> None:
+        with zipfile.ZipFile(self._stream) as packed:
             for member in packed.infolist():
-                path = self._checked(member.filename)
-                if member.is_dir():
-                    (self._root / path).mkdir(parents=True, exist_ok=True)
-                elif (member.external_attr >> 28) not in _PLAIN:
-                    self._refuse(member.filename, "is a link or a device")
-                else:
-                    with packed.open(member) as content:
-                        self._write(content, self._root / path, member.filename)
-                before, done = done, done + member.compress_size
-                progress.advance(done // _MEBIBYTE - before // _MEBIBYTE)
+                kind = stat.S_IFMT(member.external_attr >> 16)
+                plain = kind in {0, stat.S_IFREG} or (member.is_dir() and kind == stat.S_IFDIR)
+                path = self._accepted(root, member.filename, member.file_size, plain=plain)
+                member.filename = f"{path}/" if member.is_dir() else str(path)
+                packed.extract(member, root)
 
-    def _checked(self, name: str) -> PurePosixPath:
+    def _accepted(self, root: Path, name: str, size: int, *, plain: bool) -> PurePosixPath:
+        """Return where a member goes below ``root``; no more is read of it than the size that its header states.
+
+        Raises:
+            DataError: it must not be written.
+        """
         path = PurePosixPath(name.replace("\\", "/"))
+        self._files, self._bytes = self._files + 1, self._bytes + size
+        why = None
         if path.is_absolute() or ".." in path.parts:
-            self._refuse(name, "would be written outside the directory")
+            why = "would be written outside the directory"
+        elif not plain:
+            why = "is a link or a device"
+        elif (root / path).is_file():
+            why = "is packed twice"
+        elif self._files > _MOST_FILES:
+            why = f"is one more than {_MOST_FILES} files"
+        elif self._bytes > self._bound:
+            why = f"takes the files beyond {self._bound} bytes"
+        if why is not None:
+            raise DataError(f"{self._archive}: '{shortened(name)}' {why}; nothing was unpacked")
+        read = self._stream.tell() // _MEBIBYTE
+        self._progress.advance(max(read - self._shown, 0))
+        self._shown = max(read, self._shown)
         return path
-
-    def _write(self, content: IO[bytes], path: Path, name: str) -> None:
-        self._files += 1
-        if self._files > _MOST_FILES:
-            self._refuse(name, f"is one more than {_MOST_FILES} files")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as stream:
-            while piece := content.read(_CHUNK):
-                self._bytes += len(piece)
-                if self._bytes > self._bound:
-                    self._refuse(name, f"takes the files beyond {self._bound} bytes")
-                stream.write(piece)
-
-    def _refuse(self, name: str, why: str) -> NoReturn:
-        raise DataError(f"{self._archive}: '{name}' {why}; nothing was unpacked")

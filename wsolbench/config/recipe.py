@@ -51,7 +51,7 @@ class Track(StrictModel):
     backbone_args: dict[str, Any] = {}
     weights: str | None
     resize: Positive
-    crop: Positive
+    crop: Annotated[int, Field(ge=32)]  # two cells of a backbone of stride 16
     epochs: Annotated[int, Field(ge=0)]
     batch: Positive
     lr: Annotated[float, Field(gt=0)]

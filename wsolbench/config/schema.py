@@ -11,10 +11,9 @@ from typing import Any, TypeVar, get_type_hints
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import ConstructorError, SafeConstructor
-from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import ScalarNode
 
-from wsolbench.errors import SettingsError, nearest
+from wsolbench.errors import SettingsError, nearest, shortened
 
 __all__ = [
     "PARAMS_FILE",
@@ -109,9 +108,16 @@ def validated(model: type[M], data: Any, where: str, file: str = str(PARAMS_FILE
             place = [str(part) for part in problem["loc"] if not _ALTERNATIVE.fullmatch(str(part))]
             key = ".".join([where, *place] if where else place)
             message = problem["msg"].removeprefix("Value error, ")
-            shown = "" if problem["type"] in {"value_error", "missing"} else f" (found {problem['input']!r})"
+            shown = "" if problem["type"] in {"value_error", "missing"} else f" (found {_shown(problem['input'])})"
             lines.append(f"{file}: {key}: {message}{shown}" if key else f"{file}: {message}{shown}")
         raise SettingsError("\n".join(lines)) from None
+
+
+def _shown(value: Any) -> str:
+    try:
+        return shortened(repr(value))
+    except (ValueError, RecursionError):  # a number of more digits than Python writes, a mapping in itself
+        return f"a {type(value).__name__}"
 
 
 def extended(where: str, entries: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,17 +180,22 @@ def load_yaml(text: str) -> Any:
     yaml.Constructor = _OneMeaning
     try:
         return yaml.load(text)
-    except (YAMLError, RecursionError) as error:
-        raise ValueError(str(error)) from None
+    except Exception as error:  # noqa: BLE001 - ruamel's own, and what Python says of its dates and numbers
+        raise ValueError(shortened(str(error), _LONGEST) or type(error).__name__) from None
 
 
-def put(data: dict[str, Any], change: str) -> None:
+_LONGEST = 300  # characters of what a parser says
+
+
+def put(data: Any, change: str) -> None:
     """Set ``a.b.c=value`` in nested mappings, which need not be there.
 
     Raises:
         SettingsError: the change has another form, its value is not YAML or a number of two meanings, or a parent is no
             mapping.
     """
+    if not isinstance(data, dict):
+        raise SettingsError(f"'{change}' cannot be put into what holds no keys")
     name, equals, text = change.partition("=")
     if not equals or not all(name.split(".")):
         raise SettingsError(f"'{change}' is not of the form key.of.params=value")

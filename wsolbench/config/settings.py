@@ -6,6 +6,7 @@ and the nearest valid name, before any work starts.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +27,8 @@ from wsolbench.config.schema import (
     validated,
     validated_arguments,
 )
-from wsolbench.errors import SettingsError, nearest
+from wsolbench.errors import DataError, SettingsError, nearest
+from wsolbench.files import read_file
 
 __all__ = [
     "PARAMS_FILE",
@@ -90,8 +92,8 @@ class RuntimeSettings(StrictModel):
     deterministic: Literal["strict", "warn", "off"] = "warn"
     tf32: bool = False
     visualisers: list[str] = []
-    save_minutes: Annotated[float, Field(ge=0)] = 10
-    cache_gib: Annotated[float, Field(ge=0)] = 32
+    save_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10
+    cache_gib: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 32
     cache_folder: str | None = None
 
 
@@ -107,7 +109,7 @@ class EvaluateSettings(StrictModel):
         gallery: number of test images whose maps and photographs are kept small, for the report to choose from.
     """
 
-    threshold_step: Annotated[float, Field(gt=0, lt=1)] = 0.001
+    threshold_step: Annotated[float, Field(ge=1e-4, lt=1)] = 0.001
     fixed_threshold: Fraction = 0.2
     published_threshold: dict[str, dict[str, Fraction]] = {}
     normalisations: list[Literal["max", "percentile", "ivr"]] = ["max", "percentile", "ivr"]
@@ -346,10 +348,12 @@ def read_settings(path: Path = PARAMS_FILE, changes: Sequence[str] = ()) -> Sett
     Raises:
         SettingsError: the file is missing, is not YAML, or has unknown, missing or mistyped keys.
     """
+    if not os.path.lexists(path):
+        raise SettingsError(f"{path} is not in {Path.cwd()}; run wsolbench from the repository's root")
     try:
-        data = load_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SettingsError(f"{path} is not in {Path.cwd()}; run wsolbench from the repository's root") from None
+        data = load_yaml(read_file(path, "restore it").decode())
+    except DataError as error:
+        raise SettingsError(str(error)) from None
     except ValueError as error:
         raise SettingsError(f"{path} is not valid YAML: {error}") from None
     for change in changes:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, shortened
+from wsolbench.files import parse_file
 
 __all__ = ["as_number", "literal", "read_boxes", "read_rows"]
 
@@ -26,7 +29,7 @@ def as_number(text: str) -> float:
         ValueError: it does not; Python alone would also take ``1_2``, ``nan`` and the digits of other scripts.
     """
     if not _NUMBER.fullmatch(text.strip()):
-        raise ValueError(f"'{text}' is not a number")
+        raise ValueError(f"'{shortened(text)}' is not a number")
     return float(text)
 
 
@@ -41,19 +44,19 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[st
     Raises:
         DataError: the file cannot be read, has another header, or a row of another length.
     """
+    text = parse_file(path, partial(str, encoding="utf-8-sig"), "restore it, or write it again")
+    reader = csv.reader(io.StringIO(text, newline=""))
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream)
-            rows = (row for row in reader if "".join(row).strip())
-            header = next(rows, [])
-            if header != list(columns):
-                raise DataError(f"{path}: the header must be {','.join(columns)}, not {','.join(header)}")
-            for row in rows:
-                if len(row) != len(columns):
-                    raise DataError(f"{path}:{reader.line_num}: expected {len(columns)} values, found {len(row)}")
-                yield reader.line_num, row
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read ({error})") from None
+        rows = (row for row in reader if "".join(row).strip())
+        header = next(rows, [])
+        if header != list(columns):
+            raise DataError(f"{path}: the header must be {','.join(columns)}, not {shortened(','.join(header))}")
+        for row in rows:
+            if len(row) != len(columns):
+                raise DataError(f"{path}:{reader.line_num}: expected {len(columns)} values, found {len(row)}")
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise DataError(f"{path}:{reader.line_num} cannot be read ({error})") from None
 
 
 def read_boxes(path: Path, known: Collection[str], where: str) -> dict[str, NDArray[np.float64]]:

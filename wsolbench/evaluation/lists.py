@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from wsolbench.acquire.choe_metadata import class_names, numbered_lines, read_metadata
 from wsolbench.data.boxes import check_boxes, clip_boxes
 from wsolbench.data.dataset import Item, Split, SplitName, Truth
-from wsolbench.errors import DataError, first_three
+from wsolbench.errors import DataError, first_three, shortened
 
 __all__ = ["read_predictions", "split_of_metadata", "top5_of"]
 
@@ -29,9 +29,12 @@ def read_predictions(path: Path) -> dict[str, list[int]]:
     """
     found: dict[str, list[int]] = {}
     for number, line in numbered_lines(path):
-        name, *classes = [part.strip() for part in next(csv.reader([line]))]
+        try:
+            name, *classes = [part.strip() for part in next(csv.reader([line]))]
+        except csv.Error as error:
+            raise DataError(f"{path}:{number}: {error}") from None
         if not classes or not all(_CLASS.fullmatch(value) for value in classes):
-            raise DataError(f"{path}:{number}: expected an image id and classes from 0, best first, found '{line}'")
+            raise DataError(f"{path}:{number}: expected an image id and classes from 0, not '{shortened(line)}'")
         if name in found:
             raise DataError(f"{path}:{number}: image '{name}' has a line already; remove one of them")
         found[name] = [int(value) for value in classes]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from lzma import LZMAError
 from math import prod
 from pathlib import Path
 from typing import IO, Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +18,7 @@ from wsolbench.data.folders import files_below
 from wsolbench.data.images import summarised
 from wsolbench.errors import DataError, first_three
 from wsolbench.evaluation.choe2020 import SIDE
-from wsolbench.files import open_regular
+from wsolbench.files import open_regular, reason
 from wsolbench.runs.progress import track
 
 __all__ = ["MapFile", "check_maps", "find_maps"]
@@ -30,16 +28,6 @@ _MOST_VALUES = 2**25  # of a map, 5792 x 5792: a small file must not unpack to g
 _MOST_BYTES = 8 * _MOST_VALUES
 _READERS = 4  # maps in memory at a time
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-_DAMAGED = (
-    ValueError,
-    OSError,
-    EOFError,
-    SyntaxError,
-    BadZipFile,
-    zlib.error,
-    LZMAError,
-    RuntimeError,  # an encrypted archive; NotImplementedError, an unknown compression, is one, too
-)
 
 
 @dataclass(frozen=True)
@@ -66,9 +54,11 @@ class MapFile:
         with open_regular(self.path, f"image '{self.image}' needs a file of numpy.save or numpy.savez") as file:
             try:
                 loaded = _from_archive(file, where) if file.read(2) == b"PK" else _from_npy(file, where)
-            except _DAMAGED as error:
+            except DataError:
+                raise
+            except Exception as error:  # noqa: BLE001 - of numpy, zipfile and what decompresses
                 raise DataError(
-                    f"{where} cannot be read ({error}); write it again with numpy.save or numpy.savez"
+                    f"{where} cannot be read ({reason(error)}); write it again with numpy.save or numpy.savez"
                 ) from None
         return self._checked(loaded, where)
 
@@ -82,7 +72,8 @@ class MapFile:
             )
         if found.dtype.kind not in "fiub":
             raise DataError(f"{where}: a map must hold real numbers, not {found.dtype}")
-        values = found.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a NaN that signals
+            values = found.astype(np.float64)
         if not np.isfinite(values).all():
             raise DataError(f"{where}: the map holds a NaN or an infinite value")
         if self.as_they_are and (values.shape != (SIDE, SIDE) or values.min() < 0 or values.max() > 1):
