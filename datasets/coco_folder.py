@@ -8,13 +8,13 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from wsolbench.acquire.annotated import AnnotatedDataset, AnnotatedImage, Mask, Thing, split_in
 from wsolbench.data.dataset import Item, SplitName
 from wsolbench.data.rle import polygon_mask, runs_mask, runs_of_text
 from wsolbench.errors import DataError
-from wsolbench.files import read_file
+from wsolbench.files import parse_file
 
 __all__ = ["CocoFolder"]
 
@@ -124,7 +124,9 @@ class CocoFolder(AnnotatedDataset):
         """Read the files; see :meth:`AnnotatedDataset.annotated`."""
         found: dict[str, AnnotatedImage] = {}
         for path, split in self._by_split(base).items():
-            content = _read(path)
+            content = parse_file(
+                path, _File.model_validate_json, "write images, annotations and categories as COCO does"
+            )
             folder = self._folder(base, path, content.images)
             for image in _images_of(path, content, folder, split):
                 if image.path in found:
@@ -172,15 +174,6 @@ class CocoFolder(AnnotatedDataset):
 def _candidates(base: Path) -> list[Path]:
     files = sorted(path for place in _PLACES for path in base.glob(place) if not path.name.startswith("."))
     return [path for path in files if path.name.startswith("instances")] or files
-
-
-def _read(path: Path) -> _File:
-    try:
-        return _File.model_validate_json(read_file(path, "name it in datasets.<key>.annotations"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{path} is no file of COCO's instances: {where or 'the whole'}: {first['msg']}") from None
 
 
 def _images_of(path: Path, content: _File, folder: str, split: SplitName | None) -> list[AnnotatedImage]:

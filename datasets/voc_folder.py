@@ -18,7 +18,7 @@ from wsolbench.data.folders import IMAGE_SUFFIXES, files_below
 from wsolbench.data.masks import mask_levels
 from wsolbench.data.tables import as_number
 from wsolbench.errors import DataError, first_three
-from wsolbench.files import read_file
+from wsolbench.files import parse_file
 
 __all__ = ["VocFolder"]
 
@@ -114,7 +114,7 @@ class VocFolder(AnnotatedDataset):
         return list(found.values())
 
     def _read(self, path: Path, image: str, split: SplitName | None, masks: Mapping[str, Path]) -> AnnotatedImage:
-        tree = _parsed(path)
+        tree = parse_file(path, _tree, "write it as other annotations are, or take it away")
         things = [self._thing(path, each) for each in tree.iterfind("object")]
         size = (_side(path, tree.findtext("size/width")), _side(path, tree.findtext("size/height")))
         return AnnotatedImage(image, path, things, partial(_masks, masks, things), size, split)
@@ -189,19 +189,13 @@ def _mask_files(base: Path, path: str, masks: set[str]) -> dict[str, Path]:
     return {kind: base / name for kind, name in names.items() if name in masks}
 
 
-def _parsed(path: Path) -> ET.Element:
+def _tree(data: bytes) -> ET.Element:
     """Return the root of an annotation; entities, which could grow without limit, are not even read."""
-    data = read_file(path, "restore it")
     if len(data) > _LONGEST or any(sign in data for sign in (b"<!DOCTYPE", b"<!ENTITY", b"\0")):
-        raise DataError(
-            f"{path} is larger than 10 MB, has a DOCTYPE or is not UTF-8; write it as other annotations are"
-        )
-    try:
-        tree = ET.fromstring(data)  # noqa: S314 - no DOCTYPE, so that there are no entities
-    except (ET.ParseError, ValueError, LookupError) as error:
-        raise DataError(f"{path} is no XML ({error}); restore it") from None
+        raise ValueError("it is larger than 10 MB, has a DOCTYPE, or is not UTF-8")
+    tree = ET.fromstring(data)  # noqa: S314 - no DOCTYPE, so that there are no entities
     if tree.tag != "annotation":
-        raise DataError(f"{path} is no annotation: it begins with <{tree.tag}>; take it away")
+        raise ValueError(f"it begins with <{tree.tag}>, not with <annotation>")
     return tree
 
 
