@@ -15,7 +15,7 @@ from wsolbench.config.settings import Settings
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.models.method import Method
 from wsolbench.training.building import build_method
-from wsolbench.training.costs import count_costs, counted_run, flops_of, write_costs
+from wsolbench.training.costs import count_costs, find_run, flops_of, write_costs
 
 
 def method_of(settings: Settings, name: str) -> Method:
@@ -113,7 +113,7 @@ def test_a_cell_is_counted_with_its_own_arguments(tiny_settings: Settings, layou
 )
 def test_other_keys_are_refused(tiny_settings: Settings, key: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        counted_run(tiny_settings, key)
+        find_run(tiny_settings, key)
 
 
 def test_data_that_are_not_prepared_are_named(tiny_settings: Settings, tmp_path: Path) -> None:

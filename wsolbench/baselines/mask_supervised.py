@@ -74,8 +74,8 @@ class MaskSupervised(Baseline):
         masks = [_resized_mask(item, inputs) for item in fitted.items]
         data = _MaskedSet(fitted, pictures, masks, run.track.crop, run.seed)
         longer = _as_many_images(run, inputs.train_size / len(fitted))
-        defining = {"run": longer.as_dict(), "index_digest": fitted.digest, "weights": str(inputs.weights_file)}
-        fit(head, data, longer, runtime, device, inputs.work, defining)
+        definition = {"run": longer.as_dict(), "index_digest": fitted.digest, "weights": str(inputs.weights_file)}
+        fit(head, data, longer, runtime, device, inputs.work, definition)
         return {
             name: predict_split(
                 head,

@@ -63,7 +63,7 @@ class EpochOrder(Sampler[tuple[int, int]]):
     """Yields ``(epoch, position)`` pairs: a new permutation per epoch.
 
     The epoch travels with the position, so that a worker needs no state to know which draw of the augmentation it is
-    to make. mmengine calls :meth:`set_epoch` before each epoch.
+    to make. The training loop calls :meth:`set_epoch` before each epoch.
 
     Args:
         size: number of images.
@@ -171,6 +171,8 @@ def training_loader(
     if processes > 1:
         share = {"batch_sampler": RankBatches(order, batch, rank, processes)}
     share |= {"num_workers": workers, "pin_memory": pin, "persistent_workers": workers > 0}
+    if workers:
+        share["multiprocessing_context"] = "fork"  # pictures are shared, not copied
     return DataLoader(dataset, collate_fn=_as_it_is, **share)
 
 

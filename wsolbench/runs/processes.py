@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Literal, TypeVar
 
 import torch
-from mmengine.dist import get_dist_info, init_dist
+from mmengine.dist import gather_object, get_dist_info, init_dist
 from torch import distributed as dist
 from torch import nn
 
@@ -107,12 +107,8 @@ def wait_for_all() -> None:
 
 def gather(item: T) -> list[T]:
     """Return the items of all processes in their order, at process 0; elsewhere only one's own."""
-    rank, count = get_dist_info()
-    if count == 1:
-        return [item]
-    items: list[T] | None = [item] * count if rank == 0 else None
-    dist.gather_object(item, items, group=_cpu_group())
-    return [item] if items is None else items
+    items = gather_object(item, group=_cpu_group()) if get_dist_info()[1] > 1 else None
+    return items or [item]
 
 
 def share_buffers(method: nn.Module) -> None:

@@ -26,7 +26,7 @@ from wsolbench.models.method import Method
 from wsolbench.models.pretrained import read_placed
 from wsolbench.training.building import build_method
 
-__all__ = ["Counts", "count_costs", "counted_run", "flops_of", "write_costs", "write_costs_of"]
+__all__ = ["Counts", "count_costs", "find_run", "flops_of", "write_costs", "write_costs_of"]
 
 _IMAGES = 2  # a batch normalisation of one value per channel has no statistics
 
@@ -94,7 +94,7 @@ def count_costs(method: Method, side: int, *, trained: bool) -> Counts:
     )
 
 
-def counted_run(settings: Settings, key: str) -> Run:
+def find_run(settings: Settings, key: str) -> Run:
     """Return the run that a key of the stage names: ``<track>-<method>``, whatever the seed, or that of a cell.
 
     Raises:
@@ -126,7 +126,7 @@ def write_costs(settings: Settings, key: str, layout: Layout) -> None:
         DataError: the data set is not prepared.
         WeightsError: the weights are not in place.
     """
-    run = counted_run(settings, key)
+    run = find_run(settings, key)
     data = layout.prepared(run.track_name)
     train, test = (read_split(data, name, with_truth=False) for name in ("train", "test"))
     record: dict[str, object] = {"key": key, "data_digest": train.digest, "train_images": len(train)}

@@ -52,7 +52,7 @@ def fit(
     runtime: RuntimeSettings,
     device: torch.device,
     work: Path,
-    defining: Mapping[str, Any],
+    definition: Mapping[str, Any],
     selector: EpochSelector | None = None,
 ) -> History:
     """Train a method in place with a run's recipe, from its start or from where an interrupted training was saved.
@@ -64,7 +64,7 @@ def fit(
         runtime: loader workers, threads, how often states are saved.
         device: where to train.
         work: scratch directory of the run, which outlives a killed process.
-        defining: all else that the bytes depend on; a state that was saved under anything different is not resumed.
+        definition: all else that the bytes depend on; a state that was saved under anything different is not resumed.
         selector: chooses the epoch whose weights are taken; None takes the last.
 
     Returns:
@@ -77,7 +77,7 @@ def fit(
     """
     chosen = runtime.model_dump(include={"threads", "deterministic", "tf32"})
     machine = {"device": str(device), "name": device_name(device), "processes": get_dist_info()[1], **chosen}
-    states = StateKeeper(work / "state", run_digest({**defining, **machine}, Path(inspect.getfile(type(method)))))
+    states = StateKeeper(work / "state", run_digest({**definition, **machine}, Path(inspect.getfile(type(method)))))
     with _memory_errors(run, device), stop_requests() as stop:
         training = Training(method, data, run, runtime, device, selector, states, stop)
         training.restore(states.load())

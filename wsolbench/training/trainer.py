@@ -95,7 +95,7 @@ def _train_and_write(run: Run, settings: Settings, layout: Layout, reason: str |
         if reason is None:
             _train_into(out, run, settings, layout)
         else:
-            write_record(out, _described(run, registry.load("method", run.method)) | {"reason": reason})
+            write_record(out, _description(run, registry.load("method", run.method)) | {"reason": reason})
             _log.info("%s: skipped: %s", run.key, reason)
         replace_directory(out, layout.run(run.key))
         shutil.rmtree(work, ignore_errors=True)
@@ -116,9 +116,9 @@ def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None
     if track.epochs:
         pictures = pictures_of(inputs.split, inputs.image_root, track.resize, reading)
         data = TrainingSet(inputs.split, pictures, track.crop, run.seed)
-        selector, defining = _selector(run, inputs, layout, predict), _defining(run, inputs, layout)
+        selector, definition = _selector(run, inputs, layout, predict), _definition(run, inputs, layout)
         times.append(time.monotonic())
-        history = fit(method, data, run, settings.runtime, device, out.parent, defining, selector)
+        history = fit(method, data, run, settings.runtime, device, out.parent, definition, selector)
     else:
         times.append(time.monotonic())
         method, history = method.to(device), History()
@@ -137,7 +137,7 @@ def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None
     record = {"num_classes": inputs.split.num_classes, "class_names": list(inputs.split.class_names)}
     record |= {"index_digest": inputs.split.digest, "weights": inputs.weights}
     record |= {"training": {"at_chance": outcome.at_chance, "loss_grew": outcome.loss_grew}}
-    write_record(out, _described(run, type(method)) | record)
+    write_record(out, _description(run, type(method)) | record)
     times.append(time.monotonic())
     phases = zip(("loading", "training", "prediction"), pairwise(times), strict=True)
     seconds = {name: end - start for name, (start, end) in phases}
@@ -180,7 +180,7 @@ def _selector(
     return EpochSelector(chosen, lambda method: predict(method, val), score)
 
 
-def _defining(run: Run, inputs: _Inputs, layout: Layout) -> dict[str, Any]:
+def _definition(run: Run, inputs: _Inputs, layout: Layout) -> dict[str, Any]:
     """Return what the bytes of a run depend on beside code and machine."""
     seen = None if run.track.selection == "last" else file_sha256(layout.selection(run.track_name))
     return {"run": run.as_dict(), "index_digest": inputs.split.digest, "weights": inputs.weights, "selection": seen}
@@ -196,7 +196,7 @@ def _log_end(run: Run, seconds: dict[str, float], outcome: Outcome) -> None:
         _log.info("%s: done; %s", run.key, spent)
 
 
-def _described(run: Run, method_class: type[Method]) -> dict[str, Any]:
+def _description(run: Run, method_class: type[Method]) -> dict[str, Any]:
     record = run.as_dict()
     record["method"] |= method_class.describe()
     return record
