@@ -161,7 +161,8 @@ def predict(
                 for photograph, *found in zip(opened, *_localized(method, opened, wanted, device), strict=True):
                     _keep(work, photograph, *found)
                     progress.advance()
-                progress.advance(len(batch) - len(opened))
+                if unread := len(batch) - len(opened):
+                    progress.advance(unread)
         if not work.done:
             raise DataError("no photograph can be used:\n" + "\n".join(work.skipped))
         _write_tables(work, options, key, run.method)

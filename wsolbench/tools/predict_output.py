@@ -162,7 +162,7 @@ def draw(
     line = max(round(min(width, height) / 120), 2)
     if mask_cut is not None and fitted.max() > 0:
         contours, _ = cv2.findContours((fitted >= mask_cut).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(pixels, contours, -1, PREDICTED_RGB, line)
+        cv2.drawContours(pixels, contours, -1, PREDICTED_RGB, max(line - 1, 1))
     picture = Image.fromarray(pixels)
     pen = ImageDraw.Draw(picture)
     scale = np.array([width / found.width, height / found.height] * 2)
