@@ -148,6 +148,7 @@ def test_files_and_table_have_a_column_per_folder(tmp_path: Path, split: Split) 
     assert [cell.strip() for cell in line.split("|")[2:-1]] == shares
     assert rows["id"].tolist() == [item.id for item in split.items]
     assert (tmp_path / "out" / "CAM" / "metrics.json").is_file()
+    assert (tmp_path / "out" / "comparison.md").read_text().strip() in shown
     differences = pd.read_csv(tmp_path / "out" / "differences.csv")
     assert differences[["measure", "first", "second"]].to_numpy().tolist() == [["MaxBoxAccV2", "ours", "CAM"]]
 

@@ -14,6 +14,7 @@ from tests.training.conftest import TRACK
 from tests.training.simulated_cuda import CUDA, simulated_cuda
 from tests.training.test_resume import EVERY_ITERATION, killed
 from tests.training.test_trainer import ADL, CAM, train_into, with_runtime, with_track
+from wsolbench import read_predictions
 from wsolbench.baselines.stage import run_baseline
 from wsolbench.config import registry
 from wsolbench.config.paths import Layout
@@ -22,6 +23,7 @@ from wsolbench.data.cache import Reading
 from wsolbench.data.index import read_split
 from wsolbench.data.scoremaps import read_maps
 from wsolbench.runs.device import set_up_device
+from wsolbench.tools.predict import PredictOptions, predict
 from wsolbench.training import loop
 from wsolbench.training.optim import Optimiser
 from wsolbench.training.prediction import predict_split
@@ -116,7 +118,16 @@ def test_a_trained_run_predicts_there_what_it_stored(layout: Layout, settings: S
     method = load_trained(read_trained(layout, CAM), layout, cuda)
     split = read_split(layout.prepared(TRACK), "test")
     found = predict_split(method, split, layout.prepared(TRACK), crop=40, batch=3, device=cuda, reading=Reading())
-    np.testing.assert_allclose(found.maps, read_maps(layout.run(CAM) / "maps.npz", "test").maps, rtol=1e-4, atol=1e-5)
+    stored = read_maps(layout.run(CAM) / "maps.npz", "test")
+    np.testing.assert_allclose(found.maps, stored.maps, rtol=1e-4, atol=1e-5)
+    photographs = [layout.prepared(TRACK) / item.path for item in split.items]
+    out = predict(settings, CAM, photographs, layout.root / "out", layout, PredictOptions(0.5)).folder
+    listed = read_predictions(out / "classes.txt")
+    for item, best, raw in zip(split.items, stored.top5, stored.maps, strict=True):
+        (name,) = [each for each in listed if item.path.endswith(each)]
+        assert listed[name] == best.tolist()
+        if best[0] == item.label:
+            np.testing.assert_allclose(np.load(out / "maps" / f"{name}.npy"), raw, rtol=1e-4, atol=1e-5)
 
 
 def test_a_step_whose_scaled_gradient_overflows_is_left_out_and_the_scale_halved(cuda: torch.device) -> None:

@@ -20,7 +20,7 @@ from wsolbench.evaluation.external_maps import MapsOf, Task, write_scores
 from wsolbench.evaluation.lists import read_predictions, split_of_metadata
 from wsolbench.evaluation.map_files import check_maps
 from wsolbench.evaluation.score_table import comparison_table, difference_table, score_table
-from wsolbench.files import write_bytes
+from wsolbench.files import write_bytes, write_text
 
 __all__ = ["Folder", "Truths", "folders_of", "run_score"]
 
@@ -137,7 +137,8 @@ def run_score(
         write_bytes(out / f"{file}.csv", table.to_csv(index=False, lineterminator="\n").encode())
     shown = comparison_table({name: each.numbers for name, each in found.scores.items()})
     tested = difference_table(found.differences) if len(found.differences) else "There is no measure to compare."
-    return f"{shown}\n\n{tested}\n\nAll numbers are in {out}/*.csv and {out}/{folders[0].name}, ..."
+    write_text(out / "comparison.md", f"{shown}\n\n{tested}\n")
+    return f"{shown}\n\n{tested}\n\nAll of it is in {out}/comparison.md, *.csv and a directory for each folder of maps."
 
 
 def _check_options(truths: Truths, folders: Sequence[Folder], maps_of: str) -> None:
