@@ -10,7 +10,7 @@ import pytest
 
 from wsolbench.launch.forecast import Forecast
 from wsolbench.launch.graph import Unit
-from wsolbench.launch.pool import Outcome, Pool
+from wsolbench.launch.pool import Pool
 from wsolbench.runs.progress import Progress
 
 COSTS = {"cam": 1.0, "acol": 1.3, "adl": 1.1, "spg": 2.0, "has": 1.1, "cutmix": 1.1, "dgdm": 1.6}
@@ -89,7 +89,7 @@ def benchmark(seeds: int, *, apart: bool) -> list[Unit]:
 def simulate(machine: Machine, seeds: int = 3) -> float:
     """Run a benchmark, note what is shown each second, and return how long it took."""
     units = benchmark(seeds, apart=True in machine.places)
-    outcome, count = Outcome(), len(units)
+    count = len(units)
     backend = type("Backend", (), {"start": lambda _, unit: machine.start_unit(unit), "places": machine.places})()
     backend.on_gpu = machine.on_gpu
     forecast = Forecast(lambda unit: machine.images if unit.kind[0] == "train" else 0)
@@ -102,12 +102,8 @@ def simulate(machine: Machine, seeds: int = 3) -> float:
             old = fmean(ended) * (count - len(ended)) / beside if ended else 0.0
             machine.shown.append((machine.now, pool.seconds_left(), old))
 
-    known = lambda unit: Path(unit.name), machine.progress_of, forecast, outcome, lambda: machine.now, sleep
-    for reports in (False, True):
-        pool = Pool(backend, *known)
-        chosen = [unit for unit in units if unit.is_report == reports]
-        pool.run(chosen, [] if reports else [unit for unit in units if unit.is_report])
-    assert outcome.done == {stage for unit in units for stage in unit.stages}
+    pool = Pool(backend, backend, Path("nowhere"), forecast, machine.progress_of, lambda: machine.now, sleep)
+    assert pool.run(units).done == {stage for unit in units for stage in unit.stages}
     return max(job.end for job in machine.jobs)
 
 

@@ -121,7 +121,7 @@ def test_nothing_is_launched_by_recipes_of_before(tmp_path: Path, monkeypatch: p
 
 
 def local(tmp_path: Path, places: int, gpus: list[str]) -> LocalBackend:
-    return LocalBackend(tmp_path, lambda unit: tmp_path / unit.name, places, gpus, tmp_path / "lock")
+    return LocalBackend(tmp_path, places, gpus, tmp_path / "lock")
 
 
 def test_each_training_has_a_gpu_for_itself_and_an_evaluation_takes_none(
@@ -158,11 +158,7 @@ def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def slurm(tmp_path: Path, runtime: RuntimeSettings, options: Mapping[str, str]) -> SlurmBackend:
-    return SlurmBackend(tmp_path, lambda unit: runner(tmp_path, unit.stages), 2, runtime, options)
-
-
-def runner(root: Path, stages: tuple[str, ...]) -> StageRunner:
-    return StageRunner(stages, root, root / "runner.log", root / "runner.lock")
+    return SlurmBackend(tmp_path, tmp_path, tmp_path / "lock", 2, runtime, options)
 
 
 @pytest.mark.usefixtures("sbatch")
@@ -282,6 +278,8 @@ def test_stopped_it_leaves_nothing_running_and_a_second_launch_is_refused_meanwh
     touch_method(pipeline, "cam")
     first = start("--workers", "2")
     wait_until(lambda: len(trainers(pipeline)) == 2, 120)
+    names = {Path(f"/proc/{pid}/comm").read_text() for pid in trainers(pipeline)}
+    assert names == {"wsolbench train\n"}  # forks, which have imported nothing of their own
     second = pipeline.run("wsolbench", "launch", check=False)
     assert second.returncode == 1
     assert f"process {first.process.pid} holds" in second.stderr

@@ -43,11 +43,8 @@ class Ended:
 
 
 def run(machine: Machine, units: list[Unit], tmp_path: Path) -> Outcome:
-    outcome = Outcome()
     forecast = Forecast(lambda unit: 0)
-    known = lambda unit: tmp_path / unit.name, lambda key: None, forecast, outcome
-    Pool(machine, *known, sleep=lambda seconds: None).run(units)
-    return outcome
+    return Pool(machine, machine, tmp_path, forecast, lambda key: None, sleep=lambda seconds: None).run(units)
 
 
 def test_of_stages_beside_one_another_only_those_that_fail_have_failed(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import functools
 import os
 import shutil
 import sys
@@ -21,9 +20,8 @@ from wsolbench.launch.graph import Unit, looking_stages, stale_units
 from wsolbench.launch.local import LocalBackend
 from wsolbench.launch.pool import Backend, Outcome, Pool
 from wsolbench.launch.processes import STOPPED
-from wsolbench.launch.slurm import SlurmBackend, StageRunner
+from wsolbench.launch.slurm import SlurmBackend
 from wsolbench.runs.machine import check_precision, cpu_workers, trains_on_cpu, visible_gpus
-from wsolbench.runs.progress import PROGRESS_FILE, Progress, read_progress
 
 __all__ = ["launch"]
 
@@ -50,28 +48,21 @@ def launch(
     root = root.resolve()
     gpus, places = _places(settings.runtime, workers if slurm is None else None)
     with _alone(root / ".wsolbench" / "launch") as lock:
-        log_of = functools.partial(_log_of, root)
-        local = LocalBackend(root, log_of, places, gpus, lock)
+        local = LocalBackend(root, places, gpus, lock)
         _look(root, local)
         units = stale_units(root, apart=bool(gpus))
         if slurm is None and trains_on_cpu(settings.runtime):
             check_precision(settings.resolve(unit.trains) for unit in units if unit.kind[0].startswith("train"))
-        total = sum(len(unit.stages) for unit in units)
         if dry_run or not units:
             sys.stdout.write("".join(f"{' '.join(unit.stages)}\n" for unit in units) or "Everything is up to date.\n")
             return 0
-        outcome = Outcome()
-        backend: Backend = local
+        total = sum(len(unit.stages) for unit in units)
+        _say(f"{total} stages are out of date; what they print goes to {units[0].log(root).parent}")
         with tempfile.TemporaryDirectory(prefix="jobs-", dir=lock.parent) as folder:
+            backend: Backend = local
             if slurm is not None:
-                runner_of = functools.partial(_runner, root, log_of, lock)
-                backend = SlurmBackend(Path(folder), runner_of, workers, settings.runtime, slurm)
-            _say(f"{total} stages are out of date; what they print goes to {log_of(units[0]).parent}")
-            runs, reports = ([unit for unit in units if unit.is_report == last] for last in (False, True))
-            known = log_of, _progress_of(root), Forecast(_images_of(root, settings)), outcome
-            Pool(backend, *known).run(runs, reports)
-            if not outcome.stopped:
-                Pool(local, *known).run(reports)
+                backend = SlurmBackend(Path(folder), root, lock, workers, settings.runtime, slurm)
+            outcome = Pool(backend, local, root, Forecast(_images_of(root, settings))).run(units)
     return _verdict(total, outcome)
 
 
@@ -98,18 +89,6 @@ def _look(root: Path, local: LocalBackend) -> None:
             sys.stderr.write(said)
             if "failed to reproduce 'resolve'" in said:
                 raise LaunchError("the runs cannot be resolved (`wsolbench resolve`); correct what is said above")
-
-
-def _log_of(root: Path, unit: Unit) -> Path:
-    return Layout(root).log(f"launch/{unit.name}")
-
-
-def _runner(root: Path, log_of: Callable[[Unit], Path], lock: Path, unit: Unit) -> StageRunner:
-    return StageRunner(unit.stages, root, log_of(unit), lock)
-
-
-def _progress_of(root: Path) -> Callable[[str], Progress | None]:
-    return lambda key: read_progress(Layout(root).work(key) / PROGRESS_FILE)
 
 
 def _images_of(root: Path, settings: Settings) -> Callable[[Unit], int | None]:

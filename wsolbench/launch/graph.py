@@ -11,6 +11,7 @@ import networkx as nx
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
+from wsolbench.config.paths import Layout
 from wsolbench.errors import LaunchError
 
 __all__ = ["Unit", "before_training", "looking_stages", "stale_units", "units_of"]
@@ -38,6 +39,10 @@ class Unit:
     def name(self) -> str:
         """The first stage's name."""
         return self.stages[0]
+
+    def log(self, root: Path) -> Path:
+        """Return where what it prints goes, in a repository."""
+        return Layout(root).log(f"launch/{self.name}")
 
     @property
     def kind(self) -> tuple[str, ...]:

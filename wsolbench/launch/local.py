@@ -25,15 +25,14 @@ class LocalBackend:
 
     Args:
         root: the repository.
-        log_of: where what a unit prints goes.
         places: units at a time.
         gpus: values of ``CUDA_VISIBLE_DEVICES``, one per unit that trains; what trains nothing takes none of them, and
             there may be as many of it beside. Empty: no unit sees a GPU.
         lock: held, shared, by each unit's processes.
     """
 
-    def __init__(self, root: Path, log_of: Callable[[Unit], Path], places: int, gpus: list[str], lock: Path) -> None:
-        self._root, self._log_of, self._lock = root, log_of, lock
+    def __init__(self, root: Path, places: int, gpus: list[str], lock: Path) -> None:
+        self._root, self._lock = root, lock
         self._free = {True: gpus[:places], False: [""] * places} if gpus else {False: [""] * places}
         self._cores = max(1, len(os.sched_getaffinity(0)) // (places * len(self._free)))
         self.places: Mapping[bool, int] = {kind: len(free) for kind, free in self._free.items()}
@@ -49,7 +48,7 @@ class LocalBackend:
         """Start a unit in a session of its own, which a terminal's Ctrl-C does not reach."""
         free = self._free[self.on_gpu(unit)]
         gpu = free.pop(0)
-        return _Process(self.repro(unit.stages, self._log_of(unit), gpu), lambda: free.append(gpu))
+        return _Process(self.repro(unit.stages, unit.log(self._root), gpu), lambda: free.append(gpu))
 
     def repro(self, arguments: Sequence[str], log: Path, gpu: str = "") -> ForkServerProcess:
         """Start ``dvc repro --single-item`` with these arguments."""

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from wsolbench.config.paths import Layout
 from wsolbench.launch.display import Display, Row
 from wsolbench.launch.forecast import Forecast, Running
 from wsolbench.launch.graph import Unit, before_training
 from wsolbench.launch.processes import STOPPED, log_tail, stop_requests
-from wsolbench.runs.progress import Progress, duration
+from wsolbench.runs.progress import PROGRESS_FILE, Progress, duration, read_progress
 
 __all__ = ["Backend", "Outcome", "Pool"]
 
@@ -56,14 +57,12 @@ class Outcome:
         done: names of those that are up to date now.
         failed: name of a unit's first stage, and the reason.
         left_out: name of a unit's first stage that needs a failed one, and that one's.
-        lost: name of a stage that will not be done, and of the failed unit's first.
         stopped: a signal ended the launch before all were done.
     """
 
     done: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
-    lost: dict[str, str] = field(default_factory=dict)
     stopped: bool = False
 
 
@@ -76,14 +75,15 @@ class _Job:
 
 
 class Pool:
-    """Runs units on a backend until all are done, have failed, or cannot run.
+    """Runs units until all are done, have failed, or cannot run.
 
     Args:
         backend: where they run.
-        log_of: what a unit prints.
-        progress_of: how far the training of a run is, by its key; None before its first iteration.
+        local: where reports run, after all others.
+        root: the repository.
         forecast: says how long it will take.
-        outcome: is filled; stages that it already names count as done, failed or left out.
+        progress_of: how far the training of a run is, by its key; None before its first iteration, or what is written
+            in the repository.
         clock: monotonic seconds.
         sleep: waits some of them.
     """
@@ -91,37 +91,34 @@ class Pool:
     def __init__(
         self,
         backend: Backend,
-        log_of: Callable[[Unit], Path],
-        progress_of: Callable[[str], Progress | None],
+        local: Backend,
+        root: Path,
         forecast: Forecast,
-        outcome: Outcome,
+        progress_of: Callable[[str], Progress | None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._backend, self._log_of, self._progress_of = backend, log_of, progress_of
-        self._forecast, self._outcome, self._clock, self._sleep = forecast, outcome, clock, sleep
+        self._backend, self._local, self._root, self._forecast = backend, local, root, forecast
+        self._progress_of = progress_of or (lambda key: read_progress(Layout(root).work(key) / PROGRESS_FILE))
+        self._clock, self._sleep, self._outcome = clock, sleep, Outcome()
         self._running: list[_Job] = []
         self._waiting: list[Unit] = []
-        self._later: Sequence[Unit] = ()
+        self._lost: dict[str, str] = {}  # stages that will not be done, and the failed unit's first
         self._started: Counter[str] = Counter()  # trainings by method on a track
 
-    def run(self, units: Sequence[Unit], later: Sequence[Unit] = ()) -> None:
-        """Run units; SIGINT, SIGTERM and SIGHUP stop those that run and leave out the rest.
-
-        Args:
-            units: what to run.
-            later: what will be run after them, which counts for the time left.
-        """
-        self._waiting, self._later = list(units), later
+    def run(self, units: Sequence[Unit]) -> Outcome:
+        """Run units; SIGINT, SIGTERM and SIGHUP stop those that run and leave out the rest."""
+        self._waiting = list(units)
         looked, stopped_at, outcome = self._clock(), math.inf, self._outcome
-        total = sum(len(unit.stages) for unit in [*units, *later]) + len(outcome.done)
+        total = sum(len(unit.stages) for unit in units)
         with stop_requests() as stop, Display(total, self._clock) as display:
             while (self._waiting or self._running) and self._clock() < stopped_at + _STOP_S:
                 now = self._clock()
                 if stop and not outcome.stopped:
                     display.say("stopping: runs save their state and end")
                     outcome.stopped, self._waiting, stopped_at = True, [], now
-                    self._backend.stop([entry.job for entry in self._running])
+                    for backend in {self._backend, self._local}:
+                        backend.stop([entry.job for entry in self._running if self._place(entry.unit)[0] is backend])
                 self._start_ready()
                 for entry in list(self._running):
                     if line := self._finish(entry):
@@ -131,6 +128,7 @@ class Pool:
                     self._look()
                     display.update(self._rows(), len(outcome.done), self.seconds_left())
                 self._sleep(_POLL_S)
+        return outcome
 
     def seconds_left(self) -> float | None:
         """Return in how many seconds all will be done, as far as that can be told by now."""
@@ -138,8 +136,12 @@ class Pool:
             return None
         now = self._clock()
         running = [Running(entry.unit, now - entry.since, entry.seen) for entry in self._running]
-        waiting = [*self._in_order(), *self._later]
-        return self._forecast.left(running, waiting, self._backend.places, self._backend.on_gpu)
+        return self._forecast.left(running, self._in_order(), self._backend.places, self._backend.on_gpu)
+
+    def _place(self, unit: Unit) -> tuple[Backend, bool]:
+        """Return where a unit runs, and whether it takes a GPU there."""
+        backend = self._local if unit.is_report else self._backend
+        return backend, backend.on_gpu(unit)
 
     def _in_order(self) -> list[Unit]:
         """Return what waits: first what trainings need, then those, each method's in turn, then the rest."""
@@ -156,22 +158,21 @@ class Pool:
 
     def _start_ready(self) -> None:
         """Start what can run, and drop what never can."""
-        pending = {stage for unit in self._waiting for stage in unit.stages}
-        pending |= {stage for entry in self._running for stage in entry.unit.stages}
-        taken = Counter(self._backend.on_gpu(entry.unit) for entry in self._running)
-        lost = self._outcome.lost
+        left = [*self._waiting, *(entry.unit for entry in self._running)]
+        pending, only_reports = {stage for unit in left for stage in unit.stages}, all(unit.is_report for unit in left)
         for unit in self._in_order():
-            kind = self._backend.on_gpu(unit)
-            if causes := sorted(unit.after & lost.keys()):
+            backend, on_gpu = self._place(unit)
+            if causes := sorted(unit.after & self._lost.keys()):
                 self._waiting.remove(unit)
-                self._outcome.left_out[unit.name] = lost[causes[0]]
-                lost.update(dict.fromkeys(unit.stages, lost[causes[0]]))
-            elif unit.after.isdisjoint(pending) and taken[kind] < self._backend.places[kind]:
-                self._waiting.remove(unit)
-                self._started[_method(unit)] += 1
-                taken[kind] += 1
-                self._log_of(unit).unlink(missing_ok=True)  # of an earlier launch
-                self._running.append(_Job(unit, self._backend.start(unit), self._clock()))
+                self._outcome.left_out[unit.name] = self._lost[causes[0]]
+                self._lost.update(dict.fromkeys(unit.stages, self._lost[causes[0]]))
+            elif unit.after.isdisjoint(pending) and (only_reports or not unit.is_report):
+                taken = sum(self._place(entry.unit) == (backend, on_gpu) for entry in self._running)
+                if taken < backend.places[on_gpu]:
+                    self._waiting.remove(unit)
+                    self._started[_method(unit)] += 1
+                    unit.log(self._root).unlink(missing_ok=True)  # of an earlier launch
+                    self._running.append(_Job(unit, backend.start(unit), self._clock()))
 
     def _look(self) -> None:
         """See how far trainings are; what was seen last stays when they remove their scratch."""
@@ -192,17 +193,17 @@ class Pool:
             return f"{', '.join(unit.stages)}: {duration(seconds)}"
         if outcome.stopped or status == STOPPED:
             return f"{unit.name}: stopped"
-        log = self._log_of(unit)
+        log = unit.log(self._root)
         cause = status if isinstance(status, str) else f"DVC ended with status {status}"
         outcome.failed[unit.name] = f"{cause}; {log}:{log_tail(log, _TAIL_LINES)}"
-        outcome.lost.update(dict.fromkeys(unit.stages, unit.name))
+        self._lost.update(dict.fromkeys(unit.stages, unit.name))
         return f"{unit.name}: FAILED after {duration(seconds)}"
 
     def _rows(self) -> list[Row]:
         """Return what runs, how far it is, and for how long."""
         rows = []
         for entry in self._running:
-            stage = _stage_in(self._log_of(entry.unit))
+            stage = _stage_in(entry.unit.log(self._root))
             note = "waits" if stage is None else ""
             if entry.seen is not None and stage == entry.unit.name:
                 note = entry.seen.note

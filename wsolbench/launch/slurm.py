@@ -7,7 +7,7 @@ import logging
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,7 +79,8 @@ class SlurmBackend:
 
     Args:
         folder: submitit's own files.
-        runner_of: makes the job of a unit.
+        root: the repository.
+        lock: held, shared, while a job lives.
         limit: jobs in the queue at a time; None: all at once.
         runtime: threads and device of a run, from which the job's CPUs and GPUs follow unless ``options`` say more.
         options: of submitit's executor, with or without the prefix ``slurm_``, for instance ``partition``, ``account``,
@@ -92,13 +93,14 @@ class SlurmBackend:
     def __init__(
         self,
         folder: Path,
-        runner_of: Callable[[Unit], StageRunner],
+        root: Path,
+        lock: Path,
         limit: int | None,
         runtime: RuntimeSettings,
         options: Mapping[str, str],
     ) -> None:
         logging.getLogger("submitit").propagate = False  # it prints its warnings itself
-        self._runner_of = runner_of
+        self._root, self._lock = root, lock
         self.places: Mapping[bool, int] = {False: limit or 2**31}
         on_cpu = runtime.device == "cpu"
         loading = runtime.workers if runtime.workers != "auto" else 0 if on_cpu else _LOADERS_PER_GPU
@@ -122,7 +124,7 @@ class SlurmBackend:
 
     def start(self, unit: Unit) -> _Job:
         """Queue a unit."""
-        return _Job(self._executor.submit(self._runner_of(unit)))
+        return _Job(self._executor.submit(StageRunner(unit.stages, self._root, unit.log(self._root), self._lock)))
 
     def stop(self, jobs: list[_Job]) -> None:
         """Cancel jobs; Slurm sends SIGTERM first, and ends all their processes."""
