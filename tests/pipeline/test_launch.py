@@ -20,6 +20,7 @@ from tests.pipeline.conftest import Pipeline
 from tests.pipeline.test_pipeline import TRACK, metrics, wait_until
 from wsolbench.config.settings import RuntimeSettings
 from wsolbench.errors import LaunchError, SettingsError
+from wsolbench.launch import worker
 from wsolbench.launch.command import _look
 from wsolbench.launch.graph import Unit, looking_stages, stale_units, units_of
 from wsolbench.launch.local import LocalBackend
@@ -146,6 +147,26 @@ def test_each_training_has_a_gpu_for_itself_and_an_evaluation_takes_none(
     backend.start(train)
     assert [each["CUDA_VISIBLE_DEVICES"] for each in started] == ["3", "GPU-5f", "", "3"]
     assert {each["LOKY_MAX_CPU_COUNT"] for each in started} == {"2"}  # of eight, for two with a GPU and two without
+
+
+@pytest.mark.parametrize(
+    ("command", "gpu", "forks"),
+    [
+        ("wsolbench train a", "", True),
+        ("wsolbench train a", "3", False),
+        ("cp a b", "", False),
+        ("wsolbench a; b", "", False),
+    ],
+)
+def test_our_commands_are_forked_where_no_gpu_is_theirs(
+    command: str, gpu: str, forks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(worker, "_shell", lambda *_, **__: done.append("shell"))
+    monkeypatch.setattr(os, "fork", lambda: done.append("fork") or 1)
+    monkeypatch.setattr(os, "waitpid", lambda *_: (1, 0))
+    worker._forked(None, command, cwd=".", env={"CUDA_VISIBLE_DEVICES": gpu})
+    assert done == (["fork"] if forks else ["shell"])
 
 
 @pytest.fixture

@@ -75,9 +75,12 @@ def _end_after_launcher() -> None:
 
 
 def _forked(executable: str | None, cmd: str, **started: Any) -> None:
-    """Run a stage's command as :func:`dvc.stage.run._run` does, in a fork if it is ``wsolbench``."""
+    """Run a stage's command as :func:`dvc.stage.run._run` does, in a fork if it is ``wsolbench`` and has no GPU.
+
+    Some of what is imported asks for GPUs, and CUDA does not work in a fork of a process that has done so.
+    """
     words = shlex.split(cmd)
-    if words[0] != "wsolbench" or shlex.join(words) != cmd:
+    if words[0] != "wsolbench" or shlex.join(words) != cmd or started["env"].get("CUDA_VISIBLE_DEVICES"):
         _shell(executable, cmd, **started)
         return
     sys.stdout.flush()
