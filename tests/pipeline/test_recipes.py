@@ -104,7 +104,7 @@ def test_what_is_left_out_of_the_digests_is_no_more_than_this() -> None:
 
 @pytest.mark.parametrize("stage", ["train", "evaluate", "costs", "photographs"])
 def test_a_download_helper_and_the_data_sets_file_are_no_code_of_later_stages(stage: str) -> None:
-    from wsolbench.launch.resolve import ENTRIES
+    from wsolbench.launch.code import ENTRIES
 
     code = code_of([*ENTRIES[stage], "wsolbench.methods.cam", "wsolbench.models.backbones.convnet"])
     assert not {"wsolbench.acquire.download", "wsolbench.acquire.unpack", "wsolbench.acquire.prepare"} & {*code}

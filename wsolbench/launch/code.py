@@ -15,7 +15,21 @@ import wsolbench
 from wsolbench.errors import SettingsError
 from wsolbench.files import bytes_sha256
 
-__all__ = ["ELSEWHERE", "code_digest", "code_of"]
+__all__ = ["ELSEWHERE", "ENTRIES", "code_digest", "code_of"]
+
+ENTRIES = {
+    "prepare": ["wsolbench.acquire.prepare"],
+    "weights": ["wsolbench.models.placing"],
+    "train": ["wsolbench.training.trainer"],
+    "evaluate": ["wsolbench.evaluation.evaluate", "wsolbench.evaluation.history"],
+    "costs": ["wsolbench.training.costs"],
+    "baseline": ["wsolbench.baselines.stage"],
+    "photographs": ["wsolbench.evaluation.gallery"],
+    "report": ["wsolbench.report.build"],
+    "summary": ["wsolbench.report.build"],
+    "page": ["wsolbench.report.page"],
+}
+"""The modules that a stage begins with, beside the components that its run names."""
 
 ELSEWHERE = {
     "wsolbench.acquire.building": "asked where the images are; the index has the digests of what is read there",

@@ -9,9 +9,9 @@ from multiprocessing import forkserver, get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from wsolbench.launch.code import ENTRIES
 from wsolbench.launch.graph import Unit
 from wsolbench.launch.processes import dvc_environment, end_groups
-from wsolbench.launch.resolve import ENTRIES
 from wsolbench.launch.worker import IMPORTED, repro
 
 __all__ = ["LocalBackend"]

@@ -18,24 +18,10 @@ from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Run, Settings, validated_arguments
 from wsolbench.errors import SettingsError, WsolbenchError
 from wsolbench.files import write_text
-from wsolbench.launch.code import code_of
+from wsolbench.launch.code import ENTRIES, code_of
 from wsolbench.models.pretrained import backbone_arguments
 
-__all__ = ["ENTRIES", "resolve"]
-
-ENTRIES = {
-    "prepare": ["wsolbench.acquire.prepare"],
-    "weights": ["wsolbench.models.placing"],
-    "train": ["wsolbench.training.trainer"],
-    "evaluate": ["wsolbench.evaluation.evaluate", "wsolbench.evaluation.history"],
-    "costs": ["wsolbench.training.costs"],
-    "baseline": ["wsolbench.baselines.stage"],
-    "photographs": ["wsolbench.evaluation.gallery"],
-    "report": ["wsolbench.report.build"],
-    "summary": ["wsolbench.report.build"],
-    "page": ["wsolbench.report.page"],
-}
-"""The modules that a stage begins with, beside the components that its run names."""
+__all__ = ["resolve"]
 
 _log = logging.getLogger("wsolbench.launch.resolve")
 
