@@ -72,7 +72,7 @@ class Display:
     def state(self, done: int, left: float | None) -> str:
         """Return how many stages are done, and the time left."""
         counted = f"{done}/{self._total} stages done"
-        return counted if left is None else f"{counted}, about {duration(left)} left"
+        return f"{counted}, about {duration(left)} left" if left else counted
 
     def _table(self, rows: Sequence[Row], done: int, left: float | None) -> Group:
         table = Table.grid(padding=(0, 2))
