@@ -148,9 +148,7 @@ def test_report_and_page_show_searches(reported: Repository) -> None:
 
 
 def test_names_that_users_supplied_are_text_on_the_page(reported: Repository) -> None:
-    searched(reported.root, "beta", [1.0] * 4, val_truth="<script>alert(1)</script>")
-    described = reported.root / "results/search/toy/beta/search.json"
-    described.write_text(described.read_text().replace('"Beta"', '"<b>Beta|*"'))
+    searched(reported.root, "beta", [1.0] * 4, val_truth="<script>alert(1)</script>", title="<b>Beta|*")
     page = write_page(reported.settings, reported.root).read_text()
     assert "&lt;b&gt;Beta|*" in page
     assert "<b>Beta" not in page

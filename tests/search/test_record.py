@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tests.search.stored import head_of, store
 from wsolbench.errors import DataError, SearchError, WsolbenchError
-from wsolbench.search.record import Search, Trial, read_search, read_searches
+from wsolbench.search.record import Search, SearchHead, Trial, read_search, read_searches
 
 
 def found_in(root: Path) -> Search:
@@ -20,13 +22,18 @@ def found_in(root: Path) -> Search:
 
 
 def edit(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    """Change a file, and its digest with it where it is still of the model."""
+    text = json.dumps(json.loads(path.read_text()) | changes)
+    with suppress(ValidationError):
+        model = SearchHead if path.name == "search.json" else Trial
+        text = model.model_validate_json(text).signed().model_dump_json()
+    path.write_text(text)
 
 
 def test_a_search_reads_back_to_the_last_bit(tmp_path: Path) -> None:
     folder = store(tmp_path, [40.0, None, 100 / 3])
     search = found_in(tmp_path)
-    assert search.head.model_dump(mode="json") == head_of().model_dump(mode="json")
+    assert search.head.model_dump(mode="json") == head_of().signed().model_dump(mode="json")
     assert search.values == [40.0, 100 / 3]
     assert (search.failed, search.finished) == (1, True)
     assert [trial.reason for trial in search.trials] == ["", "diverged", ""]
@@ -108,6 +115,14 @@ def test_trials_without_what_says_how_they_were_made_are_refused(tmp_path: Path)
 def test_what_does_not_fit_is_refused(tmp_path: Path, name: str, change: dict[str, Any]) -> None:
     edit(store(tmp_path, [1.0, 2.0]) / name, **change)
     with pytest.raises(WsolbenchError, match=name):
+        read_search(tmp_path, "toy", "alpha")
+
+
+@pytest.mark.parametrize(("name", "old", "new"), [("0001.json", "20.0", "80.0"), ("search.json", "Alpha", "Best")])
+def test_a_file_that_was_edited_is_refused(tmp_path: Path, name: str, old: str, new: str) -> None:
+    path = store(tmp_path, [10.0, 20.0]) / name
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(DataError, match=name):
         read_search(tmp_path, "toy", "alpha")
 
 

@@ -115,7 +115,7 @@ def _points(axis: Axes, search: Search, places: np.ndarray[tuple[int, ...], np.d
         axis.plot(places[~done], lowest, "x", color=CATEGORICAL["vermilion"], markersize=4, transform=below)
     if search.best is not None:
         best = [trial is search.best for trial in search.trials]
-        star = {"markersize": 8, "markeredgewidth": 0.5, "zorder": 3, **edge}
+        star = {"markersize": 8, "markeredgewidth": 0.5, "zorder": 3, "clip_on": False, **edge}
         axis.plot(places[best], values[best], "*", color=CATEGORICAL["orange"], **star)
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from wsolbench.config.distributions import Choice, LogUniform, Uniform
 from wsolbench.config.schema import StrictModel
 from wsolbench.errors import DataError, SearchError, SettingsError
-from wsolbench.files import bytes_sha256, read_file, write_text
+from wsolbench.files import bytes_sha256, parse_file, write_text
 
 __all__ = ["OBJECTIVES", "Definition", "Objective", "Search", "SearchHead", "Trial", "folder_of", "read_head"]
 __all__ += ["read_search", "read_searches", "read_trial", "store", "trial_file", "trial_files"]
@@ -32,7 +32,18 @@ OBJECTIVES: dict[Objective, str] = {
 """What trials are judged by, percent of ``val``, and its name for people."""
 
 _HEAD = "search.json"
-_M = TypeVar("_M", bound=StrictModel)
+_M = TypeVar("_M", bound="_Stored")
+
+
+class _Stored(StrictModel):
+    """A file that holds the sha256 of everything else that it says, as :meth:`signed` puts it there."""
+
+    sha256: str = ""
+
+    def signed(self) -> Self:
+        """Return the same with its digest."""
+        plain = self.model_copy(update={"sha256": ""})
+        return self.model_copy(update={"sha256": bytes_sha256(plain.model_dump_json().encode())})
 
 
 class Definition(StrictModel):
@@ -70,7 +81,7 @@ class Definition(StrictModel):
         return bytes_sha256(self.model_dump_json().encode())
 
 
-class SearchHead(StrictModel):
+class SearchHead(_Stored):
     """How the trials of a search are made.
 
     Attributes:
@@ -105,7 +116,7 @@ class SearchHead(StrictModel):
         return OBJECTIVES[self.definition.objective].partition(",")[0]
 
 
-class Trial(StrictModel):
+class Trial(_Stored):
     """A trial that is over.
 
     Attributes:
@@ -181,7 +192,7 @@ def trial_files(folder: Path) -> list[Path]:
 def store(folder: Path, record: SearchHead | Trial) -> None:
     """Write how the trials of a search are made, or a trial that is over, atomically; equal ones give equal bytes."""
     path = folder / _HEAD if isinstance(record, SearchHead) else trial_file(folder, record.number)
-    write_text(path, record.model_dump_json(indent=1) + "\n")
+    write_text(path, record.signed().model_dump_json(indent=1) + "\n")
 
 
 def read_head(folder: Path) -> SearchHead | None:
@@ -244,13 +255,12 @@ def read_searches(root: Path, track: str) -> list[Search]:
 
 def _read(path: Path, model: type[_M]) -> _M:
     try:
-        return model.model_validate_json(read_file(path, _cure(path)))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"]))
-        raise DataError(f"{path} is damaged ({place or 'all of it'}: {problem['msg']}); {_cure(path)}") from None
+        found = parse_file(path, model.model_validate_json, _cure(path))
     except SettingsError as error:  # of a distribution
         raise DataError(f"{path} is damaged ({error}); {_cure(path)}") from None
+    if found != found.signed():
+        raise DataError(f"{path} is damaged (its content is not what its digest says); {_cure(path)}")
+    return found
 
 
 def _cure(path: Path) -> str:
