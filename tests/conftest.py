@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -33,3 +34,8 @@ def _one_thread() -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """As many workers as this process may use cores; each imports torch, so that many would cost more than they win."""
     return min(len(os.sched_getaffinity(0)), 8)
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()  # what has been imported stays: to look through it again and again would take a twentieth of the time
