@@ -45,7 +45,21 @@ def test_the_range_of_every_argument_that_a_search_tries_is_listed():
 
 @pytest.mark.parametrize(
     "command",
-    ["list", "new", "prepare", "weights", "train", "evaluate", "baseline", "report", "summary", "doctor"],
+    [
+        "list",
+        "new",
+        "prepare",
+        "weights",
+        "train",
+        "evaluate",
+        "score",
+        "predict",
+        "baseline",
+        "report",
+        "summary",
+        "plot",
+        "doctor",
+    ],
 )
 def test_every_command_explains_itself(command: str) -> None:
     done = CliRunner().invoke(app, [command, "--help"])

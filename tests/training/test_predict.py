@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from wsolbench.data.index import read_split
 from wsolbench.data.scoremaps import read_maps, upsample_and_normalise
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.evaluation.evaluate import evaluate_key
-from wsolbench.runs import machine
+from wsolbench.runs import machine, progress
 from wsolbench.tools import predict as module
 from wsolbench.tools.predict import Predicted, PredictOptions
 from wsolbench.tools.predict_input import ABOUT_FILE, find_photographs
@@ -213,6 +214,20 @@ def test_runs_do_not_mix_and_one_replaces_its_own_results(
     assert [row["id"] for row in lines(out / KEY)] == ["b.png"]
     assert [path.name for path in (out / KEY / "maps").iterdir()] == ["b.png.npy"]
     assert sorted(path.name for path in out.iterdir()) == ["mine.png", KEY]
+
+
+def test_progress_counts_images_at_a_rate_above_zero(
+    trained: Layout, tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(progress, "_PLAIN_SECONDS", 0)
+    for k in range(3):
+        noise(tmp_path / "photographs" / f"{k}.png")
+    (tmp_path / "photographs" / "3.png").touch()
+    predicted(tiny_settings, trained, tmp_path / "out", tmp_path / "photographs", threshold=0.5)
+    shown = re.findall(r"predicting: (\d)/4 images, (\S+)/s", capsys.readouterr().err)
+    assert [done for done, _ in shown][-1:] == ["4"]  # with the one that could not be read
+    assert all(float(rate) > 0 for _, rate in shown)
 
 
 def test_predictions_are_no_photographs(trained: Layout, tiny_settings: Settings, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ GRID_DPI = 300
 _BLEND = 0.45  # share of the heat map
 _GAP = 0.04  # inches between cells
 _LINE = 1.25  # lines of text, in font sizes
+_DESCENT = 0.25  # of a line below its baseline, in font sizes
 _PAD = 0.04  # inches between a heading and its cell
 _EDGE = 0.02  # inches at the right, for the lines of boxes that reach it
 
@@ -46,7 +47,7 @@ def grid_figure(shown: Sequence[Shown], columns: Sequence[Column]) -> Figure:
     line = _LINE * size / 72
     side = (width - line - _EDGE - _GAP * len(columns)) / (len(columns) + 1)
     headings, heading_size = _headings(["photograph", *(column.title for column in columns)], side, size)
-    above = _PAD + _LINE * heading_size / 72 * (max(heading.count("\n") for heading in headings) + 1.4)
+    above = _PAD + _LINE * heading_size / 72 * (max(map(len, headings)) + 0.4)
     heights = [side * each.pixels.shape[0] / each.pixels.shape[1] for each in shown]
     height = above + sum(heights) + _GAP * len(heights) + 1.8 * line
     figure = Figure(figsize=(width, height))
@@ -54,17 +55,19 @@ def grid_figure(shown: Sequence[Shown], columns: Sequence[Column]) -> Figure:
     bottom = height - above
     for number, (each, high) in enumerate(zip(shown, heights, strict=True)):
         bottom -= high + _GAP * (number > 0)
-        for place, heading in enumerate(headings):
+        for place in range(len(headings)):
             corner = ((line + place * (side + _GAP)) / width, bottom / height)
             axis = figure.add_axes((*corner, side / width, high / height))
             axis.axis("off")
             _draw(axis, each, columns[place - 1].guesses[number] if place else None, (side, high))
-            if not number:
-                place_of = (corner[0] + side / width / 2, 1 - (above - _PAD) / height)
-                figure.text(*place_of, heading, ha="center", va="bottom", size=heading_size, linespacing=_LINE)
         name = _shortened(each.class_name.replace("_", " "), high, size)
         middle = (line * 0.45 / width, (bottom + high / 2) / height)
         figure.text(*middle, name, rotation=90, ha="center", va="center")
+    for place, heading in enumerate(headings):
+        for rank, text in enumerate(reversed(heading)):  # line by line, so that baselines are level
+            up = height - above + _PAD + heading_size / 72 * (_DESCENT + rank * _LINE)
+            middle = ((line + place * (side + _GAP) + side / 2) / width, up / height)
+            figure.text(*middle, text, ha="center", va="baseline", size=heading_size)
     what = "box" if any(each.boxes for each in shown) else "mask"
     handles = [Patch(label=f"true {what}", **_look(TRUE_RGB)), Patch(label=f"predicted {what}", **_look(PREDICTED_RGB))]
     middle = ((line + width) / 2 / width, 0.3 * line / height)
@@ -72,7 +75,7 @@ def grid_figure(shown: Sequence[Shown], columns: Sequence[Column]) -> Figure:
     return figure
 
 
-def _headings(titles: Sequence[str], side: float, size: float) -> tuple[list[str], float]:
+def _headings(titles: Sequence[str], side: float, size: float) -> tuple[list[list[str]], float]:
     """Return titles in lines that fit a width in inches, and the font size that the longest word needs for that."""
     words = [word for title in titles for word in title.split()]
     fitting = min(size, size * side / max(_wide(word, size) for word in words))
@@ -82,7 +85,7 @@ def _headings(titles: Sequence[str], side: float, size: float) -> tuple[list[str
         for word in title.split():
             longer = f"{found[-1]} {word}".strip()
             found[-1:] = [longer] if _wide(longer, fitting) <= side * 1.001 else [found[-1], word]
-        lines.append("\n".join(line for line in found if line))
+        lines.append([line for line in found if line])
     return lines, fitting
 
 
