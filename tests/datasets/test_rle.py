@@ -83,7 +83,10 @@ def test_what_is_no_code_is_refused(code: str) -> None:
         decode(code)
 
 
-@pytest.mark.parametrize(("runs", "size"), [([5, -1, 5], (3, 3)), ([10], (3, 3)), ([], (3, 3)), ([10**30], (3, 3))])
+@pytest.mark.parametrize(
+    ("runs", "size"),
+    [([5, -1, 5], (3, 3)), ([10], (3, 3)), ([], (3, 3)), ([10**30], (3, 3)), ([10**10], (10**5, 10**5))],
+)
 def test_runs_that_do_not_fit_are_refused(runs: list[int], size: tuple[int, int]) -> None:
     with pytest.raises(DataError):
         runs_mask(runs, *size)

@@ -23,6 +23,7 @@ Mask = NDArray[np.bool_]
 
 _CODE = re.compile(r"rle:(\d{1,5}):(\d{1,5}):([0-o]+)")
 _ZERO, _MORE, _SIGN, _BITS = ord("0"), 0x20, 0x10, 5
+_MOST = 2**28  # pixels: more than Pillow opens
 
 
 def is_code(name: str) -> bool:
@@ -85,8 +86,10 @@ def runs_mask(runs: Sequence[int], height: int, width: int) -> Mask:
     """Return the mask ``(height, width)`` of run lengths.
 
     Raises:
-        DataError: a run is negative, or together they are not as many as there are pixels.
+        DataError: a run is negative, or together they are not as many as there are pixels; or these are too many.
     """
+    if height * width > _MOST:
+        raise DataError(f"a mask of {height}x{width} is larger than any image that is read")
     if min(runs, default=0) < 0 or sum(runs) != height * width:
         raise DataError(
             f"run lengths of {sum(runs)} pixels, some of them negative perhaps, do not fit {height}x{width}"
