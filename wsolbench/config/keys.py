@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from wsolbench.errors import SettingsError
+from wsolbench.config import registry
+from wsolbench.errors import SettingsError, nearest
 
-__all__ = ["RESERVED_TRACKS", "check_key", "check_keys", "split_key"]
+__all__ = ["RESERVED_TRACKS", "check_datasets", "check_key", "check_keys", "split_key"]
 
 RESERVED_TRACKS = frozenset({"look", "recipes", "selection", "weights"})
 """Directories of ``data/`` that belong to no track."""
@@ -60,3 +61,27 @@ def split_key(key: str) -> tuple[str, str, int] | None:
     if len(parts) != 3 or not all(map(_KEY.fullmatch, parts[:2])) or not _SEED.fullmatch(parts[2]):
         return None
     return parts[0], parts[1], int(parts[2])
+
+
+def check_datasets(datasets: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check that each data set is of a class that there is, and has an environment variable of its own.
+
+    Args:
+        datasets: blocks by key.
+
+    Raises:
+        ValueError: so it is not; the message names the key and lists the classes.
+    """
+    known, variables = registry.names("dataset"), dict[str, str]()
+    listed = f"there are: {', '.join(known)}"
+    for name, block in datasets.items():
+        of = block.get("of", name)
+        if of not in known and "of" not in block:
+            raise ValueError(f"datasets.{name}: `of` must say what reads it; {listed}")
+        if of not in known:
+            raise ValueError(f"datasets.{name}.of: unknown name {of!r}; {nearest(str(of), known)} ({listed})")
+        if name in known and of != name:
+            raise ValueError(f"datasets.{name}.of: '{name}' is a data set of its own, not '{of}'; choose another key")
+        other = variables.setdefault(name.lower().replace("-", "_"), name)
+        if other != name:
+            raise ValueError(f"datasets: '{other}' and '{name}' have one environment variable; rename one of them")

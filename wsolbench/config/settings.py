@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from wsolbench.config import registry
-from wsolbench.config.keys import check_keys, split_key
+from wsolbench.config.keys import check_datasets, check_keys, split_key
 from wsolbench.config.recipe import Cell, Fraction, MethodBlock, MethodOnTrack, Positive, SearchSettings, Track
 from wsolbench.config.schema import (
     PARAMS_FILE,
@@ -134,7 +134,12 @@ class WeightsSettings(StrictModel):
 
 
 class Settings(StrictModel):
-    """All of ``params.yaml``."""
+    """All of ``params.yaml``.
+
+    A block of ``datasets`` says which file in ``datasets/`` reads it (``of``; its key, where that is left out), and
+    holds that class's arguments and those of :class:`wsolbench.acquire.truth_policy.TruthPolicy` and
+    :class:`wsolbench.acquire.sources.Sources`.
+    """
 
     methods: dict[str, MethodBlock]
     datasets: dict[str, dict[str, Any]]
@@ -161,7 +166,7 @@ class Settings(StrictModel):
         for name, track in self.tracks.items():
             check_known(f"tracks.{name}.dataset", track.dataset, self.datasets)
             check_known(f"tracks.{name}.backbone", track.backbone, registry.names("backbone"))
-        _check_classes(self.datasets)
+        check_datasets(self.datasets)
         for name, block in self.methods.items():
             check_known("methods", name, registry.names("method"))
             for track_name in block.tracks:
@@ -268,22 +273,6 @@ class Settings(StrictModel):
         changes = {"args": plain.on_track.args | cell.args, "recipe": cell.recipe or plain.on_track.recipe}
         on_track = plain.on_track.model_copy(update=changes)
         return Run(key, cell.track, cell.method, seed, track, on_track, RunCell(name, cell.title))
-
-
-def _check_classes(datasets: Mapping[str, Mapping[str, Any]]) -> None:
-    known, variables = registry.names("dataset"), dict[str, str]()
-    listed = f"there are: {', '.join(known)}"
-    for name, block in datasets.items():
-        of = block.get("of", name)
-        if of not in known and "of" not in block:
-            raise ValueError(f"datasets.{name}: `of` must say what reads it; {listed}")
-        if of not in known:
-            raise ValueError(f"datasets.{name}.of: unknown name {of!r}; {nearest(str(of), known)} ({listed})")
-        if name in known and of != name:
-            raise ValueError(f"datasets.{name}.of: '{name}' is a data set of its own, not '{of}'; choose another key")
-        other = variables.setdefault(name.lower().replace("-", "_"), name)
-        if other != name:
-            raise ValueError(f"datasets: '{other}' and '{name}' have one environment variable; rename one of them")
 
 
 @dataclass(frozen=True)
