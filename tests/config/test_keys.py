@@ -125,7 +125,15 @@ def test_no_path_leads_out_of_its_folder(tmp_path: Path) -> None:
         layout.work,
         layout.provenance,
     ]
-    of_two = [layout.costs, layout.metrics, layout.per_image, layout.history, layout.curves, layout.thumbnails]
+    of_two = [
+        layout.costs,
+        layout.metrics,
+        layout.headline,
+        layout.per_image,
+        layout.history,
+        layout.curves,
+        layout.thumbnails,
+    ]
     for key in HOSTILE:
         for path in of_one:
             with pytest.raises(SettingsError, match="cannot be a key"):

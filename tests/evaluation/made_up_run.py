@@ -24,7 +24,7 @@ from wsolbench.runs.run_folder import write_record
 
 SIDE = 224
 TRACK, KEY = "toy", "toy-cam-0"
-OUTPUTS = ("metrics", "per_image", "curves", "thumbnails")
+OUTPUTS = ("metrics", "headline", "per_image", "curves", "thumbnails")
 
 Box = tuple[int, int, int, int]
 OBJECT: Box = (50, 50, 150, 150)
@@ -103,7 +103,7 @@ class MadeUpRun:
         write_record(self.folder, record())
 
     def outputs(self) -> dict[str, bytes]:
-        """Bytes of the four result files."""
+        """Bytes of the five result files."""
         return {name: getattr(self.layout, name)(TRACK, KEY).read_bytes() for name in OUTPUTS}
 
     def metrics(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -234,7 +235,7 @@ def test_evaluating_again_gives_the_same_bytes_and_leaves_nothing_else(run: Made
     before = evaluate(run).outputs()
     assert evaluate(run).outputs() == before
     written = [path.name for name in OUTPUTS for path in (run.root / "results" / name / TRACK).iterdir()]
-    assert sorted(written) == sorted(f"{KEY}.{suffix}" for suffix in ("json", "parquet", "csv", "npz"))
+    assert sorted(written) == sorted(f"{KEY}.{suffix}" for suffix in ("json", "json", "parquet", "csv", "npz"))
 
 
 def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
@@ -441,3 +442,12 @@ def test_curves_hold_precision_and_recall_of_pixels(tmp_path: Path) -> None:
         row = curves.iloc[curves.index.get_indexer([threshold], method="nearest")[0]]
         assert row["px_precision"] == approx(100 * (claimed & masks).sum() / claimed.sum())
         assert row["px_recall"] == approx(100 * (claimed & masks).sum() / masks.sum())
+
+
+def test_the_headline_has_few_numbers_and_those_that_are_defined(run: MadeUpRun, tmp_path: Path) -> None:
+    evaluate(run)
+    found = json.loads(run.layout.headline(TRACK, KEY).read_text())
+    assert found == {"top1_cls": 60, "gt_known_val": 40, "max_box_acc": 60, "max_box_acc_v2": approx(220 / 3)}
+    masks = evaluate(MadeUpRun(tmp_path / "masks", masks=len(TEST), boxless=len(TEST), val_masks=True).write())
+    found, metrics = json.loads(masks.layout.headline(TRACK, KEY).read_text()), masks.metrics()
+    assert found == {"top1_cls": 60, "px_ap": metrics["px_ap"], "p_iou_val": metrics["p_iou"]["val"]}

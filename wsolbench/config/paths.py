@@ -77,6 +77,10 @@ class Layout:
         """Deterministic numbers of a run."""
         return self.root / "results" / "metrics" / _plain(track) / f"{_plain(key)}.json"
 
+    def headline(self, track: str, key: str) -> Path:
+        """The few of a run's numbers that ``dvc metrics show`` lists."""
+        return self.root / "results" / "headline" / _plain(track) / f"{_plain(key)}.json"
+
     def per_image(self, track: str, key: str) -> Path:
         """One row per test image."""
         return self.root / "results" / "per_image" / _plain(track) / f"{_plain(key)}.parquet"

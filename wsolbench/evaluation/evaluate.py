@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,16 @@ from wsolbench.files import write_bytes
 from wsolbench.runs.run_folder import read_record
 
 __all__ = ["Evaluation", "evaluate_key", "evaluate_maps", "write_evaluation"]
+
+
+_HEADLINE = {
+    "top1_cls": ("cls", "top1"),
+    "gt_known_val": ("gt_known", "val"),
+    "max_box_acc": ("max_box_acc",),
+    "max_box_acc_v2": ("max_box_acc_v2", "mean"),
+    "px_ap": ("px_ap",),
+    "p_iou_val": ("p_iou", "val"),
+}
 
 
 @dataclass(frozen=True)
@@ -139,9 +150,10 @@ def evaluate_maps(
 
 
 def write_evaluation(evaluation: Evaluation, layout: Layout, track: str, key: str) -> None:
-    """Write the four files of an evaluation, each atomically."""
-    metrics = json.dumps(evaluation.metrics, indent=2) + "\n"
-    write_bytes(layout.metrics(track, key), metrics.encode())
+    """Write the five files of an evaluation, each atomically."""
+    files = {layout.metrics(track, key): evaluation.metrics, layout.headline(track, key): _headline(evaluation.metrics)}
+    for path, content in files.items():
+        write_bytes(path, f"{json.dumps(content, indent=2)}\n".encode())
     # Hardly a number occurs twice: without dictionaries the tables are a quarter smaller.
     table = evaluation.per_image.to_parquet(
         index=False, compression="zstd", use_dictionary=False, write_page_checksum=True
@@ -149,6 +161,16 @@ def write_evaluation(evaluation: Evaluation, layout: Layout, track: str, key: st
     write_bytes(layout.per_image(track, key), table)
     write_bytes(layout.curves(track, key), evaluation.curves.to_csv(index=False, lineterminator="\n").encode())
     write_bytes(layout.thumbnails(track, key), evaluation.thumbnails)
+
+
+def _headline(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers that a run is summed up by, without those that are not defined: few enough for one table."""
+    found = {name: _place(metrics, *places) for name, places in _HEADLINE.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _place(metrics: Any, *places: str) -> Any:
+    return reduce(lambda block, place: (block or {}).get(place), places, metrics)
 
 
 def _used(splits: Mapping[str, Split]) -> dict[str, Any]:
