@@ -53,7 +53,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
             "tracks": list(tracks),
             "methods": ["cam", "adl"],
             "seeds": [0],
-            "baselines": ["centre_gaussian", "whole_image"],
+            "baselines": ["whole_image"],
             "seeded_baselines": [],
             "cells": {},
         },
