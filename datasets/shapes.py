@@ -21,6 +21,7 @@ from PIL import Image
 
 from wsolbench.data.dataset import SPLITS, Contents, Item, SplitName, Truth, WsolDataset
 from wsolbench.errors import SettingsError
+from wsolbench.files import writing
 from wsolbench.runs.progress import track
 
 __all__ = ["Scene", "Shapes"]
@@ -322,5 +323,6 @@ def _write_png(path: Path, pixels: NDArray[np.uint8] | Mask) -> str:
     """Write a picture and return the sha256 of the file."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
-    path.write_bytes(buffer.getvalue())
+    with writing(path):
+        path.write_bytes(buffer.getvalue())
     return hashlib.sha256(buffer.getvalue()).hexdigest()

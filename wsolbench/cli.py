@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
+import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from wsolbench import __version__
 from wsolbench.errors import WsolbenchError
+from wsolbench.files import OF_THE_DISK
 from wsolbench.runs.startup import prepare_process, run_code_of
 from wsolbench.search.command import search
 from wsolbench.tools import commands, stages
@@ -69,5 +71,14 @@ def main() -> None:
         prepare_process()
         app()
     except WsolbenchError as error:
-        typer.secho(f"wsolbench: {error}", fg=typer.colors.RED, err=True)
-        sys.exit(error.exit_status)
+        _end(str(error), error.exit_status)
+    except OSError as error:  # of what is not written by way of `files`
+        if error.errno not in OF_THE_DISK:
+            raise
+        where = error.filename or f"a file of this command, in {Path.cwd()} or {tempfile.gettempdir()},"
+        _end(f"{where} cannot be written or read ({error.strerror}); make room, or see to it that you may do so", 1)
+
+
+def _end(message: str, status: int) -> NoReturn:
+    typer.secho(f"wsolbench: {message}", fg=typer.colors.RED, err=True)
+    sys.exit(status)

@@ -7,6 +7,7 @@ target, so that two processes never write into one; git and DVC pass such names 
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import hashlib
 import json
@@ -25,6 +26,7 @@ from pydantic import ValidationError
 from wsolbench.errors import DataError, StorageError, WsolbenchError, shortened
 
 __all__ = [
+    "OF_THE_DISK",
     "bytes_sha256",
     "check_record",
     "file_sha256",
@@ -38,8 +40,11 @@ __all__ = [
     "with_digest",
     "write_bytes",
     "write_text",
+    "writing",
 ]
 
+OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+"""Numbers of an ``OSError`` that only the user can do something about."""
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
 _DIGEST_KEY = "sha256"
 T = TypeVar("T")
@@ -169,6 +174,21 @@ def check_record(record: Any, path: Path, cure: str) -> dict[str, Any]:
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say of what goes wrong with disk or rights while ``path`` is written that it does so.
+
+    Raises:
+        StorageError: it cannot be written; the message names it.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written ({reason(error)}); make room, or see to it that you may write there"
+        ) from error
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; what was written there replaces ``path`` when the context ends well.
 
@@ -178,7 +198,7 @@ def replacing(path: Path) -> Iterator[Path]:
         StorageError: it cannot be written; the message names ``path``.
     """
     temporary = _beside(path, "tmp")
-    with _writing(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
@@ -214,7 +234,7 @@ def replace_directory(new: Path, target: Path) -> None:
     Raises:
         StorageError: it cannot be put there; the message names ``target``.
     """
-    with _writing(target):
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(target):
             new.rename(target)
@@ -241,7 +261,7 @@ def locked(path: Path, refuse: WsolbenchError | None = None) -> Iterator[IO[str]
     Raises:
         StorageError: it cannot be made; the message names ``path``.
     """
-    with _writing(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         opened = path.open("a+", encoding="utf-8")
     with opened as stream:
@@ -266,16 +286,6 @@ def _let_go() -> None:
 
 
 os.register_at_fork(after_in_child=_let_go)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"{path} cannot be written ({reason(error)}); make room, or see to it that you may write there"
-        ) from error
 
 
 def _beside(path: Path, kind: str) -> Path:

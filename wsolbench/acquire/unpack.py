@@ -8,7 +8,6 @@ end: a tar ends in a block of zeros, and compressed files in a checksum.
 from __future__ import annotations
 
 import bz2
-import errno
 import gzip
 import lzma
 import os
@@ -21,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Self, cast
 
 from wsolbench.errors import DataError, StorageError, WsolbenchError, shortened
-from wsolbench.files import open_regular, reason
+from wsolbench.files import OF_THE_DISK, open_regular, reason
 from wsolbench.runs.progress import Meter, meter
 
 __all__ = ["UNPACKING", "unpack"]
@@ -33,7 +32,6 @@ _MEBIBYTE = 2**20
 _MOST_FILES = 5_000_000
 _GROWTH = 20  # times the archive's size: photographs hardly shrink, lists by less than this
 _ALLOWANCE = 2**30  # bytes that any archive may hold, so that the factor does not bind small ones
-_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 _XZ = b"\xfd7zXZ\x00"
 
 
@@ -73,7 +71,7 @@ def unpack(
     except WsolbenchError:
         raise
     except Exception as error:  # noqa: BLE001 - of tarfile, zipfile and what decompresses
-        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        if isinstance(error, OSError) and error.errno in OF_THE_DISK:
             raise StorageError(f"{archive} cannot be unpacked to {target} ({reason(error)})") from None
         raise DataError(f"{archive} is damaged or no archive ({reason(error)}); get it again") from None
     finally:

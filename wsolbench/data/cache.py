@@ -157,6 +157,7 @@ def _is_whole(file: Path, shape: tuple[int, int, int, int]) -> bool:
 
 def _build(file: Path, direct: _Direct, shape: tuple[int, int, int, int], what: str, threads: int) -> None:
     """Fill a cache under another name, and rename it when it is on the disk."""
+    # A name of its own, under the lock: what a killed process leaves is written over.
     temporary, size = file.with_suffix(".tmp"), int(np.prod(shape))
     try:
         with temporary.open("wb") as stream:

@@ -7,6 +7,7 @@ the same order, and the number of workers changes nothing.
 from __future__ import annotations
 
 import math
+import multiprocessing
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from wsolbench.data.cache import Pictures, Reading, pictures_of
 from wsolbench.data.dataset import Split
 from wsolbench.data.seeding import generator, image_key
-from wsolbench.errors import SettingsError
+from wsolbench.errors import SettingsError, StorageError
+from wsolbench.files import reason
 
 __all__ = [
     "Batch",
@@ -166,6 +168,8 @@ def training_loader(
     The last batch of an epoch may be smaller; no image is left out. Several processes share each batch, see
     :class:`RankBatches`.
     """
+    if workers:
+        _check_shared_memory()
     order = EpochOrder(len(dataset), seed)
     share: dict[str, Any] = {"sampler": order, "batch_size": batch}
     if processes > 1:
@@ -174,6 +178,16 @@ def training_loader(
     if workers:
         share["multiprocessing_context"] = "fork"  # pictures are shared, not copied
     return DataLoader(dataset, collate_fn=_as_it_is, **share)
+
+
+def _check_shared_memory() -> None:
+    """Refuse processes where they cannot share anything, as in a container with a read-only ``/dev/shm``."""
+    try:
+        multiprocessing.Lock()
+    except OSError as error:
+        raise StorageError(
+            f"loader processes need /dev/shm, which cannot be written ({reason(error)}); set runtime.workers: 0"
+        ) from None
 
 
 def evaluation_batches(split: Split, image_root: Path, side: int, batch: int, reading: Reading) -> Iterator[Batch]:

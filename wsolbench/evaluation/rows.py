@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import tempfile
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+from wsolbench.files import writing
 
 __all__ = ["Rows"]
 
@@ -23,7 +26,7 @@ class Rows:
 
     def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         self._shape, self._dtype = shape, np.dtype(dtype)
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed when this object is collected
+        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed when this object is collected
         weakref.finalize(self, self._file.close)
         self._count = 0
 
@@ -32,8 +35,11 @@ class Rows:
 
     def append(self, rows: NDArray[Any]) -> None:
         """Append ``(m, *shape)`` rows."""
-        self._file.seek(0, 2)
-        self._file.write(np.ascontiguousarray(rows, self._dtype).data)
+        with writing(Path(tempfile.gettempdir())):
+            self._file.seek(0, 2)
+            content = np.ascontiguousarray(rows, self._dtype).data.cast("B") if len(rows) else memoryview(b"")
+            while content:  # a write at the end of the disk may be a part
+                content = content[self._file.write(content) :]
         self._count += len(rows)
 
     def column(self, position: int) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wsolbench.errors import TrainingError
-from wsolbench.files import locked
+from wsolbench.files import locked, writing
 
 __all__ = ["StopRequest", "exclusive", "log_file", "stop_requests"]
 
@@ -24,7 +24,8 @@ def exclusive(work: Path) -> Iterator[Path]:
     Raises:
         TrainingError: another process holds it.
     """
-    work.mkdir(parents=True, exist_ok=True)
+    with writing(work):
+        work.mkdir(parents=True, exist_ok=True)
     lock = work.parent / f"{work.name}.lock"
     busy = TrainingError(f"another process is training '{work.name}' (it holds {lock}); wait for it or stop it")
     with locked(lock, busy):
@@ -34,8 +35,9 @@ def exclusive(work: Path) -> Iterator[Path]:
 @contextmanager
 def log_file(path: Path) -> Iterator[None]:
     """Write the package's log lines to ``path`` while the context is open."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, mode="w", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("wsolbench")
     level = logger.level

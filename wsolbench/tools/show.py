@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from wsolbench.data.index import read_split
 from wsolbench.data.masks import ignored_pixels, object_masks
 from wsolbench.data.seeding import image_key
 from wsolbench.errors import DataError
+from wsolbench.files import write_bytes
 from wsolbench.report.palette import CATEGORICAL, TRUE_RGB
 
 __all__ = ["chosen_items", "contact_sheet"]
@@ -70,15 +72,14 @@ def contact_sheet(
         sheet.paste(picture, (corner[0], corner[1] + _SIDE - picture.height))
         name = found.class_names[item.label]
         _write(sheet, (corner[0], corner[1] + _SIDE + 2), name, item.id)
-    temporary = target.with_name(f".{target.name}.tmp{target.suffix}")
+    stream, kind = io.BytesIO(), Image.registered_extensions().get(target.suffix.lower(), "")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(temporary)
-        temporary.replace(target)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{target} cannot be written ({error})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+        sheet.save(stream, kind)
+    except (KeyError, OSError, ValueError):  # of what Pillow cannot write, or not in colours
+        raise DataError(
+            f"{target} cannot be written: no picture ends in '{target.suffix}'; take .png or .jpg"
+        ) from None
+    write_bytes(target, stream.getvalue())
     return f"{target}: {len(items)} of {len(found)} images of '{split}', {len({i.label for i in items})} classes"
 
 
