@@ -85,6 +85,51 @@ def test_bootstrap_counts_ties_on_both_sides(seed: int) -> None:
     assert found.p_value == pytest.approx(exact, abs=0.005)  # three standard errors
 
 
+class EveryDraw:
+    """A generator that draws each of all equally likely resamples once, in place of some at random."""
+
+    def __init__(self, images: int, *seeds: int) -> None:
+        draws = [list(product(range(size), repeat=size)) for size in (images, *seeds)]
+        counts = [[np.bincount(draw, minlength=len(draw)) for draw in each] for each in draws]
+        self.all = list(product(*counts))
+        self._parts = [iter([each[part] for each in self.all]) for part in range(3)]
+        self._turn = 0
+
+    def multinomial(self, _: int, __: np.ndarray, size: int) -> np.ndarray:
+        self._turn += 1
+        return np.array([next(self._parts[(self._turn - 1) % 3]) for _ in range(size)])
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(3, 3), (3, 2), (2, 2)])
+@pytest.mark.parametrize("seed", range(6))
+def test_ties_are_exact_over_all_resamples(monkeypatch: pytest.MonkeyPatch, seed: int, ours: int, theirs: int) -> None:
+    """Of thirds: 1/3 + 1/3 + 1/3 - 1 need not be 0 in floats, and may be on either side of it."""
+    first, second = hits(ours, 3, 0.6, seed), hits(theirs, 3, 0.5, seed + 50)
+    every = EveryDraw(3, ours, theirs)
+    total = len(every.all)
+    counted = [
+        theirs
+        * sum(
+            int(w) * int(c) * int(h)
+            for c, row in zip(one, first, strict=True)
+            for w, h in zip(weights, row, strict=True)
+        )
+        - ours
+        * sum(
+            int(w) * int(c) * int(h)
+            for c, row in zip(other, second, strict=True)
+            for w, h in zip(weights, row, strict=True)
+        )
+        for weights, one, other in every.all
+    ]
+    below, above = sum(each <= 0 for each in counted), sum(each >= 0 for each in counted)
+    assert below + above > total  # some are ties
+    monkeypatch.setattr("numpy.random.default_rng", lambda seed: every)
+    found = bootstrap_difference(first, second, resamples=total)
+    assert found is not None
+    assert found.p_value == min(2 * (min(below, above) + 1) / (total + 1), 1)
+
+
 def test_bootstrap_sees_the_spread_of_the_seeds_that_pooling_hides() -> None:
     # Every image is right or wrong by the seed alone: 1000 images are no more than three trials.
     first = np.repeat([[True], [True], [False]], 1000, axis=1)
