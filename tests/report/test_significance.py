@@ -70,64 +70,34 @@ def test_bootstrap_agrees_with_one_that_draws_one_by_one() -> None:
     assert found.seeds == (3, 4)
 
 
-@pytest.mark.parametrize("seed", [1, 10])
-def test_bootstrap_counts_ties_on_both_sides(seed: int) -> None:
-    # Thirds and fifths have no exact float: of all 3125 * 27 * 27 equally likely resamples, counted in whole numbers.
-    first, second = hits(3, 5, 0.6, seed), hits(3, 5, 0.4, seed + 50)
-    images = np.array(list(product(range(5), repeat=5)))
-    seeds = np.array(list(product(range(3), repeat=3)))
-    one, other = (run.astype(int)[:, images].sum(2)[seeds].sum(1) for run in (first, second))
-    differences = one[:, None] - other[None]
-    assert np.mean(differences == 0) > 0.03
-    exact = 2 * min(np.mean(differences <= 0), np.mean(differences >= 0))
-    found = bootstrap_difference(first, second, resamples=200_000)
-    assert found is not None
-    assert found.p_value == pytest.approx(exact, abs=0.005)  # three standard errors
-
-
 class EveryDraw:
     """A generator that draws each of all equally likely resamples once, in place of some at random."""
 
-    def __init__(self, images: int, *seeds: int) -> None:
-        draws = [list(product(range(size), repeat=size)) for size in (images, *seeds)]
-        counts = [[np.bincount(draw, minlength=len(draw)) for draw in each] for each in draws]
-        self.all = list(product(*counts))
-        self._parts = [iter([each[part] for each in self.all]) for part in range(3)]
+    def __init__(self, *sizes: int) -> None:
+        draws = [[np.bincount(draw, minlength=size) for draw in product(range(size), repeat=size)] for size in sizes]
+        self.all = [np.array(part) for part in zip(*product(*draws), strict=True)]
+        self._drawn = [0] * len(sizes)
         self._turn = 0
 
     def multinomial(self, _: int, __: np.ndarray, size: int) -> np.ndarray:
-        self._turn += 1
-        return np.array([next(self._parts[(self._turn - 1) % 3]) for _ in range(size)])
+        part, self._turn = self._turn, (self._turn + 1) % len(self.all)
+        self._drawn[part] += size
+        return self.all[part][self._drawn[part] - size : self._drawn[part]]
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(3, 3), (3, 2), (2, 2)])
-@pytest.mark.parametrize("seed", range(6))
-def test_ties_are_exact_over_all_resamples(monkeypatch: pytest.MonkeyPatch, seed: int, ours: int, theirs: int) -> None:
-    """Of thirds: 1/3 + 1/3 + 1/3 - 1 need not be 0 in floats, and may be on either side of it."""
-    first, second = hits(ours, 3, 0.6, seed), hits(theirs, 3, 0.5, seed + 50)
-    every = EveryDraw(3, ours, theirs)
-    total = len(every.all)
-    counted = [
-        theirs
-        * sum(
-            int(w) * int(c) * int(h)
-            for c, row in zip(one, first, strict=True)
-            for w, h in zip(weights, row, strict=True)
-        )
-        - ours
-        * sum(
-            int(w) * int(c) * int(h)
-            for c, row in zip(other, second, strict=True)
-            for w, h in zip(weights, row, strict=True)
-        )
-        for weights, one, other in every.all
-    ]
-    below, above = sum(each <= 0 for each in counted), sum(each >= 0 for each in counted)
-    assert below + above > total  # some are ties
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_ties_are_exact_over_all_resamples(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Of fifths: 1/5 + 2/5 is no 3/5 in floats, so that a tie may lie on either side of 0."""
+    first, second = hits(2, 5, 0.6, seed), hits(2, 5, 0.5, seed + 50)
+    every = EveryDraw(5, 2, 2)
+    weights, ours, theirs = every.all
+    counted = ((weights @ first.T.astype(int)) * ours).sum(1) - ((weights @ second.T.astype(int)) * theirs).sum(1)
+    below, above = (counted <= 0).sum(), (counted >= 0).sum()
+    assert below + above > len(counted) == 5**5 * 4 * 4  # some are ties
     monkeypatch.setattr("numpy.random.default_rng", lambda seed: every)
-    found = bootstrap_difference(first, second, resamples=total)
+    found = bootstrap_difference(first, second, resamples=len(counted))
     assert found is not None
-    assert found.p_value == min(2 * (min(below, above) + 1) / (total + 1), 1)
+    assert found.p_value == min(2 * (min(below, above) + 1) / (len(counted) + 1), 1)
 
 
 def test_bootstrap_sees_the_spread_of_the_seeds_that_pooling_hides() -> None:
