@@ -134,8 +134,7 @@ def files(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[
         "pinned maps": Stored(
             run / MAPS_FILE, lambda: read_maps(run / MAPS_FILE, "val", record["files"][MAPS_FILE])
         ),
-        "state": Stored(*_one(root, "states/*/*.safetensors"), keeper.load, silent=True),
-        "state's JSON": Stored(*_one(root, "states/*/*.json"), keeper.load, 250, silent=True),
+        "state": Stored(*_one(root, "states/*/*.pt"), keeper.load, 500, silent=True),
         "cache": Stored(*_one(pictures, "*.u8"), cached, 200, silent=True),
         "record of inspection": Stored(*_one(checked, "*.parquet"), inspected, 300, silent=True),
         "metrics": Stored(layout.metrics(TRACK, KEY), lambda: read_track(settings, TRACK, root), 200, pinned=False),
@@ -161,7 +160,7 @@ def _one(root: Path, pattern: str) -> tuple[Path]:
 
 KINDS_OF_FILES = (
     *("index", "truth", "selection", "run.yaml", "checkpoint", "history of a run", "maps", "pinned maps", "state"),
-    *("state's JSON", "cache", "record of inspection", "metrics", "per image", "thumbnails", "curves", "history"),
+    *("cache", "record of inspection", "metrics", "per image", "thumbnails", "curves", "history"),
     *("costs", "provenance", "photographs", "caption", "progress", "recipe"),
 )
 

@@ -58,6 +58,19 @@ def dying_after(monkeypatch: pytest.MonkeyPatch, target: Any, name: str, calls: 
     monkeypatch.setattr(target, name, counted)
 
 
+def recorded_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list to which every step adds how many were done before it."""
+    steps: list[int] = []
+    original = loop.TrainingModel.train_step
+
+    def recorded(self: Any, *arguments: Any) -> None:
+        steps.append(self.iteration)
+        original(self, *arguments)
+
+    monkeypatch.setattr(loop.TrainingModel, "train_step", recorded)
+    return steps
+
+
 def killed(patcher: pytest.MonkeyPatch, layout: Layout, settings: Settings, target: Any, name: str, calls: int) -> None:
     """Train until a method has been called so often, and no further."""
     with patcher.context() as patched:
@@ -71,11 +84,7 @@ def test_killed_after_any_iteration_it_ends_with_the_same_bytes(
     layout: Layout, settings: Settings, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, iterations: int
 ) -> None:
     killed(monkeypatch, layout, settings, loop.TrainingModel, "train_step", iterations)
-    steps = []
-    original = loop.TrainingModel.train_step
-    monkeypatch.setattr(
-        loop.TrainingModel, "train_step", lambda *a, **k: (steps.append(a[0].iteration), original(*a, **k))[1]
-    )
+    steps = recorded_steps(monkeypatch)
     assert train_into(layout, settings, ADL) == expected
     assert steps == list(range(iterations, 6))  # nothing twice but the step whose state was not saved yet
 
@@ -125,11 +134,7 @@ def test_a_changed_run_never_resumes_an_old_state(
         code = run_digest({}, Path(trainer.__file__))
         assert code != run_digest({}, Path(building.__file__))
         monkeypatch.setattr(loop, "run_digest", lambda *_: code)
-    steps = []
-    original = loop.TrainingModel.train_step
-    monkeypatch.setattr(
-        loop.TrainingModel, "train_step", lambda *a, **k: (steps.append(a[0].iteration), original(*a, **k))[1]
-    )
+    steps = recorded_steps(monkeypatch)
     train_into(layout, changed, key)
     assert steps == list(range(6))
 
