@@ -201,5 +201,4 @@ def test_details_that_few_look_at_are_folded(written):
     page = Page(written.read_text(encoding="utf-8"))
     folded = [each for each in page.named("details") if "open" not in each]
     assert len(folded) == 4  # further tables, two of the gallery's sections, runs
-    assert "3 more tables" in page.text or "4 more tables" in page.text
-    assert len([each for each in page.named("div") if each.get("class") == "picture"]) > 0
+    assert "4 more tables" in page.text  # oracle, pixel, normalised, costs
