@@ -220,7 +220,7 @@ class Launch:
         """Send a signal and return exit status and messages."""
         if number is not None:
             self.process.send_signal(number)
-        messages = self.process.communicate(timeout=120)[1]
+        messages = self.process.communicate(timeout=300)[1]
         return self.process.returncode, messages
 
 
@@ -239,6 +239,8 @@ def start(pipeline: Pipeline) -> Iterator[Callable[..., Launch]]:
 
 
 def touch_method(pipeline: Pipeline, name: str) -> None:
+    """Make a method's runs stale, and long enough for two of them to be at work at the same time."""
+    pipeline.edit_params(**{f"methods__{name}": {"tracks": {TRACK: {"train": {"epochs": 15}}}}})
     method = pipeline.root / "methods" / f"{name}.py"
     method.write_text(method.read_text() + "\nCHANGED = True\n")
 
@@ -298,7 +300,7 @@ def test_stopped_it_leaves_nothing_running_and_a_second_launch_is_refused_meanwh
 ) -> None:
     touch_method(pipeline, "cam")
     first = start("--workers", "2")
-    wait_until(lambda: len(trainers(pipeline)) == 2, 120)
+    wait_until(lambda: len(trainers(pipeline)) == 2, 300)
     names = {Path(f"/proc/{pid}/comm").read_text() for pid in trainers(pipeline)}
     assert names == {"wsolbench train\n"}  # forks, which have imported nothing of their own
     second = pipeline.run("wsolbench", "launch", check=False)
@@ -319,7 +321,7 @@ def test_a_killed_dvc_fails_its_run_only_and_leaves_no_trainer(
 ) -> None:
     touch_method(pipeline, "cam")
     launch = start("--workers", "2")
-    wait_until(lambda: len(trainers(pipeline)) == 2, 120)
+    wait_until(lambda: len(trainers(pipeline)) == 2, 300)
     trainer = trainers(pipeline)[0]
     os.kill(os.getsid(trainer), signal.SIGKILL)  # of DVC, the leader of its session
     wait_until(lambda: not Path(f"/proc/{trainer}").exists(), 60)
@@ -337,7 +339,7 @@ def test_after_a_killed_launch_its_workers_stop_and_the_next_launch_waits_for_th
 ) -> None:
     touch_method(pipeline, "cam")
     launch = start("--workers", "2")
-    wait_until(lambda: len(trainers(pipeline)) == 2, 120)
+    wait_until(lambda: len(trainers(pipeline)) == 2, 300)
     before = set(trainers(pipeline))
     launch.end(signal.SIGKILL)
     assert pipeline.run("wsolbench", "launch").returncode == 0
@@ -358,7 +360,7 @@ def test_a_job_of_a_cluster_whose_time_is_up_is_queued_again_and_goes_on(
     executor.update_parameters(timeout_min=10, gpus_per_node=0)
     stages = f"train@{TRACK}-cam-0", f"evaluate@{TRACK}-cam-0"
     job = executor.submit(StageRunner(stages, pipeline.root, tmp_path / "log", tmp_path / "lock"))
-    wait_until(lambda: len(trainers(pipeline)) == 1, 120)
+    wait_until(lambda: len(trainers(pipeline)) == 1, 300)
     first = trainers(pipeline)[0]
     waiting = Path(f"/proc/{os.getsid(first)}/stat").read_text().rpartition(")")[2].split()[1]  # DVC's parent
     os.kill(int(waiting), signal.SIGUSR2)  # what Slurm is asked to send before it ends a job
