@@ -12,7 +12,7 @@ import pytest
 
 from wsolbench.acquire import download
 from wsolbench.acquire.download import fetch
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, StorageError
 
 CONTENT = bytes(range(256)) * 20_000  # 5 MB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -208,7 +208,7 @@ def test_an_answer_of_unknown_length_is_bounded(
 
 def test_a_file_that_the_disk_has_no_room_for_is_not_begun(server: ThreadingHTTPServer, tmp_path: Path) -> None:
     (tmp_path / "file.part").write_bytes(b"x" * 99)
-    with pytest.raises(DataError, match=rf"file has {10**15 + 99} bytes.*{tmp_path} has \d+ free"):
+    with pytest.raises(StorageError, match=rf"file has {10**15 + 99} bytes.*{tmp_path} has \d+ free"):
         fetch(address(server, "/larger-than-the-disk"), tmp_path / "file", sha256=SHA256)
     assert (tmp_path / "file.part").read_bytes() == b"x" * 99
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import requests
 
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, StorageError
+from wsolbench.files import writing
 from wsolbench.runs.progress import meter
 
 __all__ = ["fetch", "verify"]
@@ -22,14 +23,6 @@ _MOST = 2**34  # bytes of an answer whose length is not known from anywhere; wha
 _TIMEOUT = (10, 60)  # seconds to connect, and between two pieces
 _ATTEMPTS = 4
 _PAUSE = 1.0  # seconds, doubled with every attempt
-
-
-class _Incomplete(Exception):  # noqa: N818 - a state, not an error that anybody sees
-    """The connection ended before the file did, or what is there cannot be gone on with."""
-
-
-class _Refused(Exception):  # noqa: N818 - likewise
-    """What the server sends cannot be the file."""
 
 
 def fetch(
@@ -52,23 +45,24 @@ def fetch(
         md5: hex digest.
 
     Raises:
-        DataError: no address gave the file, or what it gave has another size or digest, both of which are named; or the
-            disk has no room for it.
+        DataError: no address gave the file, or what it gave has another size or digest, both of which are named.
+        StorageError: the disk has no room for it, or does not take it.
     """
     if target.is_file() and (size or sha256 or md5):
         if verify(target, size=size, sha256=sha256, md5=md5) is None:
             return
         target.unlink()
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     problems = []
     for url in [urls] if isinstance(urls, str) else urls:
         try:
             _receive(url, part, target.name, size, digest=bool(sha256 or md5))
             problem = verify(part, size=size, sha256=sha256, md5=md5)
-        except _Refused as error:
+        except DataError as error:
             problem = str(error)
-        except (requests.RequestException, _Incomplete, OSError) as error:
+        except (requests.RequestException, EOFError) as error:
             problems.append(f"{url}: {_reason(error)}")
             continue
         if problem is None:
@@ -84,7 +78,7 @@ def _receive(url: str, part: Path, name: str, size: int | None, *, digest: bool)
     for attempt in range(_ATTEMPTS):
         try:
             _receive_once(url, part, name, size, digest=digest)
-        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, _Incomplete):
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, EOFError):
             if attempt == _ATTEMPTS - 1:
                 raise
             time.sleep(_PAUSE * 2**attempt)
@@ -100,24 +94,24 @@ def _receive_once(url: str, part: Path, name: str, size: int | None, *, digest: 
             if have == (_stated(response, "Content-Range", r"bytes \*/([0-9]+)") or size):
                 return  # everything is there; the digest, if there is one, decides
             part.unlink()
-            raise _Incomplete(f"the server has no more than the {have} bytes of an earlier attempt, which is removed")
+            raise EOFError(f"the server has no more than the {have} bytes of an earlier attempt, which is removed")
         response.raise_for_status()
         resumed = response.status_code == requests.codes.partial_content
         if resumed and have != _stated(response, "Content-Range", r"bytes ([0-9]+)-.*"):
             part.unlink()
-            raise _Incomplete(f"the server sent another part of the file than what follows byte {have}")
+            raise EOFError(f"the server sent another part of the file than what follows byte {have}")
         start = have if resumed else 0
         length = _stated(response, "Content-Length", r"([0-9]+)")
         total = size if length is None else start + length
         if size is not None and total != size:
-            raise _Refused(f"has {total} bytes, expected are {size}")
+            raise DataError(f"has {total} bytes, expected are {size}")
         if total is None and not digest and response.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            raise _Refused("the server does not say where the file ends, so that a broken connection goes unnoticed")
+            raise DataError("the server does not say where the file ends, so that a broken connection goes unnoticed")
         _check_room(part, name, start, total)
         _write(response.iter_content(_CHUNK), part, start, total, name)
     found = part.stat().st_size
     if total is not None and found < total:
-        raise _Incomplete(f"the connection ended after {found} of {total} bytes")
+        raise EOFError(f"the connection ended after {found} of {total} bytes")
 
 
 def _stated(response: requests.Response, header: str, form: str) -> int | None:
@@ -129,11 +123,13 @@ def _stated(response: requests.Response, header: str, form: str) -> int | None:
 def _check_room(part: Path, name: str, start: int, total: int | None) -> None:
     free = shutil.disk_usage(part.parent).free
     if total is not None and total - start > free:
-        raise DataError(f"{name} has {total} bytes, and the disk of {part.parent} has {free} free; make room")
+        raise StorageError(f"{name} has {total} bytes, and the disk of {part.parent} has {free} free; make room")
 
 
 def _write(pieces: Iterator[bytes], part: Path, start: int, total: int | None, name: str) -> None:
-    with part.open("r+b" if start else "wb") as stream, meter(name, (total or 0) // _MEBIBYTE, "MiB") as progress:
+    with writing(part):
+        opened = part.open("r+b" if start else "wb")
+    with opened as stream, meter(name, (total or 0) // _MEBIBYTE, "MiB") as progress:
         stream.seek(start)
         stream.truncate()
         progress.advance(start // _MEBIBYTE)
@@ -141,8 +137,9 @@ def _write(pieces: Iterator[bytes], part: Path, start: int, total: int | None, n
         for piece in pieces:
             before, done = done, done + len(piece)
             if done > most:
-                raise _Refused(f"the server sends more than the {most} bytes that it should have at most")
-            stream.write(piece)
+                raise DataError(f"the server sends more than the {most} bytes that it should have at most")
+            with writing(part):  # and no more: what requests raises is an OSError, too
+                stream.write(piece)
             progress.advance(done // _MEBIBYTE - before // _MEBIBYTE)
 
 

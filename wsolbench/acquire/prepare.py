@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -112,12 +112,19 @@ def _state(path: Path, *, every_file: bool = False) -> list[list[str | int]]:
         entered.add((state.st_dev, state.st_ino))
         if every_file:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-            below += [Path(entry.path) for entry in entries if entry.is_dir()]
-            files = [(entry, entry.stat()) for entry in entries if entry.is_file()]
+            below += [Path(entry.path) for entry in entries if _is(entry.is_dir)]
+            files = [(entry, entry.stat()) for entry in entries if _is(entry.is_file)]
             seen += [[str(name / entry.name), found.st_size, found.st_mtime_ns] for entry, found in files]
         elif state.st_nlink != _LEAF or len(name.parts) < _LINKED:
-            below += sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir())
+            below += sorted(Path(entry.path) for entry in os.scandir(folder) if _is(entry.is_dir))
     return seen
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    try:
+        return kind()
+    except OSError:  # a link to itself
+        return False
 
 
 _LEAF = 2  # links of a directory without directories in it, on file systems that count them; others say 1
