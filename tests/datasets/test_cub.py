@@ -113,7 +113,7 @@ def test_a_holdout_that_leaves_a_class_without_training_images_is_refused(cub_ro
 @pytest.mark.parametrize("name", EVERY_FILE)
 def test_a_missing_file_is_named(cub_root: Path, name: str) -> None:
     (cub_root / "CUB_200_2011" / name).unlink()
-    with pytest.raises(DataError, match=f"{name} cannot be read"):
+    with pytest.raises(DataError, match=f"{name} is missing"):
         read(cub_root)
 
 

@@ -177,9 +177,9 @@ def test_what_is_missing_is_said_with_what_to_do(made_up: Path, tmp_path: Path) 
         dataset(None).contents(tmp_path)
     with pytest.raises(DataError, match="does not hold a directory"):
         dataset(tmp_path).contents(tmp_path)
-    with pytest.raises(DataError, match=r"metadata/ILSVRC/val/image_ids\.txt cannot be read"):
+    with pytest.raises(DataError, match=r"metadata/ILSVRC/val/image_ids\.txt is missing"):
         dataset(made_up, val="imagenetv2").contents(tmp_path)
-    with pytest.raises(DataError, match=r"metadata/ILSVRC/train/image_ids_proxy\.txt cannot be read"):
+    with pytest.raises(DataError, match=r"metadata/ILSVRC/train/image_ids_proxy\.txt is missing"):
         dataset(made_up, train="proxy").contents(tmp_path)
     for file in (made_up / "ILSVRC" / "Data" / "CLS-LOC" / "train" / "n02").iterdir():
         file.unlink()

@@ -84,7 +84,7 @@ def test_a_wrong_file_of_boxes_is_named(tmp_path: Path, text: str, message: str)
     path.write_text(text.replace("FIRST", first))
     with pytest.raises(DataError, match=message):
         prepared(tmp_path, val_truth=str(path))
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"nowhere\.csv is missing"):
         prepared(tmp_path, val_truth=str(tmp_path / "nowhere.csv"))
 
 

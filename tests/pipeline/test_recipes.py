@@ -46,11 +46,10 @@ STAGES = {
     "page": "page/all",
 }
 EMPTY = {
-    name
-    for package in ("backbones", "baselines", "datasets", "methods")
-    for name, digest in code_of([f"wsolbench.{package}"]).items()
-    if digest == code_digest("")
-}
+    ".".join(path.parent.parts)
+    for path in Path("wsolbench").rglob("__init__.py")
+    if code_digest(path.read_text(encoding="utf-8")) == code_digest("")
+} | {"wsolbench.datasets", "wsolbench.methods"}
 # Every process, those that a stage starts included, appends the modules that it has loaded when it ends.
 RECORDER = """
 import atexit, os, sys
