@@ -9,12 +9,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import RuntimeSettings, Settings
-from wsolbench.errors import LaunchError, SettingsError
-from wsolbench.files import locked
+from wsolbench.errors import DataError, LaunchError, SettingsError
+from wsolbench.files import locked, parse_file
 from wsolbench.launch.forecast import Forecast
 from wsolbench.launch.graph import Unit, looking_stages, stale_units
 from wsolbench.launch.local import LocalBackend
@@ -103,7 +104,11 @@ def _images_of(root: Path, settings: Settings) -> Callable[[Unit], int | None]:
         if run.track_name not in sizes and index.is_file():
             from wsolbench.data.parquet import read_parquet  # noqa: PLC0415 - slow
 
-            sizes[run.track_name] = read_parquet(index, ["split"])["split"].to_pylist().count("train")
+            try:
+                table = parse_file(index, partial(read_parquet, columns=["split"]), "it is prepared again")
+            except DataError:  # which its stage will say
+                return None
+            sizes[run.track_name] = table["split"].to_pylist().count("train")
         return run.track.epochs * sizes[run.track_name] if run.track_name in sizes else None
 
     return images

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from wsolbench.config.paths import Layout
@@ -18,6 +18,7 @@ from wsolbench.errors import DataError
 from wsolbench.evaluation.outlines import Outline, outlines
 from wsolbench.evaluation.photographs import read_photographs
 from wsolbench.evaluation.thumbnails import Thumbnails, read_thumbnails
+from wsolbench.files import parse_file
 from wsolbench.report.pictures import heat_picture, photograph_picture
 from wsolbench.results.load import Row, TrackResults, blocks_of, remedy
 from wsolbench.results.run_result import RunResult
@@ -156,21 +157,17 @@ def _by_method(runs: Sequence[_Run]) -> NDArray[np.float64]:
 def _read(row: Row, run: RunResult, ids: Sequence[str], track: str, root: Path) -> _Run:
     layout, again = Layout(root), remedy(row.kind, run.key)
     path = layout.per_image(track, run.key)
-    try:
-        images = read_parquet(path).to_pandas(use_threads=False).set_index("id")
-        images = images.loc[list(ids)]
-        boxes = images[["x0", "y0", "x1", "y1"]].to_numpy(np.float64)
-        predicted = [None if pd.isna(each) else int(each) for each in images["predicted"].tolist()]
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing; {again}") from None
-    except KeyError as error:
-        raise DataError(f"{path} lacks images or columns of the gallery ({error}); {again}") from None
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise DataError(f"{path} is damaged ({error}); delete it and {again}") from None
+    images, boxes, predicted = parse_file(path, partial(_parsed, ids=ids), again)
     thumbnails = read_thumbnails(layout.thumbnails(track, run.key), again)
     if len(thumbnails.ids) and thumbnails.ids.tolist() != list(ids):
         raise DataError(f"{layout.thumbnails(track, run.key)} is of other images than the photographs; {again}")
     return _Run(row, run, boxes, predicted, _overlaps(images), thumbnails)
+
+
+def _parsed(content: bytes, ids: Sequence[str]) -> tuple[pd.DataFrame, NDArray[np.float64], list[int | None]]:
+    images = read_parquet(content).to_pandas(use_threads=False).set_index("id").loc[list(ids)]
+    predicted = [None if pd.isna(each) else int(each) for each in images["predicted"].tolist()]
+    return images, images[["x0", "y0", "x1", "y1"]].to_numpy(np.float64), predicted
 
 
 def _overlaps(images: pd.DataFrame) -> NDArray[np.float64]:

@@ -22,6 +22,7 @@ from wsolbench.data.index import read_split
 from wsolbench.data.scoremaps import MAPS_FILE, write_maps
 from wsolbench.errors import DataError
 from wsolbench.evaluation.evaluate import evaluate_key
+from wsolbench.files import parse_file
 from wsolbench.runs.device import set_up_device
 from wsolbench.runs.run_folder import write_record
 from wsolbench.training.prediction import predict_split
@@ -92,7 +93,7 @@ def verify(
     stored_file = layout.metrics(run.track_name, key)
     if not stored_file.is_file():
         raise DataError(f"{stored_file} is missing: there is nothing to compare with; run `wsolbench evaluate {key}`")
-    stored = json.loads(stored_file.read_text(encoding="utf-8"))
+    stored = parse_file(stored_file, json.loads, f"run `wsolbench evaluate {key}`")
     scratch = layout.root / ".wsolbench" / "verify" / key
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
