@@ -78,6 +78,7 @@ VALUES = (
 KEYS = ("epochs: 1", "lr: 0.05", "crop: 32", "seeds: [0]", "cache_gib: 32", "threshold_step: 0.001", "gamma: 0.8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", KEYS)
 def test_a_value_of_params_yaml_that_cannot_be_is_refused(tmp_path: Path, key: str) -> None:
     path = params(tmp_path)
@@ -116,6 +117,7 @@ def test_a_change_of_params_yaml_that_cannot_be_made_is_refused(tmp_path: Path, 
     refused(lambda: read_settings(params(tmp_path, text), [change]), SettingsError, "")
 
 
+@pytest.mark.slow
 def test_params_yaml_is_read_or_named_however_it_is_damaged(tmp_path: Path) -> None:
     path = params(tmp_path)
     read_or_refused(path, lambda: read_settings(path), harms_of(path.read_bytes(), 120, 1))
@@ -299,6 +301,7 @@ def test_what_is_no_map_is_named(tmp_path: Path, content: tuple[str, bytes]) -> 
     refused(MapFile(path, "a.jpg", as_they_are=False).read, DataError, "a.npz (image 'a.jpg')")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("content", "seed"), [(NPY, 3), (NPZ, 4), (zipped(NPY, method=zipfile.ZIP_BZIP2), 5)])
 def test_a_damaged_map_is_read_or_named(tmp_path: Path, content: bytes, seed: int) -> None:
     path = tmp_path / "a.npz"
@@ -306,6 +309,7 @@ def test_a_damaged_map_is_read_or_named(tmp_path: Path, content: bytes, seed: in
     read_or_refused(path, MapFile(path, "a.jpg", as_they_are=False).read, harms_of(content, 80, seed))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Pillow's, of what it reads all the same
 @pytest.mark.parametrize("kind", ["BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"])
 def test_a_damaged_picture_or_mask_is_read_or_named(tmp_path: Path, kind: str) -> None:
@@ -345,6 +349,7 @@ def reader_of(folder: Path, name: str) -> Callable[[], Any]:
     return lambda: split_of_metadata(folder, "test")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LISTS)
 def test_a_damaged_list_is_read_or_named(lists: Path, name: str) -> None:
     path, read = lists / name, reader_of(lists, name)
