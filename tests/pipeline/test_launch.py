@@ -135,6 +135,7 @@ def test_each_training_has_a_gpu_for_itself_and_an_evaluation_takes_none(
         started.append(args[3])
         return SimpleNamespace(pid=1, start=lambda: None, exitcode=0)
 
+    before = dict(os.environ)
     backend = local(tmp_path, 2, ["3", "GPU-5f"])
     monkeypatch.setattr(backend, "_context", SimpleNamespace(Process=process))
     train, evaluate = Unit(("train",), trains="a"), Unit(("evaluate",))
@@ -146,6 +147,7 @@ def test_each_training_has_a_gpu_for_itself_and_an_evaluation_takes_none(
     assert first.poll() == 0
     backend.start(train)
     assert [each["CUDA_VISIBLE_DEVICES"] for each in started] == ["3", "GPU-5f", "", "3"]
+    assert dict(os.environ) == before  # what is for the server only does not stay
     assert {each["LOKY_MAX_CPU_COUNT"] for each in started} == {"2"}  # of eight, for two with a GPU and two without
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from wsolbench.launch.code import ENTRIES
 from wsolbench.launch.graph import Unit
 from wsolbench.launch.processes import dvc_environment, end_groups
-from wsolbench.launch.worker import IMPORTED, repro
+from wsolbench.launch.worker import IMPORTED, SAFE_PATH, repro
 
 __all__ = ["LocalBackend"]
 
@@ -36,7 +36,6 @@ class LocalBackend:
         self._free = {True: gpus[:places], False: [""] * places} if gpus else {False: [""] * places}
         self._cores = max(1, len(os.sched_getaffinity(0)) // (places * len(self._free)))
         self.places: Mapping[bool, int] = {kind: len(free) for kind, free in self._free.items()}
-        os.environ["PYTHONSAFEPATH"] = "1"  # the server's `python -c` would find `datasets` and `methods` here
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload([*IMPORTED, *(module for each in ENTRIES.values() for module in each)])
 
@@ -56,8 +55,15 @@ class LocalBackend:
         shares = {"CUDA_VISIBLE_DEVICES": gpu, "LOKY_MAX_CPU_COUNT": str(self._cores)}
         environment = {"PATH": dvc_environment()["PATH"]} | shares
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # when the terminal closes, the server has to stay
-        forkserver.ensure_running()
-        signal.signal(signal.SIGHUP, before)
+        safe = os.environ.get(SAFE_PATH)
+        os.environ[SAFE_PATH] = "1"  # the server's `python -c` would find `datasets` and `methods` here
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.signal(signal.SIGHUP, before)
+            os.environ.pop(SAFE_PATH)
+            if safe is not None:
+                os.environ[SAFE_PATH] = environment[SAFE_PATH] = safe
         process = self._context.Process(target=repro, args=(arguments, self._root, log, environment, self._lock))
         process.start()
         return process

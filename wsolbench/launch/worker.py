@@ -31,10 +31,13 @@ from dvc.stage.exceptions import StageCmdFailedError
 
 from wsolbench.launch.processes import end_groups
 
-__all__ = ["IMPORTED", "repro"]
+__all__ = ["IMPORTED", "SAFE_PATH", "repro"]
 
 IMPORTED = (__name__, "dvc.commands.repro", "dvc.repo", "wsolbench.cli")
 """What the server imports, besides the stages' own modules."""
+
+SAFE_PATH = "PYTHONSAFEPATH"
+"""Variable by which Python does not look into the working directory for modules."""
 
 _PR_SET_NAME = 15
 _shell: Any = getattr(dvc.stage.run, "_run", None)  # gone from a later DVC: it then starts a process for each command
@@ -54,6 +57,7 @@ def repro(arguments: Sequence[str], root: Path, log: Path, environment: Mapping[
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the launcher was started with `&`
     os.chdir(root)
+    os.environ.pop(SAFE_PATH, None)  # the server's own
     os.environ.update(environment)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output, Path(os.devnull).open("rb") as nothing:
