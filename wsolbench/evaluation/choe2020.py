@@ -37,6 +37,9 @@ __all__ = [
     "box_ious",
     "candidates",
     "check_score_map",
+    "contour_boxes",
+    "cuts_of",
+    "grey_levels",
     "scaled_boxes",
     "threshold_grid",
     "true_boxes",
@@ -76,17 +79,35 @@ def candidates(score_map: Floats, thresholds: Floats) -> Candidates:
         DataError: see :func:`check_score_map`.
     """
     check_score_map(score_map)
-    grey = (score_map * 255).astype(np.int16)
+    grey = grey_levels(score_map)
     levels = int(grey.max())
-    cuts = (thresholds * float(levels)).astype(np.int64)
+    cuts = cuts_of(grey, thresholds)
     if levels == 0:
         nothing = np.zeros((1, 4), np.int32)
         return Candidates(cuts, nothing, nothing, np.zeros((1, 2), np.int32))
     around, filled = holes(grey, levels)
     outlines = components(filled, levels, area="polygon")
     pieces = components(grey, levels) if in_holes(grey, levels, around, outlines) else outlines
-    largest, _ = _boxes(outlines[largest_per_cut(outlines, levels)], around[:0], *grey.shape)
-    return Candidates(cuts, largest, *_boxes(pieces, around, *grey.shape))
+    largest = outlines[largest_per_cut(outlines, levels)]
+    return Candidates(cuts, *contour_boxes(largest, pieces, around, *grey.shape))
+
+
+def grey_levels(score_map: Floats) -> NDArray[np.int16]:
+    """Return scores in [0, 1] as 0 to 255, truncated."""
+    return (score_map * 255).astype(np.int16)
+
+
+def cuts_of(grey: NDArray[np.int16], thresholds: Floats) -> NDArray[np.int64]:
+    """Return the grey level above which the foreground is at each threshold, ``(n,)``."""
+    return (thresholds * float(grey.max())).astype(np.int64)
+
+
+def contour_boxes(
+    largest: Nodes, pieces: Nodes, around: Nodes, height: int, width: int
+) -> tuple[Boxes, Boxes, NDArray[np.int32]]:
+    """Return the protocol's boxes of the largest component per cut, of all components and holes, and their cuts."""
+    single, _ = _boxes(largest, around[:0], height, width)
+    return single, *_boxes(pieces, around, height, width)
 
 
 def scaled_boxes(boxes: Floats, width: int, height: int) -> Boxes:

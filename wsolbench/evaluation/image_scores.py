@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +14,8 @@ from wsolbench.data.dataset import Item, Truth
 from wsolbench.data.masks import ignored_pixels, object_masks
 from wsolbench.data.scoremaps import normalise, upsample
 from wsolbench.errors import DataError
-from wsolbench.evaluation import choe2020, pixel
+from wsolbench.evaluation import choe2020, joint, pixel
+from wsolbench.evaluation.candidates import Candidates
 from wsolbench.evaluation.choe2020 import SIDE
 from wsolbench.evaluation.pxap import code_masks, histograms, pixels_over_thresholds
 
@@ -140,17 +142,11 @@ def score_image(
     except DataError as error:
         raise DataError(f"image '{item.id}': {error}") from None
     coded = None if mask_root is None or not truth.masks else coded_masks(truth, mask_root)
-    boxes, pixels = {}, {}
-    if len(truth.boxes):
-        boxes = {CHOE2020: _by_choe2020(score_map, item, truth, rules), PIXEL: _by_pixel(score_map, item, truth, rules)}
-    if coded is not None:
-        pixels[CHOE2020] = histograms(score_map, coded, rules.thresholds.grid)
-    for name in rules.normalisations:
-        other = normalise(upsampled, name, ivr_percentile=rules.ivr_percentile)
-        if len(truth.boxes):
-            boxes[name] = _by_choe2020(other, item, truth, rules)
-        if coded is not None:
-            pixels[name] = histograms(other, coded, rules.thresholds.grid)
+    maps = {CHOE2020: score_map} | {
+        name: normalise(upsampled, name, ivr_percentile=rules.ivr_percentile) for name in rules.normalisations
+    }
+    boxes = _overlaps(maps, item, truth, rules) if len(truth.boxes) else {}
+    pixels = {} if coded is None else {name: histograms(maps[name], coded, rules.thresholds.grid) for name in maps}
     mask = None if coded is None else pixels_over_thresholds(score_map, coded, rules.thresholds.all)
     return ImageScores(boxes, pixels, mask, object_share(item, truth, coded))
 
@@ -172,13 +168,15 @@ def object_share(item: Item, truth: Truth, coded: NDArray[np.uint8] | None) -> f
     return float("nan") if coded is None else float((coded == 1).mean())
 
 
-def _by_choe2020(score_map: Floats, item: Item, truth: Truth, rules: Rules) -> Overlaps:
-    found = choe2020.candidates(score_map, rules.thresholds.all)
-    true = choe2020.true_boxes(truth, item)
-    return Overlaps(*choe2020.best_ious(found, true), found.single[found.cut].astype(np.int16))
-
-
-def _by_pixel(score_map: Floats, item: Item, truth: Truth, rules: Rules) -> Overlaps:
-    found = pixel.candidates(score_map, rules.thresholds.all)
+def _overlaps(maps: Mapping[str, Floats], item: Item, truth: Truth, rules: Rules) -> dict[str, Overlaps]:
+    """Return the overlaps of each normalisation's boxes under ``choe2020``, and of the first's under ``pixel``."""
+    contours, pieces = joint.candidates(list(maps.values()), rules.thresholds.all)
+    ious = choe2020.best_ious(contours, choe2020.true_boxes(truth, item))
+    by_name = (each.reshape(len(maps), -1, *each.shape[1:]) for each in (*ious, _drawn(contours)))
+    found = {name: Overlaps(*each) for name, *each in zip(maps, *by_name, strict=True)}
     scaled = pixel.scaled_boxes(truth.boxes, item.width, item.height)
-    return Overlaps(*pixel.best_ious(found, scaled), found.single[found.cut].astype(np.int16))
+    return found | {PIXEL: Overlaps(*pixel.best_ious(pieces, scaled), _drawn(pieces))}
+
+
+def _drawn(found: Candidates) -> NDArray[np.int16]:
+    return found.single.astype(np.int16)[found.cut]

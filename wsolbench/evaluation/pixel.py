@@ -17,7 +17,7 @@ from wsolbench.evaluation.choe2020 import SIDE, check_score_map
 from wsolbench.evaluation.compiled import compiled
 from wsolbench.evaluation.component_tree import LAST_CUT, X0, X1, Y0, Y1, Nodes, components, largest_per_cut
 
-__all__ = ["best_ious", "box_ious", "candidates", "scaled_boxes"]
+__all__ = ["best_ious", "box_ious", "candidates", "cuts_of", "limits_reached", "of_pieces", "scaled_boxes"]
 
 Floats = NDArray[np.float64]
 
@@ -36,15 +36,28 @@ def candidates(score_map: Floats, thresholds: Floats) -> Candidates:
         DataError: see :func:`wsolbench.evaluation.choe2020.check_score_map`.
     """
     check_score_map(score_map)
-    highest = float(score_map.max())
-    cut = np.argsort(np.argsort(thresholds, kind="stable"), kind="stable")
-    if highest == 0:
-        return Candidates(np.zeros_like(cut), np.zeros((1, 4), np.int64), np.zeros((0, 4), np.int64), _NEVER)
-    limits = np.sort(thresholds) * highest
-    pieces = components(_reached(score_map, limits), len(limits))
+    if score_map.max() == 0:
+        never = np.zeros((0, 2), np.int32)
+        return Candidates(np.zeros(len(thresholds), np.int64), np.zeros((1, 4), np.int32), never[:, [0] * 4], never)
+    levels = len(thresholds)
+    return of_pieces(components(limits_reached(score_map, thresholds), levels), levels, cuts_of(thresholds))
+
+
+def limits_reached(score_map: Floats, thresholds: Floats) -> NDArray[np.int16]:
+    """Return how many of the thresholds each score reaches, ``(H, W)``; the map is not all zero."""
+    return _reached(np.ascontiguousarray(score_map), np.sort(thresholds) * float(score_map.max()))
+
+
+def cuts_of(thresholds: Floats) -> NDArray[np.int64]:
+    """Return for each threshold how many :func:`limits_reached` the foreground exceeds, ``(n,)``."""
+    return np.argsort(np.argsort(thresholds, kind="stable"), kind="stable")
+
+
+def of_pieces(pieces: Nodes, levels: int, cut: NDArray[np.int64]) -> Candidates:
+    """Return the boxes of the components of a map, and of the largest at each of ``levels`` cuts."""
     return Candidates(
         cut,
-        _boxes(pieces[largest_per_cut(pieces, len(limits))]),
+        _boxes(pieces[largest_per_cut(pieces, levels)]),
         _boxes(pieces),
         np.ascontiguousarray(pieces[:, : LAST_CUT + 1]),
     )
@@ -92,9 +105,6 @@ def box_ious(first: Boxes, second: Boxes) -> Floats:
     shared = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0).prod(-1)
     union = _areas(first)[:, None] + _areas(second)[None] - shared
     return np.where(union > 0, shared / np.where(union > 0, union, 1), 0.0)
-
-
-_NEVER = np.zeros((0, 2), np.int32)
 
 
 @compiled
