@@ -5,16 +5,18 @@ implementation does what the definition says, a thousand times: threshold, conto
 overlaps, or this program stops. The floor is the time to read a map once and write its grey levels and its histogram:
 what any algorithm has to do.
 
-    python perf/evaluate.py [--images 40] [--split 0] [--jobs 1]
+    python perf/evaluate.py [--images 40] [--split 0] [--jobs 1] [--masks]
 
-With ``--split N``, a split of N images (one true box each) is scored with ``--jobs`` processes, as the evaluate stage
-does, and images per second and peak resident memory are printed.
+With ``--split N``, a run of N test images (one true box each; ``--masks``: and a mask) is evaluated with ``--jobs``
+processes from its stored maps to its five files, as the evaluate stage does. Time is printed per image and for 50,000
+images, with the share of the main process's own work, and peak resident memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,22 +24,33 @@ from typing import TypeVar
 
 import cv2
 import numpy as np
+from joblib.externals.loky import get_reusable_executor
 from numpy.typing import NDArray
+from PIL import Image
 
+from wsolbench.config.paths import Layout
+from wsolbench.config.settings import EvaluateSettings
 from wsolbench.data.dataset import Item, Split, Truth
-from wsolbench.data.scoremaps import NORMALISATIONS, upsample_and_normalise
+from wsolbench.data.scoremaps import NORMALISATIONS, StoredMaps, upsample_and_normalise
 from wsolbench.evaluation import pixel
 from wsolbench.evaluation.choe2020 import SIDE, best_ious, box_ious, candidates, threshold_grid
-from wsolbench.evaluation.image_scores import Rules, Thresholds
+from wsolbench.evaluation.evaluate import evaluate_maps, write_evaluation
+from wsolbench.evaluation.image_scores import Rules, Thresholds, score_image
 from wsolbench.evaluation.pxap import histograms
-from wsolbench.evaluation.scoring import score_maps
 
 T = TypeVar("T")
 R = TypeVar("R")
 Map = NDArray[np.float64]
 
 GRID = threshold_grid(0.001)
+RULES = Rules(Thresholds(GRID, (0.2,)), NORMALISATIONS[1:])
 TRUTH = np.array([[40, 40, 180, 180]])
+RECORD = {
+    "key": "made-cam-0",
+    "seed": 0,
+    "track": {"name": "made", "dataset": "made", "backbone": "made"},
+    "method": {"name": "cam", "title": "CAM", "status": "made", "recipe": "made"},
+}
 REPEATS = 3
 PLAIN = 1  # map for the plain implementation, which takes seconds on noise
 
@@ -48,15 +61,17 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=40)
     parser.add_argument("--split", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--masks", action="store_true")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     random = np.random.default_rng(0)
     if arguments.split:
-        whole_split(arguments.split, arguments.jobs)
+        whole_run(arguments.split, arguments.jobs, masked=arguments.masks)
         return
-    print("milliseconds per map, best of three passes; choe2020 at 1000 thresholds, single and multi contour, PxAP")
+    print("milliseconds per map, best of three passes; choe2020 at 1000 thresholds, single and multi contour, PxAP;")
+    print("image: all that is scored of an image with a box, both protocols and all normalisations")
     print(
-        f"{'map':8}{'upsample':>10}{'boxes':>8}{'PxAP':>8}{'total':>8}{'plain':>8}{'ratio':>7}{'floor':>8}{'ratio':>7}{'pixel':>8}"
+        f"{'map':8}{'upsample':>10}{'boxes':>8}{'PxAP':>8}{'total':>8}{'plain':>8}{'ratio':>7}{'floor':>8}{'ratio':>7}{'pixel':>8}{'image':>8}"
     )
     for name, side in (("smooth", 14), ("noise", SIDE)):
         report(name, [random.random((side, side)).astype(np.float32) for _ in range(arguments.images)])
@@ -70,6 +85,8 @@ def report(name: str, raw_maps: list[NDArray[np.float32]]) -> None:
     boxes, ours = timed(lambda score_map: best_ious(candidates(score_map, GRID), TRUTH), maps)
     pxap, _ = timed(lambda score_map: histograms(score_map, coded, GRID), maps)
     other, _ = timed(lambda score_map: pixel.best_ious(pixel.candidates(score_map, GRID), TRUTH.astype(float)), maps)
+    item, true = Item("0", "0", 0, SIDE, SIDE, "test"), Truth(TRUTH.astype(float))
+    image, _ = timed(lambda raw: score_image(raw, item, true, None, RULES), raw_maps)
     floor, _ = timed(lambda score_map: np.bincount((score_map * 255).astype(np.uint8).ravel(), minlength=256), maps)
     few = maps[:PLAIN]
     plain_boxes, theirs = timed(plain, few, repeats=1)
@@ -79,7 +96,7 @@ def report(name: str, raw_maps: list[NDArray[np.float32]]) -> None:
     total, by_definition = boxes + pxap, plain_boxes + plain_pxap
     print(
         f"{name:8}{upsample:10.2f}{boxes:8.2f}{pxap:8.2f}{total:8.2f}{by_definition:8.1f}{by_definition / total:7.1f}"
-        f"{floor:8.3f}{total / floor:7.1f}{other:8.2f}"
+        f"{floor:8.3f}{total / floor:7.1f}{other:8.2f}{image:8.2f}"
     )
 
 
@@ -105,20 +122,41 @@ def plain_histograms(score_map: Map, coded: NDArray[np.uint8]) -> None:
         np.histogram(score_map[coded == code], edges)
 
 
-def whole_split(count: int, jobs: int) -> None:
-    """Score a split of made-up maps under both protocols and all normalisations, and print speed and memory."""
+def whole_run(count: int, jobs: int, *, masked: bool) -> None:
+    """Evaluate a run of made-up maps under both protocols and all normalisations, and print speed and memory."""
     random = np.random.default_rng(0)
-    items = [Item(str(k), str(k), k % 1000, 500, 375, "test") for k in range(count)]
-    truth = {item.id: Truth(np.array([[40.0, 40, 180, 180]])) for item in items}
-    maps = [random.random((14, 14)).astype(np.float32) for _ in range(count)]
-    rules = Rules(Thresholds(GRID, (0.2,)), NORMALISATIONS[1:])
-    start = time.perf_counter()
-    score_maps(maps, Split("test", items, [str(k) for k in range(1000)], "", truth), Path(), rules, jobs)
-    seconds = time.perf_counter() - start
+    with tempfile.TemporaryDirectory() as folder:
+        root, masks = Path(folder), ("mask.png",) if masked else ()
+        Image.fromarray(np.pad(np.full((140, 140), 255, np.uint8), ((40, 195), (40, 320)))).save(root / "mask.png")
+        items = [Item(str(k), str(k), k % 1000, 500, 375, "test") for k in range(count)]
+        truth = {item.id: Truth(np.array([[40.0, 40, 180, 180]]), masks) for item in items}
+        splits = {
+            "val": Split("val", [], [], ""),
+            "test": Split("test", items, [str(k) for k in range(1000)], "", truth),
+        }
+        stored = {name: made_up(split, random) for name, split in splits.items()}
+        start, cpu = time.perf_counter(), time.process_time()
+        evaluation = evaluate_maps(RECORD, stored, splits, root, EvaluateSettings(), None, jobs)
+        write_evaluation(evaluation, Layout(root), "made", "made-cam-0")
+        seconds, own_cpu = time.perf_counter() - start, time.process_time() - cpu
+    get_reusable_executor().shutdown()  # the memory of processes is known when they have ended
     own, worker = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     print(
-        f"{count} maps, {jobs} jobs: {seconds:.1f} s, {count / seconds:.0f} images/s; peak resident memory {own:.0f} MB"
+        f"{count} images, {jobs} jobs: {seconds / count * 1e3:.2f} ms an image, {seconds / count * 50_000 / 60:.1f} min"
+        f" for 50,000; main process at work {own_cpu / seconds:.0%}; peak resident memory {own:.0f} MB"
         + (f", of a worker {worker:.0f} MB" if jobs > 1 else "")
+    )
+
+
+def made_up(split: Split, random: np.random.Generator) -> StoredMaps:
+    """Return maps as a network of 14x14 cells stores them."""
+    count = len(split)
+    return StoredMaps(
+        np.array([item.id for item in split.items], np.str_),
+        np.array([item.label for item in split.items], np.int64),
+        random.random((count, 14, 14)).astype(np.float32),
+        random.integers(0, 1000, (count, 5)),
+        np.zeros((count, 5), np.float32),
     )
 
 

@@ -18,7 +18,7 @@ from wsolbench.acquire.truth_policy import TruthPolicy
 from wsolbench.config.settings import validated_arguments
 from wsolbench.data.dataset import Contents
 from wsolbench.data.index import read_split, write_index
-from wsolbench.data.masks import ignored_pixels, object_masks
+from wsolbench.data.masks import masks_and_ignored, object_masks
 from wsolbench.datasets.coco_folder import CocoFolder
 from wsolbench.datasets.voc_folder import VocFolder
 from wsolbench.errors import DataError, SettingsError
@@ -95,7 +95,7 @@ def test_parts_of_an_object_are_united_and_groups_of_its_class_count_for_neither
     group, other = thing(0, 1, segmentation=runs, iscrowd=1), thing(0, 5, segmentation=SQUARE, iscrowd=1)
     write_coco(tmp_path, thing(0, 1, segmentation=parts), group, other, names=1)
     truth = examine(tmp_path).truth["images/0.png"]
-    (mask,), ignored = object_masks(truth, tmp_path), ignored_pixels(truth, tmp_path)
+    (mask,), ignored = masks_and_ignored(truth, tmp_path)
     assert mask.sum() == 125
     assert mask[20:25, 30:35].all()
     assert ignored is not None
@@ -327,7 +327,7 @@ def test_instances_are_those_of_the_boxes_they_fit_in_whatever_order(tmp_path: P
     assert (first.sum(), second.sum()) == (100, 100)
     assert first[5:15, 10:20].all()
     assert second[20:30, 30:40].all()
-    ignored = ignored_pixels(truth, tmp_path)
+    _, ignored = masks_and_ignored(truth, tmp_path)
     assert ignored is not None
     assert ignored.sum() == 8
 

@@ -13,7 +13,7 @@ from PIL import Image
 from wsolbench.acquire.truth_policy import TruthPolicy
 from wsolbench.data.dataset import Contents
 from wsolbench.data.index import read_split, write_index
-from wsolbench.data.masks import ignored_pixels, object_masks
+from wsolbench.data.masks import masks_and_ignored
 from wsolbench.data.roots import root_variable
 from wsolbench.datasets.image_folder import ImageFolder
 from wsolbench.errors import DataError, SettingsError
@@ -256,8 +256,7 @@ def test_real_photographs_with_trimaps_in_folders(pets: list[list[str]], tmp_pat
         assert (item.width, item.height) == sizes[Path(item.id).name]
         truth = test.truth(item.id)
         greys = np.asarray(Image.open(tmp_path / "pets" / "masks" / item.id.replace(".jpg", ".png")))
-        (mask,), ignored = object_masks(truth, found.image_root(tmp_path)), None
-        ignored = ignored_pixels(truth, found.image_root(tmp_path))
+        (mask,), ignored = masks_and_ignored(truth, found.image_root(tmp_path))
         assert np.array_equal(mask, greys == 255)
         assert np.array_equal(ignored, greys == 128)
         rows_of, columns_of = np.nonzero(greys == 255)

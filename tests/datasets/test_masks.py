@@ -11,7 +11,7 @@ from PIL import Image
 
 from wsolbench.acquire.inspection import inspect_masks
 from wsolbench.data.dataset import Item, Split, Truth
-from wsolbench.data.masks import ignored_pixels, object_masks
+from wsolbench.data.masks import masks_and_ignored, object_masks
 from wsolbench.data.scoremaps import StoredMaps
 from wsolbench.errors import DataError
 from wsolbench.evaluation.choe2020 import threshold_grid
@@ -102,7 +102,7 @@ def test_void_counts_for_neither_side(tmp_path: Path, draw: Callable[[], Image.I
     draw().save(tmp_path / "mask.png")
     truth = Truth(NONE, ("mask.png",), ignore_grey=255)
     assert np.array_equal(object_masks(truth, tmp_path)[0], DISC)
-    ignored = ignored_pixels(truth, tmp_path)
+    _, ignored = masks_and_ignored(truth, tmp_path)
     assert ignored is not None
     assert np.array_equal(ignored, VOID)
     (facts,) = inspect_masks(tmp_path, ["mask.png"], 0, 255)

@@ -73,3 +73,8 @@ def test_true_boxes_are_scaled_and_not_truncated() -> None:
 def test_what_is_no_score_map_is_refused() -> None:
     with pytest.raises(DataError, match="a score map must"):
         candidates(np.array([[0.0, np.nan]]), THRESHOLDS)
+
+
+def test_a_map_of_tiny_scores_is_cut_like_any_other() -> None:
+    found = candidates(np.array([[0.0, 5e-324, 0.0]]), np.array([0.0, 0.6]))
+    assert found.single[found.cut].tolist() == [[0, 0, 3, 1], [1, 0, 2, 1]]

@@ -12,7 +12,7 @@ A mask has levels, which ``mask_above`` and ``ignore_grey`` are compared with:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ from wsolbench.files import bytes_sha256, read_file
 __all__ = [
     "MaskFacts",
     "boxes_around",
-    "ignored_pixels",
     "mask_levels",
+    "masks_and_ignored",
     "measure_mask",
     "object_masks",
     "read_mask",
@@ -98,20 +98,26 @@ def object_masks(truth: Truth, root: Path) -> list[NDArray[np.bool_]]:
     ]
 
 
-def ignored_pixels(truth: Truth, root: Path) -> NDArray[np.bool_] | None:
-    """Read what counts for neither side: the ignore file, or else those pixels of the first mask; None for nothing.
+def masks_and_ignored(truth: Truth, root: Path) -> tuple[list[NDArray[np.bool_]], NDArray[np.bool_] | None]:
+    """Read the masks of an image, and what counts for neither side; a file that holds both is read once.
+
+    Returns:
+        As :func:`object_masks`; and ``(H, W)`` bool of the ignore file, or else of those pixels of the first mask; None
+        for nothing.
 
     Raises:
-        DataError: a file is missing or unreadable.
+        DataError: a file is missing, unreadable or ambiguous, or has changed since ``prepare``.
     """
-    if truth.ignore and is_code(truth.ignore):
-        return decode(truth.ignore)
-    if truth.ignore:
-        return read_mask(root / truth.ignore, sha256=truth.digests.get(truth.ignore))
-    if truth.ignore_grey is None or not truth.masks:
-        return None
-    levels = mask_levels(root / truth.masks[0], truth.mask_above, truth.digests.get(truth.masks[0]))
-    return np.asarray((levels == truth.ignore_grey).all(2))
+    if truth.ignore is None and truth.ignore_grey is not None and truth.masks:
+        levels = mask_levels(root / truth.masks[0], truth.mask_above, truth.digests.get(truth.masks[0]))
+        others = object_masks(replace(truth, masks=truth.masks[1:]), root)
+        return [_of(levels, truth), *others], _equal(levels, truth.ignore_grey)
+    objects = object_masks(truth, root)
+    if not truth.ignore:
+        return objects, None
+    if is_code(truth.ignore):
+        return objects, decode(truth.ignore)
+    return objects, read_mask(root / truth.ignore, sha256=truth.digests.get(truth.ignore))
 
 
 def measure_mask(path: Path, data: bytes, above: int, ignore_grey: int | None) -> MaskFacts:
@@ -153,11 +159,15 @@ def boxes_around(item: Item, truth: Truth, root: Path) -> NDArray[np.float64]:
 
 def _of(levels: NDArray[np.integer[Any]], truth: Truth) -> NDArray[np.bool_]:
     mask = _above(levels, truth.mask_above)
-    return mask if truth.ignore_grey is None else mask & ~(levels == truth.ignore_grey).all(2)
+    return mask if truth.ignore_grey is None else mask & ~_equal(levels, truth.ignore_grey)
+
+
+def _equal(levels: NDArray[np.integer[Any]], grey: int) -> NDArray[np.bool_]:
+    return np.asarray(levels[..., 0] == grey if levels.shape[2] == 1 else (levels == grey).all(2))
 
 
 def _above(levels: NDArray[np.integer[Any]], above: int) -> NDArray[np.bool_]:
-    return np.asarray((levels > above).any(2))
+    return np.asarray(levels[..., 0] > above if levels.shape[2] == 1 else (levels > above).any(2))
 
 
 def mask_levels(path: Path, above: int = 0, sha256: str | None = None) -> NDArray[np.integer[Any]]:

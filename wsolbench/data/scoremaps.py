@@ -185,15 +185,20 @@ def normalise(
     lowest = upsampled.min()
     if not lowest < upsampled.max():  # also catches NaN
         return np.zeros(upsampled.shape)
+    if how == "percentile":
+        positive = upsampled[upsampled > 0]
+        high = np.percentile(positive, _PAS_PERCENTILE, overwrite_input=True) if positive.size else 1.0
+        shifted = upsampled / high
+        return np.clip(shifted, 0, 1, out=shifted)
     if how == "max":
         shifted = np.maximum(upsampled, 0)
     elif how == "ivr":
-        shifted = np.maximum(upsampled - np.percentile(upsampled, ivr_percentile), 0)
-    elif how == "percentile":
-        positive = upsampled[upsampled > 0]
-        high = np.percentile(positive, _PAS_PERCENTILE) if positive.size else 1.0
-        return np.clip(upsampled / high, 0, 1)
+        shifted = upsampled - np.percentile(upsampled, ivr_percentile)
+        np.maximum(shifted, 0, out=shifted)
     else:
         shifted = upsampled - lowest
     highest = shifted.max()
-    return shifted / highest if highest > 0 else np.zeros(upsampled.shape)
+    if highest > 0:
+        shifted /= highest
+        return shifted
+    return np.zeros(upsampled.shape)

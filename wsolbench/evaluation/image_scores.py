@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.data.dataset import Item, Truth
-from wsolbench.data.masks import ignored_pixels, object_masks
+from wsolbench.data.masks import masks_and_ignored
 from wsolbench.data.scoremaps import normalise, upsample
 from wsolbench.errors import DataError
 from wsolbench.evaluation import choe2020, joint, pixel
@@ -157,7 +157,7 @@ def coded_masks(truth: Truth, mask_root: Path) -> NDArray[np.uint8]:
     Raises:
         DataError: a file is missing or unreadable.
     """
-    return code_masks(object_masks(truth, mask_root), ignored_pixels(truth, mask_root))
+    return code_masks(*masks_and_ignored(truth, mask_root))
 
 
 def object_share(item: Item, truth: Truth, coded: NDArray[np.uint8] | None) -> float:

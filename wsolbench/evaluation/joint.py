@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from wsolbench.evaluation import choe2020, pixel
 from wsolbench.evaluation.candidates import Candidates
+from wsolbench.evaluation.compiled import compiled
 from wsolbench.evaluation.component_tree import components, holes, largest_per_cut
 
 __all__ = ["candidates"]
@@ -35,10 +36,9 @@ def candidates(maps: Sequence[Floats], thresholds: Floats) -> tuple[Candidates, 
         under ``pixel``.
 
     Raises:
-        DataError: see :func:`wsolbench.evaluation.choe2020.check_score_map`.
+        DataError: the first map is none: see :func:`wsolbench.evaluation.choe2020.check_score_map`.
     """
-    for each in maps:
-        choe2020.check_score_map(each)
+    choe2020.check_score_map(maps[0])
     if maps[0].max() == 0:
         repeated = np.tile(thresholds, len(maps))
         return choe2020.candidates(maps[0], repeated), pixel.candidates(maps[0], thresholds)
@@ -48,8 +48,7 @@ def candidates(maps: Sequence[Floats], thresholds: Floats) -> tuple[Candidates, 
     for grey in greys:
         values += grey
     levels = int(values.max())
-    place = np.full(levels + 1, -1)
-    place.put(values, np.arange(values.size))
+    place = _places(values, levels)
     present = np.flatnonzero(place >= 0)
     place = place[present]
 
@@ -77,3 +76,14 @@ def candidates(maps: Sequence[Floats], thresholds: Floats) -> tuple[Candidates, 
         np.concatenate([np.full((1, 2), levels, alive.dtype), alive]),
     )
     return contours, pixel.of_pieces(pieces, levels, cuts(reached, pixel.cuts_of(thresholds)))
+
+
+@compiled
+def _places(values: Levels, levels: int) -> NDArray[np.int64]:
+    """Return the position of any pixel of each level, -1 where a level has none."""
+    places = np.full(levels + 1, -1, np.int64)
+    height, width = values.shape
+    for y in range(height):
+        for x in range(width):
+            places[values[y, x]] = y * width + x
+    return places

@@ -21,6 +21,8 @@ __all__ = ["best_ious", "box_ious", "candidates", "cuts_of", "limits_reached", "
 
 Floats = NDArray[np.float64]
 
+_TINY = 1e-9  # below, a guess by division may overflow
+
 
 def candidates(score_map: Floats, thresholds: Floats) -> Candidates:
     """Extract the boxes of a score map at every threshold: the largest component's, and those of all.
@@ -112,12 +114,12 @@ def _reached(score_map: Floats, limits: Floats) -> NDArray[np.int16]:
     """Return how many of the ascending limits each score reaches; a good guess leaves little to search."""
     height, width = score_map.shape
     count = len(limits)
-    step = limits[-1] / (count - 1) if count > 1 else 0.0
+    per_score = (count - 1) / limits[-1] if count and limits[-1] > _TINY else 0.0
     reached = np.empty((height, width), np.int16)
     for y in range(height):
         for x in range(width):
             score = score_map[y, x]
-            place = min(int(score / step) + 1, count) if step > 0 else 0
+            place = int(min(score * per_score, count - 1.0)) + 1
             while place > 0 and limits[place - 1] > score:
                 place -= 1
             while place < count and limits[place] <= score:

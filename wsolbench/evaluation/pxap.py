@@ -38,7 +38,7 @@ PIXEL_KINDS = ("hit", "missed", "context", "background")
 """What a pixel of a thresholded map or of the mask is: object found, object left out, and off the object, at most a
 tenth of the image's side from it or farther away."""
 
-_NEAR = SIDE / 10
+_NEAR, _CONTEXT = SIDE / 10, 2
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -71,7 +71,8 @@ def nearest_cells(size: int) -> NDArray[np.int64]:
 
 def resize_nearest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Resize ``(H, W)`` to ``(224, 224)`` by nearest neighbour; see :func:`nearest_cells`."""
-    return mask[np.ix_(*map(nearest_cells, mask.shape))]
+    rows, columns = map(nearest_cells, mask.shape)
+    return mask.take(rows, 0).take(columns, 1)
 
 
 def code_masks(objects: Sequence[NDArray[np.bool_]], ignored: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
@@ -105,19 +106,21 @@ def histograms(score_map: Floats, coded: NDArray[np.uint8], thresholds: Floats) 
         ``[1, 2)`` and an empty one, so that a score of 1 has a bin of its own.
     """
     edges = np.concatenate([thresholds, [1.0, 2.0, 3.0]])
-    foreground, background = _counted(np.ascontiguousarray(score_map), coded, edges)
+    background, foreground = _counted(np.ascontiguousarray(score_map), coded, edges, 2)
     return foreground, background
 
 
 @compiled
-def _counted(score_map: Floats, coded: NDArray[np.uint8], edges: Floats) -> tuple[Counts, Counts]:
-    foreground = np.zeros(len(edges) - 1, np.int64)
-    background = np.zeros(len(edges) - 1, np.int64)
+def _counted(score_map: Floats, coded: NDArray[np.uint8], edges: Floats, codes: int) -> Counts:
+    """Count the scores per bin among the pixels of each code from 0 to ``codes - 1``, ``(codes, bins)``."""
+    counts = np.zeros((codes, len(edges) - 1), np.int64)
     thresholds = len(edges) - 3
     height, width = score_map.shape
     for y in range(height):
         for x in range(width):
-            score = score_map[y, x]
+            score, code = score_map[y, x], coded[y, x]
+            if code >= codes:
+                continue
             place = min(int(score * thresholds), thresholds)  # about right for evenly spaced ones
             while place >= 0 and edges[place] > score:
                 place -= 1
@@ -125,11 +128,8 @@ def _counted(score_map: Floats, coded: NDArray[np.uint8], edges: Floats) -> tupl
                 continue
             while edges[place + 1] <= score:
                 place += 1
-            if coded[y, x] == 1:
-                foreground[place] += 1
-            elif coded[y, x] == 0:
-                background[place] += 1
-    return foreground, background
+            counts[code, place] += 1
+    return counts
 
 
 def pixels_over_thresholds(score_map: Floats, coded: NDArray[np.uint8], thresholds: Floats) -> Counts:
@@ -151,11 +151,11 @@ def pixels_over_thresholds(score_map: Floats, coded: NDArray[np.uint8], threshol
     edges = np.concatenate([levels, [1.0, 2.0, 3.0]])
     inside = coded == 1
     distance = cv2.distanceTransform((~inside).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    near = np.where(inside.any() & (coded == 0) & (distance <= _NEAR), 1, IGNORED).astype(np.uint8)
-    score_map = np.ascontiguousarray(score_map)
-    hit, off = (counts[::-1].cumsum()[::-1][place] for counts in _counted(score_map, coded, edges))
-    context = _counted(score_map, near, edges)[0][::-1].cumsum()[::-1][place]
-    return np.stack([hit, inside.sum() - hit, context, off - context], axis=1)
+    near = inside.any() & (coded == 0) & (distance <= _NEAR)
+    kinds = np.where(near, np.uint8(_CONTEXT), coded)
+    counts = _counted(np.ascontiguousarray(score_map), kinds, edges, _CONTEXT + 1)
+    background, hit, context = counts[:, ::-1].cumsum(1)[:, ::-1][:, place]
+    return np.stack([hit, inside.sum() - hit, context, background], axis=1)
 
 
 def curve(foreground: Counts, background: Counts) -> PixelCurve:

@@ -16,7 +16,7 @@ from wsolbench.config.settings import Settings
 from wsolbench.data.dataset import Item, Split, SplitName
 from wsolbench.data.images import read_image, resize
 from wsolbench.data.index import read_split
-from wsolbench.data.masks import ignored_pixels, object_masks
+from wsolbench.data.masks import masks_and_ignored
 from wsolbench.data.seeding import image_key
 from wsolbench.errors import DataError
 from wsolbench.files import write_bytes
@@ -101,9 +101,9 @@ def _drawn(split: Split, item: Item, root: Path) -> Image.Image:
     if split.name == "train":
         return Image.fromarray(pixels)
     truth = split.truth(item.id)
-    for mask in object_masks(truth, root):
+    masks, ignored = masks_and_ignored(truth, root)
+    for mask in masks:
         pixels = _veiled(pixels, mask, _OBJECT)
-    ignored = ignored_pixels(truth, root)
     if ignored is not None:
         pixels = _veiled(pixels, ignored, _IGNORED)
     picture = Image.fromarray(pixels)
