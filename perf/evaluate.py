@@ -46,10 +46,10 @@ GRID = threshold_grid(0.001)
 RULES = Rules(Thresholds(GRID, (0.2,)), NORMALISATIONS[1:])
 TRUTH = np.array([[40, 40, 180, 180]])
 RECORD = {
-    "key": "made-cam-0",
+    "key": "made-made-0",
     "seed": 0,
     "track": {"name": "made", "dataset": "made", "backbone": "made"},
-    "method": {"name": "cam", "title": "CAM", "status": "made", "recipe": "made"},
+    "method": {"name": "made", "title": "Made up", "status": "made", "recipe": "made"},
 }
 REPEATS = 3
 PLAIN = 1  # map for the plain implementation, which takes seconds on noise
@@ -135,9 +135,10 @@ def whole_run(count: int, jobs: int, *, masked: bool) -> None:
             "test": Split("test", items, [str(k) for k in range(1000)], "", truth),
         }
         stored = {name: made_up(split, random) for name, split in splits.items()}
+        score_image(stored["test"].maps[0], items[0], truth["0"], root, RULES)  # compiles
         start, cpu = time.perf_counter(), time.process_time()
         evaluation = evaluate_maps(RECORD, stored, splits, root, EvaluateSettings(), None, jobs)
-        write_evaluation(evaluation, Layout(root), "made", "made-cam-0")
+        write_evaluation(evaluation, Layout(root), "made", "made-made-0")
         seconds, own_cpu = time.perf_counter() - start, time.process_time() - cpu
     get_reusable_executor().shutdown()  # the memory of processes is known when they have ended
     own, worker = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
