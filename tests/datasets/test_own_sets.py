@@ -128,6 +128,20 @@ def test_list_doctor_and_page_tell_the_key_from_the_class(two: Settings, tmp_pat
     assert str(tmp_path / "fish" / "images") in found.text
 
 
+def test_doctor_says_that_a_file_of_boxes_is_missing(two: Settings, tmp_path: Path) -> None:
+    from wsolbench.tools.doctor import findings
+
+    boxes = tmp_path / "pseudo.csv"
+    data = two.model_dump(exclude_unset=True)
+    data["datasets"]["fish"]["val_truth"] = str(boxes)
+    with (tmp_path / "params.yaml").open("w") as stream:
+        YAML(typ="safe", pure=True).dump(data, stream)
+    for state in ("wrong", "ok"):
+        (found,) = [each for each in findings(tmp_path) if each.subject == "track b, data set fish"]
+        assert (found.state, "pseudo.csv" in found.text) == (state, True)
+        boxes.write_text("id,x0,y0,x1,y1\n")
+
+
 def test_the_recipe_of_a_preparation_names_the_class_and_its_code(two: Settings, tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     resolve(two, layout)

@@ -17,9 +17,9 @@ from wsolbench.acquire.summary import check_classes, split_table
 from wsolbench.acquire.truth_policy import GROUND_TRUTH, divided
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
-from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, write_index, write_selection
+from wsolbench.data.index import INDEX_FILE, write_index, write_selection
 from wsolbench.errors import DataError
-from wsolbench.files import locked, write_text
+from wsolbench.files import locked, replace_directory, write_text
 
 __all__ = ["look", "prepare"]
 
@@ -31,7 +31,7 @@ def prepare(settings: Settings, track: str, layout: Layout) -> str:
 
     Beside these, what training may know of the truth: nothing, or that of ``val``, where the track selects by it.
 
-    The index is written last: a directory without it is not taken for a prepared one. Images that were checked before
+    What was prepared before stays until all of this is there, and is replaced at once. Images that were checked before
     and have not changed since are not checked again.
 
     Returns:
@@ -45,16 +45,12 @@ def prepare(settings: Settings, track: str, layout: Layout) -> str:
     chosen = divided(settings.datasets.get(name, {}), f"datasets.{name}")
     # Other tracks' preparations of the same data wait, and so does a second one of this track.
     with _permitted(), locked(layout.checked / f"{name}.lock"), remembering(layout.checked):
-        for stale in (INDEX_FILE, TRUTH_FILE):
-            (directory / stale).unlink(missing_ok=True)
-        if "embedded" in dataset.traits:
-            shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True, exist_ok=True)
         dataset.obtain(chosen.sources)
-        contents = chosen.policy.applied(dataset.contents(directory), dataset.image_root(directory))
-        check_classes(contents)
-        digest = write_index(directory, contents, dataset.image_root(directory), chosen.policy.truth_name)
-    write_selection(directory, layout.selection(track), wanted=settings.tracks[track].selection == "val_boxes")
+        with _renewed(directory) as new:
+            contents = chosen.policy.applied(dataset.contents(new), dataset.image_root(new))
+            check_classes(contents)
+            digest = write_index(new, contents, dataset.image_root(new), chosen.policy.truth_name)
+            write_selection(new, layout.selection(track), wanted=settings.tracks[track].selection == "val_boxes")
     if contents.clipped:
         _log.info("%s: %d boxes reached beyond their image and were clipped to it", name, contents.clipped)
     _log.info("%s: %d classes; digest %s\n%s", name, len(contents.class_names), digest[:12], split_table(contents))
@@ -129,6 +125,19 @@ def _is(kind: Callable[[], bool]) -> bool:
 
 _LEAF = 2  # links of a directory without directories in it, on file systems that count them; others say 1
 _LINKED = 2  # levels on which directories may be symbolic links, which are not counted: those of splits and of classes
+
+
+@contextmanager
+def _renewed(directory: Path) -> Iterator[Path]:
+    """Yield an empty directory that takes the place of ``directory`` when the context ends well, else goes."""
+    new = directory.with_name(f".{directory.name}.tmp")
+    shutil.rmtree(new, ignore_errors=True)  # of a process that was killed
+    new.mkdir(parents=True)
+    try:
+        yield new
+        replace_directory(new, directory)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
 @contextmanager

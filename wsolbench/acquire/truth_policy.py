@@ -44,11 +44,15 @@ class TruthPolicy(StrictModel):
 
     @property
     def truth_name(self) -> str:
-        """``gt``, or what tells a file of boxes from another."""
+        """``gt``, or what tells a file of boxes from another.
+
+        Raises:
+            DataError: the file of boxes is missing.
+        """
         if self.val_truth == GROUND_TRUTH:
             return GROUND_TRUTH
-        path = Path(self.val_truth).expanduser()
-        return f"boxes of {path.name} (sha256 {file_sha256(path)[:12]})"
+        path, cure = Path(self.val_truth).expanduser(), "restore it, or name another as val_truth"
+        return f"boxes of {path.name} (sha256 {file_sha256(path, cure)[:12]})"
 
     def applied(self, contents: Contents, image_root: Path) -> Contents:
         """Return the contents with the wanted boxes, and the wanted part of ``val`` with its wanted truth.

@@ -124,7 +124,7 @@ def write_selection(directory: Path, target: Path, *, wanted: bool) -> None:
     val = read_split(directory, "val", with_truth=wanted)
     truth = {item.id: Truth(val.truth(item.id).boxes) for item in val.items} if wanted else {}
     if wanted and not (truth and all(len(each.boxes) for each in truth.values())):
-        raise DataError(f"{directory}: selection: val_boxes needs boxes in 'val'; take val_cls or last")
+        raise DataError(f"track '{target.stem}': selection: val_boxes needs boxes in 'val'; take val_cls or last")
     target.parent.mkdir(parents=True, exist_ok=True)
     _write(target, _truth_rows(val.items if wanted else (), truth), _TRUTH_SCHEMA, {"digest": val.digest})
 

@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from rich.console import Console
 
 from wsolbench.acquire.building import build_dataset
+from wsolbench.acquire.truth_policy import GROUND_TRUTH, divided
 from wsolbench.config import registry
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings, read_settings, validated_arguments
@@ -151,7 +152,9 @@ def _track(settings: Settings, name: str, root: Path) -> Iterator[Finding]:
     def data() -> str:
         dataset = build_dataset(settings, track.dataset)
         images = dataset.image_root(Layout(root).prepared(name))
-        return f"{dataset.title} ({settings.class_of(track.dataset)}): images under {images}"
+        policy = divided(settings.datasets.get(track.dataset, {}), f"datasets.{track.dataset}").policy
+        truth = "" if policy.val_truth == GROUND_TRUTH else f"; val_truth: {policy.truth_name}"
+        return f"{dataset.title} ({settings.class_of(track.dataset)}): images under {images}{truth}"
 
     def backbone() -> str:
         component = registry.load("backbone", track.backbone)
