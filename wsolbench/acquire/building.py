@@ -5,7 +5,7 @@ Stages that train or evaluate use it for that alone: what they read is checked a
 
 from __future__ import annotations
 
-from wsolbench.acquire.truth_policy import divided
+from wsolbench.acquire.truth_policy import COMMON_KEYS, divided
 from wsolbench.config.settings import Settings, validated_arguments
 from wsolbench.data.dataset import WsolDataset
 from wsolbench.errors import SettingsError
@@ -20,7 +20,8 @@ def build_dataset(settings: Settings, name: str) -> WsolDataset:
         SettingsError: an argument does not fit the constructor of the data set's class.
     """
     dataset_class, where = settings.dataset_class(name), f"datasets.{name}"
-    arguments = validated_arguments(dataset_class, divided(settings.datasets.get(name, {}), where).arguments, where)
+    chosen = divided(settings.datasets.get(name, {}), where)
+    arguments = validated_arguments(dataset_class, chosen.arguments, where, beside=COMMON_KEYS)
     try:
         dataset: WsolDataset = dataset_class(**arguments)
     except SettingsError as error:

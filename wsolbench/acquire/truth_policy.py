@@ -19,7 +19,7 @@ from wsolbench.errors import DataError
 from wsolbench.files import file_sha256
 from wsolbench.runs.progress import track
 
-__all__ = ["GROUND_TRUTH", "Divided", "TruthPolicy", "divided"]
+__all__ = ["COMMON_KEYS", "GROUND_TRUTH", "Divided", "TruthPolicy", "divided"]
 
 GROUND_TRUTH = "gt"
 
@@ -70,6 +70,10 @@ class TruthPolicy(StrictModel):
         return _pseudo(contents, Path(self.val_truth).expanduser())
 
 
+COMMON_KEYS = frozenset({"of", *TruthPolicy.model_fields, *Sources.model_fields})
+"""Keys that the block of every data set may have next to its constructor's arguments."""
+
+
 @dataclass(frozen=True)
 class Divided:
     """A block of ``datasets`` by who takes what.
@@ -94,7 +98,7 @@ def divided(block: Mapping[str, Any], where: str) -> Divided:
     policy, sources = (
         {name: value for name, value in block.items() if name in model.model_fields} for model in (TruthPolicy, Sources)
     )
-    rest = {name: value for name, value in block.items() if name not in {*policy, *sources, "of"}}
+    rest = {name: value for name, value in block.items() if name not in COMMON_KEYS}
     return Divided(validated(TruthPolicy, policy, where), validated(Sources, sources, where), rest)
 
 

@@ -18,6 +18,7 @@ _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _SEED = re.compile(r"0|[1-9][0-9]{0,17}")
 _RULE = "it names files and stages, and may hold ASCII letters, digits, '_' and '-' only, the first a letter or digit"
 _TABLES = ("_classes", "_costs")  # what a track's further tables are named with
+_LISTS = ("tracks", "methods", "baselines", "seeded_baselines", "cells")  # of names, in ``run``
 _GROUPS = ("tracks", "methods", "cells", "datasets")
 
 
@@ -37,10 +38,10 @@ def check_keys(data: Mapping[str, Any]) -> None:
         ValueError: a key breaks the rule, or is the name of something else.
     """
     run = data.get("run")
-    chosen = {f"run.{name}": names for name, names in run.items()} if isinstance(run, Mapping) else {}
+    chosen = {f"run.{name}": names for name, names in run.items() if name in _LISTS} if isinstance(run, Mapping) else {}
     named = {group: data.get(group) for group in _GROUPS} | chosen
     for where, names in named.items():
-        if isinstance(names, (Mapping, list)) and where != "run.seeds":
+        if isinstance(names, (Mapping, list)):
             for name in names:
                 check_key(where, name, ValueError)
     tracks = data.get("tracks")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from wsolbench.config.schema import StrictModel
+from wsolbench.config.schema import StrictModel, check_fields
 
 __all__ = ["Cell", "Fraction", "MethodBlock", "MethodOnTrack", "Overrides", "Positive", "SearchSettings", "Track"]
 
@@ -147,6 +147,8 @@ class Cell(StrictModel):
 Factors = Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2, max_length=2)]
 """Lowest and highest multiple of a track's own value."""
 
+Searched = Literal["lr", "weight_decay", "head_lr_mult"]
+
 
 class SearchSettings(StrictModel):
     """The budget of ``wsolbench search``, the same for all methods.
@@ -165,7 +167,14 @@ class SearchSettings(StrictModel):
     epochs: Positive | None = None
     seed: Annotated[int, Field(ge=0)] = 0
     objective: Literal["auto", "max_box_acc_v2", "px_ap", "p_iou", "top1_cls"] = "auto"
-    recipe: dict[Literal["lr", "weight_decay", "head_lr_mult"], Factors] = {"lr": [0.1, 10.0]}
+    recipe: dict[Searched, Factors] = {"lr": [0.1, 10.0]}
+
+    @field_validator("recipe", mode="before")
+    @classmethod
+    def _searchable(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            check_fields(value, get_args(Searched))
+        return value
 
     @field_validator("recipe")
     @classmethod

@@ -18,6 +18,7 @@ from wsolbench.errors import SettingsError, nearest, shortened
 __all__ = [
     "PARAMS_FILE",
     "StrictModel",
+    "check_fields",
     "check_known",
     "extended",
     "load_yaml",
@@ -40,14 +41,25 @@ class StrictModel(BaseModel):
     @classmethod
     def _name_unknown_keys(cls, data: Any) -> Any:
         if isinstance(data, Mapping):
-            for key in data:
-                if key not in cls.model_fields:
-                    raise ValueError(f"unknown key '{key}'; {nearest(str(key), cls.model_fields)}")
+            check_fields(data, cls.model_fields)
         return data
 
 
+def check_fields(block: Mapping[str, Any], valid: Collection[str]) -> None:
+    """Raise ValueError, which names the nearest valid key, unless all keys of a block are valid."""
+    for key in block:
+        if key not in valid:
+            raise ValueError(f"unknown key '{key}'; {nearest(str(key), valid)}")
+
+
 def validated_arguments(
-    component: type[Any], arguments: Mapping[str, Any], where: str, given: int = 0, *, complete: bool = False
+    component: type[Any],
+    arguments: Mapping[str, Any],
+    where: str,
+    given: int = 0,
+    *,
+    complete: bool = False,
+    beside: Collection[str] = (),
 ) -> dict[str, Any]:
     """Check keyword arguments against a constructor's signature.
 
@@ -57,6 +69,7 @@ def validated_arguments(
         where: key in ``params.yaml``, for messages.
         given: leading parameters that the harness passes itself.
         complete: whether the constructor's defaults are to be among the returned.
+        beside: keys that may stand in the same block and are others' business, for what is said of unknown ones.
 
     Returns:
         The arguments, converted to the annotated types (lists to tuples, strings to paths).
@@ -69,6 +82,10 @@ def validated_arguments(
     fields: dict[str, Any] = {
         p.name: (hints.get(p.name, Any), ... if p.default is p.empty else p.default) for p in parameters
     }
+    try:
+        check_fields(arguments, [*fields, *beside])
+    except ValueError as error:
+        raise SettingsError(f"{PARAMS_FILE}: {where}: {error}") from None
     model = create_model("Arguments", __base__=_Arguments, **fields)
     checked = validated(model, dict(arguments), where)
     return {name: getattr(checked, name) for name in (fields if complete else arguments)}
@@ -120,15 +137,16 @@ def _shown(value: Any) -> str:
         return f"a {type(value).__name__}"
 
 
-def extended(where: str, entries: Mapping[str, Any]) -> dict[str, Any]:
+def extended(where: str, entries: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
     """Return entries with what ``extends: <another entry>`` says put in; nested mappings are merged key by key.
 
     Args:
         where: key of the entries in the file, for messages.
         entries: mappings by name; what is none is left as it is.
+        fields: keys that an entry may have beside ``extends``.
 
     Raises:
-        ValueError: an entry extends one that does not exist, or extends itself over others.
+        ValueError: an entry has an unknown key, extends one that does not exist, or extends itself over others.
     """
 
     def merged(name: str, below: tuple[str, ...]) -> Any:
@@ -143,6 +161,11 @@ def extended(where: str, entries: Mapping[str, Any]) -> dict[str, Any]:
         own = {key: value for key, value in entry.items() if key != "extends"}
         return _merged(merged(base, (name, *below)), own)
 
+    for name, entry in entries.items():
+        try:
+            check_fields(entry if isinstance(entry, Mapping) else {}, [*fields, "extends"])
+        except ValueError as error:
+            raise ValueError(f"{where}.{name}: {error}") from None
     return {name: merged(name, ()) for name in entries}
 
 

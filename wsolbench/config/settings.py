@@ -158,8 +158,9 @@ class Settings(StrictModel):
         if not isinstance(data, Mapping):
             return data
         check_keys(data)
-        blocks = {name: data[name] for name in ("tracks", "cells") if isinstance(data.get(name), Mapping)}
-        return {**data, **{name: extended(name, entries) for name, entries in blocks.items()}}
+        models: dict[str, type[StrictModel]] = {"tracks": Track, "cells": Cell}
+        blocks = {name: data[name] for name in models if isinstance(data.get(name), Mapping)}
+        return {**data, **{name: extended(name, each, models[name].model_fields) for name, each in blocks.items()}}
 
     @model_validator(mode="after")
     def _names_exist(self) -> Settings:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from wsolbench.acquire.truth_policy import divided
+from wsolbench.acquire.truth_policy import COMMON_KEYS, divided
 from wsolbench.config import registry
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Run, Settings, validated_arguments
@@ -82,7 +82,7 @@ def _preparation(settings: Settings, track: str) -> dict[str, Any]:
     return {
         "dataset": name,
         "of": settings.class_of(name),
-        "arguments": validated_arguments(component, chosen.arguments, where, complete=True),
+        "arguments": validated_arguments(component, chosen.arguments, where, complete=True, beside=COMMON_KEYS),
         "policy": chosen.policy.model_dump(),
         "selection": settings.tracks[track].selection == "val_boxes",
     } | _code("prepare", component)

@@ -127,6 +127,8 @@ def _dvc(root: Path) -> Finding:
 def _components(settings: Settings) -> Iterator[Finding]:
     for name, block in settings.methods.items():
         yield _checked(f"method {name}", lambda n=name, b=block: _check_method(n, b.args, settings))  # type: ignore[misc]
+    for name in settings.datasets:
+        yield _checked(f"data set {name}", lambda n=name: _check_dataset(n, settings))  # type: ignore[misc]
     for name in settings.cells:
         yield _checked(f"cell {name}", lambda n=name: _check_cell(n, settings))  # type: ignore[misc]
 
@@ -138,6 +140,10 @@ def _check_method(name: str, args: dict[str, object], settings: Settings) -> str
         run = settings.resolve(f"{track}-{name}-0")
         validated_arguments(method, run.on_track.args, f"methods.{name}.tracks.{track}.args", given=2)
     return f"{method.title}, {method.status}"
+
+
+def _check_dataset(name: str, settings: Settings) -> str:
+    return f"{build_dataset(settings, name).title} ({settings.class_of(name)})"
 
 
 def _check_cell(name: str, settings: Settings) -> str:
