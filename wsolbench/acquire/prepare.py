@@ -18,7 +18,7 @@ from wsolbench.acquire.truth_policy import GROUND_TRUTH, divided
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
 from wsolbench.data.index import INDEX_FILE, write_index, write_selection
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, StorageError
 from wsolbench.files import locked, replace_directory, write_text
 
 __all__ = ["look", "prepare"]
@@ -129,13 +129,19 @@ _LINKED = 2  # levels on which directories may be symbolic links, which are not 
 
 @contextmanager
 def _renewed(directory: Path) -> Iterator[Path]:
-    """Yield an empty directory that takes the place of ``directory`` when the context ends well, else goes."""
+    """Yield an empty directory that takes the place of ``directory`` when the context ends well, else goes.
+
+    Raises:
+        StorageError: something in it cannot be written; the message names it as it would be called in ``directory``.
+    """
     new = directory.with_name(f".{directory.name}.tmp")
     shutil.rmtree(new, ignore_errors=True)  # of a process that was killed
     new.mkdir(parents=True)
     try:
         yield new
         replace_directory(new, directory)
+    except StorageError as error:
+        raise StorageError(str(error).replace(str(new), str(directory))) from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
