@@ -28,6 +28,7 @@ from wsolbench.errors import DataError
 
 ROWS, COLUMNS = np.mgrid[:80, :120]
 DISC = ((COLUMNS - 60) ** 2 + (ROWS - 40) ** 2 <= 398).astype(np.uint8)
+TRIMAP = np.where((COLUMNS - 60) ** 2 + (ROWS - 40) ** 2 <= 529, np.where(DISC == 1, 255, 128), 0)  # with a border
 NAMES = [f"{kind}/{number}.jpg" for kind in ("cat", "dog") for number in range(2)]
 
 
@@ -231,6 +232,11 @@ def test_boxes_of_one_class_and_masks_of_the_other_are_refused(root: Path, tmp_p
         ("gif", DISC, {}, "4 of 4 masks have a palette; their indices are read"),
         ("png", np.stack([DISC * 0, DISC], 2), {}, "4 of 4 masks are their files' alpha"),
         ("png", DISC, {}, ""),
+        ("png", TRIMAP, {}, r"4 of 4 masks .* 0, 128, 255, .*`ignore_grey: 128`\?"),
+        ("png", np.where(TRIMAP == 128, 255, TRIMAP // 255), {}, r"4 of 4 masks .* 0, 1, 255, .*`ignore_grey: 255`\?"),
+        ("png", TRIMAP, {"ignore_grey": 128}, ""),
+        ("png", TRIMAP, {"mask_above": 128}, ""),
+        ("png", np.where(COLUMNS < 3, 64, TRIMAP), {}, ""),
     ],
 )
 def test_doubts_about_levels_are_said(

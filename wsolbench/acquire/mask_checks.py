@@ -18,6 +18,7 @@ __all__ = ["check_masks"]
 
 _MOST = 0.5
 _NEARLY_ALL = 0.95  # of a picture
+_FAR = 4
 _log = logging.getLogger("wsolbench.prepare")
 
 
@@ -75,6 +76,8 @@ def check_masks(
     if shared and own:
         raise DataError(f"{root}: {len(shared)} masks are of several images; give each its own: {first_three(shared)}")
     _say_levels(list(facts.values()), some)
+    if own and some.ignore_grey is None:
+        _say_border(list(facts.values()), some.mask_above)
 
 
 def _fits(mask: MaskFacts, item: Item, *, turned: bool = False) -> bool:
@@ -130,3 +133,20 @@ def _say_levels(facts: Sequence[MaskFacts], some: Truth) -> None:
         )
     if some.ignore_grey is not None and not any(each.ignored_share for each in facts):
         _log.warning("no mask has a pixel of ignore_grey %d", some.ignore_grey)
+
+
+def _say_border(facts: Sequence[MaskFacts], above: int) -> None:
+    """Ask of masks that mostly have the same three levels whether one of them is a border to ignore."""
+    ((middle, highest), count) = Counter((each.middle, each.highest) for each in facts).most_common(1)[0]
+    if middle <= above or count <= _MOST * len(facts):
+        return
+    border = highest if middle * _FAR < highest else middle  # of 0, 1, 255, the last is void; of 0, 128, 255 the second
+    _log.warning(
+        "%d of %d masks hold the grey levels 0, %d, %d, and all above %d is object; `ignore_grey: %d`?",
+        count,
+        len(facts),
+        middle,
+        highest,
+        above,
+        border,
+    )

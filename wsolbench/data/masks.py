@@ -50,6 +50,8 @@ class MaskFacts:
         stored_as: format and mode, as Pillow names them: ``PNG P``; ``PNG LA alpha`` where the alpha is the mask.
         object_share: of the pixels, in [0, 1].
         ignored_share: of the pixels that count for neither side by their grey, in [0, 1].
+        middle: the one level between 0 and the highest; -1 where there are none or several, or no 0, or no 8 bits.
+        highest: level, where there is a middle one; else -1.
     """
 
     width: int
@@ -58,6 +60,8 @@ class MaskFacts:
     stored_as: str
     object_share: float
     ignored_share: float
+    middle: int
+    highest: int
 
 
 def read_mask(path: Path, above: int = 0, sha256: str | None = None) -> NDArray[np.bool_]:
@@ -130,7 +134,17 @@ def measure_mask(path: Path, data: bytes, above: int, ignore_grey: int | None) -
     truth = Truth(np.zeros((0, 4)), mask_above=above, ignore_grey=ignore_grey)
     ignored = 0.0 if ignore_grey is None else float((levels == ignore_grey).all(2).mean())
     height, width = levels.shape[:2]
-    return MaskFacts(width, height, bytes_sha256(data), stored_as, float(_of(levels, truth).mean()), ignored)
+    shares = float(_of(levels, truth).mean()), ignored
+    return MaskFacts(width, height, bytes_sha256(data), stored_as, *shares, *_three(levels))
+
+
+def _three(levels: NDArray[np.integer[Any]]) -> tuple[int, int]:
+    """Return the middle and the highest of three levels of which the lowest is 0, or twice -1."""
+    if levels.shape[2] == 1 and levels.dtype == np.uint8:
+        found = np.flatnonzero(np.bincount(levels.reshape(-1), minlength=256)).tolist()
+        if len(found) == len(("background", "border", "object")) and found[0] == 0:
+            return found[1], found[2]
+    return -1, -1
 
 
 def boxes_around(item: Item, truth: Truth, root: Path) -> NDArray[np.float64]:
