@@ -92,9 +92,15 @@ def candidates(score_map: Floats, thresholds: Floats) -> Candidates:
     return Candidates(cuts, *contour_boxes(largest, pieces, around, *grey.shape))
 
 
+@compiled
 def grey_levels(score_map: Floats) -> NDArray[np.int16]:
     """Return scores in [0, 1] as 0 to 255, truncated."""
-    return (score_map * 255).astype(np.int16)
+    height, width = score_map.shape
+    grey = np.empty((height, width), np.int16)
+    for y in range(height):
+        for x in range(width):
+            grey[y, x] = np.int16(np.int32(score_map[y, x] * 255))
+    return grey
 
 
 def cuts_of(grey: NDArray[np.int16], thresholds: Floats) -> NDArray[np.int64]:
