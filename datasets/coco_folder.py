@@ -8,9 +8,11 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from wsolbench.acquire.annotated import AnnotatedDataset, AnnotatedImage, Mask, Thing, split_in
+from wsolbench.acquire.official_boxes import TOLERATED
 from wsolbench.data.dataset import Item, SplitName
 from wsolbench.data.rle import polygon_mask, runs_mask, runs_of_text
 from wsolbench.errors import DataError
@@ -133,6 +135,14 @@ class CocoFolder(AnnotatedDataset):
                     raise DataError(f"{path}: image '{image.path}' is in {found[image.path].source}, too; take one out")
                 found[image.path] = image
         return list(found.values())
+
+    def why_beyond(self, boxes: NDArray[np.float64], sizes: NDArray[np.int_]) -> str:
+        """Return why many boxes may reach beyond their images; see :meth:`AnnotatedDataset.why_beyond`."""
+        written = boxes[:, 2:] - boxes[:, :2]  # the last two numbers of each box
+        corners = (written > boxes[:, :2]) & (written <= sizes.reshape(-1, 2))
+        if corners.all(1).sum() > (1 - TOLERATED) * len(boxes):
+            return "are they x0, y0, x1, y1 instead of x, y, width, height? Write them as COCO does"
+        return super().why_beyond(boxes, sizes)
 
     def _by_split(self, base: Path) -> dict[Path, SplitName | None]:
         if isinstance(self._files, str):

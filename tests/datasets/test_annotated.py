@@ -66,6 +66,21 @@ def test_a_box_of_x_y_width_height_is_half_open_and_labels_follow_the_names(tmp_
     assert contents.truth["images/0.png"].boxes.tolist() == [[2.5, 3, 12.5, 23]]
 
 
+@pytest.mark.parametrize(
+    ("bbox", "corners"), [([20, 15, 35, 28], True), ([20, 15, 15, 13], None), ([20, 15, 41, 13], False)]
+)
+def test_boxes_written_as_two_corners_are_told_from_others_that_reach_beyond(
+    tmp_path: Path, bbox: list[float], corners: bool | None
+) -> None:
+    write_coco(tmp_path, *(thing(at, 1, bbox) for at in range(11)), names=11)
+    if corners is None:
+        assert len(examine(tmp_path).items) == 11
+        return
+    with pytest.raises(DataError, match="11 of 11 boxes") as raised:
+        examine(tmp_path)
+    assert ("x0, y0, x1, y1 instead of x, y, width, height?" in str(raised.value)) == corners
+
+
 def test_polygons_and_both_kinds_of_run_lengths_are_the_same_square(tmp_path: Path) -> None:
     square = np.zeros((HEIGHT, WIDTH), bool)
     square[5:15, 10:20] = True

@@ -124,6 +124,16 @@ class AnnotatedDataset(RootedDataset):
             DataError: a file is missing or malformed; the message names it.
         """
 
+    def why_beyond(self, boxes: NDArray[np.float64], sizes: NDArray[np.int_]) -> str:
+        """Return why many boxes may reach beyond their images, and what to do.
+
+        Args:
+            boxes: ``(n, 4)`` ``x0, y0, x1, y1`` in pixels, as read.
+            sizes: ``(n, 2)`` width and height of their images.
+        """
+        del boxes, sizes
+        return "they are not of these images, or these were resized: correct the boxes, or take the original files"
+
     def watched(self) -> Sequence[Path]:
         """Return the root."""
         return self.below(".")
@@ -147,7 +157,9 @@ class AnnotatedDataset(RootedDataset):
         official = OfficialBoxes()
         examined = [item for item in items if item.split != "train"]
         truth = {item.id: self._truth(images[item.id], class_names[item.label], item, official) for item in examined}
-        official.check()
+        drawn = [(thing.box, item) for item in examined for thing in images[item.id].things]
+        boxes = np.array([box for box, _ in drawn], np.float64).reshape(-1, 4)
+        official.check(self.why_beyond(boxes, np.array([(item.width, item.height) for _, item in drawn])))
         pictures.say_orientation()
         return Contents(class_names, items, truth, official.clipped)
 

@@ -71,16 +71,18 @@ class OfficialBoxes:
             published = np.where(shortened, np.minimum(inside, size - 1), inside)
         return Truth(inside, published=None if np.array_equal(published, inside) else published)
 
-    def check(self) -> None:
+    def check(self, why: str = "the images seem to be resized: take the original files") -> None:
         """Refuse a data set of which too many boxes were clipped, after the last of them.
 
+        Args:
+            why: the likely reason, and what to do.
+
         Raises:
-            DataError: so it is; the images are most likely not those that were annotated.
+            DataError: so it is.
         """
         if self.clipped > max(_FEW, TOLERATED * self._all):
             raise DataError(
-                f"{self.clipped} of {self._all} boxes reach beyond their images, more than any annotator's; the images "
-                "seem to be resized: take the original files"
+                f"{self.clipped} of {self._all} boxes reach beyond their images, more than any annotator's; {why}"
             )
 
 
