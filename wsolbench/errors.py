@@ -19,6 +19,7 @@ __all__ = [
     "TruthError",
     "WeightsError",
     "WsolbenchError",
+    "counted",
     "first_three",
     "nearest",
     "shortened",
@@ -87,6 +88,17 @@ class TruthError(WsolbenchError):
 
 class WeightsError(WsolbenchError):
     """A weight file is missing or is not the pinned one."""
+
+
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """Return ``1 image``, ``2 images``: a number with the form of a noun, or of what follows, that agrees with it.
+
+    Args:
+        number: how many.
+        one: form for one.
+        several: form for any other number; None puts an ``s`` after that for one.
+    """
+    return f"{number} {one if number == 1 else several or f'{one}s'}"
 
 
 def first_three(names: Sequence[str]) -> str:

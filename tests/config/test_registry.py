@@ -67,3 +67,8 @@ def test_listing_names_imports_no_torch() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
+
+
+def test_a_baseline_is_no_method_to_train() -> None:
+    with pytest.raises(SettingsError, match="'random_box' is a baseline"):
+        registry.load("method", "random_box")

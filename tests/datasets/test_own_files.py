@@ -262,8 +262,8 @@ def tested_in_part(root: Path) -> None:
 @pytest.mark.parametrize(
     ("arrange", "said"),
     [
-        (copied, ["1 images of val and test are copies of images of train: cat/1.jpg"]),
-        (tested_in_part, ["test: 1 classes have no image: dog"]),
+        (copied, ["1 image of val and test is a copy of images of train: cat/1.jpg"]),
+        (tested_in_part, ["test: 1 class has no image: dog"]),
         (lambda root: boxes(masks(root, PNGS[1:]), *GOOD), ["test: 3 of 4 images have masks, so that pixels are not"]),
         (lambda root: boxes(root, *GOOD), []),
     ],

@@ -211,3 +211,12 @@ def test_names_cannot_break_the_page(repository):
     toy.write("alpha", 0, 50, title="A|B <script> *x* $y$\n# z")
     page = markdown_table(read_track(toy.settings, "toy", toy.root))
     assert r"| A\|B \<script\> \*x\* \$y\$ \# z | common | 1 |" in page
+
+
+def test_a_blank_line_is_before_every_heading(three_seeds):
+    lines = markdown_table(three_seeds).splitlines()
+    headings = [number for number, line in enumerate(lines) if line.startswith("#") and number]
+    assert "## What the columns mean" in lines
+    assert all(not lines[number - 1] and lines[number - 2] for number in headings)
+    searched = markdown_table(three_seeds, searched="## Searches\n\n| a |").splitlines()
+    assert not searched[searched.index("## What the columns mean") - 1]

@@ -116,7 +116,7 @@ def test_maps_may_be_linked_in_upper_case_and_have_one_channel(tmp_path: Path) -
 
 def test_missing_and_extra_maps_are_named(run: MadeUpRun, maps: Path) -> None:
     write(maps, "test9", np.eye(3))
-    with pytest.raises(DataError, match=r"1 files are of no image of split 'test': test9\.npy"):
+    with pytest.raises(DataError, match=r"1 file is of no image of split 'test': test9\.npy"):
         score(asked(run, maps), jobs=1)
     (maps / "test3.npy").unlink()
     with pytest.raises(DataError, match=r"1 of 5 images of split 'test' have no map.*'test3\.npy'"):
@@ -216,7 +216,7 @@ def test_predictions_are_read_and_checked(run: MadeUpRun, maps: Path, tmp_path: 
     assert found["top1_loc"]["fixed"] == found["gt_known"]["fixed"] == 40
     for text, message in (
         ("test0,0\n", "4 images have none"),
-        ("".join(f"test{k},0\n" for k in range(6)), "1 are of no image"),
+        ("".join(f"test{k},0\n" for k in range(6)), "1 is of no image"),
         ("".join(f"test{k},0{',1' * (k == 2)}\n" for k in range(5)), "equally many classes"),
         (
             "".join(f"test{k},{1 + 5 * (k > 2)}\n" for k in range(5)),

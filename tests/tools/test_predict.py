@@ -19,6 +19,8 @@ from wsolbench.data.index import read_split
 from wsolbench.data.scoremaps import read_maps, upsample_and_normalise
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.evaluation.evaluate import evaluate_key
+from wsolbench.tools import predict as module
+from wsolbench.tools.predict import PredictOptions
 from wsolbench.tools.predict_input import ABOUT_FILE
 from wsolbench.training.trained import load_trained, read_trained, run_of_record
 
@@ -81,6 +83,7 @@ def test_threshold_is_the_one_that_val_chose_and_a_run_without_metrics_says_so(
 
     def threshold() -> tuple[float, str]:
         caplog.clear()
+        caplog.set_level("INFO")
         out = predicted(tiny_settings, copied, tmp_path / "out", photograph).folder
         said = json.loads((out / ABOUT_FILE).read_text())["threshold"]
         return said["box"], said["from"]
@@ -93,6 +96,7 @@ def test_threshold_is_the_one_that_val_chose_and_a_run_without_metrics_says_so(
     numbers |= {"p_iou_threshold": {"fixed": None, "val": None}}
     metrics.write_text(json.dumps(numbers))
     assert threshold() == (0.91, "val")
+    assert "threshold 0.91 (chosen on val for protocol pixel)" in caplog.text
     metrics.write_text(json.dumps(numbers | {"pixel": {"threshold": {"val": None}}}))
     assert threshold() == (0.2, "fixed")
     assert "no val split" in caplog.text
@@ -215,3 +219,29 @@ def test_a_checkpoint_of_another_method_is_refused(trained: Layout) -> None:
     record["class_names"] = ["only", "two"]
     with pytest.raises(DataError, match=r"checkpoint\.safetensors does not fit method 'adl' as it is now"):
         load_trained(record, trained, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (f"{TRACK}-random_box-0", "is a baseline"),
+        (f"{TRACK}-mask_supervised-0", "is a baseline"),
+        (f"{TRACK}-random_bx-0", "did you mean 'random_box'"),
+        (f"{TRACK}-camm-0", "did you mean 'cam'"),
+        (f"{TRACK}x-cam-0", f"did you mean '{TRACK}'"),
+        (f"{TRACK}-cam", "<track>-<method>-<seed>"),
+    ],
+)
+def test_a_key_of_no_training_says_what_was_meant(
+    copied: Layout, tiny_settings: Settings, tmp_path: Path, key: str, expected: str
+) -> None:
+    photograph = noise(tmp_path / "a.png")
+    with pytest.raises(SettingsError) as caught:
+        module.predict(tiny_settings, key, [photograph], tmp_path / "out", copied, PredictOptions())
+    assert expected in str(caught.value)
+
+
+def test_a_run_that_is_not_trained_is_to_be_trained(copied: Layout, tiny_settings: Settings, tmp_path: Path) -> None:
+    key = f"{TRACK}-cam-0"
+    with pytest.raises(DataError, match=rf"'{key}' is not trained; train it .*wsolbench train {key}"):
+        module.predict(tiny_settings, key, [noise(tmp_path / "a.png")], tmp_path / "out", copied, PredictOptions())

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 from PIL import Image
 
 from tests.tools.predicting import KEY, lines, noise, predicted
@@ -16,6 +17,7 @@ from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
 from wsolbench.errors import DataError
 from wsolbench.runs import progress
+from wsolbench.tools import commands
 from wsolbench.tools import predict as module
 from wsolbench.tools.predict_input import ABOUT_FILE, find_photographs
 
@@ -191,3 +193,27 @@ def test_links_are_followed_and_keep_their_names(tmp_path: Path) -> None:
     expected = ["3.png", "folder/1.png", "photograph.png"]
     assert _found([tmp_path / "here"]) == (tmp_path / "here", expected)
     assert _found([tmp_path / "here" / "photograph.png"]) == (tmp_path / "here", ["photograph.png"])
+
+
+def test_all_that_were_found_are_counted_at_the_end_and_those_left_out_told_from_them(
+    trained: Layout,
+    tiny_settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(commands, "read_settings", lambda: tiny_settings)
+    monkeypatch.chdir(trained.root)
+    noise(tmp_path / "in" / "a.png")
+    commands.predict([tmp_path / "in"], KEY, tmp_path / "out", threshold=0.6)
+    assert capsys.readouterr().out.startswith("1 photograph: predictions.csv")
+    assert "1 file with the suffix of an image, threshold 0.6 (--threshold)" in caplog.text
+    (tmp_path / "in" / "b.png").write_text("no picture")
+    with pytest.raises(typer.Exit):
+        commands.predict([tmp_path / "in"], KEY, tmp_path / "out", threshold=0.6)
+    said = capsys.readouterr()
+    assert said.out.startswith("1 of 2 photographs: predictions.csv")
+    assert said.err.startswith("1 was left out:")
+    assert "2 files with the suffix of an image" in caplog.text

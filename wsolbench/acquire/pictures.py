@@ -11,7 +11,7 @@ from wsolbench.acquire.inspection import ImageFacts, inspect_images
 from wsolbench.data.boxes import Turned
 from wsolbench.data.dataset import Item, SplitName
 from wsolbench.data.images import summarised, turned_size
-from wsolbench.errors import DataError, first_three
+from wsolbench.errors import DataError, counted, first_three
 
 __all__ = ["Pictures"]
 
@@ -67,11 +67,11 @@ class Pictures:
         """Say how many images have an EXIF orientation, and what is made of it."""
         if self._oriented:
             _log.warning(
-                "%d images have an EXIF orientation (%s) and are %s; boxes and masks must fit that "
+                "%s an EXIF orientation (%s), taken %s; boxes and masks must fit that "
                 "(datasets.%s.orientation: %s would be the other choice)",
-                len(self._oriented),
+                counted(len(self._oriented), "image has", "images have"),
                 first_three(list(self._oriented)),
-                "turned, as viewers display them" if self.displayed else "not turned",
+                "turned, as viewers display it" if self.displayed else "not turned",
                 self.key,
                 _OTHER[self.displayed],
             )

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 
 from wsolbench.data.dataset import SPLITS, Contents
-from wsolbench.errors import DataError, first_three
+from wsolbench.errors import DataError, counted, first_three
 
 __all__ = ["check_classes", "split_table"]
 
@@ -48,11 +48,13 @@ def check_classes(contents: Contents) -> None:
     trained = {item.sha256 for item in splits["train"] if item.sha256}
     copies = [item.id for item in contents.items if item.split != "train" and item.sha256 in trained]
     if copies:
-        _log.warning("%d images of val and test are copies of images of train: %s", len(copies), first_three(copies))
+        what = counted(len(copies), "image of val and test is a copy", "images of val and test are copies")
+        _log.warning("%s of images of train: %s", what, first_three(copies))
     for split, items in splits.items():
         absent = [name for label, name in enumerate(contents.class_names) if label not in used[split]]
         if items and absent:
-            _log.warning("%s: %d classes have no image: %s", split, len(absent), first_three(absent))
+            what = counted(len(absent), "class has", "classes have")
+            _log.warning("%s: %s no image: %s", split, what, first_three(absent))
         masked = sum(item.id in contents.truth and bool(contents.truth[item.id].masks) for item in items)
         if 0 < masked < len(items):
             _log.warning("%s: %d of %d images have masks, so that pixels are not scored", split, masked, len(items))

@@ -15,7 +15,7 @@ from wsolbench.config.schema import StrictModel, validated
 from wsolbench.data.dataset import Contents, Item, Truth
 from wsolbench.data.masks import boxes_around
 from wsolbench.data.tables import read_boxes
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, counted
 from wsolbench.files import file_sha256
 from wsolbench.runs.progress import track
 
@@ -129,7 +129,9 @@ def _fewer(contents: Contents, count: int, seed: int) -> Contents:
     for label, ranked in by_class.items():
         if len(ranked) < count:
             name = contents.class_names[label]
-            raise DataError(f"val_per_class: class '{name}' has {len(ranked)} val images, fewer than {count}")
+            raise DataError(
+                f"val_per_class: class '{name}' has {counted(len(ranked), 'val image')}, fewer than {count}"
+            )
         kept |= {each.item.id for each in sorted(ranked, key=lambda each: each.digest)[:count]}
     items = [item for item in contents.items if item.split != "val" or item.id in kept]
     ids = {item.id for item in items}
@@ -141,5 +143,6 @@ def _pseudo(contents: Contents, path: Path) -> Contents:
     boxes = read_boxes(path, set(ids), "val")
     missing = [name for name in ids if name not in boxes]
     if missing:
-        raise DataError(f"{path}: {len(missing)} images of val have no box, among them '{missing[0]}'")
+        what = counted(len(missing), "image of val has", "images of val have")
+        raise DataError(f"{path}: {what} no box, among them '{missing[0]}'")
     return replace(contents, truth={**contents.truth, **{name: Truth(found) for name, found in boxes.items()}})

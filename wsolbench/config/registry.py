@@ -41,6 +41,8 @@ def load(kind: Kind, name: str) -> type[Any]:
         SettingsError: there is no such file (the nearest name is given), it cannot be imported, or it does not define
             exactly one component.
     """
+    if kind == "method" and name in names("baseline") and name not in names(kind):
+        raise SettingsError(f"'{name}' is a baseline, no network to train; `wsolbench baseline` makes its results")
     if name not in names(kind):
         raise SettingsError(f"unknown {kind} '{name}': no such file; {nearest(name, names(kind))}")
     return _only_component(kind, name)

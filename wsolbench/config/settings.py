@@ -255,7 +255,10 @@ class Settings(StrictModel):
         cell = self.cells.get(f"{method}-{seed}")
         if cell is not None and cell.track == track_name:
             return self._resolve_cell(key, method, seed, cell)
-        check_known(where, method, [*self.methods, *self._cells_of(track_name, seed)], error=SettingsError)
+        known = [*self.methods, *self._cells_of(track_name, seed)]
+        if method not in known:
+            known += registry.names("baseline")
+        check_known(where, method, known, error=SettingsError)
         block = self.methods[method]
         on_track = block.tracks.get(track_name, MethodOnTrack())
         fields = self.tracks[track_name].model_dump() | on_track.train

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from wsolbench.acquire.choe_metadata import class_names, numbered_lines, read_metadata
 from wsolbench.data.boxes import check_boxes, clip_boxes
 from wsolbench.data.dataset import Item, Split, SplitName, Truth
-from wsolbench.errors import DataError, first_three, shortened
+from wsolbench.errors import DataError, counted, first_three, shortened
 
 __all__ = ["read_predictions", "split_of_metadata", "top5_of"]
 
@@ -55,7 +55,7 @@ def top5_of(predictions: Mapping[str, Sequence[int]] | None, split: Split) -> ND
     if missing or extra:
         raise DataError(
             f"predictions do not fit split '{split.name}': {len(missing)} images have none ({first_three(missing)}), "
-            f"{len(extra)} are of no image ({first_three(extra)})"
+            f"{counted(len(extra), 'is', 'are')} of no image ({first_three(extra)})"
         )
     counts = {len(predictions[name]) for name in ids}
     if len(counts) > 1:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from wsolbench.data.dataset import Split
 from wsolbench.data.folders import files_below
 from wsolbench.data.images import summarised
-from wsolbench.errors import DataError, first_three
+from wsolbench.errors import DataError, counted, first_three
 from wsolbench.evaluation.choe2020 import SIDE
 from wsolbench.files import open_regular, reason
 from wsolbench.runs.progress import track
@@ -178,5 +178,6 @@ def find_maps(folder: Path, split: Split, *, as_they_are: bool = False) -> list[
         )
     extra = sorted(name for names in files.values() for name in names if name not in owners)
     if extra:
-        raise DataError(f"{folder}: {len(extra)} files are of no image of split '{split.name}': {first_three(extra)}")
+        what = counted(len(extra), "file is", "files are")
+        raise DataError(f"{folder}: {what} of no image of split '{split.name}': {first_three(extra)}")
     return [MapFile(folder / names[0], image, as_they_are) for image, names in found.items()]

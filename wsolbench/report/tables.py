@@ -7,6 +7,7 @@ from itertools import chain, groupby
 
 import pandas as pd
 
+from wsolbench.errors import counted
 from wsolbench.report.columns import COLUMNS, NORMALISED, ORACLE, PIXEL, WITHOUT_ORACLE, Column, summarised
 from wsolbench.report.costs import COST_COLUMNS, Costs
 from wsolbench.report.differences import differences_table
@@ -85,7 +86,7 @@ def markdown_table(results: TrackResults, paired: str = "", costs: Costs | None 
             _costs_section(costs),
         ]
     sections += [searched, skipped_list(results), _meanings(results, costs)]
-    return "\n".join(section for section in sections if section)
+    return "\n\n".join(section.strip("\n") for section in sections if section) + "\n"
 
 
 def track_facts(results: TrackResults, *, interval: bool = True) -> str:
@@ -227,7 +228,8 @@ def _record(results: TrackResults, row: Row) -> dict[str, object]:
 def truth_used(run: RunResult) -> str:
     """Return how much of ``val`` chose thresholds, and whose truth it is."""
     whose = "" if run.val_truth == "gt" else f", {run.val_truth} instead of true ones"
-    return f"{run.images.val} images with {run.boxes_used.val} boxes and {run.masks_used.val} masks{whose}"
+    boxes, masks = counted(run.boxes_used.val, "box", "boxes"), counted(run.masks_used.val, "mask")
+    return f"{counted(run.images.val, 'image')} with {boxes} and {masks}{whose}"
 
 
 def weights_of(run: RunResult) -> str:

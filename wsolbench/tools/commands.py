@@ -10,7 +10,7 @@ import typer
 
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import read_settings
-from wsolbench.errors import InterruptedTrainingError, SettingsError, WsolbenchError
+from wsolbench.errors import InterruptedTrainingError, SettingsError, WsolbenchError, counted
 from wsolbench.tools.arguments import Jobs
 
 __all__ = [
@@ -164,6 +164,12 @@ def score(
     typer.echo(run_score(settings, truths, split, folders, out, jobs, maps_of=maps_of, as_they_are=as_they_are))
 
 
+_CUT = (
+    "Of boxes and masks. By default those chosen on the run's val split: for protocol pixel (not choe2020, whose "
+    "threshold tables show), and, of masks, for pIoU."
+)
+
+
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Photographs, and directories of photographs.")],
     run: Annotated[str, typer.Option(help="`<track>-<method>-<seed>` of a trained run.")],
@@ -173,9 +179,7 @@ def predict(
     class_name: Annotated[
         str | None, typer.Option("--class", metavar="NAME", help="Localize this class and not the predicted one.")
     ] = None,
-    threshold: Annotated[
-        float | None, typer.Option(min=0, max=0.999, help="By default the one that the run's val split chose.")
-    ] = None,
+    threshold: Annotated[float | None, typer.Option(min=0, max=0.999, help=_CUT)] = None,
     masks: Annotated[
         bool, typer.Option("--masks", help="Also write a mask per photograph; runs on masks only always do.")
     ] = False,
@@ -203,9 +207,10 @@ def predict(
         settings = settings.model_copy(update={"runtime": settings.runtime.model_copy(update={"device": device})})
     options = PredictOptions(threshold, class_name, masks, all_boxes, [each.value for each in formats or [_Format.csv]])
     found = run_predict(settings, run, images, out, Layout(), options)
-    typer.echo(f"{found.count} photographs: {', '.join(found.kinds)} in {found.folder}")
+    total = counted(found.count + len(found.skipped), "photograph")
+    typer.echo(f"{f'{found.count} of ' if found.skipped else ''}{total}: {', '.join(found.kinds)} in {found.folder}")
     if found.skipped:
-        typer.echo(f"{len(found.skipped)} were left out:", err=True)
+        typer.echo(f"{counted(len(found.skipped), 'was', 'were')} left out:", err=True)
         for sentence in found.skipped:
             typer.echo(f"  {sentence}", err=True)
         raise typer.Exit(1)

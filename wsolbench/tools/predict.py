@@ -25,7 +25,7 @@ from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
 from wsolbench.data.cache import Reading
 from wsolbench.data.scoremaps import upsample_and_normalise
-from wsolbench.errors import DataError, SettingsError, nearest
+from wsolbench.errors import DataError, SettingsError, counted, nearest
 from wsolbench.evaluation.choe2020 import SIDE
 from wsolbench.evaluation.pixel import candidates
 from wsolbench.files import read_file, replace_directory
@@ -33,6 +33,7 @@ from wsolbench.models.layers import to_device
 from wsolbench.models.method import Method
 from wsolbench.runs.device import set_up_device
 from wsolbench.runs.progress import meter
+from wsolbench.runs.run_folder import RUN_FILE, SKIPPED_FILE
 from wsolbench.tools.predict_input import ABOUT_FILE, Photograph, find_photographs, open_photographs
 from wsolbench.tools.predict_output import FORMATS, Box, Format, Prediction, coco, draw, run_lengths, table, tree
 from wsolbench.training.trained import load_trained, read_trained, run_of_record
@@ -89,6 +90,14 @@ class _Cuts:
     origin: Literal["--threshold", "val", "fixed"]
     masks_only: bool
 
+    def described(self) -> str:
+        """Return the thresholds, and by what they were chosen, in a few words."""
+        if self.origin == "val":
+            of_masks = f"{self.mask:g} (chosen on val for pIoU)"
+            of_boxes = f"threshold {self.box:g} (chosen on val for protocol pixel)"
+            return f"threshold {of_masks}" if self.masks_only else f"{of_boxes}, of masks {of_masks}"
+        return f"threshold {self.box:g} ({'evaluate.fixed_threshold' if self.origin == 'fixed' else self.origin})"
+
 
 @dataclass
 class _Work:
@@ -133,10 +142,10 @@ def predict(
         options: what is asked for.
 
     Raises:
-        SettingsError: the class does not exist.
-        DataError: the run is missing or damaged, no photograph can be read, or the results cannot be written.
+        SettingsError: the class does not exist, or the key is that of no run, or of a baseline.
+        DataError: the run is not trained or damaged, no photograph can be read, or the results cannot be written.
     """
-    record = read_trained(layout, key)
+    record = _record(settings, key, layout)
     run = run_of_record(record)
     class_names: list[str] = record["class_names"]
     wanted = None if options.class_name is None else _label(options.class_name, class_names)
@@ -146,8 +155,8 @@ def predict(
     cuts = _cuts(settings, run.track_name, key, layout, options.threshold)
     device = set_up_device(settings.runtime)
     method = load_trained(record, layout, device)
-    shown = f"threshold {cuts.box:g}" + ("" if cuts.mask == cuts.box else f", {cuts.mask:g} of masks")
-    _log.info("%s: %d photographs, %s (%s)", key, len(names), shown, cuts.origin)
+    listed = counted(len(names) + len(skipped), "file")
+    _log.info("%s: %s with the suffix of an image, %s", key, listed, cuts.described())
     with _replaced(target) as folder:
         masks = options.masks or cuts.masks_only
         lengths = masks and "coco" in options.formats
@@ -169,6 +178,20 @@ def predict(
     kinds = [FORMATS[each] for each in dict.fromkeys(options.formats)]
     kinds += ["maps", "pictures", *(["masks"] if masks else [])]
     return Predicted(target, len(work.done), tuple(work.skipped), tuple(kinds))
+
+
+def _record(settings: Settings, key: str, layout: Layout) -> dict[str, Any]:
+    """Return the record of a trained run, or say why there is none: another key was meant, a baseline's, or not yet."""
+    folder = layout.run(key)
+    if not any((folder / name).is_file() for name in (RUN_FILE, SKIPPED_FILE)):
+        method = settings.resolve(key).method
+        if method not in settings.methods:
+            raise SettingsError(
+                f"'{key}' is a baseline, and baselines are no trained networks; take the run of a method"
+            )
+        if not folder.is_dir():
+            raise DataError(f"run '{key}' is not trained; train it (`wsolbench train {key}`), or `dvc pull {folder}`")
+    return read_trained(layout, key)
 
 
 def _label(name: str, class_names: Sequence[str]) -> int:
