@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -21,6 +22,7 @@ from wsolbench.files import parse_file
 __all__ = ["CocoFolder"]
 
 _BOX, _TRIANGLE = 4, 6
+_KEYS = (b'"images"', b'"annotations"', b'"categories"')
 _PLACES = ("*.json", "*/*.json")
 
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e7, le=1e7)]
@@ -121,6 +123,18 @@ class CocoFolder(AnnotatedDataset):
         """Return whether there is a JSON file of images and annotations."""
         texts = (path.read_bytes() for path in _candidates(root) if path.is_file())
         return any(b'"annotations"' in text and b'"images"' in text for text in texts)
+
+    @classmethod
+    def lacks(cls, root: Path) -> str:
+        """Return which JSON file of images or annotations is damaged."""
+        for path in filter(Path.is_file, _candidates(root)):
+            text = path.read_bytes()
+            if path.name.startswith("instances") or any(key in text for key in _KEYS):
+                try:
+                    parse_file(path, json.loads, "export it again")
+                except DataError as error:
+                    return str(error)
+        return ""
 
     def annotated(self, base: Path) -> list[AnnotatedImage]:
         """Read the files; see :meth:`AnnotatedDataset.annotated`."""

@@ -127,6 +127,13 @@ class ImageFolder(RootedDataset):
         """Return whether there are images, and something that tells where their objects are."""
         return (root / "images").is_dir() and any((root / name).exists() for name in ("boxes.csv", "masks", "metadata"))
 
+    @classmethod
+    def lacks(cls, root: Path) -> str:
+        """Return that there are folders of images, and nothing that tells where their objects are."""
+        if cls.recognises(root) or not any(path.is_dir() for path in (root / "images").glob("*")):
+            return ""
+        return f"{root}: images/ is there, boxes.csv or masks/ is not. {cls.how_to}"
+
     def _of_folders(self, base: Path, pictures: Pictures) -> Contents:
         paths = _found(base / "images")
         names = sorted({path.split("/")[0] for path in paths})

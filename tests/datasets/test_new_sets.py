@@ -82,7 +82,8 @@ def test_the_layout_of_a_folder_says_what_reads_it(name: str, tmp_path: Path) ->
         ("../x", "photos", None, SettingsError, "cannot be a key"),
         ("birds", "photos", "image_foldr", SettingsError, "'image_folder'"),
         ("birds", "nowhere", None, DataError, "nowhere is no directory"),
-        ("birds", "photos/images", None, DataError, r"(?s)photos/images is laid out.*image_folder: .*voc_folder: "),
+        ("birds", "photos/images/cat", None, DataError, r"(?s)cat is laid out.*image_folder: .*voc_folder: "),
+        ("birds", "photos/images", None, DataError, r"photos/images .*the folder above, .*photos\?$"),
         ("birds", "photos", "coco_folder", DataError, "photos holds no file of annotations"),
     ],
 )
@@ -92,6 +93,28 @@ def test_what_cannot_be_a_data_set_is_refused_and_nothing_written(
     with pytest.raises(error, match=message):
         add_dataset(checkout, name, root, of)
     assert added(checkout) == []
+
+
+def test_a_folder_of_images_without_truth_lacks_it(checkout: Path) -> None:
+    (checkout / "photos" / "boxes.csv").unlink()
+    shutil.rmtree(checkout / "photos" / "masks", ignore_errors=True)
+    with pytest.raises(DataError, match=r"photos: images/ is there, boxes\.csv or masks/ is not") as raised:
+        add_dataset(checkout)
+    assert "voc_folder" not in str(raised.value)
+    assert added(checkout) == []
+
+
+@pytest.mark.parametrize("length", [0, 30, -20])
+def test_a_truncated_file_of_annotations_is_named(length: int, tmp_path: Path) -> None:
+    shutil.copy("params.yaml", tmp_path)
+    WRITERS["coco_folder"](tmp_path / "photos")
+    (path,) = (tmp_path / "photos").rglob("*.json")
+    whole = path.read_bytes()
+    path = path.rename(path.with_name("instances.json"))
+    path.write_bytes(whole[:length])
+    with pytest.raises(DataError, match=r"instances\.json is damaged") as raised:
+        add_dataset(tmp_path)
+    assert "voc_folder" not in str(raised.value)
 
 
 def test_images_that_prepare_would_refuse_are_refused(checkout: Path) -> None:

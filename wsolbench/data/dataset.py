@@ -129,6 +129,12 @@ class WsolDataset(ABC):
         del root
         return False
 
+    @classmethod
+    def lacks(cls, root: Path) -> str:
+        """Return what keeps a directory that nearly looks like this data set from being one; "" if nothing is alike."""
+        del root
+        return ""
+
     def obtain(self, sources: Sources) -> None:  # noqa: B027 - optional
         """Put in place what the data set consists of: unpack archives that are there, download what may be downloaded.
 

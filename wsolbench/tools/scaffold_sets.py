@@ -32,6 +32,7 @@ __all__ = ["new_dataset", "new_track"]
 
 _ITERATIONS = 1000  # for which a pretrained network needs minutes on a GPU
 _EPOCHS = (3, 100)
+_PARTS = {"images", "masks", "metadata", "annotations", "Annotations", "JPEGImages", "CUB_200_2011"}
 
 
 def new_dataset(name: str, root: Path, of: str | None, settings: Settings, checkout: Path) -> str:
@@ -135,6 +136,11 @@ def _recognised(root: Path) -> str:
         return found[0]
     if found:
         raise DataError(f"{root} could be read by {' or '.join(found)}; choose one with --of")
+    if root.name in _PARTS and any(each.recognises(root.parent) for each in classes.values()):
+        raise DataError(f"{root} is a part of a data set, it seems; did you mean the folder above, {root.parent}?")
+    lacking = "\n".join(said for each in classes.values() if (said := each.lacks(root)))
+    if lacking:
+        raise DataError(lacking)
     layouts = "\n".join(f"  {name}: {each.how_to}" for name, each in classes.items() if hasattr(each, "how_to"))
     raise DataError(f"{root} is laid out as no data set is that can be read:\n{layouts}")
 
