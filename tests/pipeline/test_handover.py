@@ -51,7 +51,7 @@ def test_a_clone_that_pulls_verifies_without_the_photographs_and_runs_nothing(tm
         run__seeds=[0],
         run__cells={},
         run__baselines=[],
-        run__seeded_baselines=[],
+        run__seeded_baselines=["mask_supervised"],
     )
     git_repository(own)
     made.run("wsolbench", "launch")
@@ -76,3 +76,11 @@ def test_a_clone_that_pulls_verifies_without_the_photographs_and_runs_nothing(tm
     assert missing.returncode == 1
     assert f"{RUN}: not verified" in missing.stderr
     assert str(away) in missing.stderr
+
+    # What would need the photographs says so, and what it was to replace is still there.
+    clone.edit_params(tracks__birds__warmup_iters=3)
+    failed = clone.run("wsolbench", "launch", check=False)
+    assert failed.returncode == 1
+    assert str(away) in failed.stdout + failed.stderr
+    assert " D " not in clone.run("git", "status", "--porcelain").stdout
+    assert (theirs / "results" / "metrics" / "birds" / "birds-mask_supervised-0.json").is_file()
