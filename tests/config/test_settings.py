@@ -284,6 +284,27 @@ def test_wrong_arguments_are_named(arguments: dict[str, object], expected: str) 
     assert expected in str(caught.value)
 
 
+class _Numbers:
+    def __init__(
+        self, share: float = 0.5, above: int | None = 1, sizes: tuple[int, ...] = (), *, on: bool = True
+    ) -> None:
+        self.arguments = (share, above, sizes, on)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"share": "0.5"}, {"share": True}, {"above": True}, {"above": "3"}, {"sizes": [3, "9"]}, {"on": 1}, {"on": "yes"}],
+)
+def test_a_number_is_no_text_and_no_truth_value(wrong: dict[str, object]) -> None:
+    with pytest.raises(SettingsError, match=rf"datasets\.birds\.{next(iter(wrong))}: .*found"):
+        validated_arguments(_Numbers, wrong, "datasets.birds")
+
+
+def test_whole_numbers_and_nothing_are_taken_where_they_may_stand() -> None:
+    right = {"share": 1, "above": None, "sizes": [3, 9], "on": False}
+    assert validated_arguments(_Numbers, right, "datasets.birds") == right | {"sizes": (3, 9)}
+
+
 def test_overrides_are_put_in_before_the_check(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(MINIMAL)

@@ -88,7 +88,22 @@ def validated_arguments(
         raise SettingsError(f"{PARAMS_FILE}: {where}: {error}") from None
     model = create_model("Arguments", __base__=_Arguments, **fields)
     checked = validated(model, dict(arguments), where)
+    for name, value in arguments.items():
+        if not _same_kind(value, getattr(checked, name)):
+            wanted = type(getattr(checked, name)).__name__
+            raise SettingsError(
+                f"{PARAMS_FILE}: {where}.{name}: Input should be of type {wanted} (found {_shown(value)})"
+            )
     return {name: getattr(checked, name) for name in (fields if complete else arguments)}
+
+
+def _same_kind(given: Any, found: Any) -> bool:
+    """Tell whether a conversion kept what is a number, a truth value or neither; pydantic takes one for another."""
+    if isinstance(given, (list, tuple)) and isinstance(found, (list, tuple)):
+        return all(map(_same_kind, given, found))
+    if isinstance(given, bool) or isinstance(found, bool):
+        return isinstance(given, bool) and isinstance(found, bool)
+    return isinstance(given, (int, float)) or not isinstance(found, (int, float))
 
 
 class _Arguments(StrictModel):
