@@ -96,7 +96,7 @@ def test_threshold_is_the_one_that_val_chose_and_a_run_without_metrics_says_so(
     numbers |= {"p_iou_threshold": {"fixed": None, "val": None}}
     metrics.write_text(json.dumps(numbers))
     assert threshold() == (0.91, "val")
-    assert "threshold 0.91 (chosen on val for protocol pixel)" in caplog.text
+    assert "threshold 0.91 (chosen on val for protocol pixel)\n" in caplog.text
     metrics.write_text(json.dumps(numbers | {"pixel": {"threshold": {"val": None}}}))
     assert threshold() == (0.2, "fixed")
     assert "no val split" in caplog.text

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,12 +28,13 @@ from wsolbench.data.scoremaps import upsample_and_normalise
 from wsolbench.errors import DataError, SettingsError, counted, nearest
 from wsolbench.evaluation.choe2020 import SIDE
 from wsolbench.evaluation.pixel import candidates
-from wsolbench.files import read_file, replace_directory
+from wsolbench.files import replace_directory
 from wsolbench.models.layers import to_device
 from wsolbench.models.method import Method
 from wsolbench.runs.device import set_up_device
 from wsolbench.runs.progress import meter
 from wsolbench.runs.run_folder import RUN_FILE, SKIPPED_FILE
+from wsolbench.tools.predict_cuts import Cuts, cuts_of
 from wsolbench.tools.predict_input import ABOUT_FILE, Photograph, find_photographs, open_photographs
 from wsolbench.tools.predict_output import FORMATS, Box, Format, Prediction, coco, draw, run_lengths, table, tree
 from wsolbench.training.trained import load_trained, read_trained, run_of_record
@@ -81,31 +82,13 @@ class Predicted:
     kinds: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Cuts:
-    """Thresholds of a run; ``origin`` says where they are from."""
-
-    box: float
-    mask: float
-    origin: Literal["--threshold", "val", "fixed"]
-    masks_only: bool
-
-    def described(self) -> str:
-        """Return the thresholds, and by what they were chosen, in a few words."""
-        if self.origin == "val":
-            of_masks = f"{self.mask:g} (chosen on val for pIoU)"
-            of_boxes = f"threshold {self.box:g} (chosen on val for protocol pixel)"
-            return f"threshold {of_masks}" if self.masks_only else f"{of_boxes}, of masks {of_masks}"
-        return f"threshold {self.box:g} ({'evaluate.fixed_threshold' if self.origin == 'fixed' else self.origin})"
-
-
 @dataclass
 class _Work:
     """What is needed for each photograph, and what is collected of them."""
 
     folder: Path
     class_names: Sequence[str]
-    cuts: _Cuts
+    cuts: Cuts
     masks: bool
     all_boxes: bool
     lengths: bool
@@ -152,7 +135,7 @@ def predict(
     target = out / key
     _check_target(target)
     root, names, skipped = find_photographs(sources)
-    cuts = _cuts(settings, run.track_name, key, layout, options.threshold)
+    cuts = cuts_of(settings, run.track_name, key, layout, options.threshold)
     device = set_up_device(settings.runtime)
     method = load_trained(record, layout, device)
     listed = counted(len(names) + len(skipped), "file")
@@ -232,31 +215,6 @@ def _replaced(target: Path) -> Iterator[Path]:
         raise DataError(f"{target} cannot be written ({error.strerror or error})") from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _cuts(settings: Settings, track: str, key: str, layout: Layout, asked: float | None) -> _Cuts:
-    """Return the thresholds of a run, and say so where they are not those that its ``val`` split chose."""
-    path = layout.metrics(track, key)
-    again = f"run `wsolbench evaluate {key}`, or give --threshold"
-    numbers: dict[str, Any] = {}
-    if path.is_file():
-        try:
-            numbers = json.loads(read_file(path, again))
-            masks_only = numbers["max_box_acc"] is None and numbers["p_iou_threshold"]["fixed"] is not None
-            by_box, by_mask = numbers["pixel"]["threshold"]["val"], numbers["p_iou_threshold"]["val"]
-        except (ValueError, KeyError, TypeError):
-            raise DataError(f"{path} is damaged; delete it and {again}") from None
-        chosen = by_mask if masks_only else by_box
-    else:
-        masks_only, chosen, by_mask = False, None, None
-    if asked is not None:
-        return _Cuts(asked, asked, "--threshold", masks_only)
-    if chosen is not None:
-        return _Cuts(chosen, chosen if by_mask is None else by_mask, "val", masks_only)
-    fixed = settings.evaluate.fixed_threshold
-    reason = "its track has no val split to choose one" if numbers else f"{path} is not here; {again}"
-    _log.warning("%s: the threshold is the fixed one, %g, and not one that val chose: %s", key, fixed, reason)
-    return _Cuts(fixed, fixed, "fixed", masks_only)
 
 
 def _localized(
