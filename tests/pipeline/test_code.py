@@ -44,7 +44,7 @@ def test_a_copied_checkout_runs_its_own_package_methods_and_data_sets(copied: Pa
         "wsolbench/models/backbones/convnet.py",
     ):
         append(copied / name, f"print('this is {name}')\n")
-    append(copied / "wsolbench" / "commands" / "stages.py", "import wsolbench.datasets.shapes, wsolbench.methods.cam\n")
+    append(copied / "wsolbench" / "tools" / "stages.py", "import wsolbench.datasets.shapes, wsolbench.methods.cam\n")
     append(copied / "methods" / "cam.py", "import wsolbench.models.backbones.convnet\n")
     found = run_in(copied, "--version").splitlines()
     for name in (
@@ -101,7 +101,7 @@ def test_processes_that_a_command_starts_run_the_same_code(copied: Path) -> None
         "code = 'import wsolbench.errors as e, wsolbench.methods as m; print(e.__file__, m.__path__[0])'\n"
         "print(subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout)\n",
     )
-    assert f"{copied / 'wsolbench' / 'startup.py'} {copied / 'methods'}" in run_in(copied, "--version")
+    assert f"{copied / 'wsolbench' / 'errors.py'} {copied / 'methods'}" in run_in(copied, "--version")
 
 
 def test_other_code_is_refused_where_starting_again_does_not_help(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -130,7 +131,7 @@ def test_a_cell_is_run_and_reported_and_changing_it_runs_only_its_own_stages(fin
     assert metrics(finished, "brief")["cell"] == "brief"
     page = (finished.root / "results" / "tables" / f"{TRACK}.md").read_text()
     assert "single cells and ablations" in page
-    assert "| CAM, short |" in page
+    assert re.search(r"^\| CAM, short( †)? \|", page, re.MULTILINE)  # so few images may be at chance
     block = block | {"train": {"lr": 0.02}}
     finished.edit_params(cells={"brief-0": block}, run__cells={"brief-0": TRACK})
     ran = finished.repro()
