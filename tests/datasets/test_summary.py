@@ -51,7 +51,7 @@ def test_evaluation_only_and_untested_classes_are_no_errors(splits: Mapping[Spli
     check_classes(made_up(splits))
 
 
-def test_prepare_says_the_table_and_stops_before_it_writes_an_index(
+def test_prepare_says_the_table_and_stops_before_it_changes_an_index(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_image_folder(tmp_path / "root")
@@ -70,6 +70,7 @@ def test_prepare_says_the_table_and_stops_before_it_writes_an_index(
             f"{kind}/{n}.png,{'test' if kind == 'dog' else 'train'}\n" for kind in ("cat", "dog") for n in range(8)
         )
     )
+    before = {path.name: path.read_bytes() for path in prepared.iterdir()}
     with pytest.raises(DataError, match=r"1 of 2 classes .*\(dog\)"):
         prepare_whole("image_folder", tmp_path, **block)
-    assert not list(prepared.glob("*.parquet"))
+    assert {path.name: path.read_bytes() for path in prepared.iterdir()} == before  # what was prepared stays
