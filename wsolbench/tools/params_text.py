@@ -46,11 +46,11 @@ def with_additions(text: str, group: str, name: str, block: str, run: str | None
         indent = " " * (blocks.value[0][0].start_mark.column - 2)
         lines = "".join(f"{indent}{line}" for line in block.splitlines(keepends=True))
         changed = _with_lines(changed, blocks.value[-1][1], lines)
-        if yaml.load(changed) == expected:
-            return changed
+        if yaml.load(changed) != expected:
+            raise SettingsError(by_hand)
     except (YAMLError, LookupError, TypeError):
-        pass
-    raise SettingsError(by_hand)
+        raise SettingsError(by_hand) from None
+    return changed
 
 
 def entry(key: str, value: Any) -> str:
