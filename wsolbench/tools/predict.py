@@ -148,19 +148,24 @@ def predict(
         batches = open_photographs(root, names, run.track.crop, _BATCH, threads)
         with meter("predicting", len(names), "images") as progress:
             for batch in batches:
-                opened = [each for each in batch if isinstance(each, Photograph)]
-                work.skipped += [each for each in batch if isinstance(each, str)]
-                for photograph, *found in zip(opened, *_localized(method, opened, wanted, device), strict=True):
-                    _keep(work, photograph, *found)
-                    progress.advance()
-                if unread := len(batch) - len(opened):
-                    progress.advance(unread)
+                _predict_batch(work, batch, method, wanted, device)
+                progress.advance(len(batch))
         if not work.done:
             raise DataError("no photograph can be used:\n" + "\n".join(work.skipped))
         _write_tables(work, options, key, run.method)
     kinds = [FORMATS[each] for each in dict.fromkeys(options.formats)]
     kinds += ["maps", "pictures", *(["masks"] if masks else [])]
     return Predicted(target, len(work.done), tuple(work.skipped), tuple(kinds))
+
+
+def _predict_batch(
+    work: _Work, batch: Sequence[Photograph | str], method: Method, wanted: int | None, device: torch.device
+) -> None:
+    """Predict and write what could be opened of a batch, and note why the rest could not."""
+    opened = [each for each in batch if isinstance(each, Photograph)]
+    work.skipped += [each for each in batch if isinstance(each, str)]
+    for photograph, *found in zip(opened, *_localized(method, opened, wanted, device), strict=True):
+        _keep(work, photograph, *found)
 
 
 def _record(settings: Settings, key: str, layout: Layout) -> dict[str, Any]:
