@@ -44,8 +44,8 @@ doctor: $(READY)  ## check the environment, data, weights and params.yaml
 	wsolbench doctor
 
 lock: $(READY)  ## write requirements.lock anew from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --universal --python-version 3.11 --extra dev --generate-hashes \
-		--no-header --no-annotate -o requirements.lock
+	uv pip compile pyproject.toml --universal --python-version 3.11 --extra dev --extra docs --extra pretrained \
+		--generate-hashes --no-header --no-annotate -o requirements.lock
 
 clean:  ## remove the environment and caches, but no result
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
@@ -58,7 +58,7 @@ $(READY): requirements.lock pyproject.toml
 		VIRTUAL_ENV="$(CURDIR)/$(VENV)" uv pip install --quiet --no-deps --no-build-isolation -e .; \
 	else \
 		"$(PYTHON)" -m venv $(VENV) && \
-		$(VENV)/bin/python -m pip install --quiet --require-hashes -r requirements.lock && \
+		$(VENV)/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock && \
 		$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .; \
 	fi
 	touch $@
