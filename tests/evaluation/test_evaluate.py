@@ -149,7 +149,7 @@ def test_the_curves_have_a_hundred_thresholds(run: MadeUpRun) -> None:
     curves = pd.read_csv(run.layout.curves(TRACK, KEY), index_col="threshold")
     np.testing.assert_allclose(curves.index, np.arange(100) / 100, atol=1e-12)
     expected = {
-        "box_acc_iou30": (40, 60), "box_acc_iou50": (40, 60), "box_acc_iou70": (40, 40),
+        "localization": (40, 60), "box_acc_iou30": (40, 60), "box_acc_iou50": (40, 60), "box_acc_iou70": (40, 40),
         "multi_box_acc_iou30": (60, 80), "multi_box_acc_iou50": (60, 80), "multi_box_acc_iou70": (60, 60),
         "val_box_acc_iou50": (100, 50),
     }  # fmt: skip
@@ -442,6 +442,13 @@ def test_curves_hold_precision_and_recall_of_pixels(tmp_path: Path) -> None:
         row = curves.iloc[curves.index.get_indexer([threshold], method="nearest")[0]]
         assert row["px_precision"] == approx(100 * (claimed & masks).sum() / claimed.sum())
         assert row["px_recall"] == approx(100 * (claimed & masks).sum() / masks.sum())
+
+
+def test_the_curve_named_localization_is_of_pixels_without_boxes(tmp_path: Path) -> None:
+    run = evaluate(MadeUpRun(tmp_path, masks=len(TEST), boxless=len(TEST)).write())
+    curves = pd.read_csv(run.layout.curves(TRACK, KEY))
+    assert curves["box_acc_iou50"].isna().all()
+    assert curves["localization"].tolist() == curves["p_iou"].tolist()
 
 
 def test_the_headline_has_few_numbers_and_those_that_are_defined(run: MadeUpRun, tmp_path: Path) -> None:

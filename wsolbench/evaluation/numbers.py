@@ -30,6 +30,7 @@ _FIVE = 5  # guesses of Top-5
 _NEAR_PEAK = 0.95
 _CURVE_STEP = 0.01  # distance of the thresholds in a stored curve
 CURVES = (
+    "localization",  # box_acc_iou50, or p_iou of a split without boxes: what every track has
     *(f"{prefix}box_acc_iou{iou}" for prefix in ("", "multi_") for iou in IOUS),
     "val_box_acc_iou50",
     "pixel_box_acc_iou50",
@@ -203,6 +204,7 @@ def curves(scored: Scored) -> pd.DataFrame:
         columns["val_box_acc_iou50"] = scored.accuracy(scored.val, CHOE2020, 50)
     if scored.test.masks is not None:
         columns["p_iou"] = scored.on_grid(scored.test.masks.ious) * 100 / scored.test.images
+    columns["localization"] = columns["box_acc_iou50" if scored.test.boxes else "p_iou"]
     columns |= precision_and_recall(scored.test.pixels.get(CHOE2020), len(grid))
     return pd.DataFrame(columns).iloc[::every]
 
