@@ -9,12 +9,15 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PYTEST := python -m pytest -n auto --dist loadfile
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help benchmark test test-slow lint perf check-results readme doctor lock clean
+.PHONY: help benchmark full test test-slow lint perf check-results readme doctor lock clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-benchmark: $(READY)  ## run the whole benchmark: everything in params.yaml that is out of date
+benchmark: $(READY)  ## run what needs no download and takes minutes: run.benchmark in params.yaml, as far as it is out of date
+	wsolbench launch --benchmark
+
+full: $(READY)  ## run everything that run names in params.yaml, as far as it is out of date
 	wsolbench launch
 
 test: $(READY)  ## run the tests that take seconds

@@ -180,7 +180,7 @@ def test_doctor_names_a_missing_data_root_and_missing_weights(tmp_path: Path, mo
     monkeypatch.delenv("WSOLBENCH_WEIGHTS", raising=False)
     yaml = YAML()
     params = yaml.load(Path("params.yaml").read_text())
-    params["run"] |= {"tracks": ["cub-mobilenet_v1"], "cells": {}}
+    params["run"] |= {"tracks": ["cub-mobilenet_v1"], "benchmark": None}
     with (tmp_path / "params.yaml").open("w") as stream:
         yaml.dump(params, stream)
     wrong = [f"{finding.subject}: {finding.text}" for finding in findings(tmp_path) if finding.state == "wrong"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.config.test_settings import MINIMAL, with_cells
+from tests.config.test_settings import MINIMAL, with_low
 from wsolbench.config.keys import split_key
 from wsolbench.config.paths import Layout
 from wsolbench.config.schema import load_yaml, validated
@@ -23,14 +23,14 @@ RESERVED = ["weights", "look", "recipes", "selection", "small_classes", "small_c
 
 
 def params() -> dict[str, Any]:
-    return dict(YAML(typ="safe", pure=True).load(with_cells()))
+    return dict(YAML(typ="safe", pure=True).load(with_low()))
 
 
 def read(data: object) -> Settings:
     return validated(Settings, data, "", "params.yaml")
 
 
-@pytest.mark.parametrize("group", ["tracks", "methods", "datasets", "cells"])
+@pytest.mark.parametrize("group", ["tracks", "methods", "datasets"])
 def test_a_key_that_cannot_name_a_file_is_refused(group: str) -> None:
     for key in HOSTILE:
         data = params()
@@ -39,11 +39,11 @@ def test_a_key_that_cannot_name_a_file_is_refused(group: str) -> None:
             read(data)
 
 
-@pytest.mark.parametrize("name", ["tracks", "methods", "baselines", "seeded_baselines", "cells"])
+@pytest.mark.parametrize("name", ["tracks", "methods", "baselines", "seeded_baselines"])
 def test_so_is_one_that_is_to_run(name: str) -> None:
     for key in HOSTILE:
         data = params()
-        data["run"][name] = {key: next(iter(data["cells"].values()))} if name == "cells" else [key]
+        data["run"][name] = [key]
         with pytest.raises(SettingsError, match=rf"params.yaml: run\.{name}: .* cannot be a key"):
             read(data)
 
@@ -65,10 +65,6 @@ def test_a_seed_is_a_plain_number(seed: str) -> None:
     assert settings.resolve("small-cam-7").seed == 7
     with pytest.raises(SettingsError):
         settings.resolve(f"small-cam-{seed}")
-    data = params()
-    data["cells"][f"low-{seed}"] = data["cells"]["low-0"]
-    with pytest.raises(SettingsError, match="cells: "):
-        read(data)
 
 
 @pytest.mark.parametrize("seed", [-1, 10**18, True, "0", "0; touch pwned", 1.0, None])

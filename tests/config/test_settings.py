@@ -108,92 +108,68 @@ def test_a_method_on_a_track_overrides_arguments_and_recipe(tmp_path: Path) -> N
     assert run.on_track.recipe == "published"
 
 
-CELLS = """
-cells:
-  low-0: {track: small, method: adl, title: low only, args: {gamma: 0.1}, train: {epochs: 2}}
-  low-4: {extends: low-0}
-"""
+LOW = "  low: {of: adl, title: low only, args: {gamma: 0.1}, tracks: {small: {train: {epochs: 2}}}}\n"
 
 
-def with_cells(cells: str = CELLS, run: str = "  cells: {low-0: small, low-4: small}\n") -> str:
-    return MINIMAL.replace("\nrun:\n", f"{cells}\nrun:\n") + run
+def with_low(block: str = LOW) -> str:
+    return MINIMAL.replace("datasets:\n", f"{block}datasets:\n")
 
 
-def test_a_cell_is_its_methods_run_with_changes_of_its_own(tmp_path: Path) -> None:
-    settings = settings_from(tmp_path, with_cells())
-    assert list(settings.run.cells) == ["low-0", "low-4"]
+def test_a_variant_is_its_methods_run_with_changes_of_its_own(tmp_path: Path) -> None:
+    settings = settings_from(tmp_path, with_low())
     run = settings.resolve("small-low-4")
-    assert (run.key, run.track_name, run.method, run.seed) == ("small-low-4", "small", "adl", 4)
+    assert (run.key, run.method, run.component, run.seed) == ("small-low-4", "low", "adl", 4)
     assert run.on_track.args == {"gamma": 0.1, "drop_rate": 0.5}
-    assert (run.track.lr, run.track.epochs) == (0.1, 2)
-    assert run.on_track.recipe == "published"
-    assert run.as_dict()["cell"] == {"name": "low", "title": "low only"}
-    assert run.arguments_key == "cells.low-4.args"
-
-
-def test_a_cell_changes_nothing_for_its_method_and_may_say_whose_choice_it_is(tmp_path: Path) -> None:
-    settings = settings_from(
-        tmp_path, with_cells(CELLS.replace("title: low only", "title: low only, recipe: searched"))
-    )
+    assert (run.track.lr, run.track.epochs, run.on_track.recipe) == (0.1, 2, "published")
+    found = run.as_dict()["method"]
+    assert (found["name"], found["variant_of"], found["variant_title"]) == ("low", "adl", "low only")
     assert settings.resolve("small-adl-4") == settings_from(tmp_path, MINIMAL).resolve("small-adl-4")
-    assert "cell" not in settings.resolve("small-adl-4").as_dict()
+
+
+def test_a_variant_may_say_whose_choice_it_is(tmp_path: Path) -> None:
+    settings = settings_from(tmp_path, with_low(LOW.replace("train:", "recipe: searched, train:")))
     assert settings.resolve("small-low-0").on_track.recipe == "searched"
 
 
-def test_no_cells_is_an_empty_mapping(tmp_path: Path) -> None:
-    assert settings_from(tmp_path, with_cells("\ncells: {}\n", "  cells: {}\n")).run.cells == {}
-    assert settings_from(tmp_path, with_cells(run="  cells: {}\n")).run.cells == {}
+def test_a_method_is_skipped_on_tracks_that_only_does_not_name(tmp_path: Path) -> None:
+    text = with_low(LOW.replace("args:", "only: [small], args:")).replace("run:\n", "  other: {extends: small}\nrun:\n")
+    settings = settings_from(tmp_path, text)
+    assert settings.unsupported(settings.resolve("small-low-0")) is None
+    assert "only" in (settings.unsupported(settings.resolve("other-low-0")) or "")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("low-4", "low", "cells: 'low' is not of the form <name>-<seed>"),
-        ("low-4", "very-low-4", "cells: 'very-low-4' is not of the form <name>-<seed>"),
-        ("low-4", "cam-4", "cells: 'cam-4' has the name of a method or baseline"),
-        ("low-4", "mask_supervised-4", "has the name of a method or baseline"),
-        ("track: small", "track: smal", "cells.low-0.track: unknown name 'smal'; did you mean 'small'?"),
-        ("method: adl", "method: adll", "cells.low-0.method: unknown name 'adll'; did you mean 'adl'?"),
-        ("args:", "arg:", "cells.low-0: unknown key 'arg'; did you mean 'args'?"),
+        ("  low:", "  has:", "methods.has: a variant cannot have the name"),
+        ("  low:", "  mask_supervised:", "methods.mask_supervised: a variant cannot have the name"),
+        ("of: adl", "of: adll", "methods.low.of: unknown name 'adll'; did you mean 'adl'?"),
+        ("of: adl, ", "", "methods.low: `of` and `title` belong together"),
+        ("title: low only, ", "", "methods.low: `of` and `title` belong together"),
+        ("of: adl", "of: low", "methods.low.of: unknown name 'low'"),
+        ("args:", "arg:", "methods.low: unknown key 'arg'; did you mean 'args'?"),
+        ("args:", "only: [], args:", "methods.low: tracks.small has no effect"),
     ],
 )
-def test_a_wrong_cell_is_named(tmp_path: Path, old: str, new: str, expected: str) -> None:
+def test_a_wrong_variant_is_named(tmp_path: Path, old: str, new: str, expected: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        settings_from(tmp_path, with_cells(CELLS.replace(old, new)))
+        settings_from(tmp_path, with_low(LOW.replace(old, new)))
     assert expected in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("run", "expected"),
-    [
-        ("  cells: {low-0: smal}\n", "run.cells.low-0: 'smal' is not its track under cells, 'small'"),
-        ("  cells: {lov-0: small}\n", "run.cells: unknown name 'lov-0'; did you mean 'low-0'?"),
-        ("  cells: [low-0]\n", "run.cells: Input should be a valid dictionary"),
-    ],
-)
-def test_what_runs_is_what_stands_under_cells(tmp_path: Path, run: str, expected: str) -> None:
-    with pytest.raises(SettingsError) as caught:
-        settings_from(tmp_path, with_cells(run=run))
-    assert expected in str(caught.value)
-
-
-def test_a_cell_to_run_needs_its_track_in_run(tmp_path: Path) -> None:
-    text = with_cells().replace("  small:\n", "  other:\n").replace("  tracks: [small]", "  tracks: [other]")
-    text = text.replace("  schedule: cosine\n", "  schedule: cosine\n  small: {extends: other}\n")
-    with pytest.raises(SettingsError, match=r"'low-0' is on track 'small', which is not in run\.tracks"):
-        settings_from(tmp_path, text)
-
-
-@pytest.mark.parametrize("key", ["small-low-1", "small-lov-0"])
-def test_a_cell_that_does_not_exist_is_an_error(tmp_path: Path, key: str) -> None:
-    with pytest.raises(SettingsError, match="unknown name"):
-        settings_from(tmp_path, with_cells()).resolve(key)
-
-
-def test_a_cells_unknown_recipe_field_is_named(tmp_path: Path) -> None:
-    settings = settings_from(tmp_path, with_cells(CELLS.replace("epochs: 2", "epoch: 2")))
-    with pytest.raises(SettingsError, match=r"cells\.low-0\.train: unknown key 'epoch'; did you mean 'epochs'"):
+def test_a_variants_unknown_recipe_field_is_named(tmp_path: Path) -> None:
+    settings = settings_from(tmp_path, with_low(LOW.replace("epochs: 2", "epoch: 2")))
+    with pytest.raises(SettingsError, match=r"methods\.low\.tracks\.small\.train: unknown key 'epoch'"):
         settings.resolve("small-low-0")
+
+
+def test_the_benchmark_is_a_part_of_what_runs(tmp_path: Path) -> None:
+    text = f"{MINIMAL}  benchmark: {{tracks: [small], methods: [cam]}}\n"
+    benchmark = settings_from(tmp_path, text).run.benchmark
+    assert benchmark is not None
+    assert benchmark.methods == ["cam"]
+    with pytest.raises(SettingsError, match=r"run\.benchmark\.methods: unknown name 'has'"):
+        settings_from(tmp_path, text.replace("methods: [cam]}", "methods: [has]}"))
 
 
 def test_exponents_without_a_point_are_numbers(tmp_path: Path) -> None:

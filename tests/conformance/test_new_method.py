@@ -122,7 +122,7 @@ def small_repository(tmp_path):
         ("_hidden", "cannot name a method"),
         ("cam", "is already the name of a method"),
         ("mask_supervised", "is already the name of a baseline"),
-        ("cagd", "is already the name of a cell"),
+        ("cagd", "is already the name of a method"),
         ("base", "is already the name of a part of the harness"),
     ],
 )

@@ -41,12 +41,3 @@ def test_every_stage_waits_for_the_one_that_checks_all_keys() -> None:
 def test_training_depends_on_the_index_and_not_on_the_truth() -> None:
     data = [dep for dep in STAGES["train"]["deps"] if dep.startswith("data/${item.track}")]
     assert data == ["data/${item.track}/index.parquet"]
-
-
-@pytest.mark.parametrize("stage", ["train", "evaluate"])
-def test_a_cell_runs_as_its_method_does(stage: str) -> None:
-    def plain(text: str) -> str:
-        return text.replace("${item}-${key}", "${key}").replace("${item}", "${item.track}")
-
-    cell = {name: value for name, value in STAGES[f"{stage}_cell"].items() if name != "matrix"}
-    assert eval(plain(repr(cell))) == {name: value for name, value in STAGES[stage].items() if name != "matrix"}

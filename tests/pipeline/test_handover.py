@@ -44,12 +44,11 @@ def test_a_clone_that_pulls_verifies_without_the_photographs_and_runs_nothing(tm
         datasets__birds={"of": "image_folder", "root": str(away)},
         tracks__birds={"extends": "shapes-convnet", "dataset": "birds", **SMALL_TRACK},
         methods={"cam": {}},
-        cells={},
         evaluate__published_threshold={},
         run__tracks=["birds"],
         run__methods=["cam"],
         run__seeds=[0],
-        run__cells={},
+        run__benchmark=None,
         run__baselines=[],
         run__seeded_baselines=["mask_supervised"],
     )

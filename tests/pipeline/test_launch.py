@@ -118,7 +118,7 @@ def test_nothing_is_launched_by_recipes_of_before(tmp_path: Path, monkeypatch: p
     for command in (["git", "init", "--quiet"], dvc_command("init", "--quiet")):
         subprocess.run(command, cwd=tmp_path, check=True)
     with pytest.raises(LaunchError, match="the runs cannot be resolved"):
-        _look(tmp_path, local(tmp_path, 1, []))
+        _look(tmp_path, local(tmp_path, 1, []), lambda _: True)
 
 
 def local(tmp_path: Path, places: int, gpus: list[str]) -> LocalBackend:

@@ -120,24 +120,23 @@ def test_changing_one_methods_argument_runs_only_its_stages(finished: Pipeline) 
     assert set(ran) <= {*stages_of("adl"), *REPORTS}
 
 
-def test_a_cell_is_run_and_reported_and_changing_it_runs_only_its_own_stages(finished: Pipeline) -> None:
-    block = {"track": TRACK, "method": "cam", "title": "short", "args": {}, "train": {"lr": 0.01}}
-    finished.edit_params(cells={"brief-0": block}, run__cells={"brief-0": TRACK})
-    own = sorted(["train_cell@brief-0", "evaluate_cell@brief-0", f"costs@{TRACK}"])
+def test_a_variant_is_run_and_reported_and_changing_it_runs_only_its_own_stages(finished: Pipeline) -> None:
+    block = {"of": "cam", "title": "short", "tracks": {TRACK: {"train": {"lr": 0.01}}}}
+    finished.edit_params(methods__brief=block, run__methods=["cam", "adl", "brief"])
+    own = stages_of("brief")
     ran = finished.repro()
     assert sorted(ran[:3]) == own
     assert ran[3:] == REPORTS
     assert metrics(finished, "brief")["title"] == "CAM, short"
-    assert metrics(finished, "brief")["cell"] == "brief"
+    assert metrics(finished, "brief")["variant_of"] == "cam"
     page = (finished.root / "results" / "tables" / f"{TRACK}.md").read_text()
-    assert "single cells and ablations" in page
+    assert "variants" in page
     assert re.search(r"^\| CAM, short( †)? \|", page, re.MULTILINE)  # so few images may be at chance
-    block = block | {"train": {"lr": 0.02}}
-    finished.edit_params(cells={"brief-0": block}, run__cells={"brief-0": TRACK})
+    finished.edit_params(methods__brief=block | {"tracks": {TRACK: {"train": {"lr": 0.02}}}})
     ran = finished.repro()
-    assert ran[:2] == ["train_cell@brief-0", "evaluate_cell@brief-0"]
+    assert ran[:2] == [f"train@{TRACK}-brief-0", f"evaluate@{TRACK}-brief-0"]
     assert set(ran) <= {*own, *REPORTS} - {f"costs@{TRACK}"}  # the rate changes no count
-    finished.edit_params(cells={}, run__cells={})
+    finished.edit_params(run__methods=["cam", "adl"])
     assert set(finished.repro()) == {f"costs@{TRACK}", *REPORTS}
     assert "CAM, short" not in (finished.root / "results" / "tables" / f"{TRACK}.md").read_text()
 

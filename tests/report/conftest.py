@@ -15,7 +15,7 @@ import pytest
 from tests.search.stored import head_of, store
 from wsolbench.config.paths import Layout
 from wsolbench.config.recipe import MethodBlock
-from wsolbench.config.settings import Cell, EvaluateSettings, RunSettings, Settings, Track
+from wsolbench.config.settings import EvaluateSettings, RunSettings, Settings, Track
 from wsolbench.data.scoremaps import StoredMaps
 from wsolbench.evaluation.photographs import TILE, Caption, Photograph, encode_caption, encode_sheet
 from wsolbench.evaluation.thumbnails import candidates, encode_thumbnails
@@ -38,7 +38,7 @@ class Repository:
     methods: list[str] = field(default_factory=lambda: ["alpha"])
     baselines: list[str] = field(default_factory=list)
     unseeded: list[str] = field(default_factory=list)
-    cells: list[str] = field(default_factory=list)
+    variants: list[str] = field(default_factory=list)  # of alpha
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     tracks: list[str] = field(default_factory=lambda: ["toy"])
     gallery: int = 3
@@ -48,24 +48,19 @@ class Repository:
     def settings(self) -> Settings:
         """Settings without the registry's check, so that any name may stand for a method."""
         return Settings.model_construct(
-            methods={name: MethodBlock() for name in self.methods},
+            methods={name: MethodBlock() for name in self.methods}
+            | {name: MethodBlock(of="alpha", title=name) for name in self.variants},
             datasets={},
             tracks=dict.fromkeys(self.tracks, TRACK),
-            cells=self._cells,
             run=RunSettings(
                 tracks=self.tracks,
-                methods=self.methods,
+                methods=[*self.methods, *self.variants],
                 baselines=self.unseeded,
                 seeded_baselines=self.baselines,
                 seeds=self.seeds,
-                cells={name: cell.track for name, cell in self._cells.items()},
             ),
             evaluate=EvaluateSettings(gallery=self.gallery),
         )
-
-    @property
-    def _cells(self) -> dict[str, Cell]:
-        return {name: Cell(track="toy", method="alpha", title="less") for name in self.cells}
 
     def metrics(self, method: str, seed: int = 0, track: str = "toy") -> Path:
         return Layout(self.root).metrics(track, f"{track}-{method}-{seed}")
@@ -209,12 +204,12 @@ def _curve(path: Path, best: float, top: float | None) -> None:
 
 
 def _costs(layout: Layout, track: str, content: dict[str, Any]) -> None:
-    """Counts of a method, or of a cell's run, and a training of 20 seconds and one more per seed."""
+    """Counts of a method, and a training of 20 seconds and one more per seed."""
     key, seed, digest = content["key"], content["seed"], content["data_digest"]
     counted = {"data_digest": digest, "train_images": 600, "epochs": 2, "side": 32, "classes": 2, "parameters": 12_345}
     counted |= {"train_flops_per_image": 3_000_000, "test_flops_per_image": 1_000_000}
-    for each in (key, key.rpartition("-")[0]):
-        _put(layout.costs(track, each), json.dumps({"key": each} | counted).encode())
+    counted["key"] = key.rpartition("-")[0]
+    _put(layout.costs(track, counted["key"]), json.dumps(counted).encode())
     provenance = {"key": key, "seed": seed, "amp": "bf16", "index_digest": digest, "device": "a device", "threads": 1}
     provenance |= {"wall_seconds": {"training": 20.0 + seed}, "peak_memory_mib": {"host": 1000 + seed}}
     _put(layout.provenance(key), json.dumps(provenance).encode())

@@ -107,12 +107,12 @@ def test_a_track_that_trains_nothing_has_no_speed(full: Repository) -> None:
     assert headings == ("parameters (millions)", "GFLOP per test image", "peak memory, host (MiB)")
 
 
-def test_a_cell_has_the_counts_of_its_own_runs(repository) -> None:  # type: ignore[no-untyped-def]
-    toy = repository(methods=["alpha"], cells=["less-0", "less-2"], seeds=[0])
-    toy.write("alpha", 0, 45.0)
-    for seed in (0, 2):
-        toy.write("less", seed, 30.0 + seed, method="alpha", cell="less", title="Alpha, less")
-        change(Layout(toy.root).costs("toy", f"toy-less-{seed}"), parameters=77)
+def test_a_variant_has_counts_of_its_own(repository) -> None:  # type: ignore[no-untyped-def]
+    toy = repository(methods=["alpha"], variants=["less"], seeds=[0, 2])
+    for seed in toy.seeds:
+        toy.write("alpha", seed, 45.0)
+        toy.write("less", seed, 30.0 + seed, variant_of="alpha", title="Alpha, less")
+    change(Layout(toy.root).costs("toy", "toy-less"), parameters=77)
     table = pd.read_csv(io.StringIO(costs_of(toy).csv())).set_index("method")
     assert table["parameters"].tolist() == [12345, 77]
     assert table.loc["less", "train_seconds_mean"] == 21

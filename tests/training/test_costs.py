@@ -15,7 +15,7 @@ from wsolbench.config.settings import Settings
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.models.method import Method
 from wsolbench.training.building import build_method
-from wsolbench.training.costs import count_costs, find_run, flops_of, write_costs
+from wsolbench.training.costs import count_costs, flops_of, write_costs
 
 
 def method_of(settings: Settings, name: str) -> Method:
@@ -96,11 +96,11 @@ def test_the_stage_writes_counts_and_what_they_hold_for(tiny_settings: Settings,
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
-def test_a_cell_is_counted_with_its_own_arguments(tiny_settings: Settings, layout: Layout) -> None:
-    cell = {"track": TRACK, "method": "cam", "title": "longer", "train": {"epochs": 5}}
-    settings = Settings.model_validate(tiny_settings.model_dump() | {"cells": {"long-1": cell}})
-    write_costs(settings, f"{TRACK}-long-1", layout)
-    assert json.loads(layout.costs(TRACK, f"{TRACK}-long-1").read_text())["epochs"] == 5
+def test_a_variant_is_counted_with_its_own_arguments(tiny_settings: Settings, layout: Layout) -> None:
+    plain = tiny_settings.model_dump()
+    plain["methods"]["long"] = {"of": "cam", "title": "longer", "tracks": {TRACK: {"train": {"epochs": 5}}}}
+    write_costs(Settings.model_validate(plain), f"{TRACK}-long", layout)
+    assert json.loads(layout.costs(TRACK, f"{TRACK}-long").read_text())["epochs"] == 5
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_a_cell_is_counted_with_its_own_arguments(tiny_settings: Settings, layou
         ("tyni-cam", "did you mean 'tiny'"),
     ],
 )
-def test_other_keys_are_refused(tiny_settings: Settings, key: str, message: str) -> None:
+def test_other_keys_are_refused(tiny_settings: Settings, layout: Layout, key: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        find_run(tiny_settings, key)
+        write_costs(tiny_settings, key, layout)
 
 
 def test_data_that_are_not_prepared_are_named(tiny_settings: Settings, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ class Layout:
         return self.root / "results" / "provenance" / f"{_plain(key)}.json"
 
     def costs(self, track: str, key: str) -> Path:
-        """What a method costs on a track; ``key`` is ``<track>-<method>``, or that of a cell's run."""
+        """What a method costs on a track; ``key`` is ``<track>-<method>``."""
         return self.root / "results" / "costs" / _plain(track) / f"{_plain(key)}.json"
 
     def metrics(self, track: str, key: str) -> Path:

@@ -1,4 +1,4 @@
-"""Parts of ``params.yaml``: what a track is, and what differs for a method or a single cell on it."""
+"""Parts of ``params.yaml``: what a track is, and what differs for a method on it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from wsolbench.config.schema import StrictModel, check_fields
 
-__all__ = ["Cell", "Fraction", "MethodBlock", "MethodOnTrack", "Overrides", "Positive", "SearchSettings", "Track"]
+__all__ = ["Fraction", "MethodBlock", "MethodOnTrack", "Overrides", "Positive", "SearchSettings", "Track"]
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -97,7 +97,7 @@ def _same_selection(train: dict[str, Any]) -> dict[str, Any]:
 
 
 Overrides = Annotated[dict[str, Any], AfterValidator(_same_selection)]
-"""Fields of a track's recipe that a method or cell overrides."""
+"""Fields of a track's recipe that a method overrides."""
 
 
 class MethodOnTrack(StrictModel):
@@ -105,43 +105,42 @@ class MethodOnTrack(StrictModel):
 
     Attributes:
         recipe: whose choice the differences are: printed with every row, and rows of different recipes are not ranked
-            together.
+            together. Null is that of the method that it is a variant of, and ``common`` otherwise.
         args: constructor arguments on top of the method's own.
         train: fields of the track's recipe that are overridden.
     """
 
-    recipe: Literal["common", "published", "searched"] = "common"
+    recipe: Literal["common", "published", "searched"] | None = None
     args: dict[str, Any] = {}
     train: Overrides = {}
 
 
 class MethodBlock(StrictModel):
-    """``methods.<key>``: constructor arguments, and what differs on a track."""
+    """``methods.<key>``: constructor arguments, and what differs on a track.
 
-    args: dict[str, Any] = {}
-    tracks: dict[str, MethodOnTrack] = {}
-
-
-class Cell(StrictModel):
-    """One entry of ``cells``: a single run beside the product of tracks, methods and seeds, such as an ablation.
-
-    Its key is ``<name>-<seed>``, and that of the run ``<track>-<name>-<seed>``. Entries of one name are one row.
+    A variant, such as an ablation or a published recipe, says ``of``: the block of that method applies first.
 
     Attributes:
-        track: key of ``tracks``.
-        method: key of ``methods``, whose block applies first.
-        title: what tables add to the method's title.
-        recipe: whose choice it is; the method's on this track if left out.
-        args: constructor arguments on top of the method's.
-        train: fields of the recipe that are overridden, on top of the method's.
+        of: key of the method that it is a variant of; null for the method in ``methods/<key>.py``.
+        title: what tables add to that method's title.
+        args: constructor arguments.
+        tracks: what differs on a track.
+        only: keys of the tracks on which it runs; null for all. On others its runs are skipped, with that reason.
     """
 
-    track: str
-    method: str
-    title: str
-    recipe: Literal["common", "published", "searched"] | None = None
+    of: str | None = None
+    title: str | None = None
     args: dict[str, Any] = {}
-    train: Overrides = {}
+    tracks: dict[str, MethodOnTrack] = {}
+    only: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _variant_has_title(self) -> MethodBlock:
+        if (self.of is None) != (self.title is None):
+            raise ValueError("`of` and `title` belong together: they make a variant of another method")
+        if self.only is not None and (lost := [track for track in self.tracks if track not in self.only]):
+            raise ValueError(f"tracks.{lost[0]} has no effect: `only` does not name that track")
+        return self
 
 
 Factors = Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2, max_length=2)]

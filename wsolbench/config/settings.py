@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from wsolbench.config import registry
 from wsolbench.config.keys import check_datasets, check_keys, split_key
-from wsolbench.config.recipe import Cell, Fraction, MethodBlock, MethodOnTrack, Positive, SearchSettings, Track
+from wsolbench.config.recipe import Fraction, MethodBlock, MethodOnTrack, Positive, SearchSettings, Track
 from wsolbench.config.schema import (
     PARAMS_FILE,
     StrictModel,
@@ -32,7 +32,7 @@ from wsolbench.files import read_file
 
 __all__ = [
     "PARAMS_FILE",
-    "Cell",
+    "BenchmarkSettings",
     "EvaluateSettings",
     "MethodBlock",
     "MethodOnTrack",
@@ -47,6 +47,18 @@ __all__ = [
 ]
 
 
+class BenchmarkSettings(StrictModel):
+    """What ``make benchmark`` runs of all that ``run`` names.
+
+    Attributes:
+        tracks: some of ``run.tracks``.
+        methods: some of ``run.methods``; baselines run all.
+    """
+
+    tracks: list[str]
+    methods: list[str]
+
+
 class RunSettings(StrictModel):
     """What ``dvc repro`` executes.
 
@@ -56,7 +68,7 @@ class RunSettings(StrictModel):
         baselines: baselines that do not depend on a seed; each runs once on every track.
         seeded_baselines: baselines that do; each runs with every seed on every track.
         seeds: of the runs.
-        cells: keys of ``cells``, each with its track: DVC can look up neither.
+        benchmark: what of it ``make benchmark`` runs; null for all of it.
     """
 
     tracks: list[str]
@@ -64,7 +76,7 @@ class RunSettings(StrictModel):
     baselines: list[str] = []
     seeded_baselines: list[str] = []
     seeds: list[Annotated[int, Field(ge=0, lt=10**18)]]
-    cells: dict[str, str] = {}
+    benchmark: BenchmarkSettings | None = None
 
 
 class RuntimeSettings(StrictModel):
@@ -144,7 +156,6 @@ class Settings(StrictModel):
     methods: dict[str, MethodBlock]
     datasets: dict[str, dict[str, Any]]
     tracks: dict[str, Track]
-    cells: dict[str, Cell] = {}
     run: RunSettings
     runtime: RuntimeSettings = RuntimeSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
@@ -158,9 +169,25 @@ class Settings(StrictModel):
         if not isinstance(data, Mapping):
             return data
         check_keys(data)
-        models: dict[str, type[StrictModel]] = {"tracks": Track, "cells": Cell}
-        blocks = {name: data[name] for name in models if isinstance(data.get(name), Mapping)}
-        return {**data, **{name: extended(name, each, models[name].model_fields) for name, each in blocks.items()}}
+        tracks = data.get("tracks")
+        return (
+            {**data, "tracks": extended("tracks", tracks, Track.model_fields)} if isinstance(tracks, Mapping) else data
+        )
+
+    @model_validator(mode="after")
+    def _methods_fit(self) -> Settings:
+        files = registry.names("method")
+        for name, block in self.methods.items():
+            if block.of is None:
+                check_known("methods", name, files)
+            else:
+                check_known(f"methods.{name}.of", block.of, self.plain_methods)
+                if name in files or name in registry.names("baseline"):
+                    raise ValueError(f"methods.{name}: a variant cannot have the name of a method or baseline")
+            for key, tracks in (("tracks", block.tracks), ("only", block.only or ())):
+                for track in tracks:
+                    check_known(f"methods.{name}.{key}", track, self.tracks)
+        return self
 
     @model_validator(mode="after")
     def _names_exist(self) -> Settings:
@@ -168,16 +195,14 @@ class Settings(StrictModel):
             check_known(f"tracks.{name}.dataset", track.dataset, self.datasets)
             check_known(f"tracks.{name}.backbone", track.backbone, registry.names("backbone"))
         check_datasets(self.datasets)
-        for name, block in self.methods.items():
-            check_known("methods", name, registry.names("method"))
-            for track_name in block.tracks:
-                check_known(f"methods.{name}.tracks", track_name, self.tracks)
-        baselines = registry.names("baseline")
+        baselines, benchmark = registry.names("baseline"), self.run.benchmark
         for chosen, names, known in (
             ("tracks", self.run.tracks, [*self.tracks]),
             ("methods", self.run.methods, [*self.methods]),
             ("baselines", self.run.baselines, baselines),
             ("seeded_baselines", self.run.seeded_baselines, baselines),
+            ("benchmark.tracks", benchmark.tracks if benchmark else [], self.run.tracks),
+            ("benchmark.methods", benchmark.methods if benchmark else [], self.run.methods),
         ):
             for each in names:
                 check_known(f"run.{chosen}", each, known)
@@ -187,29 +212,10 @@ class Settings(StrictModel):
                 check_known(f"evaluate.published_threshold.{method}", track_name, self.tracks)
         return self
 
-    @model_validator(mode="after")
-    def _cells_fit(self) -> Settings:
-        for key, cell in self.cells.items():
-            self._check_cell(key, cell)
-        for key, track in self.run.cells.items():
-            check_known("run.cells", key, self.cells)
-            if track != self.cells[key].track:
-                raise ValueError(f"run.cells.{key}: '{track}' is not its track under cells, '{self.cells[key].track}'")
-            if self.cells[key].track not in self.run.tracks:
-                raise ValueError(
-                    f"run.cells: '{key}' is on track '{self.cells[key].track}', which is not in run.tracks; add the "
-                    "track, or set run.cells to {}"
-                )
-        return self
-
-    def _check_cell(self, key: str, cell: Cell) -> None:
-        name = key.rpartition("-")[0]
-        if "-" in name or split_key(f"track-{key}") is None:
-            raise ValueError(f"cells: '{key}' is not of the form <name>-<seed>, with no other hyphen")
-        if name in self.methods or name in registry.names("baseline"):
-            raise ValueError(f"cells: '{key}' has the name of a method or baseline; choose another")
-        check_known(f"cells.{key}.track", cell.track, self.tracks)
-        check_known(f"cells.{key}.method", cell.method, self.methods)
+    @property
+    def plain_methods(self) -> list[str]:
+        """Keys of the methods that are no variants of others."""
+        return [name for name, block in self.methods.items() if block.of is None]
 
     def class_of(self, dataset: str) -> str:
         """Return the file in ``datasets`` that reads the data set of a key: its ``of``, or the key itself."""
@@ -239,57 +245,40 @@ class Settings(StrictModel):
         return [track for track in found if track in self.run.tracks] or found[:1]
 
     def resolve(self, key: str) -> Run:
-        """Return the run that ``<track>-<method, baseline or cell>-<seed>`` names, with all overrides applied.
+        """Return the run that ``<track>-<method or baseline>-<seed>`` names, with all overrides applied.
 
         Raises:
-            SettingsError: the key does not name a track, a method, baseline or cell, and a seed.
+            SettingsError: the key does not name a track, a method or baseline, and a seed.
         """
         parts = split_key(key)
         if parts is None:
             raise SettingsError(f"run '{key}' is not of the form <track>-<method>-<seed>")
         track_name, method, seed = parts
-        where = f"run '{key}'"
-        check_known(where, track_name, self.tracks, error=SettingsError)
-        if method in registry.names("baseline") and method not in self.methods:
-            return Run(key, track_name, method, seed, self.tracks[track_name], MethodOnTrack())
-        cell = self.cells.get(f"{method}-{seed}")
-        if cell is not None and cell.track == track_name:
-            return self._resolve_cell(key, method, seed, cell)
-        known = [*self.methods, *self._cells_of(track_name, seed)]
-        if method not in known:
-            known += registry.names("baseline")
-        check_known(where, method, known, error=SettingsError)
-        block = self.methods[method]
-        on_track = block.tracks.get(track_name, MethodOnTrack())
-        fields = self.tracks[track_name].model_dump() | on_track.train
-        place = f"methods.{method}.tracks.{track_name}.train"
-        track = validated(Track, fields, place)
-        merged = on_track.model_copy(update={"args": block.args | on_track.args})
-        return Run(key, track_name, method, seed, track, merged)
+        baselines = [name for name in registry.names("baseline") if name not in self.methods]
+        check_known(f"run '{key}'", track_name, self.tracks, error=SettingsError)
+        check_known(f"run '{key}'", method, [*self.methods, *baselines], error=SettingsError)
+        track = self.tracks[track_name]
+        if method in baselines:
+            return Run(key, track_name, method, seed, track, MethodOnTrack())
+        block, args, recipe = self.methods[method], dict[str, Any](), None
+        for name in (block.of, method):
+            if name is None:
+                continue
+            own = self.methods[name].tracks.get(track_name, MethodOnTrack())
+            track = validated(Track, track.model_dump() | own.train, f"methods.{name}.tracks.{track_name}.train")
+            args |= self.methods[name].args | own.args
+            recipe = own.recipe or recipe
+        on_track = MethodOnTrack(recipe=recipe or "common", args=args)
+        return Run(key, track_name, method, seed, track, on_track, block.of, block.title)
 
-    def _cells_of(self, track: str, seed: int) -> list[str]:
-        found = (name.rpartition("-") for name, cell in self.cells.items() if cell.track == track)
-        return [name for name, _, cell_seed in found if cell_seed == str(seed)]
-
-    def _resolve_cell(self, key: str, name: str, seed: int, cell: Cell) -> Run:
-        plain = self.resolve(f"{cell.track}-{cell.method}-{seed}")
-        track = validated(Track, plain.track.model_dump() | cell.train, f"cells.{name}-{seed}.train")
-        changes = {"args": plain.on_track.args | cell.args, "recipe": cell.recipe or plain.on_track.recipe}
-        on_track = plain.on_track.model_copy(update=changes)
-        return Run(key, cell.track, cell.method, seed, track, on_track, RunCell(name, cell.title))
-
-
-@dataclass(frozen=True)
-class RunCell:
-    """What sets a run of ``cells`` apart from its method's.
-
-    Attributes:
-        name: that of its row, without the seed.
-        title: what tables add to the method's title.
-    """
-
-    name: str
-    title: str
+    def unsupported(self, run: Run) -> str | None:
+        """Return why a method's run is skipped, by its block's ``only`` or by its class; None where it is trained."""
+        only = self.methods[run.method].only
+        if only is not None and run.track_name not in only:
+            return f"params.yaml runs '{run.method}' on {', '.join(only)} only"
+        traits = self.dataset_class(run.track.dataset).traits
+        reason: str | None = registry.load("method", run.component).unsupported(run.track.backbone, traits)
+        return reason
 
 
 @dataclass(frozen=True)
@@ -297,13 +286,14 @@ class Run:
     """One training (or baseline) with everything that defines it.
 
     Attributes:
-        key: ``<track>-<method>-<seed>``, or ``<track>-<cell>-<seed>``, the stem of its result files.
+        key: ``<track>-<method>-<seed>``, the stem of its result files.
         track_name: key of ``tracks``.
         method: key of ``methods``, or of a baseline.
         seed: of data order, augmentation, initialisation and dropout.
         track: the recipe with the method's overrides applied.
         on_track: the method's merged constructor arguments and whose recipe it is.
-        cell: name and title where it is one of ``cells``.
+        variant_of: the method that this one is a variant of.
+        title: what a variant adds to that method's title.
     """
 
     key: str
@@ -312,23 +302,25 @@ class Run:
     seed: int
     track: Track
     on_track: MethodOnTrack
-    cell: RunCell | None = None
+    variant_of: str | None = None
+    title: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for ``run.yaml`` and digests."""
-        cell = {} if self.cell is None else {"cell": asdict(self.cell)}
+        method = {"name": self.method, **self.on_track.model_dump(exclude={"train"})}
+        if self.variant_of is not None:
+            method |= {"variant_of": self.variant_of, "variant_title": self.title}
         return {
             "key": self.key,
             "track": {"name": self.track_name, **self.track.model_dump()},
-            "method": {"name": self.method, **self.on_track.model_dump(exclude={"train"})},
+            "method": method,
             "seed": self.seed,
-            **cell,
         }
 
     @property
-    def arguments_key(self) -> str:
-        """Where in ``params.yaml`` the method's arguments stand, for messages."""
-        return f"methods.{self.method}.args" if self.cell is None else f"cells.{self.cell.name}-{self.seed}.args"
+    def component(self) -> str:
+        """The file in ``methods`` (or of a baseline) that defines its class."""
+        return self.variant_of or self.method
 
 
 def read_settings(path: Path = PARAMS_FILE, changes: Sequence[str] = ()) -> Settings:

@@ -90,7 +90,7 @@ def evaluate_key(settings: Settings, key: str, layout: Layout, jobs: int | None)
     truths = ([split.truth(item.id) for item in split.items] for split in splits.values())
     masked = any(each and all(truth.masks for truth in each) for each in truths)
     mask_root = build_dataset(settings, run.track.dataset).image_root(prepared) if masked else prepared
-    published = settings.evaluate.published_threshold.get(run.method, {}).get(run.track_name)
+    published = settings.evaluate.published_threshold.get(run.component, {}).get(run.track_name)
     evaluation = evaluate_maps(record, stored, splits, mask_root, settings.evaluate, published, jobs)
     write_evaluation(evaluation, layout, run.track_name, key)
 
@@ -186,7 +186,7 @@ def _used(splits: Mapping[str, Split]) -> dict[str, Any]:
 
 
 def _head(record: Mapping[str, Any]) -> dict[str, Any]:
-    track, method, cell = record["track"], record["method"], record.get("cell")
+    track, method, variant = record["track"], record["method"], "variant_of" in record["method"]
     return {
         "status": "skipped" if "reason" in record else "ok",
         "key": record["key"],
@@ -194,7 +194,7 @@ def _head(record: Mapping[str, Any]) -> dict[str, Any]:
         "dataset": track["dataset"],
         "backbone": track["backbone"],
         "method": method["name"],
-        "title": f"{method['title']}, {cell['title']}" if cell else method["title"],
+        "title": f"{method['title']}, {method['variant_title']}" if variant else method["title"],
         "method_status": method["status"],
         "recipe": method["recipe"],
         "seed": record["seed"],
@@ -202,7 +202,7 @@ def _head(record: Mapping[str, Any]) -> dict[str, Any]:
         "selection": track.get("selection", "last"),
         "protocol": CHOE2020,
         **({"training": record["training"]} if "training" in record else {}),
-        **({"cell": cell["name"]} if cell else {}),
+        **({"variant_of": method["variant_of"]} if variant else {}),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -12,8 +13,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from wsolbench.config.keys import split_key
 from wsolbench.config.paths import Layout
-from wsolbench.config.settings import RuntimeSettings, Settings
+from wsolbench.config.settings import BenchmarkSettings, RuntimeSettings, Settings
 from wsolbench.errors import DataError, LaunchError, SettingsError
 from wsolbench.files import locked, parse_file
 from wsolbench.launch.forecast import Forecast
@@ -28,7 +30,13 @@ __all__ = ["launch"]
 
 
 def launch(
-    root: Path, settings: Settings, workers: int | None, slurm: Mapping[str, str] | None, *, dry_run: bool = False
+    root: Path,
+    settings: Settings,
+    workers: int | None,
+    slurm: Mapping[str, str] | None,
+    chosen: BenchmarkSettings | None = None,
+    *,
+    dry_run: bool = False,
 ) -> int:
     """Bring all stages up to date, several at a time.
 
@@ -37,6 +45,7 @@ def launch(
         settings: all of ``params.yaml``.
         workers: runs at a time; None takes one per GPU, or as many as the CPU cores hold (on Slurm: no limit).
         slurm: options of Slurm jobs; None runs on this machine.
+        chosen: tracks and methods to keep to; None takes all of ``run``. What concerns no single track always runs.
         dry_run: only print what would run.
 
     Returns:
@@ -50,8 +59,9 @@ def launch(
     gpus, places = _places(settings.runtime, workers if slurm is None else None)
     with _alone(root / ".wsolbench" / "launch") as lock:
         local = LocalBackend(root, places, gpus, lock)
-        _look(root, local)
-        units = stale_units(root, apart=bool(gpus))
+        wanted = partial(_is_wanted, settings, chosen or BenchmarkSettings(**settings.run.model_dump(include=_CHOSEN)))
+        _look(root, local, wanted)
+        units = stale_units(root, wanted, apart=bool(gpus))
         if slurm is None and trains_on_cpu(settings.runtime):
             check_precision(settings.resolve(unit.trains) for unit in units if unit.kind[0].startswith("train"))
         if dry_run or not units:
@@ -75,13 +85,25 @@ def _places(runtime: RuntimeSettings, workers: int | None) -> tuple[list[str], i
     return gpus, workers or len(gpus) or cpu_workers(runtime.threads)
 
 
-def _look(root: Path, local: LocalBackend) -> None:
+_CHOSEN = {"tracks", "methods"}
+
+
+def _is_wanted(settings: Settings, chosen: BenchmarkSettings, command: str) -> bool:
+    """Return whether a stage's command concerns a track and a method that were chosen, or neither."""
+    words = shlex.split(command)
+    if len(words) < 3 or words[0] != "wsolbench":
+        return True
+    track, method, _ = (words[2], "", 0) if words[2] in settings.tracks else split_key(words[2]) or (words[2], "", 0)
+    return track in chosen.tracks and (method not in settings.methods or method in chosen.methods)
+
+
+def _look(root: Path, local: LocalBackend, wanted: Callable[[str], bool]) -> None:
     """Let DVC run what it runs each time; data that cannot be looked at are said, and stop their own track only.
 
     Raises:
         LaunchError: the runs cannot be resolved, so that those of before would run.
     """
-    looks, log = looking_stages(root), Layout(root).log("look")
+    looks, log = looking_stages(root, wanted), Layout(root).log("look")
     if looks:
         process = local.repro(["--keep-going", *looks], log)
         process.join()

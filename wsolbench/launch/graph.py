@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,7 +50,7 @@ class Unit:
         return tuple(stage.partition("@")[0] for stage in self.stages)
 
 
-def looking_stages(root: Path) -> list[str]:
+def looking_stages(root: Path, chosen: Callable[[str], bool] = lambda _: True) -> list[str]:
     """Return the stages that DVC runs each time: those that look whether something outside the repository has changed.
 
     Raises:
@@ -58,12 +58,13 @@ def looking_stages(root: Path) -> list[str]:
     """
     try:
         with Repo(str(root)) as repo:
-            return [stage.addressing for stage in repo.index.stages if stage.always_changed]
+            found = [stage for stage in repo.index.stages if stage.always_changed]
+            return [stage.addressing for stage in found if chosen(str(getattr(stage, "cmd", "")))]
     except DvcException as error:
         raise LaunchError(f"DVC cannot read this repository: {error}") from error
 
 
-def stale_units(root: Path, *, apart: bool = False) -> list[Unit]:
+def stale_units(root: Path, chosen: Callable[[str], bool] = lambda _: True, *, apart: bool = False) -> list[Unit]:
     """Return the units of work of a repository that is to be brought up to date; none if it is.
 
     A stage counts as stale if DVC says so or if it depends on one that does. DVC decides again when the stage's turn
@@ -71,6 +72,7 @@ def stale_units(root: Path, *, apart: bool = False) -> list[Unit]:
 
     Args:
         root: a directory with ``dvc.yaml``.
+        chosen: says of a stage's command whether it is wanted.
         apart: see :func:`units_of`.
 
     Raises:
@@ -82,8 +84,10 @@ def stale_units(root: Path, *, apart: bool = False) -> list[Unit]:
             if not changed:
                 return []
             depends = repo.index.graph  # an edge leads from a stage to what it needs
-            edges = [(needed.addressing, stage.addressing) for stage, needed in depends.edges]
             commands = {stage.addressing: str(getattr(stage, "cmd", "")) for stage in depends.nodes}
+            commands = {name: command for name, command in commands.items() if chosen(command)}
+            edges = [(needed.addressing, stage.addressing) for stage, needed in depends.edges]
+            edges = [(needed, stage) for needed, stage in edges if needed in commands and stage in commands]
     except DvcException as error:
         raise LaunchError(f"DVC cannot read this repository: {error}") from error
     return units_of(commands, edges, changed, apart=apart)

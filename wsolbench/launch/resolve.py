@@ -57,8 +57,7 @@ def _recipes(settings: Settings) -> Iterator[tuple[str, str, Callable[[], dict[s
     """Yield stage, name of run or track, and what makes the recipe."""
     chosen = settings.run
     for track in dict.fromkeys(chosen.tracks):
-        cells = [f"{track}-{cell}" for cell, its_track in chosen.cells.items() if its_track == track]
-        for key in [*(f"{track}-{method}-{seed}" for method in chosen.methods for seed in chosen.seeds), *cells]:
+        for key in [f"{track}-{method}-{seed}" for method in chosen.methods for seed in chosen.seeds]:
             yield "train", key, partial(_training, settings, key)
             yield "evaluate", key, partial(_evaluation, settings, key)
         baselines = [f"{track}-{baseline}-0" for baseline in chosen.baselines]
@@ -66,7 +65,7 @@ def _recipes(settings: Settings) -> Iterator[tuple[str, str, Callable[[], dict[s
         for key in baselines:
             yield "baseline", key, partial(_baseline, settings, key)
         counted = {f"{track}-{method}": f"{track}-{method}-0" for method in chosen.methods}
-        yield "costs", track, partial(_costs, settings, counted | dict(zip(cells, cells, strict=True)))
+        yield "costs", track, partial(_costs, settings, counted)
         yield "prepare", track, partial(_preparation, settings, track)
         yield "weights", track, partial(_weights, settings, track)
         yield "photographs", track, partial(_photographs, settings)
@@ -96,12 +95,13 @@ def _weights(settings: Settings, track: str) -> dict[str, Any]:
 def _training(settings: Settings, key: str) -> dict[str, Any]:
     run = settings.resolve(key)
     method, backbone = _components(run)
-    traits = settings.dataset_class(run.track.dataset).traits
     return {
         "run": run.as_dict(),
-        "arguments": validated_arguments(method, run.on_track.args, run.arguments_key, given=2, complete=True),
+        "arguments": validated_arguments(
+            method, run.on_track.args, f"methods.{run.method}.args", given=2, complete=True
+        ),
         "backbone_arguments": _backbone_arguments(run),
-        "unsupported": method.unsupported(run.track.backbone, traits),
+        "unsupported": settings.unsupported(run),
     } | _code("train", method, backbone)
 
 
@@ -112,7 +112,7 @@ def _backbone_arguments(run: Run) -> dict[str, Any]:
 
 def _evaluation(settings: Settings, key: str) -> dict[str, Any]:
     run = settings.resolve(key)
-    published = settings.evaluate.published_threshold.get(run.method, {}).get(run.track_name)
+    published = settings.evaluate.published_threshold.get(run.component, {}).get(run.track_name)
     return _measuring(settings) | {"published": published} | _code("evaluate")
 
 
@@ -136,7 +136,7 @@ _COUNTED = ("arguments", "backbone_arguments", "unsupported", "error")
 
 
 def _components(run: Run) -> tuple[type[Any], type[Any]]:
-    return registry.load("method", run.method), registry.load("backbone", run.track.backbone)
+    return registry.load("method", run.component), registry.load("backbone", run.track.backbone)
 
 
 def _baseline(settings: Settings, key: str) -> dict[str, Any]:

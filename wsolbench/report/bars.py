@@ -33,7 +33,7 @@ _PANELS = {
 }
 _LOOKS: dict[str, dict[str, Any]] = {
     "method": {"facecolor": CATEGORICAL["sky blue"], "edgecolor": "0.2", "linewidth": 0.6},
-    "cell": {"facecolor": "white", "edgecolor": CATEGORICAL["sky blue"], "linewidth": 0.9, "hatch": ".."},
+    "variant": {"facecolor": "white", "edgecolor": CATEGORICAL["sky blue"], "linewidth": 0.9, "hatch": ".."},
     "baseline": {"facecolor": "white", "edgecolor": "0.5", "linewidth": 0.6, "hatch": "////"},
 }
 _SEED: dict[str, Any] = {
@@ -53,7 +53,7 @@ def bar_figure(results: TrackResults) -> Figure:
     """Draw four headline numbers, of boxes or else of masks; call it inside a figure style.
 
     Bars stand for means over seeds, whiskers for one sample standard deviation (none for a single seed), points for the
-    seeds themselves. Recipes stand apart from one another; cells, baselines and bounds are hatched, below methods.
+    seeds themselves. Recipes stand apart from one another; variants, baselines and bounds are hatched, below methods.
     """
     blocks = [rows for _, rows in blocks_of(results.measured)]
     places = {row: index + _GAP * block for block, index, row in _numbered(blocks)}
@@ -110,7 +110,7 @@ def _panel(axis: Axes, places: dict[Row, float], shown: Column) -> None:
 
 
 def _legend(results: TrackResults) -> list[Patch | Line2D]:
-    names = {"method": "method", "cell": "single cell", "baseline": "baseline or bound"}
+    names = {"method": "method", "variant": "variant", "baseline": "baseline or bound"}
     kinds = dict.fromkeys(row.kind for row in results.measured)
     handles: list[Patch | Line2D] = [Patch(label=names[kind], **_LOOKS[kind]) for kind in kinds]
     return [*handles, Line2D([], [], label="single seed", **_SEED)]

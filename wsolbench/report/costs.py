@@ -148,7 +148,7 @@ class Costs:
 
     Attributes:
         track: its name.
-        rows: methods and cells with results.
+        rows: methods with results.
         counted: by run key.
         provenance: by run key, of those runs that have one.
     """
@@ -164,7 +164,7 @@ class Costs:
         values = [value for value in found if value is not None]
         if not values:
             return None
-        # A cell's entries might differ in what they count; those of a method cannot.
+        # Runs of a method cannot differ in what they count.
         return Spread(values[0], None, 1) if column.is_counted and len(set(values)) == 1 else spread(values)
 
     def shown(self) -> ShownTable:
@@ -226,7 +226,7 @@ class Costs:
 
 
 def read_costs(results: TrackResults, root: Path) -> Costs:
-    """Read what the methods and cells of a track cost.
+    """Read what the methods of a track cost.
 
     Raises:
         DataError: the counts of a row are missing, damaged or of other data, or a provenance file is damaged; the
@@ -237,7 +237,7 @@ def read_costs(results: TrackResults, root: Path) -> Costs:
     provenance: dict[str, Provenance] = {}
     for row in rows:
         for run in row.runs:
-            key = run.key if row.kind == "cell" else f"{results.track}-{row.method}"
+            key = f"{results.track}-{row.method}"
             counted[run.key] = _read_counted(Layout(root).costs(results.track, key), key, run)
             seen = read_provenance(run, root)
             if seen is not None:

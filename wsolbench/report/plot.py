@@ -159,7 +159,7 @@ def write_plot(
         kind: one of :data:`PLOTS`.
         tracks: of ``run.tracks``; all of them if empty. Only
             ``heat_map``, ``critical_difference`` and ``published`` take several.
-        methods: methods, cells and baselines that are shown, in the order of the tables; all of them if empty.
+        methods: methods and baselines that are shown, in the order of the tables; all of them if empty.
         out: a ``.pdf``, ``.svg`` or ``.png`` file.
         root: the repository.
         options: size and font.

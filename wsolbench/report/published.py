@@ -123,8 +123,8 @@ def comparisons(results: TrackResults, published: Published) -> list[Comparison]
     ]
     found = []
     for row in results.measured:
-        named = alike[alike["method"].isin(rules.methods.get(row.method, []))]
-        if row.kind == "cell" and row.recipe != "published":
+        named = alike[alike["method"].isin(rules.methods.get(row.runs[0].variant_of or row.method, []))]
+        if row.kind == "variant" and row.recipe != "published":
             continue
         for name, column in rules.metrics.items():
             (shown,) = columns_named(column)

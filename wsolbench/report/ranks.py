@@ -122,7 +122,7 @@ def rankings(tracks: Sequence[TrackResults]) -> list[Ranking]:
 def ranking(tracks: Sequence[TrackResults], column: Column) -> Ranking:
     """Rank the methods of several tracks by a number.
 
-    On each track those methods compete that have the recipe of its first method; cells and baselines never do.
+    On each track those methods compete that have the recipe of its first method; variants and baselines never do.
 
     Args:
         tracks: measured ones.

@@ -83,7 +83,7 @@ def shown_table(
     """Return a table of some columns, without those that no row defines.
 
     Args:
-        rows: methods, cells, baselines; each kind (and recipe) has a block.
+        rows: methods, variants, baselines; each kind (and recipe) has a block.
         columns: what to show.
         summary: of a row's seeds, None where the column is not defined.
         interval: whether cells have the interval of the mean, too; see :func:`measured`.

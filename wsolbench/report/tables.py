@@ -73,7 +73,7 @@ def markdown_table(results: TrackResults, paired: str = "", costs: Costs | None 
     Args:
         results: of the track.
         paired: section on tests between methods.
-        costs: of its methods and cells; None leaves them out.
+        costs: of its methods; None leaves them out.
         searched: section on searches.
     """
     sections = [f"# {escaped(results.track)}\n\n{track_facts(results)}"]

@@ -19,16 +19,16 @@ __all__ = ["Kind", "Row", "TrackResults", "blocks_of", "missing_metrics", "read_
 
 _log = logging.getLogger(__name__)
 
-Kind = Literal["method", "cell", "baseline"]
+Kind = Literal["method", "variant", "baseline"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A method (or cell, or baseline) under one recipe, over its seeds.
+    """A method (or baseline) under one recipe, over its seeds.
 
     Attributes:
-        method: name of the method, cell or baseline.
-        kind: which of them it is; cells, baselines and bounds stand apart from methods.
+        method: name of the method or baseline.
+        kind: which of them it is; variants, baselines and bounds stand apart from methods.
         title: its name for people; says so if it is a reconstruction.
         recipe: whose hyper-parameters they are, empty if every run was skipped.
         runs: results in the order of the seeds.
@@ -52,7 +52,7 @@ class TrackResults:
     Attributes:
         track: its name.
         seeds: that were asked for.
-        rows: methods in the order of ``run.methods``, then cells in that of ``run.cells``, then baselines.
+        rows: methods in the order of ``run.methods``, then variants of them, then baselines.
     """
 
     track: str
@@ -90,7 +90,7 @@ class _Asked:
         return remedy(self.kind, self.key)
 
 
-_CELLS = "single cells and ablations (`cells`)"
+_VARIANTS = "variants: ablations and published recipes"
 _BASELINES = "baselines and supervised bounds (no weakly supervised methods)"
 
 # Not `images.val`: a supervised bound may spend part of `val` on training.
@@ -103,13 +103,13 @@ def remedy(kind: Kind, key: str) -> str:
 
 
 def blocks_of(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    """Divide rows into blocks: one per recipe of methods, whose rows compare, then cells, then baselines and bounds."""
+    """Divide rows into blocks: one per recipe of methods, whose rows compare, then variants, then baselines."""
     methods = [row for row in rows if row.kind == "method"]
     recipes = dict.fromkeys(row.recipe for row in methods)
     blocks = [(f"methods, recipe: {recipe}", [row for row in methods if row.recipe == recipe]) for recipe in recipes]
-    cells = [row for row in rows if row.kind == "cell"]
+    variants = [row for row in rows if row.kind == "variant"]
     others = [row for row in rows if row.kind == "baseline"]
-    return [*blocks, *[(heading, found) for heading, found in ((_CELLS, cells), (_BASELINES, others)) if found]]
+    return [*blocks, *[(heading, found) for heading, found in ((_VARIANTS, variants), (_BASELINES, others)) if found]]
 
 
 def missing_metrics(settings: Settings, track: str, root: Path) -> tuple[str, ...]:
@@ -170,10 +170,10 @@ def _asked(settings: Settings, track: str, root: Path) -> list[_Asked]:
     if track not in settings.tracks:
         raise SettingsError(f"params.yaml: tracks has no '{track}'; {nearest(track, settings.tracks)}")
     seeds = dict.fromkeys(settings.run.seeds)
-    cells = (name.rpartition("-") for name in settings.run.cells if settings.cells[name].track == track)
+    methods = dict.fromkeys(settings.run.methods)
     named: list[tuple[Kind, str, int]] = [
-        *(("method", method, seed) for method in dict.fromkeys(settings.run.methods) for seed in seeds),
-        *(("cell", name, int(seed)) for name, _, seed in cells),
+        *(("method", method, seed) for method in methods if settings.methods[method].of is None for seed in seeds),
+        *(("variant", method, seed) for method in methods if settings.methods[method].of is not None for seed in seeds),
         *(("baseline", baseline, 0) for baseline in dict.fromkeys(settings.run.baselines)),
         *(("baseline", baseline, seed) for baseline in dict.fromkeys(settings.run.seeded_baselines) for seed in seeds),
     ]
@@ -183,7 +183,7 @@ def _asked(settings: Settings, track: str, root: Path) -> list[_Asked]:
         for kind, name, seed in named
     ]
     if not asked:
-        raise SettingsError("params.yaml: run names no seed, or neither a method, cell nor baseline: nothing to report")
+        raise SettingsError("params.yaml: run names no seed, or neither a method nor baseline: nothing to report")
     return asked
 
 
@@ -202,8 +202,7 @@ def _warn_of_strangers(asked: list[_Asked]) -> None:
 
 def _read(asked: _Asked, track: str) -> RunResult | SkippedRun:
     run = parse_file(asked.path, parse_metrics, asked.remedy)
-    name = "cell" if asked.kind == "cell" else "method"
-    wanted = {"key": asked.key, "track": track, name: asked.method, "seed": asked.seed}
+    wanted = {"key": asked.key, "track": track, "method": asked.method, "seed": asked.seed}
     for name, value in wanted.items():
         if getattr(run, name, value) != value:
             raise DataError(

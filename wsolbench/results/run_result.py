@@ -210,7 +210,7 @@ class RunResult:
         backbone: name of the backbone.
         method: name of the method or baseline.
         data_digest: sha256 of the index of the data set; None in files of versions that did not store it.
-        cell: name of the entry of ``cells``, without the seed; None for runs of the product.
+        variant_of: the method that this one is a variant of.
         title: its name for people.
         method_status: ``published``, or what else the title has to say about it.
         recipe: whose hyper-parameters they are.
@@ -279,7 +279,7 @@ class RunResult:
     misses: Misses
     pixel: Pixel
     normalisation: Normalisations
-    cell: str | None = None
+    variant_of: str | None = None
     data_digest: str | None = None
     training: Training | None = None
     pixel_errors: PixelErrors | None = None

@@ -69,5 +69,5 @@ def _supported(settings: Settings, track: str) -> list[str]:
     check_known("track", track, settings.tracks, error=SettingsError)
     chosen = settings.tracks[track]
     traits = settings.dataset_class(chosen.dataset).traits
-    methods = {name: registry.load("method", name) for name in settings.run.methods}
+    methods = {name: registry.load("method", name) for name in settings.run.methods if name in settings.plain_methods}
     return [name for name, method in methods.items() if method.unsupported(chosen.backbone, traits) is None]

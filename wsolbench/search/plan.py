@@ -112,7 +112,7 @@ def plan_of(settings: Settings, track_name: str, method: str, layout: Layout) ->
         DataError: the data set is not prepared, or has no ``val``, or not the truth that the objective needs.
     """
     check_known("track", track_name, settings.tracks, error=SettingsError)
-    check_known("method", method, settings.methods, error=SettingsError)
+    check_known("method", method, settings.plain_methods, error=SettingsError)
     common, search = settings.tracks[track_name], settings.search
     method_class, dataset_class = registry.load("method", method), settings.dataset_class(common.dataset)
     reason = method_class.unsupported(common.backbone, dataset_class.traits)

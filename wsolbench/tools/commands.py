@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from wsolbench.config.paths import Layout
-from wsolbench.config.settings import read_settings
+from wsolbench.config.schema import check_known
+from wsolbench.config.settings import BenchmarkSettings, read_settings
 from wsolbench.errors import InterruptedTrainingError, SettingsError, WsolbenchError, counted
 from wsolbench.tools.arguments import Jobs
 
@@ -39,11 +40,11 @@ class _Format(StrEnum):
 
 def list_components(
     kind: Annotated[
-        Literal["methods", "ranges", "datasets", "backbones", "baselines", "tracks", "cells", "runs"] | None,
+        Literal["methods", "ranges", "datasets", "backbones", "baselines", "tracks", "variants", "runs"] | None,
         typer.Argument(help="What to list; everything if left out."),
     ] = None,
 ) -> None:
-    """Show the components, tracks, cells and runs that there are, and the ranges of values that a search tries."""
+    """Show the components, tracks, variants and runs that there are, and the ranges of values that a search tries."""
     from wsolbench.tools.listing import print_listing  # noqa: PLC0415 - imports torch
 
     print_listing(read_settings(), kind)
@@ -252,7 +253,7 @@ def plot(
     out: Annotated[Path, typer.Option(help="A .pdf, .svg or .png file.")] = Path("plot.pdf"),
     tracks: Annotated[list[str] | None, typer.Option(help="Track; some plots take several.")] = None,
     methods: Annotated[
-        list[str] | None, typer.Option(help="Method, cell or baseline to show; may be given several times.")
+        list[str] | None, typer.Option(help="Method or baseline to show; may be given several times.")
     ] = None,
     width: Annotated[float | None, typer.Option(min=0.5, help="Inches.")] = None,
     height: Annotated[float | None, typer.Option(min=0.5, help="Inches.")] = None,
@@ -293,6 +294,15 @@ def launch(
             "gpus_per_node=1. May be given several times.",
         ),
     ] = None,
+    tracks: Annotated[
+        list[str] | None, typer.Option("--track", help="Only what concerns it; may be given several times.")
+    ] = None,
+    methods: Annotated[
+        list[str] | None, typer.Option("--method", help="Only its runs, and baselines; may be given several times.")
+    ] = None,
+    benchmark: Annotated[
+        bool, typer.Option("--benchmark", help="Only the tracks and methods of run.benchmark: `make benchmark`.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop.")] = False,
 ) -> None:
     """Run all stages that are out of date, several runs at a time; DVC runs each of them and pins its results.
@@ -311,7 +321,15 @@ def launch(
         raise SettingsError("--slurm-option: only with --slurm")
     options = {name: value for name, _, value in pairs} if slurm else None
     count = None if workers == "auto" else int(workers)
-    raise typer.Exit(run_launch(Path(), read_settings(), count, options, dry_run=dry_run))
+    settings = read_settings()
+    chosen = settings.run.benchmark if benchmark else None
+    if tracks or methods:
+        run = chosen or settings.run
+        for name, given, known in (("track", tracks, run.tracks), ("method", methods, run.methods)):
+            for each in given or ():
+                check_known(f"--{name}", each, known, error=SettingsError)
+        chosen = BenchmarkSettings(tracks=tracks or run.tracks, methods=methods or run.methods)
+    raise typer.Exit(run_launch(Path(), settings, count, options, chosen, dry_run=dry_run))
 
 
 def readme() -> None:

@@ -125,31 +125,24 @@ def _dvc(root: Path) -> Finding:
 
 
 def _components(settings: Settings) -> Iterator[Finding]:
-    for name, block in settings.methods.items():
-        yield _checked(f"method {name}", lambda n=name, b=block: _check_method(n, b.args, settings))  # type: ignore[misc]
+    for name in settings.methods:
+        yield _checked(f"method {name}", lambda n=name: _check_method(n, settings))  # type: ignore[misc]
     for name in settings.datasets:
         yield _checked(f"data set {name}", lambda n=name: _check_dataset(n, settings))  # type: ignore[misc]
-    for name in settings.cells:
-        yield _checked(f"cell {name}", lambda n=name: _check_cell(n, settings))  # type: ignore[misc]
 
 
-def _check_method(name: str, args: dict[str, object], settings: Settings) -> str:
-    method = registry.load("method", name)
-    validated_arguments(method, args, f"methods.{name}.args", given=2)
-    for track in settings.tracks:
+def _check_method(name: str, settings: Settings) -> str:
+    block = settings.methods[name]
+    method = registry.load("method", block.of or name)
+    validated_arguments(method, block.args, f"methods.{name}.args", given=2)
+    for track in block.only or settings.tracks:
         run = settings.resolve(f"{track}-{name}-0")
         validated_arguments(method, run.on_track.args, f"methods.{name}.tracks.{track}.args", given=2)
-    return f"{method.title}, {method.status}"
+    return f"{method.title}, {block.title or method.status}"
 
 
 def _check_dataset(name: str, settings: Settings) -> str:
     return f"{build_dataset(settings, name).title} ({settings.class_of(name)})"
-
-
-def _check_cell(name: str, settings: Settings) -> str:
-    run = settings.resolve(f"{settings.cells[name].track}-{name}")
-    validated_arguments(registry.load("method", run.method), run.on_track.args, run.arguments_key, given=2)
-    return f"{run.method} on {run.track_name}"
 
 
 def _track(settings: Settings, name: str, root: Path) -> Iterator[Finding]:
@@ -195,7 +188,6 @@ def _stale(settings: Settings, root: Path) -> Iterator[Finding]:
             for seed in settings.run.seeds
         }
         wanted |= {f"{track}-{name}-0" for name in settings.run.baselines}
-        wanted |= {f"{track}-{name}" for name in settings.run.cells}
         folder = Layout(root).metrics(track, "any").parent
         for path in sorted(folder.glob("*.json")):
             if path.stem not in wanted:

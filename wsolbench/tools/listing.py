@@ -71,7 +71,7 @@ def print_run(run: Run, runtime: RuntimeSettings) -> None:
     record["track"]["backbone_args"] = backbone_arguments(run.track)
     for component, arguments, given in (
         (registry.load("backbone", run.track.backbone), record["track"]["backbone_args"], 1),
-        (registry.load("method", run.method), record["method"]["args"], 2),
+        (registry.load("method", run.component), record["method"]["args"], 2),
     ):
         parameters = list(signature(component).parameters.values())[given:]
         unset = {p.name: p.default for p in parameters if p.name not in arguments and p.default is not p.empty}
@@ -85,6 +85,16 @@ def _methods(settings: Settings) -> Listing:
         method = registry.load("method", name)
         facts = [method.title, year_of(method.reference), method.status, method.reference, supported_pairs(method)]
         table.rows.append([name, *facts, "yes" if name in settings.methods else "no"])
+    return table
+
+
+def _variants(settings: Settings) -> Listing:
+    table = _listing("variants", "key", "of", "title", "args", "only on", "in run")
+    for name, block in settings.methods.items():
+        if block.of is not None:
+            args = ", ".join(f"{key}: {value}" for key, value in block.args.items())
+            chosen = "yes" if name in settings.run.methods else "no"
+            table.rows.append([name, block.of, str(block.title), args, ", ".join(block.only or ()), chosen])
     return table
 
 
@@ -162,15 +172,6 @@ def _tracks(settings: Settings) -> Listing:
     return table
 
 
-def _cells(settings: Settings) -> Listing:
-    table = _listing("cells", "key", "track", "method", "title", "args", "train", "in run")
-    for name, cell in settings.cells.items():
-        changes = (", ".join(f"{key}: {value}" for key, value in block.items()) for block in (cell.args, cell.train))
-        chosen = "yes" if name in settings.run.cells else "no"
-        table.rows.append([name, cell.track, cell.method, cell.title, *changes, chosen])
-    return table
-
-
 def _runs(settings: Settings) -> Listing:
     table = _listing("runs", "key", "stage")
     chosen = settings.run
@@ -182,8 +183,6 @@ def _runs(settings: Settings) -> Listing:
                 table.rows.append([f"{track}-{baseline}-{seed}", "baseline_seeded"])
         for baseline in chosen.baselines:
             table.rows.append([f"{track}-{baseline}-0", "baseline"])
-    for name, track in chosen.cells.items():
-        table.rows.append([f"{track}-{name}", "train_cell, evaluate_cell"])
     return table
 
 
@@ -198,6 +197,6 @@ _LISTINGS: dict[str, Callable[[Settings], Listing]] = {
     "backbones": _backbones,
     "baselines": _baselines,
     "tracks": _tracks,
-    "cells": _cells,
+    "variants": _variants,
     "runs": _runs,
 }

@@ -61,7 +61,6 @@ def _check_name(name: str, settings: Settings, path: Path) -> None:
     taken = {
         "a method": {*registry.names("method"), *settings.methods},
         "a baseline": registry.names("baseline"),
-        "a cell": {cell.rpartition("-")[0] for cell in settings.cells},
         "a part of the harness": registry.RESERVED,
     }
     for what, names in taken.items():

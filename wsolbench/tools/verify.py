@@ -60,14 +60,13 @@ class Verdict:
 
 
 def run_keys(settings: Settings) -> list[str]:
-    """Return the keys of all runs of methods and cells that ``run`` names; baselines are made from scratch only."""
-    product = [
+    """Return the keys of all runs of methods that ``run`` names; baselines are made from scratch only."""
+    return [
         f"{track}-{method}-{seed}"
         for track in settings.run.tracks
         for method in settings.run.methods
         for seed in settings.run.seeds
     ]
-    return product + [f"{track}-{name}" for name, track in settings.run.cells.items()]
 
 
 def verify(

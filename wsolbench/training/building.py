@@ -24,8 +24,8 @@ def build_method(run: Run, num_classes: int, weights_file: Path | None) -> Metho
         SettingsError: an argument in ``params.yaml`` does not fit the constructor, or the method has no use for the
             pretrained classifier that the track asks for.
     """
-    method_class = registry.load("method", run.method)
-    method_args = validated_arguments(method_class, run.on_track.args, run.arguments_key, given=2)
+    method_class = registry.load("method", run.component)
+    method_args = validated_arguments(method_class, run.on_track.args, f"methods.{run.method}.args", given=2)
     backbone = build_backbone(run, weights_file)
     method: Method = method_class(backbone, num_classes, **method_args)
     if backbone.pretrained_classifier is not None:

@@ -15,9 +15,8 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from wsolbench.config import registry
 from wsolbench.config.paths import Layout
-from wsolbench.config.settings import Run, Settings
+from wsolbench.config.settings import Settings
 from wsolbench.data.index import read_split
 from wsolbench.data.seeding import torch_seed
 from wsolbench.errors import SettingsError
@@ -26,7 +25,7 @@ from wsolbench.models.method import Method
 from wsolbench.models.pretrained import read_placed
 from wsolbench.training.building import build_method
 
-__all__ = ["Counts", "count_costs", "find_run", "flops_of", "write_costs", "write_costs_of"]
+__all__ = ["Counts", "count_costs", "flops_of", "write_costs", "write_costs_of"]
 
 _IMAGES = 2  # a batch normalisation of one value per channel has no statistics
 
@@ -94,45 +93,28 @@ def count_costs(method: Method, side: int, *, trained: bool) -> Counts:
     )
 
 
-def find_run(settings: Settings, key: str) -> Run:
-    """Return the run that a key of the stage names: ``<track>-<method>``, whatever the seed, or that of a cell.
-
-    Raises:
-        SettingsError: the key names neither.
-    """
-    _, _, last = key.rpartition("-")
-    run = settings.resolve(key if last.isdecimal() else f"{key}-0")
-    if run.method not in settings.methods:
-        raise SettingsError(
-            f"'{key}' is a baseline, whose costs are not counted; give <track>-<method> or a cell's run"
-        )
-    return run
-
-
 def write_costs_of(settings: Settings, track: str, layout: Layout) -> None:
-    """Write what each method and cell of ``run`` costs on a track; see :func:`write_costs`."""
-    cells = [name for name, its_track in settings.run.cells.items() if its_track == track]
-    for name in [*settings.run.methods, *cells]:
-        write_costs(settings, f"{track}-{name}", layout)
+    """Write what each method of ``run`` costs on a track; see :func:`write_costs`."""
+    for method in settings.run.methods:
+        write_costs(settings, f"{track}-{method}", layout)
 
 
 def write_costs(settings: Settings, key: str, layout: Layout) -> None:
-    """Count what a method (or cell) costs on a track and write it to ``results/costs/<track>/<key>.json``.
-
-    The key is ``<track>-<method>``, or ``<track>-<cell>-<seed>``.
+    """Count what ``<track>-<method>`` costs, whatever the seed, and write ``results/costs/<track>/<key>.json``.
 
     Raises:
-        SettingsError: it names no method or cell, or an argument does not fit its constructor.
+        SettingsError: the key names no method, or an argument does not fit its constructor.
         DataError: the data set is not prepared.
         WeightsError: the weights are not in place.
     """
-    run = find_run(settings, key)
+    run = settings.resolve(f"{key}-0")
+    if run.method not in settings.methods:
+        raise SettingsError(f"'{key}' is a baseline, whose costs are not counted; give <track>-<method>")
     data = layout.prepared(run.track_name)
     train, test = (read_split(data, name, with_truth=False) for name in ("train", "test"))
     record: dict[str, object] = {"key": key, "data_digest": train.digest, "train_images": len(train)}
     record |= {"epochs": run.track.epochs, "side": run.track.crop, "classes": test.num_classes}
-    dataset = settings.dataset_class(run.track.dataset)
-    reason = registry.load("method", run.method).unsupported(run.track.backbone, dataset.traits)
+    reason = settings.unsupported(run)
     if reason is None:
         _, weights = read_placed(layout.weights(run.track_name), run.track.backbone, run.track.weights)
         method = build_method(run, test.num_classes, weights)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load
 
 from wsolbench.config.paths import Layout
-from wsolbench.config.settings import MethodOnTrack, Run, RunCell, Track
+from wsolbench.config.settings import MethodOnTrack, Run, Track
 from wsolbench.errors import DataError
 from wsolbench.models.method import Method
 from wsolbench.models.pretrained import read_placed
@@ -35,7 +35,6 @@ def run_of_record(record: dict[str, Any]) -> Run:
     """Return the run as it was trained, whatever ``params.yaml`` says by now."""
     track, method = dict(record["track"]), record["method"]
     chosen = {name: method[name] for name in MethodOnTrack.model_fields if name in method}
-    cell = record.get("cell")
     return Run(
         key=record["key"],
         track_name=track.pop("name"),
@@ -43,7 +42,8 @@ def run_of_record(record: dict[str, Any]) -> Run:
         seed=record["seed"],
         track=Track.model_validate(track),
         on_track=MethodOnTrack.model_validate(chosen),
-        cell=None if cell is None else RunCell(**cell),
+        variant_of=method.get("variant_of"),
+        title=method.get("variant_title"),
     )
 
 

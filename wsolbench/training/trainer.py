@@ -76,9 +76,7 @@ def train(run: Run, settings: Settings, layout: Layout, launcher: Launcher = "no
         InterruptedTrainingError: SIGINT or SIGTERM came while training; calling it again goes on.
     """
     check_visualisers(settings.runtime.visualisers)
-    method_class = registry.load("method", run.method)
-    dataset_class = settings.dataset_class(run.track.dataset)
-    reason = method_class.unsupported(run.track.backbone, dataset_class.traits)
+    reason = settings.unsupported(run)
     with distributed(launcher, settings.runtime) as (rank, _):
         if rank == 0:
             _train_and_write(run, settings, layout, reason)
@@ -95,7 +93,7 @@ def _train_and_write(run: Run, settings: Settings, layout: Layout, reason: str |
         if reason is None:
             _train_into(out, run, settings, layout)
         else:
-            write_record(out, _description(run, registry.load("method", run.method)) | {"reason": reason})
+            write_record(out, _description(run, registry.load("method", run.component)) | {"reason": reason})
             _log.info("%s: skipped: %s", run.key, reason)
         replace_directory(out, layout.run(run.key))
         shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,51 @@
+"""Variants of methods have a part of the tables of their own."""
+
+from __future__ import annotations
+
+import pytest
+
+from wsolbench.errors import DataError
+from wsolbench.report.bars import bar_figure
+from wsolbench.report.style import figure_style
+from wsolbench.report.tables import markdown_table, table_frame
+from wsolbench.results.load import blocks_of, read_track
+
+
+@pytest.fixture
+def ablated(repository):
+    """A method over three seeds, a variant of it, and a bound."""
+    toy = repository(methods=["alpha"], variants=["less"], baselines=["ceiling"])
+    for seed in toy.seeds:
+        toy.write("alpha", seed, 45.0 + seed)
+        toy.write("ceiling", seed, 90.0)
+        toy.write("less", seed, 30.0 + seed, variant_of="alpha", title="Alpha, less")
+    return toy
+
+
+def test_a_variant_is_one_row_between_methods_and_baselines(ablated):
+    results = read_track(ablated.settings, "toy", ablated.root)
+    assert [(row.kind, row.method, [run.seed for run in row.runs]) for row in results.rows] == [
+        ("method", "alpha", [0, 1, 2]),
+        ("variant", "less", [0, 1, 2]),
+        ("baseline", "ceiling", [0, 1, 2]),
+    ]
+    assert blocks_of(results.rows)[1][0].startswith("variants")
+    frame = table_frame(results).set_index("method")
+    assert frame.loc["less", "max_box_acc_mean"] == 31.0
+    assert frame.loc["less", "max_box_acc_n"] == 3
+
+
+def test_a_variant_is_in_tables_and_figure_but_not_among_the_differences(ablated):
+    results = read_track(ablated.settings, "toy", ablated.root)
+    page = markdown_table(results)
+    assert "| Alpha, less | common | 3 |" in page
+    assert "Differences from" not in page
+    with figure_style():
+        figure = bar_figure(results)
+    assert "variant" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_a_missing_run_of_a_variant_says_how_to_make_it(ablated):
+    ablated.metrics("less", 2).unlink()
+    with pytest.raises(DataError, match="run `wsolbench evaluate toy-less-2`"):
+        read_track(ablated.settings, "toy", ablated.root)
