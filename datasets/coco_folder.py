@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from wsolbench.acquire.annotated import AnnotatedDataset, AnnotatedImage, Mask, Thing, split_in
+from wsolbench.acquire.annotated import AnnotatedDataset, AnnotatedImage, Thing, split_in
 from wsolbench.acquire.official_boxes import TOLERATED
 from wsolbench.data.dataset import Item, SplitName
-from wsolbench.data.rle import polygon_mask, runs_mask, runs_of_text
+from wsolbench.data.masks import Mask, polygon_mask, runs_mask, runs_of_text
 from wsolbench.errors import DataError
 from wsolbench.files import parse_file
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.acquire.choe_metadata import numbered_lines, read_metadata
-from wsolbench.acquire.mask_checks import check_masks
+from wsolbench.acquire.mask_checks import MaskFiles, with_masks
+from wsolbench.acquire.mask_files import Greys
 from wsolbench.acquire.official_boxes import OfficialBoxes, check_sizes
 from wsolbench.acquire.pictures import Pictures
 from wsolbench.acquire.sources import Archive, Sources
@@ -184,10 +185,10 @@ class Cub(RootedDataset):
         for record, item in zip(records, items, strict=True):
             if item.split != "train":
                 source = f"{base / 'bounding_boxes.txt'}:{record.box_line}"
-                boxed = official.truth(_corners(record.box), item, source, "to the last pixel")
-                truth[record.path] = self._with_mask(boxed, base, record.path)
+                truth[record.path] = official.truth(_corners(record.box), item, source, "to the last pixel")
         if self._segmentations:
-            check_masks(base / "images", items, truth)
+            masks = {name: MaskFiles((Path(name).with_suffix(".png").as_posix(),)) for name in truth}
+            truth = with_masks(base.parent / "segmentations", items, truth, masks, Greys(_HALF))
         if self._val == "cubv2":
             folder, metadata = self._cubv2_places(base.parent)
             new_items, new_truth = _read_cubv2(folder, metadata, base / "images", class_names, official)
@@ -220,13 +221,6 @@ class Cub(RootedDataset):
 
     def _cubv2_places(self, root: Path) -> tuple[Path, Path]:
         return self._cubv2 or root / "CUBV2", (self._metadata or root / "metadata" / "CUB") / "val"
-
-    def _with_mask(self, truth: Truth, base: Path, path: str) -> Truth:
-        """Return the truth of an image with its mask, if masks are wanted; paths are relative to the images."""
-        if not self._segmentations:
-            return truth
-        folder = os.path.relpath((base.parent / "segmentations").resolve(), (base / "images").resolve())
-        return replace(truth, masks=((Path(folder) / path).with_suffix(".png").as_posix(),), mask_above=_HALF)
 
     def _val_paths(self, class_names: list[str], records: list[_Record]) -> set[str]:
         if self._val != "holdout":

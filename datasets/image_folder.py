@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -12,7 +11,8 @@ import numpy as np
 
 from wsolbench.acquire.choe_metadata import class_names, read_labels, read_list, read_metadata
 from wsolbench.acquire.dealing import check_shares, deal
-from wsolbench.acquire.mask_checks import check_masks
+from wsolbench.acquire.mask_checks import MaskFiles, with_masks
+from wsolbench.acquire.mask_files import Greys
 from wsolbench.acquire.pictures import Pictures
 from wsolbench.data.boxes import check_boxes, clip_boxes
 from wsolbench.data.dataset import SPLITS, Contents, Item, SplitName, Truth
@@ -85,7 +85,7 @@ class ImageFolder(RootedDataset):
         if not 0 <= (ignore_grey or 0) <= _BRIGHTEST:
             raise SettingsError(f"ignore_grey: {ignore_grey} is neither from 0 to {_BRIGHTEST} nor null")
         self._shares = test_share, val_share
-        self._greys = (mask_above, ignore_grey)
+        self._greys = Greys(mask_above, ignore_grey)
         self.orientation = orientation
 
     def watched(self) -> Sequence[Path]:
@@ -106,13 +106,14 @@ class ImageFolder(RootedDataset):
         base = self.root("images")
         pictures = Pictures(base / "images", self.key, displayed=self.orientation == "displayed")
         lists = (base / "metadata").is_dir()
-        contents = self._of_lists(base, pictures) if lists else self._of_folders(base, pictures)
-        where = base / ("metadata" if lists else "boxes.csv")
-        check_boxes(str(where), contents.items, contents.truth, pictures.turned)
-        check_masks(base / "images", contents.items, contents.truth, pictures.turned, own=True)
+        found = self._of_lists(base, pictures) if lists else self._of_folders(base, pictures)
+        check_boxes(str(base / ("metadata" if lists else "boxes.csv")), found.items, found.truth, pictures.turned)
+        masks = base / ("images" if lists else "masks")
+        truth = with_masks(masks, found.items, found.truth, found.masks, self._greys, pictures.turned, own=True)
         pictures.say_orientation()
-        truth, clipped = clip_boxes(contents.items, contents.truth)
-        return replace(contents, truth=truth, clipped=clipped)
+        examined = [item for item in found.items if item.split != "train"]
+        truth, clipped = clip_boxes(examined, {item.id: truth[item.id] for item in examined if item.id in truth})
+        return Contents(found.class_names, found.items, truth, clipped)
 
     def image_root(self, directory: Path) -> Path:
         """Return ``<root>/images``.
@@ -134,10 +135,12 @@ class ImageFolder(RootedDataset):
             return ""
         return f"{root}: images/ is there, boxes.csv or masks/ is not. {cls.how_to}"
 
-    def _of_folders(self, base: Path, pictures: Pictures) -> Contents:
-        paths = _found(base / "images")
+    def _of_folders(self, base: Path, pictures: Pictures) -> _Found:
+        paths = _images_below(base / "images")
         names = sorted({path.split("/")[0] for path in paths})
-        truth = self._truth(base, paths)
+        boxes = read_boxes(base / "boxes.csv", set(paths), "images") if (base / "boxes.csv").is_file() else {}
+        masks = {path: MaskFiles((mask,)) for path, mask in match_masks(base / "masks", paths).items()}
+        truth = {path: Truth(boxes.get(path, np.zeros((0, 4)))) for path in paths if path in boxes or path in masks}
         if not truth:
             raise DataError(
                 f"{base} has neither boxes.csv nor masks, so that there is nothing to test on. {self.how_to}"
@@ -149,28 +152,16 @@ class ImageFolder(RootedDataset):
             trained = {label for path, label in labels.items() if path not in truth}
             dealt = deal({path: labels[path] for path in truth}, *self._shares, trained)
             splits = {path: dealt.get(path, "train") for path in paths}
-        items = pictures.items(labels, splits)
-        return Contents(names, items, {name: each for name, each in truth.items() if splits[name] != "train"})
+        return _Found(names, pictures.items(labels, splits), truth, masks)
 
-    def _truth(self, base: Path, paths: list[str]) -> dict[str, Truth]:
-        boxes = read_boxes(base / "boxes.csv", set(paths), "images") if (base / "boxes.csv").is_file() else {}
-        masks = match_masks(base / "masks", paths)
-        # Through a link, `images/..` is not the root.
-        folder = os.path.relpath((base / "masks").resolve(), (base / "images").resolve())
-        truth = {}
-        for path in paths:
-            if path in masks or path in boxes:
-                names = (f"{folder}/{masks[path]}",) if path in masks else ()
-                truth[path] = Truth(boxes.get(path, np.zeros((0, 4))), names, None, *self._greys)
-        return truth
-
-    def _of_lists(self, base: Path, pictures: Pictures) -> Contents:
+    def _of_lists(self, base: Path, pictures: Pictures) -> _Found:
         train = base / "metadata" / "train"
         items: list[Item] = []
         if train.is_dir():
             labels = read_labels(train / "class_labels.txt", read_list(train / "image_ids.txt"))
             items = pictures.items(labels, "train")
         truth: dict[str, Truth] = {}
+        masks: dict[str, MaskFiles] = {}
         for split in _EXAMINED:
             metadata = base / "metadata" / split
             if split == "val" and not metadata.is_dir():
@@ -180,14 +171,23 @@ class ImageFolder(RootedDataset):
             stated = {name: (each.width, each.height) for name, each in entries.items()}
             pictures.check_sizes(metadata / "image_sizes.txt", found, stated)
             items += found
-            truth |= {
-                name: Truth(entry.boxes, entry.masks, entry.ignore, *self._greys) for name, entry in entries.items()
-            }
+            truth |= {name: Truth(entry.boxes) for name, entry in entries.items()}
+            masks |= {name: MaskFiles(entry.masks, entry.ignore) for name, entry in entries.items()}
         names = class_names(base / "class_names.txt", {item.label for item in items})
-        return Contents(names, items, truth)
+        return _Found(names, items, truth, masks)
 
 
-def _found(images: Path) -> list[str]:
+@dataclass(frozen=True)
+class _Found:
+    """What is known of the images before their masks are read; the truth has boxes only."""
+
+    class_names: Sequence[str]
+    items: Sequence[Item]
+    truth: Mapping[str, Truth]
+    masks: Mapping[str, MaskFiles]
+
+
+def _images_below(images: Path) -> list[str]:
     """Return the images below a folder, in order, by their paths; hidden files are left out."""
     found = files_below(images)
     for path in map(Path, found):

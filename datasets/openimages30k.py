@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from wsolbench.acquire.choe_metadata import Entry, read_metadata
-from wsolbench.acquire.mask_checks import check_masks
+from wsolbench.acquire.mask_checks import MaskFiles, with_masks
 from wsolbench.acquire.pictures import Pictures
 from wsolbench.acquire.sources import Sources
 from wsolbench.data.dataset import Contents, Item, SplitName, Truth
@@ -79,6 +79,7 @@ class OpenImages30k(RootedDataset):
         pictures = Pictures(base / _IMAGES)
         items: list[Item] = []
         truth: dict[str, Truth] = {}
+        masks: dict[str, MaskFiles] = {}
         names: dict[int, str] = {}
         for split in self._splits:
             entries = read_metadata(base / _LISTS / split)
@@ -89,10 +90,10 @@ class OpenImages30k(RootedDataset):
                 bare = [name for name, entry in entries.items() if not entry.masks]
                 if bare:
                     raise DataError(f"localization.txt has no mask for {len(bare)} images:\n{summarised(bare)}")
-                nothing = next(iter(entries.values())).boxes
-                truth |= {entry.id: Truth(nothing, entry.masks, entry.ignore) for entry in entries.values()}
-        check_masks(pictures.root, items, truth)
-        return Contents([names.get(label, str(label)) for label in range(max(names, default=-1) + 1)], items, truth)
+                truth |= {entry.id: Truth(entry.boxes) for entry in entries.values()}
+                masks |= {entry.id: MaskFiles(entry.masks, entry.ignore) for entry in entries.values()}
+        class_names = [names.get(label, str(label)) for label in range(max(names, default=-1) + 1)]
+        return Contents(class_names, items, with_masks(pictures.root, items, truth, masks))
 
     def image_root(self, directory: Path) -> Path:
         """Return ``<root>/OpenImages``.

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wsolbench.data.dataset import SPLITS, Contents, Item, SplitName, Truth, WsolDataset
+from wsolbench.data.masks import Mask, encode, tight_box
 from wsolbench.errors import SettingsError
 from wsolbench.files import writing
 from wsolbench.runs.progress import track
 
 __all__ = ["Scene", "Shapes"]
 
-Mask = NDArray[np.bool_]
 Plane = NDArray[np.float64]
 Range = tuple[float, float]
 
@@ -149,19 +149,16 @@ class Shapes(WsolDataset):
     def contents(self, directory: Path) -> Contents:
         """Draw all pictures below ``directory`` and return what was drawn.
 
-        Images go to ``images/<split>/NNNNN.png``, masks of ``val`` and ``test`` (0 or 1 per pixel) to
-        ``masks/<split>/NNNNN.png``.
+        Images go to ``images/<split>/NNNNN.png``.
         """
-        for folder in (*(f"images/{split}" for split in SPLITS), "masks/val", "masks/test"):
-            (directory / folder).mkdir(parents=True, exist_ok=True)
+        for split in SPLITS:
+            (directory / "images" / split).mkdir(parents=True, exist_ok=True)
         items: list[Item] = []
         truth: dict[str, Truth] = {}
         for item, mask in track(self._drawn(directory), "drawing", sum(self._counts.values()), "images"):
             items.append(item)
             if item.split != "train":
-                path = f"masks/{item.id}.png"
-                _write_png(directory / path, mask)
-                truth[item.id] = Truth(_bounding_box(mask), (path,))
+                truth[item.id] = Truth(np.array([tight_box(mask)], np.float64), (encode(mask),))
         return Contents([f"hue_{label}" for label in range(self._num_classes)], items, truth)
 
     def image_root(self, directory: Path) -> Path:
@@ -313,13 +310,7 @@ def _rgb(hue: float, saturation: float, brightness: float) -> Plane:
     return np.asarray(brightness * (1 - saturation * (1 - np.clip(ramp, 0, 1))))
 
 
-def _bounding_box(mask: Mask) -> Plane:
-    """Return the half-open box ``(1, 4)`` around all object pixels."""
-    x, y = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-    return np.array([[x[0], y[0], x[-1] + 1, y[-1] + 1]], np.float64)
-
-
-def _write_png(path: Path, pixels: NDArray[np.uint8] | Mask) -> str:
+def _write_png(path: Path, pixels: NDArray[np.uint8]) -> str:
     """Write a picture and return the sha256 of the file."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)

@@ -11,11 +11,12 @@ from xml.etree import ElementTree as ET
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.acquire.annotated import AnnotatedDataset, AnnotatedImage, Mask, Thing, split_in
+from wsolbench.acquire.annotated import AnnotatedDataset, AnnotatedImage, Thing, split_in
 from wsolbench.acquire.choe_metadata import read_list
+from wsolbench.acquire.mask_files import mask_levels
 from wsolbench.data.dataset import Item, SplitName
 from wsolbench.data.folders import IMAGE_SUFFIXES, files_below
-from wsolbench.data.masks import mask_levels
+from wsolbench.data.masks import Mask, tight_box
 from wsolbench.data.tables import as_number
 from wsolbench.errors import DataError, first_three
 from wsolbench.files import parse_file
@@ -235,8 +236,7 @@ def _instances(
     masks: dict[int, Mask] = {}
     for level in set(np.unique(levels).tolist()) - {0, _VOID}:
         mask = levels == level
-        (y0, y1), (x0, x1) = (np.flatnonzero(mask.any(axis))[[0, -1]] for axis in (1, 0))
-        overlaps = [_iou((x0, y0, x1 + 1, y1 + 1), thing.box) for thing in things]
+        overlaps = [_iou(tight_box(mask), thing.box) for thing in things]
         best = int(np.argmax(overlaps)) if overlaps else -1
         if best >= 0 and overlaps[best] >= _SAME:
             masks[best] = masks.get(best, mask) | mask

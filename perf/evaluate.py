@@ -26,11 +26,11 @@ import cv2
 import numpy as np
 from joblib.externals.loky import get_reusable_executor
 from numpy.typing import NDArray
-from PIL import Image
 
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import EvaluateSettings
 from wsolbench.data.dataset import Item, Split, Truth
+from wsolbench.data.masks import encode
 from wsolbench.data.scoremaps import NORMALISATIONS, StoredMaps, upsample_and_normalise
 from wsolbench.evaluation import pixel
 from wsolbench.evaluation.choe2020 import SIDE, best_ious, box_ious, candidates, threshold_grid
@@ -126,8 +126,8 @@ def whole_run(count: int, jobs: int, *, masked: bool) -> None:
     """Evaluate a run of made-up maps under both protocols and all normalisations, and print speed and memory."""
     random = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
-        root, masks = Path(folder), ("mask.png",) if masked else ()
-        Image.fromarray(np.pad(np.full((140, 140), 255, np.uint8), ((40, 195), (40, 320)))).save(root / "mask.png")
+        root, mask = Path(folder), np.pad(np.full((140, 140), True), ((40, 195), (40, 320)))
+        masks = (encode(mask),) if masked else ()
         items = [Item(str(k), str(k), k % 1000, 500, 375, "test") for k in range(count)]
         truth = {item.id: Truth(np.array([[40.0, 40, 180, 180]]), masks) for item in items}
         splits = {

@@ -18,7 +18,7 @@ from wsolbench.acquire.truth_policy import TruthPolicy
 from wsolbench.config.settings import validated_arguments
 from wsolbench.data.dataset import Contents
 from wsolbench.data.index import read_split, write_index
-from wsolbench.data.masks import masks_and_ignored, object_masks
+from wsolbench.data.masks import decode
 from wsolbench.datasets.coco_folder import CocoFolder
 from wsolbench.datasets.voc_folder import VocFolder
 from wsolbench.errors import DataError, SettingsError
@@ -98,9 +98,8 @@ def test_polygons_and_both_kinds_of_run_lengths_are_the_same_square(tmp_path: Pa
     write_index(tmp_path / "index", contents, tmp_path)
     test = read_split(tmp_path / "index", "test")
     for item in test.items:
-        (mask,) = object_masks(test.truth(item.id), tmp_path)
-        assert np.array_equal(mask, square), item.id
-    around = TruthPolicy(boxes="masks").applied(contents, tmp_path)
+        assert np.array_equal(decode(*test.truth(item.id).masks), square), item.id
+    around = TruthPolicy(boxes="masks").applied(contents)
     assert all(each.boxes.tolist() == [[10, 5, 20, 15]] for each in around.truth.values())
 
 
@@ -110,7 +109,7 @@ def test_parts_of_an_object_are_united_and_groups_of_its_class_count_for_neither
     group, other = thing(0, 1, segmentation=runs, iscrowd=1), thing(0, 5, segmentation=SQUARE, iscrowd=1)
     write_coco(tmp_path, thing(0, 1, segmentation=parts), group, other, names=1)
     truth = examine(tmp_path).truth["images/0.png"]
-    (mask,), ignored = masks_and_ignored(truth, tmp_path)
+    mask, ignored = decode(*truth.masks), truth.ignored()
     assert mask.sum() == 125
     assert mask[20:25, 30:35].all()
     assert ignored is not None
@@ -338,11 +337,11 @@ def test_instances_are_those_of_the_boxes_they_fit_in_whatever_order(tmp_path: P
         tmp_path, "SegmentationObject", {1: (30, 20, 40, 30), 2: (0, 0, 5, 5), 7: (10, 5, 20, 15), 255: void}
     )
     truth = examine_voc(tmp_path, label="largest").truth["JPEGImages/0.png"]
-    first, second = object_masks(truth, tmp_path)
+    first, second = truth.object_masks()
     assert (first.sum(), second.sum()) == (100, 100)
     assert first[5:15, 10:20].all()
     assert second[20:30, 30:40].all()
-    _, ignored = masks_and_ignored(truth, tmp_path)
+    ignored = truth.ignored()
     assert ignored is not None
     assert ignored.sum() == 8
 
@@ -351,7 +350,7 @@ def test_masks_of_classes_serve_for_images_of_one_class(tmp_path: Path) -> None:
     write_voc(tmp_path, "wren 11 6 20 15", "wren 31 21 40 30", names=1)
     write_instances(tmp_path, "SegmentationClass", {9: (10, 5, 20, 15), 255: (0, 0, 2, 2)})
     truth = examine_voc(tmp_path).truth["JPEGImages/0.png"]
-    assert [mask.sum() for mask in object_masks(truth, tmp_path)] == [100]
+    assert [mask.sum() for mask in truth.object_masks()] == [100]
     write_voc(tmp_path, "wren 11 6 20 15", "auk 31 21 40 30", names=1)
     assert examine_voc(tmp_path, label="largest").truth["JPEGImages/0.png"].masks == ()
 

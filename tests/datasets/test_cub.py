@@ -19,7 +19,7 @@ from wsolbench.acquire.sources import Sources
 from wsolbench.data.dataset import Contents
 from wsolbench.data.images import read_image
 from wsolbench.data.index import TRUTH_FILE, read_split, write_index
-from wsolbench.data.masks import object_masks
+from wsolbench.data.masks import decode
 from wsolbench.data.roots import root_variable
 from wsolbench.datasets.cub import Cub
 from wsolbench.errors import DataError, SettingsError
@@ -257,7 +257,7 @@ def test_segmentations_are_what_most_annotators_marked(cub_root: Path, tmp_path:
     found = Cub(root=str(cub_root), val="none", segmentations=True)
     write_index(tmp_path / "index", found.contents(tmp_path), found.image_root(tmp_path))
     test = read_split(tmp_path / "index", "test")
-    (mask,) = object_masks(test.truth(test.items[0].id), found.image_root(tmp_path))
+    mask = decode(*test.truth(test.items[0].id).masks)
     assert mask.tolist() == [[False] * 4, [True] * 4]
     assert len(test.truth(test.items[0].id).boxes) == 1
     (cub_root / "segmentations" / "001.Auk" / f"{Path(test.items[0].path).stem}.png").unlink()

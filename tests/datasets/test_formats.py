@@ -7,14 +7,12 @@ import io
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
 from wsolbench.acquire.inspection import inspect_images
-from wsolbench.data.dataset import Truth
+from wsolbench.acquire.mask_files import read_mask
 from wsolbench.data.images import FORMATS, measure, open_image, read_bytes, read_image
-from wsolbench.data.masks import object_masks
 from wsolbench.errors import DataError
 from wsolbench.tools.predict_input import open_photographs
 
@@ -45,7 +43,7 @@ def test_other_formats_are_refused_as_image_and_as_mask(tmp_path: Path, content:
     with pytest.raises(DataError, match="1 of 1 images cannot be used"):
         inspect_images(tmp_path, ["a.png"])
     with pytest.raises(DataError, match="it is none of"):
-        object_masks(Truth(np.zeros((0, 4)), ("a.png",)), tmp_path)
+        read_mask(path)
 
 
 def test_other_formats_are_refused_as_photograph_to_predict(tmp_path: Path) -> None:
@@ -78,7 +76,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="1 of 1 images cannot be used"):
             inspect_images(tmp_path, [name])
         with pytest.raises(DataError, match=rf"{name} is not a regular file"):
-            object_masks(Truth(np.zeros((0, 4)), (name,)), tmp_path)
+            read_mask(tmp_path / name)
 
 
 @pytest.mark.parametrize("path", sorted([*Path("wsolbench").rglob("*.py"), *Path("datasets").glob("*.py")]), ids=str)

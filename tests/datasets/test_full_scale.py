@@ -170,8 +170,7 @@ def test_all_of_openimages_has_the_masks_of_the_published_lists(test_data: Path,
         found = read_split(directory, split)
         assert [item.id for item in found.items] == list(masks[split])
         truth = {} if split == "train" else {item.id: found.truth(item.id) for item in found.items}
-        assert all(list(each.masks) == [mask for mask, _ in masks[split][name]] for name, each in truth.items())
-        assert all(each.ignore == masks[split][name][0][1] for name, each in truth.items())
+        assert all(len(each.masks) == len(masks[split][name]) for name, each in truth.items())
         counts.append((len(found), sum(len(each.masks) for each in truth.values())))
     assert counts == [(29_819, 0), (2_500, 3_854), (5_000, 7_632)]
     assert found.num_classes == 100

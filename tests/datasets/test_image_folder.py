@@ -13,7 +13,7 @@ from PIL import Image
 from wsolbench.acquire.truth_policy import TruthPolicy
 from wsolbench.data.dataset import Contents
 from wsolbench.data.index import read_split, write_index
-from wsolbench.data.masks import masks_and_ignored
+from wsolbench.data.masks import decode
 from wsolbench.data.roots import root_variable
 from wsolbench.datasets.image_folder import ImageFolder
 from wsolbench.errors import DataError, SettingsError
@@ -138,7 +138,8 @@ def test_masks_need_no_sizes_and_no_ignore_files(root: Path) -> None:
         Image.new("L", (40, 30), 255).save(root / "images" / f"{name}.mask.png")
     (metadata / "localization.txt").write_text("".join(f"{name},{name}.mask.png\n" for name in names))
     truth = read(root).truth["dog/5.png"]
-    assert (truth.masks, truth.ignore, len(truth.boxes)) == (("dog/5.png.mask.png",), None, 0)
+    assert decode(*truth.masks).all()
+    assert (truth.ignore, len(truth.boxes)) == (None, 0)
     (root / "images" / "dog/5.png.mask.png").unlink()
     with pytest.raises(DataError, match=r"1 of 2 masks cannot be used:\n.*dog/5\.png\.mask\.png is missing"):
         read(root)
@@ -247,7 +248,7 @@ def test_real_photographs_with_trimaps_in_folders(pets: list[list[str]], tmp_pat
     rows = pets
     found = ImageFolder(str(tmp_path / "pets"), test_share=1, val_share=0, ignore_grey=128)
     policy = TruthPolicy(boxes="masks")
-    contents = policy.applied(found.contents(tmp_path), found.image_root(tmp_path))
+    contents = policy.applied(found.contents(tmp_path))
     write_index(tmp_path / "index", contents, found.image_root(tmp_path))
     test = read_split(tmp_path / "index", "test")
     assert (len(test), test.num_classes) == (26, 7)
@@ -256,9 +257,8 @@ def test_real_photographs_with_trimaps_in_folders(pets: list[list[str]], tmp_pat
         assert (item.width, item.height) == sizes[Path(item.id).name]
         truth = test.truth(item.id)
         greys = np.asarray(Image.open(tmp_path / "pets" / "masks" / item.id.replace(".jpg", ".png")))
-        (mask,), ignored = masks_and_ignored(truth, found.image_root(tmp_path))
-        assert np.array_equal(mask, greys == 255)
-        assert np.array_equal(ignored, greys == 128)
+        assert np.array_equal(decode(*truth.masks), greys == 255)
+        assert np.array_equal(truth.ignored(), greys == 128)
         rows_of, columns_of = np.nonzero(greys == 255)
         x1, y1 = columns_of.max() + 1, rows_of.max() + 1
         assert truth.boxes.tolist() == [[columns_of.min(), rows_of.min(), x1, y1]]

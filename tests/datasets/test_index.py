@@ -19,10 +19,11 @@ from wsolbench.data.index import (
     write_index,
     write_selection,
 )
+from wsolbench.data.masks import encode
 from wsolbench.errors import DataError, TruthError
-from wsolbench.files import bytes_sha256
 
 BOX = np.array([[1.0, 2.0, 8.5, 6.0]])
+MASKS = tuple(encode(np.arange(80).reshape(8, 10) % 7 < count) for count in (1, 2, 3))
 
 
 @pytest.fixture
@@ -31,10 +32,8 @@ def contents(tmp_path: Path) -> Contents:
     items = [Item(split, f"{split}.png", label, 10, 8, split) for label, split in enumerate(SPLITS)]
     for item in items:
         (tmp_path / item.path).write_bytes(item.id.encode())
-    for name in ("val_mask.png", "other.png", "val_ignore.png"):
-        (tmp_path / name).write_bytes(name.encode())
     truth = {
-        "val": Truth(BOX, ("val_mask.png", "other.png"), "val_ignore.png"),
+        "val": Truth(BOX, MASKS[:2], MASKS[2]),
         "test": Truth(np.concatenate([BOX, BOX + 0.25])),
     }
     return Contents(["auk", "wren", "owl"], items, truth)
@@ -53,17 +52,20 @@ def test_what_is_written_is_read_back(contents: Contents, tmp_path: Path) -> Non
         assert (found.digest, list(found.class_names)) == (digest, ["auk", "wren", "owl"])
     assert np.array_equal(read_split(tmp_path, "test").truth("test").boxes, contents.truth["test"].boxes)
     val = read_split(tmp_path, "val").truth("val")
-    assert (val.masks, val.ignore) == (("val_mask.png", "other.png"), "val_ignore.png")
-    assert val.digests == {name: bytes_sha256(name.encode()) for name in (*val.masks, "val_ignore.png")}
+    assert (val.masks, val.ignore) == (MASKS[:2], MASKS[2])
 
 
-def test_a_mask_that_was_rewritten_changes_the_truth_and_leaves_the_index(contents: Contents, tmp_path: Path) -> None:
+@pytest.mark.parametrize("field", ["masks", "ignore"])
+def test_another_mask_changes_the_truth_and_leaves_the_index(contents: Contents, tmp_path: Path, field: str) -> None:
     write_index(tmp_path, contents, tmp_path)
     write_selection(tmp_path, tmp_path / "selection.parquet", wanted=True)
     files = [tmp_path / name for name in (INDEX_FILE, "selection.parquet", TRUTH_FILE)]
     before = [path.read_bytes() for path in files]
-    (tmp_path / "other.png").write_bytes(b"OTHER.png")
-    write_index(tmp_path, contents, tmp_path)
+    digests = {read_split(tmp_path, "test").truth_digest, read_split(tmp_path, "val").truth_digest}
+    val = replace(contents.truth["val"], **{field: MASKS[1:] if field == "masks" else None})
+    write_index(tmp_path, replace(contents, truth={**contents.truth, "val": val}), tmp_path)
+    digests.add(read_split(tmp_path, "test").truth_digest)
+    assert len(digests) == 2
     write_selection(tmp_path, tmp_path / "selection.parquet", wanted=True)
     assert [path.read_bytes() == old for path, old in zip(files, before, strict=True)] == [True, True, False]
 

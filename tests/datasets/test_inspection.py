@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from wsolbench.acquire import inspection
-from wsolbench.acquire.inspection import inspect_images, remembering
+from wsolbench.acquire.inspection import inspect_images, keep_checks
 from wsolbench.errors import DataError
 
 LONG_AGO = 10**9
@@ -43,7 +43,7 @@ def paths(images: Path) -> list[str]:
 def test_what_was_found_is_remembered(images: Path, decoded: list[str], tmp_path: Path) -> None:
     expected = inspect_images(images, paths(images))
     assert len(decoded) == 6
-    with remembering(tmp_path / "memory"):
+    with keep_checks(tmp_path / "memory"):
         assert inspect_images(images, paths(images)) == expected
         decoded.clear()
         assert inspect_images(images, paths(images)) == expected
@@ -55,7 +55,7 @@ def test_what_was_found_is_remembered(images: Path, decoded: list[str], tmp_path
 
 @pytest.mark.parametrize("kept", ["size", "nothing"])
 def test_a_file_that_changed_is_checked_again(images: Path, decoded: list[str], tmp_path: Path, kept: str) -> None:
-    with remembering(tmp_path / "memory"):
+    with keep_checks(tmp_path / "memory"):
         before = inspect_images(images, paths(images))
         decoded.clear()
         target, stat = images / "3.png", (images / "3.png").stat()
@@ -78,7 +78,7 @@ def test_a_file_that_is_still_being_written_is_not_trusted(
     images: Path, decoded: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inspection, "_SETTLED", 10**12)
-    with remembering(tmp_path / "memory"):
+    with keep_checks(tmp_path / "memory"):
         for _ in range(2):
             inspect_images(images, paths(images))
     assert len(decoded) == 12
@@ -94,40 +94,42 @@ def test_what_was_found_before_an_interruption_is_kept(
             raise KeyboardInterrupt
         return read(path)
 
-    with remembering(tmp_path / "memory"):
+    with keep_checks(tmp_path / "memory"):
         with monkeypatch.context() as patch:
             patch.setattr(inspection, "read_bytes", interrupted)
             with pytest.raises(KeyboardInterrupt):
-                inspect_images(images, paths(images), threads=1)
+                inspect_images(images, paths(images))
         names: list[str] = []
         monkeypatch.setattr(inspection, "read_bytes", lambda path: names.append(path.name) or read(path))
         inspect_images(images, paths(images))
     assert names == ["4.png", "5.png"]
 
 
-@pytest.mark.parametrize("damage", [b"", b"PAR1 no parquet file", None])
-def test_a_damaged_memory_is_no_memory(images: Path, decoded: list[str], tmp_path: Path, damage: bytes | None) -> None:
-    with remembering(tmp_path / "memory"):
+@pytest.mark.parametrize("damage", [b"", b"00000000 []", None])
+def test_what_is_damaged_is_checked_again(
+    images: Path, decoded: list[str], tmp_path: Path, damage: bytes | None
+) -> None:
+    with keep_checks(tmp_path / "memory"):
         expected = inspect_images(images, paths(images))
         (file,) = (tmp_path / "memory").iterdir()
         file.write_bytes(file.read_bytes()[:-30] if damage is None else damage)
         decoded.clear()
         assert inspect_images(images, paths(images)) == expected
-    assert len(decoded) == 6
+    assert len(decoded) == (1 if damage is None else 6)
 
 
 def test_two_folders_do_not_share_what_is_remembered(images: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     Image.new("RGB", (7, 5)).save(other / "3.png")
-    with remembering(tmp_path / "memory"):
+    with keep_checks(tmp_path / "memory"):
         inspect_images(images, paths(images))
         assert [(facts.width, facts.height) for facts in inspect_images(other, ["3.png"])] == [(7, 5)]
 
 
 def test_all_unreadable_images_are_listed_in_a_file(images: Path, tmp_path: Path) -> None:
     gone = [f"gone{number}.png" for number in range(12)]
-    with remembering(tmp_path / "memory"):
+    with keep_checks(tmp_path / "memory"):
         with pytest.raises(DataError, match=r"(?s)12 of 18 images cannot be used.*all of them: .*unreadable\.txt"):
             inspect_images(images, [*paths(images), *gone])
         lines = (tmp_path / "memory" / "unreadable.txt").read_text().splitlines()

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from wsolbench.acquire.inspection import inspect_masks
+from wsolbench.acquire.mask_files import Greys
 from wsolbench.data.dataset import Item, Split, Truth
-from wsolbench.data.masks import masks_and_ignored, object_masks
+from wsolbench.data.masks import decode
 from wsolbench.data.scoremaps import StoredMaps
 from wsolbench.errors import DataError
 from wsolbench.evaluation.choe2020 import threshold_grid
@@ -70,7 +71,7 @@ FILES: dict[str, Callable[[], Image.Image]] = {
 @pytest.mark.parametrize("draw", FILES.values(), ids=FILES)
 def test_a_disc_is_its_1245_pixels(tmp_path: Path, draw: Callable[[], Image.Image]) -> None:
     draw().save(tmp_path / "mask.png")
-    (mask,) = object_masks(Truth(NONE, ("mask.png",)), tmp_path)
+    mask = decode(code_of(tmp_path))
     assert mask.sum() == 1245
     assert np.array_equal(mask, DISC)
 
@@ -81,7 +82,9 @@ def test_a_map_that_is_the_disc_has_its_pixels_average_precision(
 ) -> None:
     """Below 100 by the corners that bicubic interpolation of the map and the mask's nearest pixels round apart."""
     draw().save(tmp_path / "mask.png")
-    split = Split("test", [Item("a", "a.png", 0, 120, 80, "test")], ["disc"], "", {"a": Truth(NONE, ("mask.png",))})
+    split = Split(
+        "test", [Item("a", "a.png", 0, 120, 80, "test")], ["disc"], "", {"a": Truth(NONE, (code_of(tmp_path),))}
+    )
     nothing = np.zeros((1, 0))
     maps = StoredMaps(
         np.array(["a"]), np.zeros(1, np.int64), DISC[None].astype(np.float32), nothing.astype(int), nothing
@@ -100,14 +103,16 @@ VOIDS: dict[str, Callable[[], Image.Image]] = {
 @pytest.mark.parametrize("draw", VOIDS.values(), ids=VOIDS)
 def test_void_counts_for_neither_side(tmp_path: Path, draw: Callable[[], Image.Image]) -> None:
     draw().save(tmp_path / "mask.png")
-    truth = Truth(NONE, ("mask.png",), ignore_grey=255)
-    assert np.array_equal(object_masks(truth, tmp_path)[0], DISC)
-    _, ignored = masks_and_ignored(truth, tmp_path)
-    assert ignored is not None
-    assert np.array_equal(ignored, VOID)
-    (facts,) = inspect_masks(tmp_path, ["mask.png"], 0, 255)
+    (facts,) = inspect_masks(tmp_path, ["mask.png"], Greys(0, 255))
+    assert np.array_equal(decode(facts.mask), DISC)
+    assert np.array_equal(decode(facts.ignored), VOID)
     assert (facts.width, facts.height) == (120, 80)
     assert (facts.object_share, facts.ignored_share) == (DISC.mean(), VOID.mean())
+
+
+def code_of(folder: Path) -> str:
+    (facts,) = inspect_masks(folder, ["mask.png"], Greys())
+    return facts.mask
 
 
 def turned() -> Image.Image:
@@ -127,15 +132,11 @@ def turned() -> Image.Image:
 def test_what_may_mean_two_things_is_refused(tmp_path: Path, draw: Callable[[], Image.Image], message: str) -> None:
     image = draw()
     image.save(tmp_path / "mask.png", exif=image.getexif())
-    for read in (
-        lambda: object_masks(Truth(NONE, ("mask.png",)), tmp_path),
-        lambda: inspect_masks(tmp_path, ["mask.png"], 0, None),
-    ):
-        with pytest.raises(DataError, match=rf"mask\.png:? {message}"):
-            read()
+    with pytest.raises(DataError, match=rf"mask\.png:? {message}"):
+        code_of(tmp_path)
 
 
 def test_pixels_that_are_no_levels_are_refused(tmp_path: Path) -> None:
     Image.fromarray(DISC.astype(np.float32)).save(tmp_path / "mask.tiff")
     with pytest.raises(DataError, match=r"mask\.tiff: pixels of mode 'F'"):
-        object_masks(Truth(NONE, ("mask.tiff",)), tmp_path)
+        inspect_masks(tmp_path, ["mask.tiff"], Greys())

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from wsolbench.acquire.choe_metadata import read_metadata
+from wsolbench.acquire.mask_files import read_mask
 from wsolbench.config import registry
 from wsolbench.data.dataset import Split, WsolDataset
 from wsolbench.data.index import read_split, write_index
-from wsolbench.data.masks import read_mask
 from wsolbench.errors import DataError
 
 
@@ -63,7 +63,10 @@ def test_splits_labels_masks_and_sizes(made_up: Path, tmp_path: Path) -> None:
         ("test/a/4.jpg", 0, 40, 30), ("test/b/5.jpg", 1, 40, 30),
     ]  # fmt: skip
     truth = test.truth("test/b/5.jpg")
-    assert (truth.masks, truth.ignore) == (("test/b/5_m0.png", "test/b/5_m1.png"), "test/b/5_ignore.png")
+    assert [mask.all() for mask in truth.object_masks()] == [True, True]
+    assert truth.object_masks()[0].shape == (15, 20)
+    assert truth.ignored().shape == (30, 40)
+    assert not truth.ignored().any()
     assert truth.boxes.shape == (0, 4)
     assert list(test.class_names) == ["a", "b"]
     assert [len(read_split(tmp_path / "index", name)) for name in ("train", "val")] == [2, 1]
@@ -104,12 +107,15 @@ def test_what_is_missing_is_said_with_what_to_do(made_up: Path, tmp_path: Path) 
 def test_real_images(test_data: Path, tmp_path: Path) -> None:
     found = dataset(test_data / "data" / "openimages-mini", train="none", val="none")
     test = prepared(found, tmp_path)
-    root = found.image_root(tmp_path)
+    root, lists = found.image_root(tmp_path), test_data / "data/openimages-mini/metadata/OpenImages/test"
     assert len(test.class_names) == 3
     for item in test.items:
         truth = test.truth(item.id)
-        merged = np.any([read_mask(root / mask) for mask in truth.masks], axis=0)
-        assert merged.any()
+        found = read_metadata(lists)[item.id]
+        for mask, name in zip(truth.object_masks(), found.masks, strict=True):
+            assert mask.any()
+            assert np.array_equal(mask, read_mask(root / name))
+        assert truth.ignored() is None or np.array_equal(truth.ignored(), read_mask(root / found.ignore))
 
 
 @pytest.mark.parametrize(

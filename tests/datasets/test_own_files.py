@@ -21,7 +21,6 @@ from wsolbench.data.folders import refuse_bad_names
 from wsolbench.data.images import read_image
 from wsolbench.data.index import read_split, write_index
 from wsolbench.data.mask_names import match_masks
-from wsolbench.data.masks import object_masks
 from wsolbench.data.roots import root_variable
 from wsolbench.datasets.image_folder import ImageFolder
 from wsolbench.errors import DataError
@@ -73,7 +72,7 @@ def test_common_spellings_of_a_mask_are_found(root: Path, spelling: str) -> None
     masks(root, [spelling.join(["cat/", ""]), *PNGS[1:]])
     truth = read(root, mask_above=127).truth
     assert truth.keys() == set(NAMES)
-    assert all(np.array_equal(object_masks(each, root / "images")[0], DISC == 1) for each in truth.values())
+    assert all(np.array_equal(each.object_masks()[0], DISC == 1) for each in truth.values())
 
 
 @pytest.mark.parametrize(
@@ -144,7 +143,7 @@ def test_a_mask_may_have_another_size_than_its_image(root: Path, size: tuple[int
 def test_a_mask_of_another_aspect_than_its_image_is_refused(root: Path, size: tuple[int, int]) -> None:
     masks(root, PNGS[:1], np.eye(*size[::-1]) * 255)
     with pytest.raises(
-        DataError, match=rf"1 images have another aspect.*'cat/0\.jpg' 120x80, mask {size[0]}x{size[1]}"
+        DataError, match=rf"1 image has masks of another aspect.*'cat/0\.jpg' 120x80, mask {size[0]}x{size[1]}"
     ):
         read(root)
 
@@ -167,7 +166,7 @@ def test_lists_whose_images_share_a_mask_are_refused(root: Path) -> None:
     (metadata / "image_ids.txt").write_text("\n".join(NAMES))
     (metadata / "class_labels.txt").write_text("\n".join(f"{name},0" for name in NAMES))
     (metadata / "localization.txt").write_text("\n".join(f"{name},../masks/one.png" for name in NAMES))
-    with pytest.raises(DataError, match=r"1 masks are of several images.*one\.png"):
+    with pytest.raises(DataError, match=r"1 mask is of several images.*one\.png"):
         read(root)
 
 

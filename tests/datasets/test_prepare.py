@@ -126,10 +126,10 @@ def test_a_few_masks_of_another_aspect_do_not_stop_a_published_set(
     turned = tmp_path / "root" / "OpenImages" / "test" / "0a"
     Image.new("RGB", (30, 40), "white").save(turned / "more0_m.png")
     prepare_whole("openimages30k", tmp_path, root=str(tmp_path / "root"), download=False)
-    assert "the masks of 1 images have another aspect" in caplog.text
+    assert "1 image has masks of another aspect" in caplog.text
     for n in range(3):
         Image.new("RGB", (30, 40), "white").save(turned / f"more{n}_m.png")
-    with pytest.raises(DataError, match="the masks of 3 images have another aspect"):
+    with pytest.raises(DataError, match="3 images have masks of another aspect"):
         prepare_whole("openimages30k", tmp_path, root=str(tmp_path / "root"), download=False)
 
 

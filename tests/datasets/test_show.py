@@ -13,6 +13,7 @@ from tests.datasets.test_truth_policy import settings_with
 from wsolbench.acquire.prepare import prepare
 from wsolbench.config.paths import Layout
 from wsolbench.data.index import read_split
+from wsolbench.data.masks import decode
 from wsolbench.errors import DataError
 from wsolbench.tools.show import chosen_items, contact_sheet
 
@@ -59,8 +60,8 @@ def test_boxes_and_masks_are_drawn_on_the_pictures_of_val_and_test_only(layout: 
             assert [0, 0, 0] in edge
             assert [255, 255, 255] in edge
             changed = (tile != plain).any(2)
-            with Image.open(layout.prepared("small") / truth.masks[0]) as stored:
-                mask = np.asarray(stored.resize((side, side), Image.Resampling.NEAREST)) > 0
+            drawn = Image.fromarray(decode(*truth.masks))
+            mask = np.asarray(drawn.resize((side, side), Image.Resampling.NEAREST))
             assert changed[mask].mean() > 0.9
             outside = np.ones_like(mask)
             outside[int(y0) - 1 : int(y1) + 2, int(x0) - 1 : int(x1) + 2] = False

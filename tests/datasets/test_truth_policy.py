@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from wsolbench.acquire.prepare import prepare
+from wsolbench.acquire.truth_policy import TruthPolicy
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
-from wsolbench.data.dataset import Item, Truth
+from wsolbench.data.dataset import Contents, Item, Truth
 from wsolbench.data.index import read_split
-from wsolbench.data.masks import boxes_around
+from wsolbench.data.masks import encode
 from wsolbench.errors import DataError, SettingsError
 
 SMALL = {"image_size": 48, "num_classes": 3, "train": 6, "val": 15, "test": 6}
@@ -102,13 +102,11 @@ def test_boxes_can_be_taken_around_masks(tmp_path: Path) -> None:
             assert np.array_equal(one.truth(item.id).boxes, other.truth(item.id).boxes)  # shapes' boxes are its masks'
 
 
-def test_boxes_around_masks_of_another_size_are_scaled(tmp_path: Path) -> None:
-    mask = np.zeros((10, 20), np.uint8)
-    mask[2:5, 4:8] = 255
-    Image.fromarray(mask).save(tmp_path / "mask.png")
-    item = Item("a", "a.png", 0, 200, 30, "test")
-    truth = Truth(np.zeros((0, 4)), ("mask.png",))
-    assert boxes_around(item, truth, tmp_path).tolist() == [[40, 6, 80, 15]]
-    Image.fromarray(mask * 0).save(tmp_path / "mask.png")
-    with pytest.raises(DataError, match=r"mask\.png of image 'a' is empty"):
-        boxes_around(item, truth, tmp_path)
+def test_boxes_around_masks_of_another_size_are_scaled() -> None:
+    mask = np.zeros((10, 20), bool)
+    mask[2:5, 4:8] = True
+    items, policy = [Item("a", "a.png", 0, 200, 30, "test")], TruthPolicy(boxes="masks")
+    around = policy.applied(Contents(["a"], items, {"a": Truth(np.zeros((0, 4)), (encode(mask),))}))
+    assert around.truth["a"].boxes.tolist() == [[40, 6, 80, 15]]
+    with pytest.raises(DataError, match="image 'a' is empty"):
+        policy.applied(Contents(["a"], items, {"a": Truth(np.zeros((0, 4)), (encode(mask & False),))}))

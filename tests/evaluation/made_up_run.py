@@ -19,6 +19,7 @@ from wsolbench.config.paths import Layout
 from wsolbench.config.settings import EvaluateSettings, Settings
 from wsolbench.data.dataset import Contents, Item, SplitName, Truth
 from wsolbench.data.index import write_index
+from wsolbench.data.masks import encode
 from wsolbench.data.scoremaps import MAPS_FILE, StoredMaps, write_maps
 from wsolbench.runs.run_folder import write_record
 
@@ -117,7 +118,7 @@ class MadeUpRun:
                 name = f"{split}{k}"
                 items.append(Item(name, self._photograph(prepared, name), 0, *self.size, split))
                 masked = k < self.masks if split == "test" else self.val_masks
-                mask = mask_file(prepared, name, picture) if masked else None
+                mask = encode(rectangle(picture.true) > 0) if masked else None
                 boxes = np.array([picture.true]) * [*self.size, *self.size] / SIDE
                 boxless = masked and k < self.boxless
                 truth[name] = Truth(boxes[: not boxless], () if mask is None else (mask,))
@@ -179,8 +180,3 @@ def rectangle(box: Box | None) -> np.ndarray:
     if box is not None:
         made[box[1] : box[3], box[0] : box[2]] = 1
     return made
-
-
-def mask_file(prepared: Path, name: str, picture: Picture) -> str:
-    Image.fromarray((rectangle(picture.true) * 255).astype(np.uint8)).save(prepared / f"{name}_mask.png")
-    return f"{name}_mask.png"

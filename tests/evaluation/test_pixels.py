@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
 from tests.evaluation.by_definition import px_ap_by_definition
-from wsolbench.data.masks import read_mask
+from wsolbench.acquire.mask_files import read_mask
 from wsolbench.errors import DataError
 from wsolbench.evaluation.choe2020 import SIDE, threshold_grid
 from wsolbench.evaluation.pxap import (

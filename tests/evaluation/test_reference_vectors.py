@@ -11,7 +11,7 @@ import pytest
 
 from tests.evaluation.conftest import PART
 from tests.evaluation.vectors import SIDE, Vectors, arrays
-from wsolbench.data.masks import read_mask
+from wsolbench.acquire.mask_files import read_mask
 from wsolbench.data.scoremaps import upsample_and_normalise
 from wsolbench.evaluation.accuracy import IOUS, box_accuracy, max_box_acc_v2
 from wsolbench.evaluation.choe2020 import Candidates, best_ious, candidates, scaled_boxes, threshold_grid

@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 
 from tests.hostile.damage import KINDS, OTHERS, answer, damaged, exchanged, flipped
+from wsolbench.acquire.mask_files import read_mask
 from wsolbench.config.settings import Settings, read_settings
 from wsolbench.data.images import read_image
-from wsolbench.data.masks import read_mask
 from wsolbench.data.tables import read_boxes
 from wsolbench.errors import DataError, SettingsError, WsolbenchError
 from wsolbench.evaluation.lists import read_predictions, split_of_metadata

@@ -17,7 +17,7 @@ from tests.hostile.damage import KINDS, OTHERS, answer, damaged, exchanged
 from tests.search.stored import store
 from tests.tiny import TINY_SHAPES, TINY_TRACK, TRACK, prepared_in
 from wsolbench.acquire import inspection
-from wsolbench.acquire.inspection import inspect_images, remembering
+from wsolbench.acquire.inspection import inspect_images, keep_checks
 from wsolbench.config.settings import Settings
 from wsolbench.data.cache import Reading, pictures_of
 from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, read_selection, read_split
@@ -115,8 +115,8 @@ def files(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[
             training_figure(results, root)
 
     def inspected() -> Any:
-        with remembering(checked):
-            return inspect_images(prepared, [item.path for item in test.items], threads=1)
+        with keep_checks(checked):
+            return inspect_images(prepared, [item.path for item in test.items])
 
     cached()
     with pytest.MonkeyPatch.context() as patch:
@@ -146,7 +146,7 @@ def files(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[
         ),
         "state": Stored(*_one(root, "states/*/*.pt"), keeper.load, 500, silent=True),
         "cache": Stored(*_one(pictures, "*.u8"), cached, 200, silent=True),
-        "record of inspection": Stored(*_one(checked, "*.parquet"), inspected, 300, silent=True),
+        "record of inspection": Stored(*_one(checked, "*.jsonl"), inspected, 300, silent=True),
         "metrics": Stored(layout.metrics(TRACK, KEY), lambda: read_track(settings, TRACK, root), 200, pinned=False),
         "per image": Stored(
             layout.per_image(TRACK, KEY), lambda: read_per_image(results, row, root, ["iou_val", "label"]), 250

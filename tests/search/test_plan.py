@@ -165,16 +165,13 @@ def test_boxes_are_judged_by_max_box_acc_v2_of_the_evaluator(layout: Layout) -> 
 
 
 def test_masks_are_judged_by_pixels(layout: Layout) -> None:
-    from wsolbench.data.masks import read_mask
     from wsolbench.data.scoremaps import upsample_and_normalise
     from wsolbench.evaluation.pxap import code_masks
 
     val, root = read_split(layout.prepared(TRACK), "val"), layout.prepared(TRACK)
     stored = maps_of(val)
     scores = np.stack([upsample_and_normalise(raw, 224, 224) for raw in stored.maps])
-    truth = np.stack(
-        [code_masks([read_mask(root / name) for name in val.truth(item.id).masks], None) for item in val.items]
-    )
+    truth = np.stack([code_masks(val.truth(item.id).object_masks(), None) for item in val.items])
     grid = threshold_grid(0.01)
     above = scores[None] >= grid[:, None, None, None]
     shared, either = (above & (truth == 1)).sum((2, 3)), (above | (truth == 1)).sum((2, 3))

@@ -17,13 +17,11 @@ from wsolbench.acquire.dealing import check_shares, deal_missing
 from wsolbench.acquire.official_boxes import OfficialBoxes
 from wsolbench.acquire.pictures import Pictures
 from wsolbench.data.dataset import Contents, Item, SplitName, Truth
-from wsolbench.data.rle import encode
+from wsolbench.data.masks import Mask, encode
 from wsolbench.data.roots import RootedDataset
 from wsolbench.errors import DataError, first_three
 
-__all__ = ["AnnotatedDataset", "AnnotatedImage", "Mask", "Thing", "split_in"]
-
-Mask = NDArray[np.bool_]
+__all__ = ["AnnotatedDataset", "AnnotatedImage", "Thing", "split_in"]
 
 _SPLIT = re.compile(r"(?<![a-z])(train|val|valid|validation|test)(?![a-z])")
 _log = logging.getLogger("wsolbench.prepare")

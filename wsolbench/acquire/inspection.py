@@ -1,39 +1,37 @@
-"""Every image and mask of a data set opened once, and not again while it stays as it is."""
+"""Open every image and mask of a data set once, and not again while it stays as it is."""
 
 from __future__ import annotations
 
-import hashlib
+import json
 import logging
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, TypeVar
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from joblib import cpu_count
 
+from wsolbench.acquire.mask_files import Greys, MaskFacts, measure_mask
 from wsolbench.data.folders import refuse_bad_names
 from wsolbench.data.images import SHOWN, measure, read_bytes, summarised
-from wsolbench.data.masks import MaskFacts, measure_mask
-from wsolbench.data.parquet import read_parquet
 from wsolbench.errors import DataError, StorageError
-from wsolbench.files import bytes_sha256, parse_file, replacing
+from wsolbench.files import bytes_sha256, read_file, write_text, writing
 from wsolbench.runs.progress import meter
 
-__all__ = ["ImageFacts", "inspect_images", "inspect_masks", "remembering"]
+__all__ = ["ImageFacts", "inspect_images", "inspect_masks", "keep_checks"]
 
 UNREADABLE_FILE = "unreadable.txt"
-_CHUNK = 50_000  # images between two writes of what was found: a minute's work or so
+_CHUNK = 10_000  # files between two writes of what was found
 _SETTLED = 2_000_000_000  # nanoseconds: a file changed later than this before it is read may change unseen
-_ARROW = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
 _log = logging.getLogger("wsolbench.prepare")
 F = TypeVar("F", bound="ImageFacts | MaskFacts")
-_folder: ContextVar[Path | None] = ContextVar("remembering", default=None)
 
 
 @dataclass(frozen=True)
@@ -54,83 +52,41 @@ class ImageFacts:
 
 
 @dataclass(frozen=True)
-class _State:
-    """What tells whether a file is as it was: size in bytes, times in nanoseconds."""
+class _Place:
+    """Where checks are kept (None: nowhere), and how many threads make them."""
 
-    bytes: int
-    mtime: int
-    ctime: int
+    folder: Path | None = None
+    workers: int | None = None
 
 
-class _Record(Generic[F]):
-    """What is known of the files below one folder, and the file that keeps it."""
-
-    def __init__(self, file: Path | None, kind: type[F]) -> None:
-        self._file = file
-        columns = [each for of in (_State, kind) for each in fields(of)]
-        self._schema = pa.schema([("path", pa.string()), *((each.name, _ARROW[str(each.type)]) for each in columns)])
-        self._kind = kind
-        self._known: dict[str, tuple[_State, F]] = {} if file is None else self._read(file)
-        self._changed = False
-
-    def of(self, path: str, state: _State | None) -> F | None:
-        known = self._known.get(path)
-        return known[1] if known is not None and known[0] == state else None
-
-    def put(self, path: str, state: _State | None, facts: F) -> None:
-        """Keep the facts of a file in this state; without one, forget what was known."""
-        if state is None:
-            self._changed |= self._known.pop(path, None) is not None
-        elif self.of(path, state) is None:
-            self._known[path] = (state, facts)
-            self._changed = True
-
-    def save(self) -> None:
-        if self._file is None or not self._changed:
-            return
-        rows = [(path, *astuple(state), *astuple(facts)) for path, (state, facts) in self._known.items()]
-        arrays = [pa.array(column, of.type) for column, of in zip(zip(*rows, strict=True), self._schema, strict=True)]
-        try:
-            with replacing(self._file) as temporary:
-                pq.write_table(pa.table(arrays, schema=self._schema), temporary, write_page_checksum=True)
-        except StorageError as error:
-            _log.warning("%s; images are checked again the next time", error)
-        self._changed = False
-
-    def _read(self, file: Path) -> dict[str, tuple[_State, F]]:
-        """Return what is kept; nothing where it is damaged or of another version, so that all is opened again."""
-        try:
-            table = parse_file(file, read_parquet, "it is made anew")
-        except DataError:
-            return {}
-        if not table.schema.equals(self._schema):
-            return {}
-        rows = zip(*(table[name].to_pylist() for name in self._schema.names), strict=True)
-        split = len(fields(_State))
-        return {path: (_State(*values[:split]), self._kind(*values[split:])) for path, *values in rows}
+_NOWHERE = _Place()
+_place: ContextVar[_Place] = ContextVar("checks", default=_NOWHERE)
 
 
 @contextmanager
-def remembering(folder: Path) -> Iterator[None]:
+def keep_checks(folder: Path, workers: int | None = None) -> Iterator[None]:
     """Keep what is found by inspection in ``folder`` while the context is open, and use what is kept there.
 
     A file counts as known while its size and times stay as they were. Where files cannot be used, their full list is
     written to ``unreadable.txt`` there.
+
+    Args:
+        folder: made if need be.
+        workers: threads that decode; None for one per processor.
     """
-    token = _folder.set(folder)
+    token = _place.set(_Place(folder, workers))
     try:
         yield
     finally:
-        _folder.reset(token)
+        _place.reset(token)
 
 
-def inspect_images(root: Path, paths: Sequence[str], *, threads: int | None = None) -> list[ImageFacts]:
+def inspect_images(root: Path, paths: Sequence[str]) -> list[ImageFacts]:
     """Decode every image once, so that damage is found before training and not in its fifth hour.
 
     Args:
         root: folder that the paths are relative to.
         paths: image files.
-        threads: decoding threads; None for one per processor.
 
     Returns:
         Size, digest and orientation of each image, in the given order.
@@ -144,100 +100,98 @@ def inspect_images(root: Path, paths: Sequence[str], *, threads: int | None = No
         width, height, orientation = measure(path, data)
         return ImageFacts(width, height, bytes_sha256(data), orientation)
 
-    return _inspected(root, paths, "images", ImageFacts, examine, threads)
+    return _inspected(root, paths, "images", ImageFacts, examine)
 
 
-def inspect_masks(root: Path, paths: Sequence[str], above: int, ignore_grey: int | None) -> list[MaskFacts]:
-    """Decode every mask once, as evaluation does.
-
-    Args:
-        root: folder that the paths are relative to.
-        paths: mask files.
-        above: see :class:`wsolbench.data.dataset.Truth`, ``mask_above``.
-        ignore_grey: likewise.
-
-    Raises:
-        DataError: masks are missing, unreadable or ambiguous, or their names are not UTF-8, as for images.
-    """
-
-    def examine(path: Path, data: bytes) -> MaskFacts:
-        return measure_mask(path, data, above, ignore_grey)
-
-    return _inspected(root, paths, f"masks {above} {ignore_grey}", MaskFacts, examine)
+def inspect_masks(root: Path, paths: Sequence[str], greys: Greys) -> list[MaskFacts]:
+    """Decode every mask once; see :func:`inspect_images`."""
+    what = f"masks {greys.above} {greys.ignore}"
+    return _inspected(root, paths, what, MaskFacts, partial(measure_mask, greys=greys))
 
 
 def _inspected(
-    root: Path,
-    paths: Sequence[str],
-    what: str,
-    kind: type[F],
-    examine: Callable[[Path, bytes], F],
-    threads: int | None = None,
+    root: Path, paths: Sequence[str], what: str, kind: type[F], examine: Callable[[Path, bytes], F]
 ) -> list[F]:
-    folder, noun = _folder.get(), what.split(maxsplit=1)[0]
+    place, noun = _place.get(), what.split(maxsplit=1)[0]
     refuse_bad_names(root, paths)
-    name = hashlib.sha256(b"\0".join([os.fsencode(root.resolve()), what.encode()])).hexdigest()[:16]
-    record = _Record(None if folder is None else folder / f"{name}.parquet", kind)
+    name = bytes_sha256(b"\0".join([os.fsencode(root.resolve()), what.encode()]))[:16]
+    file = None if place.folder is None else place.folder / f"{name}.jsonl"
+    known: dict[str, tuple[list[int], list[Any]]] = {} if file is None else dict(_read(file))
+
+    def check(path: str) -> tuple[list[int] | None, F] | DataError:
+        """Return what is known or found of a file, and its state where that is new and may be kept."""
+        state = _state(root / path)
+        if path in known and known[path][0] == state:
+            return None, kind(*known[path][1])
+        settled = bool(state) and max(state[1:]) < time.time_ns() - _SETTLED
+        try:
+            return (state if settled else None), examine(root / path, read_bytes(root / path))
+        except DataError as error:
+            return error
+
     problems: list[str] = []
     found: list[F] = []
+    new: list[bytes] = []
     with (
         meter("checking", len(paths), noun) as progress,
-        ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool,
+        ThreadPoolExecutor(place.workers or cpu_count()) as pool,
     ):
         for start in range(0, len(paths), _CHUNK):
+            some = paths[start : start + _CHUNK]
             try:
-                for answer in _examined(root, paths[start : start + _CHUNK], record, pool, examine):
+                for path, answer in zip(some, pool.map(check, some), strict=True):
                     progress.advance()
                     if isinstance(answer, DataError):
                         problems.append(str(answer))
-                    else:
-                        found.append(answer)
+                        continue
+                    state, facts = answer
+                    found.append(facts)
+                    if state is not None:
+                        new.append(json.dumps([path, state, astuple(facts)]).encode())
             finally:
-                record.save()
+                _append(file, new)
     if problems:
-        complete = "" if folder is None or len(problems) <= SHOWN else f"\n  all of them: {_listed(folder, problems)}"
+        complete = ""
+        if place.folder is not None and len(problems) > SHOWN:
+            complete = f"\n  all of them: {place.folder / UNREADABLE_FILE}"
+            write_text(place.folder / UNREADABLE_FILE, "\n".join(problems) + "\n")
         raise DataError(f"{len(problems)} of {len(paths)} {noun} cannot be used:\n{summarised(problems)}{complete}")
     return found
 
 
-def _examined(
-    root: Path,
-    paths: Sequence[str],
-    record: _Record[F],
-    pool: ThreadPoolExecutor,
-    examine: Callable[[Path, bytes], F],
-) -> Iterator[F | DataError]:
-    """Yield what is found of each file, in order, and enter it into the record."""
-
-    def look(path: str) -> tuple[_State | None, F] | DataError:
-        state = _state(root / path)
-        known = record.of(path, state)
-        if known is not None:
-            return state, known
-        settled = state is not None and max(state.mtime, state.ctime) < time.time_ns() - _SETTLED
-        try:
-            facts = examine(root / path, read_bytes(root / path))
-        except DataError as error:
-            return error
-        return (state if settled else None), facts
-
-    for path, answer in zip(paths, pool.map(look, paths), strict=True):
-        if isinstance(answer, DataError):
-            yield answer
-            continue
-        record.put(path, *answer)
-        yield answer[1]
-
-
-def _state(path: Path) -> _State | None:
+def _state(path: Path) -> list[int]:
+    """Return what tells whether a file is as it was: its size in bytes, and its times in nanoseconds."""
     try:
         found = path.stat()
     except OSError:
-        return None
-    return _State(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        return []
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
-def _listed(folder: Path, problems: list[str]) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / UNREADABLE_FILE).write_text("\n".join(problems) + "\n", encoding="utf-8")
-    return folder / UNREADABLE_FILE
+def _read(file: Path) -> Iterator[tuple[str, tuple[list[int], list[Any]]]]:
+    """Yield what is kept, a line per file, later ones in place of earlier; lines that are damaged are passed over."""
+    if not file.is_file():
+        return
+    try:
+        lines = read_file(file, "it is made anew").splitlines()
+    except DataError:
+        return
+    for line in lines:
+        checksum, _, content = line.partition(b" ")
+        if checksum == b"%08x" % zlib.crc32(content):
+            path, state, facts = json.loads(content)
+            yield path, (state, facts)
+
+
+def _append(file: Path | None, lines: list[bytes]) -> None:
+    """Add lines to what is kept, and empty the list; where that cannot be written, say so."""
+    if file is not None and lines:
+        try:
+            with writing(file):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with file.open("ab") as stream:
+                    # The line break comes first: it ends a line that a killed process left unfinished.
+                    stream.write(b"".join(b"\n%08x %s" % (zlib.crc32(line), line) for line in lines))
+        except StorageError as error:
+            _log.warning("%s; images are checked again the next time", error)
+    lines.clear()

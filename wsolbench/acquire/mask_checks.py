@@ -1,20 +1,21 @@
-"""What a data set's masks must be like: ``prepare`` opens them all, once."""
+"""What a data set's masks must be like: ``prepare`` opens them all, once, and keeps them in the truth."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsolbench.acquire.inspection import inspect_masks
+from wsolbench.acquire.mask_files import Greys, MaskFacts
 from wsolbench.acquire.official_boxes import TOLERATED
 from wsolbench.data.boxes import Turned
 from wsolbench.data.dataset import Item, Truth
-from wsolbench.data.masks import MaskFacts
-from wsolbench.errors import DataError, first_three
+from wsolbench.errors import DataError, counted, first_three
 
-__all__ = ["check_masks"]
+__all__ = ["MaskFiles", "with_masks"]
 
 _MOST = 0.5
 _NEARLY_ALL = 0.95  # of a picture
@@ -22,20 +23,40 @@ _FAR = 4
 _log = logging.getLogger("wsolbench.prepare")
 
 
-def check_masks(
+@dataclass(frozen=True)
+class MaskFiles:
+    """The mask files of an image, by paths relative to one folder.
+
+    Attributes:
+        masks: one per object.
+        ignore: file of what counts for neither side, or None.
+    """
+
+    masks: tuple[str, ...]
+    ignore: str | None = None
+
+
+def with_masks(
     root: Path,
     items: Sequence[Item],
     truth: Mapping[str, Truth],
+    files: Mapping[str, MaskFiles],
+    greys: Greys | None = None,
     turned: Turned | None = None,
     *,
     own: bool = False,
-) -> None:
-    """Open every mask once, and say or refuse what would make its numbers meaningless.
+) -> dict[str, Truth]:
+    """Open every mask once, say or refuse what would make its numbers meaningless, and return truth that has them.
+
+    What an image's ignore file shows counts for neither side; without one, what has the grey to ignore in its first
+    mask.
 
     Args:
         root: folder that mask paths are relative to.
-        items: images.
-        truth: by image id, all with the same grey levels.
+        items: images; masks of others, and those of training images without truth, are checked and not kept.
+        truth: by image id.
+        files: masks by image id.
+        greys: what the levels of masks mean; by default, an object is what is not 0.
         turned: pictures that fit another way when they are turned.
         own: whether the masks are the user's own, who can correct them: masks without an object, and a few of another
             aspect, are an error then, and said otherwise.
@@ -44,40 +65,71 @@ def check_masks(
         DataError: masks are missing, unreadable or ambiguous, or of another aspect than their images; of one's own
             also: without an object, or of two images. Says how many, and the first three.
     """
-    masked = [item for item in items if item.id in truth and truth[item.id].masks]
+    masked = [item for item in items if item.id in files and files[item.id].masks]
     if not masked:
-        return
-    some = truth[masked[0].id]
-    names = list(dict.fromkeys(name for item in masked for name in truth[item.id].masks))
-    ignored = list(dict.fromkeys(ignore for item in masked if (ignore := truth[item.id].ignore)))
-    facts = dict(zip(names, inspect_masks(root, names, some.mask_above, some.ignore_grey), strict=True))
-    sizes = dict(zip(ignored, inspect_masks(root, ignored, 0, None), strict=True)) | facts
-    drawn = {
-        item: [sizes[name] for name in (*truth[item.id].masks, truth[item.id].ignore) if name is not None]
-        for item in masked
-    }
-    misfits = {item: files for item, files in drawn.items() if not all(_fits(each, item) for each in files)}
-    if (own and misfits) or len(misfits) > TOLERATED * len(masked):
-        raise DataError(_misfit(root, misfits, turned))
-    if misfits:
-        _log.warning("%s", _misfit(root, misfits, turned))
-    empty = [item.id for item in masked if not any(facts[name].object_share for name in truth[item.id].masks)]
-    if empty and own:
-        raise DataError(
-            f"{root}: the masks of {len(empty)} of {len(masked)} images have no object pixel; draw it, or take these "
-            f"masks away: {first_three(empty)}"
-        )
+        return dict(truth)
+    greys = greys or Greys()
+    objects = _facts(root, (name for item in masked for name in files[item.id].masks), greys)
+    ignored = _facts(root, (name for item in masked if (name := files[item.id].ignore)), Greys())
+    drawn = {item: [objects[name] for name in files[item.id].masks] for item in masked}
+    _check_aspects(
+        root, {item: [*drawn[item], *_ignore_of(files[item.id], ignored)] for item in masked}, turned, own=own
+    )
+    empty = [item.id for item, masks in drawn.items() if not any(mask.object_share for mask in masks)]
     if empty:
-        _log.warning(
-            "the masks of %d of %d images have no object pixel: %s", len(empty), len(masked), first_three(empty)
-        )
-    uses = Counter(name for item in masked for name in truth[item.id].masks)
+        what = f"the masks of {len(empty)} of {counted(len(masked), 'image')} have no object pixel"
+        if own:
+            raise DataError(f"{root}: {what}; draw it, or take these masks away: {first_three(empty)}")
+        _log.warning("%s: %s", what, first_three(empty))
+    uses = Counter(name for item in masked for name in files[item.id].masks)
     shared = [name for name, count in uses.items() if count > 1]
     if shared and own:
-        raise DataError(f"{root}: {len(shared)} masks are of several images; give each its own: {first_three(shared)}")
-    _say_levels(list(facts.values()), some)
-    if own and some.ignore_grey is None:
-        _say_border(list(facts.values()), some.mask_above)
+        what = counted(len(shared), "mask is", "masks are")
+        raise DataError(f"{root}: {what} of several images; give each its own: {first_three(shared)}")
+    _say_levels(list(objects.values()), greys)
+    if own and greys.ignore is None:
+        _say_border(list(objects.values()), greys.above)
+    found = dict(truth)
+    for item in masked:
+        if item.id in truth:
+            own_ignore = [mask.mask for mask in _ignore_of(files[item.id], ignored)] or [drawn[item][0].ignored]
+            codes = tuple(mask.mask for mask in drawn[item])
+            found[item.id] = replace(truth[item.id], masks=codes, ignore=own_ignore[0] or None)
+    return found
+
+
+def _facts(root: Path, names: Iterable[str], greys: Greys) -> dict[str, MaskFacts]:
+    once = list(dict.fromkeys(names))
+    return dict(zip(once, inspect_masks(root, once, greys), strict=True))
+
+
+def _ignore_of(files: MaskFiles, ignored: Mapping[str, MaskFacts]) -> list[MaskFacts]:
+    return [ignored[files.ignore]] if files.ignore else []
+
+
+def _check_aspects(root: Path, drawn: Mapping[Item, Sequence[MaskFacts]], turned: Turned | None, *, own: bool) -> None:
+    misfits = {
+        item: misfit for item, masks in drawn.items() if (misfit := [each for each in masks if not _fits(each, item)])
+    }
+    if not misfits:
+        return
+    named = [
+        f"'{item.id}' {item.width}x{item.height}, mask {mask.width}x{mask.height}"
+        for item, (mask, *_) in misfits.items()
+    ]
+    other = ""
+    if turned and all(
+        item.id in turned.ids and all(_fits(each, item, turned=True) for each in drawn[item]) for item in misfits
+    ):
+        other = f"; with {turned.other} they would fit"
+    what = counted(len(misfits), "image has masks", "images have masks")
+    message = (
+        f"{root}: {what} of another aspect than the image's{other}; draw them on the images as they are read: "
+        f"{first_three(named)}"
+    )
+    if own or len(misfits) > TOLERATED * len(drawn):
+        raise DataError(message)
+    _log.warning("%s", message)
 
 
 def _fits(mask: MaskFacts, item: Item, *, turned: bool = False) -> bool:
@@ -90,25 +142,8 @@ def _fits(mask: MaskFacts, item: Item, *, turned: bool = False) -> bool:
     return min(off) <= 1
 
 
-def _misfit(root: Path, misfits: Mapping[Item, Sequence[MaskFacts]], turned: Turned | None) -> str:
-    named = []
-    for item, files in misfits.items():
-        mask = next(each for each in files if not _fits(each, item))
-        named.append(f"'{item.id}' {item.width}x{item.height}, mask {mask.width}x{mask.height}")
-    other = ""
-    if turned and all(
-        item.id in turned.ids and all(_fits(each, item, turned=True) for each in files)
-        for item, files in misfits.items()
-    ):
-        other = f"; with {turned.other} they would fit"
-    return (
-        f"{root}: the masks of {len(misfits)} images have another aspect than the images{other}; draw them on the "
-        f"images as they are read: {first_three(named)}"
-    )
-
-
-def _say_levels(facts: Sequence[MaskFacts], some: Truth) -> None:
-    keys = f"mask_above (now {some.mask_above}) and ignore_grey (now {some.ignore_grey})"
+def _say_levels(facts: Sequence[MaskFacts], greys: Greys) -> None:
+    keys = f"mask_above (now {greys.above}) and ignore_grey (now {greys.ignore})"
     indexed = sum(each.stored_as.endswith(" P") for each in facts)
     by_alpha = sum(each.stored_as.endswith(" alpha") for each in facts)
     lossy = sum(each.stored_as.startswith("JPEG") for each in facts)
@@ -131,8 +166,8 @@ def _say_levels(facts: Sequence[MaskFacts], some: Truth) -> None:
             len(facts),
             keys,
         )
-    if some.ignore_grey is not None and not any(each.ignored_share for each in facts):
-        _log.warning("no mask has a pixel of ignore_grey %d", some.ignore_grey)
+    if greys.ignore is not None and not any(each.ignored_share for each in facts):
+        _log.warning("no mask has a pixel of ignore_grey %d", greys.ignore)
 
 
 def _say_border(facts: Sequence[MaskFacts], above: int) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from wsolbench.acquire.building import build_dataset
-from wsolbench.acquire.inspection import remembering
+from wsolbench.acquire.inspection import keep_checks
 from wsolbench.acquire.summary import check_classes, split_table
 from wsolbench.acquire.truth_policy import GROUND_TRUTH, divided
 from wsolbench.config.paths import Layout
@@ -44,10 +44,10 @@ def prepare(settings: Settings, track: str, layout: Layout) -> str:
     dataset = build_dataset(settings, name)
     chosen = divided(settings.datasets.get(name, {}), f"datasets.{name}")
     # Other tracks' preparations of the same data wait, and so does a second one of this track.
-    with _permitted(), locked(layout.checked / f"{name}.lock"), remembering(layout.checked):
+    with _permitted(), locked(layout.checked / f"{name}.lock"), keep_checks(layout.checked):
         dataset.obtain(chosen.sources)
         with _renewed(directory) as new:
-            contents = chosen.policy.applied(dataset.contents(new), dataset.image_root(new))
+            contents = chosen.policy.applied(dataset.contents(new))
             check_classes(contents)
             digest = write_index(new, contents, dataset.image_root(new), chosen.policy.truth_name)
             write_selection(new, layout.selection(track), wanted=settings.tracks[track].selection == "val_boxes")

@@ -8,16 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from wsolbench.acquire.sources import Sources
 from wsolbench.config.schema import StrictModel, validated
 from wsolbench.data.dataset import Contents, Item, Truth
-from wsolbench.data.masks import boxes_around
+from wsolbench.data.masks import tight_box
 from wsolbench.data.tables import read_boxes
 from wsolbench.errors import DataError, counted
 from wsolbench.files import file_sha256
-from wsolbench.runs.progress import track
 
 __all__ = ["COMMON_KEYS", "GROUND_TRUTH", "Divided", "TruthPolicy", "divided"]
 
@@ -54,15 +55,15 @@ class TruthPolicy(StrictModel):
         path, cure = Path(self.val_truth).expanduser(), "restore it, or name another as val_truth"
         return f"boxes of {path.name} (sha256 {file_sha256(path, cure)[:12]})"
 
-    def applied(self, contents: Contents, image_root: Path) -> Contents:
+    def applied(self, contents: Contents) -> Contents:
         """Return the contents with the wanted boxes, and the wanted part of ``val`` with its wanted truth.
 
         Raises:
             DataError: a class has too few images, or the file of boxes is missing, malformed, or of other images; or a
-                mask that a box is wanted of is missing or empty.
+                mask that a box is wanted of is empty.
         """
         if self.boxes == "masks":
-            contents = _boxed(contents, image_root)
+            contents = _boxed(contents)
         if self.val_per_class is not None:
             contents = _fewer(contents, self.val_per_class, self.val_seed)
         if self.val_truth == GROUND_TRUTH:
@@ -102,15 +103,26 @@ def divided(block: Mapping[str, Any], where: str) -> Divided:
     return Divided(validated(TruthPolicy, policy, where), validated(Sources, sources, where), rest)
 
 
-def _boxed(contents: Contents, image_root: Path) -> Contents:
+def _boxed(contents: Contents) -> Contents:
     if not any(truth.masks for truth in contents.truth.values()):
         raise DataError("boxes: masks needs a data set with masks, and this one has none; take given")
     truth = {
-        item.id: replace(found, boxes=boxes_around(item, found, image_root), published=None)
-        for item in track(contents.items, "boxes around masks", len(contents.items), "images")
+        item.id: replace(found, boxes=_boxes_around(item, found), published=None)
+        for item in contents.items
         if (found := contents.truth.get(item.id)) is not None
     }
     return replace(contents, truth=truth)
+
+
+def _boxes_around(item: Item, truth: Truth) -> NDArray[np.float64]:
+    """Return the tightest box around each mask, ``(n, 4)``, in pixels of the image; masks may be of another size."""
+    boxes = np.zeros((len(truth.masks), 4))
+    for place, mask in enumerate(truth.object_masks()):
+        if not mask.any():
+            raise DataError(f"a mask of image '{item.id}' is empty, so that there is no box around it")
+        across, down = item.width / mask.shape[1], item.height / mask.shape[0]
+        boxes[place] = np.array(tight_box(mask)) * [across, down, across, down]
+    return boxes
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from wsolbench.data.cache import Pictures, pictures_of
 from wsolbench.data.dataset import Item, Split
 from wsolbench.data.images import resize
 from wsolbench.data.loader import Batch, SizedDataset, augment
-from wsolbench.data.masks import object_masks
 from wsolbench.data.scoremaps import StoredMaps
 from wsolbench.data.seeding import generator, image_key
 from wsolbench.errors import DataError
@@ -145,7 +144,7 @@ def _divide(val: Split) -> tuple[Split, Split]:
 
 def _resized_mask(item: Item, inputs: BaselineInputs) -> NDArray[np.uint8]:
     truth = inputs.val.truth(item.id)
-    masks = object_masks(truth, inputs.image_root)
+    masks = truth.object_masks()
     if not masks:
         filled = np.zeros((item.height, item.width), bool)
         for x0, y0, x1, y1 in np.rint(truth.boxes).astype(int):

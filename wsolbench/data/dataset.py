@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.data.masks import Mask, decode
 from wsolbench.errors import DataError, TruthError
 
 if TYPE_CHECKING:
@@ -59,27 +60,33 @@ class Truth:
     Attributes:
         boxes: ``(n, 4)`` float64 ``x0, y0, x1, y1`` in pixels of the picture (:class:`Item`), half-open: a box that
             covers the whole image is ``0, 0, width, height``.
-        masks: one PNG per object, relative to the image root (or, for generated sets, to the prepared directory); or
-            the mask itself, as a code (:mod:`wsolbench.data.rle`). Empty where the data set has boxes only.
-        ignore: PNG, or code, of pixels that count for neither side, or None.
-        mask_above: grey value that the object's pixels of a mask exceed.
-        ignore_grey: grey value of a mask's own pixels that count for neither side, or None.
+        masks: one code per object (:func:`wsolbench.data.masks.encode`), of any size with the picture's aspect. Empty
+            where the data set has boxes only.
+        ignore: code of the pixels that count for neither side, or None.
         published: ``(n, 4)`` the same boxes as Choe et al. (CVPR 2020) list them, or None where those are ``boxes``.
-        digests: sha256 of the files of masks and ``ignore``, by name; filled in by ``prepare``.
     """
 
     boxes: NDArray[np.float64]
     masks: tuple[str, ...] = ()
     ignore: str | None = None
-    mask_above: int = 0
-    ignore_grey: int | None = None
     published: NDArray[np.float64] | None = None
-    digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def choe2020_boxes(self) -> NDArray[np.float64]:
         """The boxes that the box protocol ``choe2020`` scores against, ``(n, 4)``; every other use takes ``boxes``."""
         return self.boxes if self.published is None else self.published
+
+    def object_masks(self) -> list[Mask]:
+        """Return the masks ``(H, W)`` of the objects; they may differ in size.
+
+        Raises:
+            DataError: a code is damaged.
+        """
+        return [decode(code) for code in self.masks]
+
+    def ignored(self) -> Mask | None:
+        """Return the mask ``(H, W)`` of what counts for neither side, or None."""
+        return None if self.ignore is None else decode(self.ignore)
 
 
 @dataclass(frozen=True)
@@ -193,6 +200,8 @@ class Split:
         class_names: names of all classes of the data set.
         digest: sha256 over the whole index: changes when any image, label or split changes.
         val_truth: ``gt``, or what stands for the truth of ``val`` instead.
+        truth_digest: sha256 of all truth that scoring reads (boxes, masks, what is ignored), of ``val`` and ``test``
+            together; empty where the truth was not read.
     """
 
     name: SplitName
@@ -201,6 +210,7 @@ class Split:
     digest: str
     _truth: Mapping[str, Truth] = field(default_factory=dict, repr=False)
     val_truth: str = "gt"
+    truth_digest: str = ""
 
     def __len__(self) -> int:
         return len(self.items)

@@ -1,9 +1,9 @@
 """The index of a prepared data set: two Parquet files and a digest.
 
 ``index.parquet`` has one row per image (id, path, label, width, height, split, sha256, orientation) and is what
-training depends on. ``truth.parquet`` has boxes and mask names of ``val`` and ``test`` and is opened by evaluation,
-threshold choice and the supervised bound only; its metadata say how many boxes were clipped to their image. Boxes of
-``train`` are written nowhere.
+training depends on. ``truth.parquet`` has boxes and masks of ``val`` and ``test``, all that scoring reads, and is
+opened by evaluation, threshold choice and the supervised bound only; its metadata say how many boxes were clipped to
+their image. Truth of ``train`` is written nowhere.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from wsolbench.data.boxes import check_boxes
 from wsolbench.data.dataset import SPLITS, Contents, Item, Split, SplitName, Truth
+from wsolbench.data.masks import is_code
 from wsolbench.data.parquet import read_parquet
-from wsolbench.data.rle import is_code
 from wsolbench.errors import DataError, first_three
 from wsolbench.files import bytes_sha256, file_sha256, parse_file, replacing
 
@@ -48,7 +48,7 @@ def write_index(directory: Path, contents: Contents, image_root: Path, val_truth
     Args:
         directory: prepared directory; made if need be.
         contents: what the data set says it has.
-        image_root: folder of the files of images and masks; masks are hashed, and images that have no digest yet.
+        image_root: folder of the images, of which those are hashed that have no digest yet.
         val_truth: whose truth ``val`` has, for the record.
 
     Returns:
@@ -67,7 +67,7 @@ def write_index(directory: Path, contents: Contents, image_root: Path, val_truth
     directory.mkdir(parents=True, exist_ok=True)
     _write(
         directory / TRUTH_FILE,
-        _truth_rows(items, _with_digests(contents.truth, image_root)),
+        _truth_rows(items, contents.truth),
         _TRUTH_SCHEMA,
         {"digest": digest, "val_truth": val_truth, "clipped": str(contents.clipped)},
     )
@@ -91,13 +91,14 @@ def read_split(directory: Path, split: SplitName, *, with_truth: bool = True) ->
     meta = _meta(table)
     items = [Item(**row) for row in table.to_pylist() if row["split"] == split]
     truth: dict[str, Truth] = {}
-    val_truth = "gt"
+    about: dict[str, str] = {}
     if with_truth and split != "train":
         truth_table = _read(directory / TRUTH_FILE, _TRUTH_SCHEMA, "val_truth")
-        if _meta(truth_table)["digest"] != meta["digest"]:
+        truth, about = _truth_of(truth_table, split), _meta(truth_table)
+        if about["digest"] != meta["digest"]:
             raise DataError(f"{directory}: {TRUTH_FILE} and {INDEX_FILE} come from different runs of prepare")
-        truth, val_truth = _truth_of(truth_table, split), _meta(truth_table)["val_truth"]
-    return Split(split, items, json.loads(meta["class_names"]), meta["digest"], truth, val_truth)
+    names, whose, sha256 = json.loads(meta["class_names"]), about.get("val_truth", "gt"), about.get(_CONTENT, "")
+    return Split(split, items, names, meta["digest"], truth, whose, sha256)
 
 
 def splits_of(path: Path, splits: Collection[SplitName]) -> pa.Table:
@@ -161,10 +162,7 @@ _TRUTH_SCHEMA = pa.schema(
         ("boxes", pa.list_(pa.float64())),
         ("masks", pa.list_(pa.string())),
         ("ignore", pa.string()),
-        ("mask_above", pa.int16()),
-        ("ignore_grey", pa.int16()),
         ("published", pa.list_(pa.float64())),
-        ("digests", pa.map_(pa.string(), pa.string())),
     ]
 )
 
@@ -187,6 +185,9 @@ def check_contents(contents: Contents) -> None:
         truth = contents.truth.get(item.id)
         if item.split != "train" and (truth is None or (len(truth.boxes) == 0 and not truth.masks)):
             raise DataError(f"image '{item.id}' of split '{item.split}' has neither box nor mask")
+        for code in () if truth is None else filter(None, (*truth.masks, truth.ignore)):
+            if not is_code(code):
+                raise DataError(f"image '{item.id}': '{code[:40]}' is no mask in run lengths; encode() makes one")
     for split in SPLITS[1:]:
         _check_kinds(split, {item.id: contents.truth[item.id] for item in contents.items if item.split == split})
     check_boxes("annotations", contents.items, contents.truth)
@@ -205,15 +206,6 @@ def _check_kinds(split: SplitName, truths: Mapping[str, Truth]) -> None:
         )
 
 
-def _with_digests(truths: Mapping[str, Truth], root: Path) -> dict[str, Truth]:
-    names = {
-        name: [mask for mask in (*each.masks, each.ignore) if mask and not is_code(mask)]
-        for name, each in truths.items()
-    }
-    digests = {file: file_sha256(root / file) for files in names.values() for file in files}
-    return {name: replace(each, digests={file: digests[file] for file in names[name]}) for name, each in truths.items()}
-
-
 def _truth_rows(items: Iterable[Item], truth: Mapping[str, Truth]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for item in items:
@@ -222,9 +214,7 @@ def _truth_rows(items: Iterable[Item], truth: Mapping[str, Truth]) -> list[dict[
             published = None if found.published is None else _flat(found.published)
             boxes = {"boxes": _flat(found.boxes), "published": published}
             masks = {"masks": list(found.masks), "ignore": found.ignore}
-            greys = {"mask_above": found.mask_above, "ignore_grey": found.ignore_grey}
-            digests = {"digests": sorted(found.digests.items())}
-            rows.append({"id": item.id, "split": item.split, **boxes, **masks, **greys, **digests})
+            rows.append({"id": item.id, "split": item.split, **boxes, **masks})
     return rows
 
 
@@ -243,10 +233,7 @@ def _truth_of(table: pa.Table, split: SplitName = "val") -> dict[str, Truth]:
             _boxes(row["boxes"]),
             tuple(row["masks"]),
             row["ignore"],
-            row["mask_above"],
-            row["ignore_grey"],
             None if row["published"] is None else _boxes(row["published"]),
-            dict(row["digests"]),
         )
         for row in table.to_pylist()
         if row["split"] == split

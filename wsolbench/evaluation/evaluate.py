@@ -13,7 +13,6 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from wsolbench.acquire.building import build_dataset
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import EvaluateSettings, Settings
 from wsolbench.data.dataset import Split
@@ -86,12 +85,8 @@ def evaluate_key(settings: Settings, key: str, layout: Layout, jobs: int | None)
         _check_finite(stored[name], maps_file)
     if record.get("index_digest", splits["test"].digest) != splits["test"].digest:
         raise DataError(f"{maps_file} was made of other images, labels or splits than {prepared}; train the run again")
-    # Boxes stand in the index: only masks are read from where the photographs are.
-    truths = ([split.truth(item.id) for item in split.items] for split in splits.values())
-    masked = any(each and all(truth.masks for truth in each) for each in truths)
-    mask_root = build_dataset(settings, run.track.dataset).image_root(prepared) if masked else prepared
     published = settings.evaluate.published_threshold.get(run.component, {}).get(run.track_name)
-    evaluation = evaluate_maps(record, stored, splits, mask_root, settings.evaluate, published, jobs)
+    evaluation = evaluate_maps(record, stored, splits, prepared, settings.evaluate, published, jobs)
     write_evaluation(evaluation, layout, run.track_name, key)
 
 

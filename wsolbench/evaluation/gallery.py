@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from wsolbench.acquire.building import build_dataset
@@ -32,14 +30,14 @@ def write_photographs(settings: Settings, track: str, layout: Layout) -> None:
     split = read_split(prepared, "test")
     chosen = [split.items[k] for k in candidates([item.id for item in split.items], settings.evaluate.gallery)]
     tiles = [resize(read_image(image_root / item.path, item), (TILE, TILE)) for item in chosen]
-    caption = Caption(split.digest, list(split.class_names), [_facts(item, split, image_root) for item in chosen])
+    caption = Caption(split.digest, list(split.class_names), [_facts(item, split) for item in chosen])
     contents = (encode_sheet(tiles), encode_caption(caption))
     for path, content in zip(layout.photographs(track), contents, strict=True):
         write_bytes(path, content)
 
 
-def _facts(item: Item, split: Split, mask_root: Path) -> Photograph:
+def _facts(item: Item, split: Split) -> Photograph:
     size, truth = np.array([item.width, item.height] * 2, np.float64), split.truth(item.id)
     boxes = [(x0, y0, x1, y1) for x0, y0, x1, y1 in np.round(truth.boxes / size, 4).tolist()]
-    drawn = [] if boxes else [list(each) for each in outlines(coded_masks(truth, mask_root) == 1)]
+    drawn = [] if boxes else [list(each) for each in outlines(coded_masks(truth) == 1)]
     return Photograph(item.id, item.label, boxes, drawn)

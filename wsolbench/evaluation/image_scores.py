@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.data.dataset import Item, Truth
-from wsolbench.data.masks import masks_and_ignored
 from wsolbench.data.scoremaps import normalise, upsample
 from wsolbench.errors import DataError
 from wsolbench.evaluation import choe2020, joint, pixel
@@ -141,7 +140,7 @@ def score_image(
         choe2020.check_score_map(score_map)
     except DataError as error:
         raise DataError(f"image '{item.id}': {error}") from None
-    coded = None if mask_root is None or not truth.masks else coded_masks(truth, mask_root)
+    coded = None if mask_root is None or not truth.masks else coded_masks(truth)
     maps = {CHOE2020: score_map} | {
         name: normalise(upsampled, name, ivr_percentile=rules.ivr_percentile) for name in rules.normalisations
     }
@@ -151,13 +150,9 @@ def score_image(
     return ImageScores(boxes, pixels, mask, object_share(item, truth, coded))
 
 
-def coded_masks(truth: Truth, mask_root: Path) -> NDArray[np.uint8]:
-    """Read and merge an image's masks: see :func:`wsolbench.evaluation.pxap.code_masks`.
-
-    Raises:
-        DataError: a file is missing or unreadable.
-    """
-    return code_masks(*masks_and_ignored(truth, mask_root))
+def coded_masks(truth: Truth) -> NDArray[np.uint8]:
+    """Merge an image's masks: see :func:`wsolbench.evaluation.pxap.code_masks`."""
+    return code_masks(truth.object_masks(), truth.ignored())
 
 
 def object_share(item: Item, truth: Truth, coded: NDArray[np.uint8] | None) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.acquire.choe_metadata import class_names, numbered_lines, read_metadata
+from wsolbench.acquire.mask_checks import MaskFiles, with_masks
 from wsolbench.data.boxes import check_boxes, clip_boxes
 from wsolbench.data.dataset import Item, Split, SplitName, Truth
 from wsolbench.errors import DataError, counted, first_three, shortened
@@ -73,8 +74,10 @@ def top5_of(predictions: Mapping[str, Sequence[int]] | None, split: Split) -> ND
     return np.array([predictions[name][:5] for name in ids], np.int64)
 
 
-def split_of_metadata(directory: Path, name: SplitName) -> Split:
+def split_of_metadata(directory: Path, name: SplitName, masks: Path = Path()) -> Split:
     """Make a split of metadata files in Choe et al.'s format, without a prepared data set and without images.
+
+    Masks are read from files below ``masks``.
 
     Classes are named by the lines of ``class_names.txt`` in the same directory or, without it, by the numbers from 0 to
     the highest label.
@@ -90,9 +93,10 @@ def split_of_metadata(directory: Path, name: SplitName) -> Split:
         if not len(entry.boxes) and not entry.masks:
             raise DataError(f"{directory / 'localization.txt'}: image '{entry.id}' has neither box nor mask")
     items = [Item(entry.id, entry.id, entry.label, entry.width, entry.height, name) for entry in entries]
-    truth = {entry.id: Truth(entry.boxes, entry.masks, entry.ignore) for entry in entries}
+    truth = {entry.id: Truth(entry.boxes) for entry in entries}
     check_boxes(str(directory / "localization.txt"), items, truth)
-    truth, _ = clip_boxes(items, truth)
+    files = {entry.id: MaskFiles(entry.masks, entry.ignore) for entry in entries}
+    truth, _ = clip_boxes(items, with_masks(masks, items, truth, files))
     return Split(name, items, class_names(directory / "class_names.txt", {entry.label for entry in entries}), "", truth)
 
 

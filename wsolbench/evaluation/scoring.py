@@ -166,7 +166,7 @@ def score_split(
         jobs: parallel processes.
     """
     if isinstance(stored, StoredBoxes):
-        return _score_boxes(stored, split, image_root, rules)
+        return _score_boxes(stored, split, rules)
     return score_maps(list(stored.maps), split, image_root, rules, jobs)
 
 
@@ -266,7 +266,7 @@ def _check_boxes(items: Sequence[Item], truths: Sequence[Truth]) -> None:
                 )
 
 
-def _score_boxes(stored: StoredBoxes, split: Split, mask_root: Path, rules: Rules) -> SplitScores:
+def _score_boxes(stored: StoredBoxes, split: Split, rules: Rules) -> SplitScores:
     """Score boxes that are there without a map, the same at every threshold."""
     truths = [split.truth(item.id) for item in split.items]
     _check_boxes(split.items, truths)
@@ -277,7 +277,7 @@ def _score_boxes(stored: StoredBoxes, split: Split, mask_root: Path, rules: Rule
     total.pixels = {}  # without scores there is no curve over them
     areas = []
     for box, item, truth in zip(stored.boxes, split.items, truths, strict=True):
-        coded = coded_masks(truth, mask_root) if masked else None
+        coded = coded_masks(truth) if masked else None
         areas.append(object_share(item, truth, coded))
         if total.masks is not None and coded is not None:
             pixels = pixels_over_thresholds(_filled(box, item), coded, np.array([0.5]))

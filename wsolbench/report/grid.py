@@ -169,7 +169,7 @@ def _of_data(split: Split, item: Item, image_root: Path) -> Shown:
     truth = split.truth(item.id)
     size = np.array([item.width, item.height] * 2, np.float64)
     boxes = [(x0, y0, x1, y1) for x0, y0, x1, y1 in (truth.boxes / size).tolist()]
-    drawn = [] if boxes else outlines(coded_masks(truth, image_root) == 1)
+    drawn = [] if boxes else outlines(coded_masks(truth) == 1)
     return Shown(item.id, split.class_names[item.label], read_image(image_root / item.path, item), boxes, drawn)
 
 

@@ -224,7 +224,4 @@ def _truths(val: Split) -> Iterator[tuple[Any, ...]]:
             *boxes,
             truth.masks,
             truth.ignore,
-            truth.mask_above,
-            truth.ignore_grey,
-            sorted(truth.digests.items()),
         )

@@ -11,7 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from wsolbench.acquire.building import build_dataset
-from wsolbench.acquire.inspection import remembering
+from wsolbench.acquire.inspection import keep_checks
 from wsolbench.acquire.summary import check_classes, split_table
 from wsolbench.acquire.truth_policy import divided
 from wsolbench.config import registry
@@ -147,8 +147,8 @@ def _recognised(root: Path) -> str:
 
 def _inspected(settings: Settings, name: str, layout: Layout) -> Contents:
     dataset, chosen = build_dataset(settings, name), divided(settings.datasets[name], f"datasets.{name}")
-    with remembering(layout.checked), tempfile.TemporaryDirectory() as directory:
-        contents = chosen.policy.applied(dataset.contents(Path(directory)), dataset.image_root(Path(directory)))
+    with keep_checks(layout.checked), tempfile.TemporaryDirectory() as directory:
+        contents = chosen.policy.applied(dataset.contents(Path(directory)))
     check_contents(contents)
     check_classes(contents)
     return contents

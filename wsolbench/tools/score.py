@@ -10,7 +10,6 @@ from typing import Literal
 import joblib
 
 from wsolbench.acquire.building import build_dataset
-from wsolbench.acquire.mask_checks import check_masks
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import EvaluateSettings, Settings
 from wsolbench.data.dataset import Split, SplitName
@@ -168,9 +167,7 @@ def _head(
 
 def _truth(settings: Settings | None, truths: Truths, split: SplitName, metadata: Path | None) -> tuple[Split, Path]:
     if metadata is not None:
-        found = split_of_metadata(metadata, split)
-        check_masks(truths.masks, found.items, {item.id: found.truth(item.id) for item in found.items})
-        return found, truths.masks
+        return split_of_metadata(metadata, split, truths.masks), truths.masks
     name = truths.dataset or ""
     if settings is None:
         raise SettingsError("--dataset: there is no params.yaml here; run this in the repository, or give --metadata")

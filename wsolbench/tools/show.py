@@ -16,7 +16,6 @@ from wsolbench.config.settings import Settings
 from wsolbench.data.dataset import Item, Split, SplitName
 from wsolbench.data.images import read_image, resize
 from wsolbench.data.index import read_split
-from wsolbench.data.masks import masks_and_ignored
 from wsolbench.data.seeding import image_key
 from wsolbench.errors import DataError
 from wsolbench.files import write_bytes
@@ -101,8 +100,8 @@ def _drawn(split: Split, item: Item, root: Path) -> Image.Image:
     if split.name == "train":
         return Image.fromarray(pixels)
     truth = split.truth(item.id)
-    masks, ignored = masks_and_ignored(truth, root)
-    for mask in masks:
+    ignored = truth.ignored()
+    for mask in truth.object_masks():
         pixels = _veiled(pixels, mask, _OBJECT)
     if ignored is not None:
         pixels = _veiled(pixels, ignored, _IGNORED)
