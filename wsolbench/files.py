@@ -15,15 +15,18 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
 from wsolbench.errors import DataError, StorageError, WsolbenchError, shortened
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = [
     "OF_THE_DISK",
@@ -34,6 +37,7 @@ __all__ = [
     "open_regular",
     "parse_file",
     "read_file",
+    "read_parquet",
     "reason",
     "replace_directory",
     "replacing",
@@ -134,6 +138,34 @@ def parse_file(path: Path, parse: Callable[[bytes], T], cure: str, sha256: str |
         raise
     except Exception as error:  # noqa: BLE001 - of numpy, zipfile, Arrow, YAML and so on, or a lack of memory
         raise DataError(f"{path} is damaged ({reason(error)}); {cure}") from None
+
+
+def read_parquet(source: Path | bytes, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the table of a Parquet file, read in the calling thread.
+
+    ``pyarrow.parquet.read_table`` and ``pandas.read_parquet`` start Arrow's pools of threads, even when told to use
+    none. A process that ends while such a thread starts is aborted now and then ("terminate called without an active
+    exception"), after its work is done but with a failing exit status.
+
+    Args:
+        source: the file, or what it holds.
+        columns: those to read, by default all.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+        pa.ArrowException: it is no Parquet file, is damaged, or lacks a column.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - slow
+    from pyarrow import parquet  # noqa: PLC0415
+
+    content = source if isinstance(source, bytes) else source.read_bytes()
+    with parquet.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
+        names = file.schema_arrow.names
+        if missing := [name for name in columns or () if name not in names]:
+            raise pa.ArrowKeyError(f"no column {missing[0]!r}")
+        table = file.read(columns=None if columns is None else list(columns), use_threads=False)
+    table.validate(full=True)  # texts that are not UTF-8
+    return table
 
 
 def reason(error: Exception) -> str:

@@ -83,6 +83,7 @@ class Repository:
         """Write the metrics file of a run that its method refused."""
         key = f"{track}-{method}-{seed}"
         content = {"status": "skipped", "key": key, "track": track, "method": method, "seed": seed, "reason": reason}
+        content |= {"title": method}
         _put(Layout(self.root).metrics(track, key), json.dumps(content | changes).encode())
 
 
@@ -119,8 +120,10 @@ def metrics_file(key: str, track: str, method: str, seed: int, level: float) -> 
         },
         "pixel": {
             "threshold": {"fixed": 0.2, "val": 0.3, "oracle": 0.36, "published": None},
-            "gt_known": {name: value and value - 1 for name, value in at.items()}, "top1_loc": at, "mean_iou": at,
-            "max_box_acc": level - 1, "regret": 1.0, "max_box_acc_v2": per_iou, "max_box_acc_v2_val": per_iou,
+            "gt_known": {name: value and value - 1 for name, value in at.items()},
+            "top1_loc": at, "top5_loc": at, "mean_iou": at,
+            "max_box_acc": level - 1, "regret": 1.0, "peak_width": 20.0,
+            "max_box_acc_v2": per_iou, "max_box_acc_v2_val": per_iou,
         },
         "normalisation": {
             name: {"gt_known": at, "max_box_acc": level, "max_box_acc_v2": level * 0.9, "px_ap": level + 5}
@@ -139,7 +142,7 @@ def without_boxes(content: dict[str, Any]) -> dict[str, Any]:
     others = {"gt_known": three, "max_box_acc": None, "max_box_acc_v2": None}
     return {
         **at, **numbers, "peak_width": None, "misses": three, "boxes_used": {"val": 0},
-        "pixel": {"threshold": nothing, **at, **numbers},
+        "pixel": {"threshold": nothing, **at, **numbers, "peak_width": None},
         "by_size": {size: block | {"gt_known": three} for size, block in content["by_size"].items()},
         "normalisation": {name: block | others for name, block in content["normalisation"].items()},
     }  # fmt: skip

@@ -23,9 +23,8 @@ from numpy.typing import NDArray
 from wsolbench.data.boxes import check_boxes
 from wsolbench.data.dataset import SPLITS, Contents, Item, Split, SplitName, Truth
 from wsolbench.data.masks import is_code
-from wsolbench.data.parquet import read_parquet
 from wsolbench.errors import DataError, first_three
-from wsolbench.files import bytes_sha256, file_sha256, parse_file, replacing
+from wsolbench.files import bytes_sha256, file_sha256, parse_file, read_parquet, replacing
 
 __all__ = [
     "INDEX_FILE",

@@ -24,7 +24,8 @@ from wsolbench.evaluation.image_scores import CHOE2020, Rules, Thresholds
 from wsolbench.evaluation.numbers import CURVES, Scored, curves, no_images, numbers, per_image
 from wsolbench.evaluation.scoring import score_split
 from wsolbench.evaluation.thumbnails import encode_thumbnails
-from wsolbench.files import write_bytes
+from wsolbench.files import write_bytes, write_text
+from wsolbench.results.schema import checked_metrics
 from wsolbench.runs.run_folder import read_record
 
 __all__ = ["Evaluation", "evaluate_key", "evaluate_maps", "write_evaluation"]
@@ -146,9 +147,8 @@ def evaluate_maps(
 
 def write_evaluation(evaluation: Evaluation, layout: Layout, track: str, key: str) -> None:
     """Write the five files of an evaluation, each atomically."""
-    files = {layout.metrics(track, key): evaluation.metrics, layout.headline(track, key): _headline(evaluation.metrics)}
-    for path, content in files.items():
-        write_bytes(path, f"{json.dumps(content, indent=2)}\n".encode())
+    write_text(layout.metrics(track, key), checked_metrics(evaluation.metrics).text())
+    write_text(layout.headline(track, key), json.dumps(_headline(evaluation.metrics), indent=2) + "\n")
     # Hardly a number occurs twice: without dictionaries the tables are a quarter smaller.
     table = evaluation.per_image.to_parquet(
         index=False, compression="zstd", use_dictionary=False, write_page_checksum=True

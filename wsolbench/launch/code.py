@@ -34,6 +34,7 @@ ENTRIES = {
 ELSEWHERE = {
     "wsolbench.acquire.building": "asked where the images are; the index has the digests of what is read there",
     "wsolbench.errors": "messages",
+    "wsolbench.results.schema": "checks what is stored, and changes none of it",
     "wsolbench.runs.progress": "printing",
     "wsolbench.config.paths": "where files are: the dependencies and outputs of a stage",
     "wsolbench.config.registry": "which component it is: its file is among the digests",

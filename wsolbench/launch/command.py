@@ -124,7 +124,7 @@ def _images_of(root: Path, settings: Settings) -> Callable[[Unit], int | None]:
             return 0
         index = Layout(root).prepared(run.track_name) / "index.parquet"
         if run.track_name not in sizes and index.is_file():
-            from wsolbench.data.parquet import read_parquet  # noqa: PLC0415 - slow
+            from wsolbench.files import read_parquet  # noqa: PLC0415 - slow
 
             try:
                 table = parse_file(index, partial(read_parquet, columns=["split"]), "it is prepared again")

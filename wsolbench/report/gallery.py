@@ -12,13 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from wsolbench.config.paths import Layout
-from wsolbench.data.parquet import read_parquet
 from wsolbench.data.scoremaps import upsample_and_normalise
 from wsolbench.errors import DataError
 from wsolbench.evaluation.outlines import Outline, outlines
 from wsolbench.evaluation.photographs import read_photographs
 from wsolbench.evaluation.thumbnails import Thumbnails, read_thumbnails
-from wsolbench.files import parse_file
+from wsolbench.files import parse_file, read_parquet
 from wsolbench.report.pictures import heat_picture, photograph_picture
 from wsolbench.results.load import Row, TrackResults, blocks_of, remedy
 from wsolbench.results.run_result import RunResult

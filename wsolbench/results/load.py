@@ -1,4 +1,4 @@
-"""Read the metrics of exactly those runs that the settings name."""
+"""Read the metrics of exactly those runs that the settings name, as one tidy table."""
 
 from __future__ import annotations
 
@@ -9,17 +9,158 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
+
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
 from wsolbench.errors import DataError, SettingsError, first_three, nearest
-from wsolbench.files import parse_file
-from wsolbench.results.run_result import RunResult, SkippedRun, parse_metrics
+from wsolbench.files import parse_file, read_parquet
+from wsolbench.results.metrics import METRICS
+from wsolbench.results.schema import RunResult, SkippedRun, parse_metrics
 
-__all__ = ["Kind", "Row", "TrackResults", "blocks_of", "missing_metrics", "read_track", "remedy"]
+__all__ = [
+    "Kind",
+    "Row",
+    "TrackResults",
+    "blocks_of",
+    "load_frame",
+    "load_per_image",
+    "load_runs",
+    "missing_metrics",
+    "read_track",
+    "remedy",
+    "truth_of",
+]
 
 _log = logging.getLogger(__name__)
 
 Kind = Literal["method", "variant", "baseline"]
+
+KINDS = ("method", "readout", "baseline", "entry")
+
+
+def load_frame(settings: Settings, tracks: Sequence[str], root: Path) -> pd.DataFrame:
+    """Return every number of every run as a tidy table, a row per run and metric.
+
+    Args:
+        settings: name the runs.
+        tracks: keys of ``tracks``.
+        root: the repository.
+
+    Returns:
+        ``track``, ``dataset``, ``backbone``, ``kind``, ``method`` (its key), ``title``, ``status``, ``recipe``,
+        ``seed``, ``metric`` (a name in :data:`~wsolbench.results.metrics.METRICS`) and ``value``; a number that is not
+        defined has no row. Rows are in the order of ``run``; ``track``, ``kind``, ``method`` and ``metric`` are ordered
+        categories, those of ``track`` and ``method`` in the order of ``params.yaml``.
+
+    Raises:
+        SettingsError: a track does not exist, or ``run`` names no run of it.
+        DataError: a file is missing, damaged or another run's, or the runs were not measured alike; the message
+            names the file and how to make it anew.
+    """
+    rows = [
+        (*_identity(asked, run), name, value)
+        for asked, run in _read_all(settings, tracks, root)
+        if isinstance(run, RunResult)
+        for name, metric in METRICS.items()
+        if (value := metric.value(run)) is not None
+    ]
+    return _ordered(pd.DataFrame(rows, columns=[*_IDENTITY, "metric", "value"]), settings)
+
+
+def load_runs(settings: Settings, tracks: Sequence[str], root: Path) -> pd.DataFrame:
+    """Return what is true of every run beside its numbers, a row per run, in the order of :func:`load_frame`.
+
+    Returns:
+        The first nine columns of :func:`load_frame`; ``key``; ``variant_of`` (the method that it is a variant of);
+        ``skipped`` (why there are no numbers); ``weights``, ``weights_sha256``; ``selection``; ``protocol``;
+        ``images_val``, ``images_test``; ``boxes_used``, ``masks_used`` and ``val_truth`` of ``val``; ``data_digest``;
+        ``learned_nothing``; ``class_agnostic``; ``place`` of the method among all of ``params.yaml``. Missing (NaN)
+        where there is nothing to say.
+
+    Raises:
+        SettingsError, DataError: see :func:`load_frame`.
+    """
+    rows = [
+        dict(zip(_IDENTITY, _identity(asked, run), strict=True)) | _facts(run)
+        for asked, run in _read_all(settings, tracks, root)
+    ]
+    runs = _ordered(pd.DataFrame(rows), settings)
+    recipes = runs.groupby(["track", "method"], observed=True)["recipe"].transform(lambda each: pd.factorize(each)[0])
+    methods = len(runs["method"].cat.categories)
+    return runs.assign(place=runs["method"].cat.codes.astype(int) + methods * recipes.clip(lower=0).astype(int))
+
+
+def load_per_image(track: str, keys: Sequence[str], root: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Return some columns of the per-image tables of some runs of one track.
+
+    Args:
+        track: key of ``tracks``.
+        keys: of the runs.
+        root: the repository.
+        columns: beside ``id``.
+
+    Returns:
+        ``id`` and the columns, with the run's key as the first level of the index; images in the order of the index.
+
+    Raises:
+        DataError: a file is missing or damaged, or of other images than the first; the message names it.
+    """
+    frames: dict[str, pd.DataFrame] = {}
+    for key in keys:
+        path, cure = Layout(root).per_image(track, key), f"run `wsolbench evaluate {key}`, or `make benchmark`"
+
+        def parsed(content: bytes) -> pd.DataFrame:
+            frame: pd.DataFrame = read_parquet(content, ["id", *columns]).to_pandas(use_threads=False)
+            return frame
+
+        frames[key] = parse_file(path, parsed, cure)
+        if frames[key]["id"].tolist() != frames[keys[0]]["id"].tolist():
+            raise DataError(f"{path} is of other images than {keys[0]}; {cure}")
+    return pd.concat(frames, names=["key"])
+
+
+def truth_of(frame: pd.DataFrame) -> Literal["boxes", "masks"] | None:
+    """Return what a track's localization is measured by: boxes where its test split has any, else masks."""
+    found = set(frame["metric"])
+    return "boxes" if "gt_known.fixed" in found else "masks" if "p_iou.fixed" in found else None
+
+
+_IDENTITY = ["track", "dataset", "backbone", "kind", "method", "title", "status", "recipe", "seed"]
+
+
+def _identity(asked: _Asked, run: RunResult | SkippedRun) -> tuple[object, ...]:
+    kind = "baseline" if asked.kind == "baseline" else "readout" if run.reads else "method"
+    title = run.title if kind == "baseline" else _title(run)
+    return run.track, run.dataset, run.backbone, kind, asked.method, title, run.method_status, run.recipe, run.seed
+
+
+def _facts(run: RunResult | SkippedRun) -> dict[str, object]:
+    known: dict[str, object] = {"key": run.key, "variant_of": run.variant_of, "class_agnostic": run.class_agnostic}
+    if isinstance(run, SkippedRun):
+        return known | {"skipped": run.reason, "learned_nothing": False}
+    return known | {
+        "skipped": None,
+        "learned_nothing": run.learned_nothing,
+        "weights": run.weights and run.weights.name,
+        "weights_sha256": run.weights and run.weights.sha256,
+        "selection": run.selection,
+        "protocol": run.protocol,
+        "images_val": run.images.val,
+        "images_test": run.images.test,
+        "boxes_used": run.boxes_used.val,
+        "masks_used": run.masks_used.val,
+        "val_truth": run.val_truth,
+        "data_digest": run.data_digest,
+    }
+
+
+def _ordered(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    orders = {"track": settings.tracks, "kind": KINDS, "method": settings.methods, "metric": METRICS}
+    for column in frame.columns.intersection([*orders]):
+        names = dict.fromkeys([*orders[column], *frame[column]])
+        frame[column] = pd.Categorical(frame[column], [*names], ordered=True)
+    return frame
 
 
 @dataclass(frozen=True)
@@ -148,13 +289,8 @@ def read_track(settings: Settings, track: str, root: Path) -> TrackResults:
         DataError: a file is missing, damaged or another run's, or the runs were not measured alike; the message
             names the file and how to make it anew.
     """
-    missing = missing_metrics(settings, track, root)
-    if missing:
-        raise DataError(f"{len(missing)} runs of track '{track}' have no results:\n" + "\n".join(missing))
-    asked = _asked(settings, track, root)
-    _warn_of_strangers(asked)
-    found = [(each, _read(each, track)) for each in asked]
-    _check_alike(asked, [run for _, run in found if isinstance(run, RunResult)])
+    found = _read_all(settings, [track], root)
+    asked = [each for each, _ in found]
     rows: list[Row] = []
     places = {
         name: place for place, name in enumerate(dict.fromkeys([*settings.methods, *(each.method for each in asked)]))
@@ -164,6 +300,20 @@ def read_track(settings: Settings, track: str, root: Path) -> TrackResults:
         for recipe, row in enumerate(_rows(kind, method, own)):
             rows.append(replace(row, place=places[method] + recipe * len(places)))
     return TrackResults(track, tuple(dict.fromkeys(settings.run.seeds)), tuple(rows))
+
+
+def _read_all(settings: Settings, tracks: Sequence[str], root: Path) -> list[tuple[_Asked, RunResult | SkippedRun]]:
+    found: list[tuple[_Asked, RunResult | SkippedRun]] = []
+    for track in dict.fromkeys(tracks):
+        missing = missing_metrics(settings, track, root)
+        if missing:
+            raise DataError(f"{len(missing)} runs of track '{track}' have no results:\n" + "\n".join(missing))
+        asked = _asked(settings, track, root)
+        _warn_of_strangers(asked)
+        read = [(each, _read(each, track)) for each in asked]
+        _check_alike(asked, [run for _, run in read if isinstance(run, RunResult)])
+        found += read
+    return found
 
 
 def _asked(settings: Settings, track: str, root: Path) -> list[_Asked]:
@@ -235,7 +385,7 @@ def _rows(kind: Kind, method: str, found: Iterable[RunResult | SkippedRun]) -> I
         yield Row(method, kind, skipped[0].title or method, "", (), skipped)
 
 
-def _title(run: RunResult) -> str:
+def _title(run: RunResult | SkippedRun) -> str:
     remark = {"published": "", "reconstruction": "our reconstruction"}.get(run.method_status, run.method_status)
     named = not remark or run.method_status.lower() in run.title.lower()
     return run.title if named else f"{run.title} ({remark})"

@@ -8,9 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from wsolbench.config.paths import Layout
-from wsolbench.data.parquet import read_parquet
 from wsolbench.errors import DataError
-from wsolbench.files import parse_file
+from wsolbench.files import parse_file, read_parquet
 from wsolbench.results.load import Row, TrackResults, remedy
 
 __all__ = ["read_per_image"]

@@ -7,16 +7,57 @@ Seeds are the sample: every number here is over runs that differ in nothing but 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
+import numpy as np
+import pandas as pd
 from scipy import stats
 
-__all__ = ["LEVEL", "Spread", "paired_difference", "spread"]
+from wsolbench.results.metrics import METRICS
+
+__all__ = ["BY_ROW", "LEVEL", "Spread", "paired_difference", "spread", "summarise", "summarise_by"]
 
 LEVEL = 0.95
 """Coverage of every interval that the benchmark prints."""
+
+BY_ROW = ["track", "kind", "recipe", "method"]
+"""What the seeds of one row of a table share."""
+
+
+def summarise(frame: pd.DataFrame) -> pd.DataFrame:
+    """Summarise runs over their seeds.
+
+    Args:
+        frame: of :func:`wsolbench.results.load.load_frame`.
+
+    Returns:
+        A row per ``(track, kind, recipe, method)``, in the order of the frame; columns ``(metric, statistic)``, the
+        metrics in their declared order, the statistics those of :func:`summarise_by`. NaN, and n = 0, where a row does
+        not define a metric.
+    """
+    plain = frame.astype(dict.fromkeys(BY_ROW, str))
+    rows = pd.MultiIndex.from_frame(plain[BY_ROW].drop_duplicates())
+    found = summarise_by(plain, [*BY_ROW, "metric"])
+    wide = pd.DataFrame(found.unstack("metric"))  # noqa: PD010 - pivot_table would aggregate once more
+    metrics = [name for name in METRICS if name in set(frame["metric"])]
+    columns = pd.MultiIndex.from_product([metrics, found.columns], names=["metric", None])
+    summary = wide.swaplevel(axis=1).reindex(index=rows, columns=columns)
+    return summary.fillna({(name, "n"): 0 for name in metrics})
+
+
+def summarise_by(frame: pd.DataFrame, by: Sequence[str], value: str = "value") -> pd.DataFrame:
+    """Summarise one column by groups.
+
+    Returns:
+        ``mean``; ``sd``, the sample standard deviation (n - 1 in the denominator); ``ci95``, half the width of
+        Student's 95 % interval of the mean; and ``n``. A single value has neither ``sd`` nor ``ci95`` (NaN).
+    """
+    values = frame.groupby(list(by), sort=False, observed=True)[value]
+    count, deviation = values.count(), values.std()
+    half = stats.t.ppf((1 + LEVEL) / 2, np.maximum(count - 1, 1)) * deviation / np.sqrt(count)
+    return pd.DataFrame({"mean": values.mean(), "sd": deviation, "ci95": half, "n": count})
 
 
 @dataclass(frozen=True)

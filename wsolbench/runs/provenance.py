@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import resource
 import subprocess
@@ -14,6 +13,7 @@ import torch
 
 from wsolbench import __version__
 from wsolbench.files import write_text
+from wsolbench.results.schema import Provenance
 
 __all__ = ["device_name", "write_provenance"]
 
@@ -26,19 +26,18 @@ def write_provenance(path: Path, run: dict[str, Any], device: torch.device, seco
     cuda = device.type == "cuda"
     cudnn = torch.backends.cudnn.version() if cuda else None  # type: ignore[no-untyped-call]
     peak = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
-    record = {
-        **run,
+    versions: dict[str, str | None] = {"wsolbench": __version__, "python": platform.python_version()}
+    versions |= {name: version(name) for name in _PACKAGES} | {"cuda": torch.version.cuda, "cudnn": cudnn}
+    record = run | {
         "commit": _commit(),
-        "versions": {"wsolbench": __version__, "python": platform.python_version()}
-        | {name: version(name) for name in _PACKAGES}
-        | {"cuda": torch.version.cuda, "cudnn": cudnn},
+        "versions": versions,
         "platform": platform.platform(),
         "device": device_name(device),
         "threads": torch.get_num_threads(),
         "wall_seconds": {name: round(value, 2) for name, value in seconds.items()},
         "peak_memory_mib": peak | ({"device": torch.cuda.max_memory_allocated(device) // 2**20} if cuda else {}),
     }
-    write_text(path, json.dumps(record, indent=2) + "\n")
+    write_text(path, Provenance.model_validate(record).text())
 
 
 def device_name(device: torch.device) -> str:

@@ -6,7 +6,6 @@ measured (times, memory) stands in a run's provenance.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -23,6 +22,7 @@ from wsolbench.errors import SettingsError
 from wsolbench.files import write_text
 from wsolbench.models.method import Method
 from wsolbench.models.pretrained import read_placed
+from wsolbench.results.schema import Costs
 from wsolbench.training.building import build_method
 
 __all__ = ["Counts", "count_costs", "flops_of", "write_costs", "write_costs_of"]
@@ -121,4 +121,4 @@ def write_costs(settings: Settings, key: str, layout: Layout) -> None:
         record |= vars(count_costs(method, run.track.crop, trained=run.track.epochs > 0))
     else:
         record["skipped"] = reason
-    write_text(layout.costs(run.track_name, key), json.dumps(record, indent=2) + "\n")
+    write_text(layout.costs(run.track_name, key), Costs.model_validate(record).text())

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from wsolbench.data.parquet import read_parquet
+from wsolbench.files import read_parquet
 
 _TABLE = pa.table({"id": ["a", "b"], "label": [0, 1]})
 
@@ -38,7 +38,7 @@ def test_what_is_no_parquet_file_is_an_error_that_readers_catch(content: bytes):
 def test_starts_no_threads(file: Path):
     script = (
         "import os, sys, pathlib\n"
-        "from wsolbench.data.parquet import read_parquet\n"
+        "from wsolbench.files import read_parquet\n"
         "before = set(os.listdir('/proc/self/task'))\n"
         "read_parquet(pathlib.Path(sys.argv[1])).to_pandas(use_threads=False)\n"
         "sys.exit(len(set(os.listdir('/proc/self/task')) - before))\n"
