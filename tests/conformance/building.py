@@ -43,11 +43,13 @@ def batch(seed: int = 1, images: int = 4, pixels: int = PIXELS) -> tuple[Tensor,
     return torch.randn(images, 3, pixels, pixels, generator=generator), torch.arange(images) % CLASSES
 
 
-def losses_and_gradients(method: Method, seed: int = 2) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+def losses_and_gradients(
+    method: Method, seed: int = 2, progress: float = 0.0
+) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
     """Losses, gradients by parameter name, and torch's generator state after one training step's worth of work."""
     torch.manual_seed(seed)
     method.train().zero_grad()
-    losses = method.losses(*batch(), 0.0)
+    losses = method.losses(*batch(), progress)
     torch.stack(list(losses.values())).sum().backward()
     gradients = {name: p.grad.clone() for name, p in method.named_parameters() if p.grad is not None}
     return {name: loss.detach() for name, loss in losses.items()}, gradients, torch.get_rng_state()

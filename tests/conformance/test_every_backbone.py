@@ -86,6 +86,22 @@ def test_every_stage_has_the_stated_channels(name):
 
 
 @of_every_backbone
+def test_a_network_runs_from_any_stage_on_and_its_statistics_stay(name):
+    backbone, images = network(name).train(), torch.randn(2, 3, PIXELS, PIXELS)
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    with torch.no_grad():
+        stages = backbone.stage_names
+        whole = backbone.eval()(images)
+        for earlier, stage in list(pairwise(stages))[:: max(1, len(stages) // 4)]:
+            _, taps = backbone.eval().forward_taps(images, [earlier])
+            assert torch.equal(backbone.forward_from(stage, taps[earlier]), whole)
+            backbone.train().forward_from(stage, taps[earlier])
+    assert all(torch.equal(before[key], value) for key, value in backbone.eval().state_dict().items())
+    with pytest.raises(KeyError):
+        backbone.forward_from("nowhere", images)
+
+
+@of_every_backbone
 def test_points_are_stages_from_shallow_to_deep(name):
     backbone = network(name)
     for points in (backbone.erase_points, backbone.side_points):

@@ -43,48 +43,81 @@ def small(method, backbone, seed=0):
     return build(method, backbone, seed, **narrow)
 
 
-@on_every_pair
-def test_losses_are_finite_scalars(method, backbone):
-    losses = small(method, backbone).losses(*batch(), 0.5)
-    assert losses
-    assert all(loss.ndim == 0 and torch.isfinite(loss) for loss in losses.values())
+def trainable(built):
+    return [name for name, parameter in built.named_parameters() if parameter.requires_grad]
 
 
 @on_every_pair
-def test_gradient_reaches_the_first_layer_and_every_parameter_takes_part(method, backbone):
+def test_losses_are_finite_scalars_of_the_same_names_throughout(method, backbone):
     built = small(method, backbone)
-    _, gradients, _ = losses_and_gradients(built)
-    names = [name for name, _ in built.named_parameters()]
-    assert gradients[names[0]].abs().sum() > 0
-    assert list(gradients) == names or (built.skips_parameters and gradients.keys() < set(names))
+    found = [built.losses(*batch(), progress) for progress in (0.0, 0.5, 1.0)]
+    assert found[0]
+    assert all(loss.ndim == 0 and torch.isfinite(loss) for losses in found for loss in losses.values())
+    assert [list(losses) for losses in found] == 3 * [list(found[0])]
 
 
 @on_every_pair
-def test_every_parameter_is_in_exactly_one_group(method, backbone):
+def test_gradient_reaches_the_first_layer_that_is_not_frozen_and_every_parameter_takes_part(method, backbone):
+    """From the start, unless a loss may begin late (``skips_parameters``); then at least at the end."""
     built = small(method, backbone)
+    early, late = (losses_and_gradients(built, progress=progress)[1] for progress in (0.0, 1.0))
+    names = trainable(built)
+    assert late[names[0]].abs().sum() > 0
+    assert early.keys() | late.keys() <= set(names)
+    assert list(early) == list(late) == names or built.skips_parameters
+
+
+@on_every_pair
+def test_a_frozen_stage_stays_in_evaluation_mode_and_gets_no_gradient(method, backbone):
+    built = small(method, backbone)
+    network = built.backbone
+    network.freeze(network.stage_names[: max(len(network.frozen), 2)])
+    frozen = tuple(f"backbone.stages.{stage}." for stage in network.frozen)
+    before = {name: value.clone() for name, value in built.state_dict().items() if name.startswith(frozen)}
+    _, gradients, _ = losses_and_gradients(built, progress=1.0)
+    assert gradients[trainable(built)[0]].abs().sum() > 0
+    assert not [name for name in gradients if name.startswith(frozen)]
+    assert before
+    assert all(torch.equal(built.state_dict()[name], value) for name, value in before.items())
+
+
+@on_every_pair
+def test_every_trainable_parameter_is_in_exactly_one_group(method, backbone):
+    built = small(method, backbone)
+    built.backbone.freeze(built.backbone.stage_names[:1])
     groups = built.param_groups(OptimRecipe(lr=0.1, weight_decay=0.0, head_lr_mult=10.0))
     grouped = sorted(id(p) for group in groups for p in group["params"])
-    assert grouped == sorted(id(p) for p in built.parameters())
+    assert grouped == sorted(id(p) for p in built.parameters() if p.requires_grad)
     assert all(group["lr"] > 0 for group in groups)
 
 
+def answer(found):
+    """Return the maps of a prediction, or its boxes."""
+    return found.maps if found.boxes is None else found.boxes
+
+
 @on_every_pair
-def test_prediction_has_logits_of_all_classes_and_one_finite_map_per_image(method, backbone):
+def test_prediction_has_logits_of_all_classes_and_one_finite_map_or_box_per_image(method, backbone):
     images, labels = batch()
     found = small(method, backbone).eval().predict(images, labels)
     assert found.logits.shape == (len(images), CLASSES)
-    assert found.maps.ndim == 3
-    assert len(found.maps) == len(images)
-    assert min(found.maps.shape[1:]) > 1
-    assert torch.isfinite(found.maps).all()
+    assert len(answer(found)) == len(images)
+    assert torch.isfinite(answer(found)).all()
+    if found.boxes is None:
+        assert found.maps.ndim == 3
+        assert min(found.maps.shape[1:]) > 1
+    else:
+        assert found.boxes.shape[1:] == (4,)
+        assert ((found.boxes >= 0) & (found.boxes <= 1)).all()
 
 
 @on_every_pair
-def test_maps_differ_by_label_and_logits_do_not(method, backbone):
+def test_maps_differ_by_label_unless_declared_class_agnostic_and_logits_do_not(method, backbone):
     images, labels = batch()
     built = small(method, backbone).eval()
     one, other = built.predict(images, labels), built.predict(images, (labels + 1) % CLASSES)
-    assert (one.maps != other.maps).flatten(1).any(1).all()
+    differ = (answer(one) != answer(other)).flatten(1).any(1)
+    assert torch.equal(differ, torch.full_like(differ, not built.class_agnostic))
     assert torch.equal(one.logits, other.logits)
 
 
@@ -93,7 +126,7 @@ def test_evaluation_is_deterministic_and_draws_nothing(method, backbone):
     built = small(method, backbone).eval()
     before = torch.get_rng_state()
     first, second = built.predict(*batch()), built.predict(*batch())
-    assert torch.equal(first.maps, second.maps)
+    assert torch.equal(answer(first), answer(second))
     assert torch.equal(first.logits, second.logits)
     assert torch.equal(before, torch.get_rng_state())
 
@@ -101,9 +134,12 @@ def test_evaluation_is_deterministic_and_draws_nothing(method, backbone):
 @on_every_pair
 def test_state_dict_carries_everything_that_prediction_needs(method, backbone):
     source, target = small(method, backbone, seed=0), small(method, backbone, seed=1)
+    source.eval().on_epoch_start(0, [batch()])
     losses_and_gradients(source)  # moves the running statistics away from their start
-    target.load_state_dict(source.state_dict())
-    assert torch.equal(source.eval().predict(*batch()).maps, target.eval().predict(*batch()).maps)
+    state = source.state_dict()
+    assert all(isinstance(value, torch.Tensor) for value in state.values())
+    target.load_state_dict(state)
+    assert torch.equal(answer(source.eval().predict(*batch())), answer(target.eval().predict(*batch())))
 
 
 @on_every_pair
@@ -155,8 +191,8 @@ def test_memory_format_changes_nothing_but_rounding(method, backbone):
     contiguous = built.predict(images, labels)
     built.to(memory_format=torch.channels_last)
     strided = built.predict(images.contiguous(memory_format=torch.channels_last), labels)
-    scale = float(contiguous.maps.detach().abs().max())
-    torch.testing.assert_close(strided.maps, contiguous.maps, rtol=0, atol=1e-4 * scale)
+    scale = float(answer(contiguous).detach().abs().max())
+    torch.testing.assert_close(answer(strided), answer(contiguous), rtol=0, atol=1e-4 * scale)
     torch.testing.assert_close(strided.logits, contiguous.logits, rtol=1e-4, atol=1e-5)
 
 
@@ -182,6 +218,8 @@ def operations_without_values(method, backbone):
     with FakeTensorMode(allow_non_fake_inputs=True):  # a network that is outlined first makes real meta tensors
         built = small(method, backbone)
         images, labels = torch.randn(4, 3, PIXELS, PIXELS), torch.zeros(4, dtype=torch.int64)
+        built.eval().on_epoch_start(0, [(images, labels)])
+        built.train()
         with _Operations() as seen:
             torch.stack(list(built.losses(images, labels, 0.0).values())).sum().backward()
         built.eval().predict(images, labels)
@@ -215,11 +253,12 @@ def test_losses_and_maps_are_made_where_the_network_is(method, backbone):
         with torch.device("cuda"):
             built = small(method, backbone)
             images, labels = torch.randn(4, 3, PIXELS, PIXELS), torch.zeros(4, dtype=torch.int64)
+        built.on_epoch_start(0, [(images, labels)])
         with torch.set_grad_enabled(built.needs_grad):
             found = built.predict(images, labels)
         losses = built.losses(images, labels, 0.5)
     assert {loss.device.type for loss in losses.values()} == {"cuda"}
-    assert (found.maps.device.type, found.logits.device.type) == ("cuda", "cuda")
+    assert (answer(found).device.type, found.logits.device.type) == ("cuda", "cuda")
 
 
 @pytest.mark.slow
@@ -227,23 +266,24 @@ def test_losses_and_maps_are_made_where_the_network_is(method, backbone):
 def test_a_network_of_full_size_trains_some_steps_and_localizes(method, backbone):
     built = build(method, backbone)
     images, labels = batch(images=2, pixels=96)  # 6 x 6 cells: a block of 3 x 3 leaves some
-    before = next(built.parameters()).detach().clone()
+    first = dict(built.named_parameters())[trainable(built)[0]]
+    before = first.detach().clone()
     sgd = torch.optim.SGD(built.param_groups(OptimRecipe(lr=1e-4, weight_decay=0.0, head_lr_mult=1.0)))
     for step in range(3):
         seen, targets = built.batch_transform(images, labels, torch.Generator().manual_seed(step))
-        losses = built.train().losses(seen, targets, step / 3)
+        losses = built.train().losses(seen, targets, step / 2)
         assert all(loss.ndim == 0 and torch.isfinite(loss) for loss in losses.values())
         sgd.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         sgd.step()
-    assert [name for name, p in built.named_parameters() if p.grad is None] == []
-    assert not torch.equal(before, next(built.parameters()))
+    assert [name for name, p in built.named_parameters() if p.requires_grad and p.grad is None] == []
+    assert not torch.equal(before, first)
     with torch.no_grad():
         one, other = built.eval().predict(images, labels), built.predict(images, (labels + 1) % CLASSES)
     assert one.logits.shape == (2, CLASSES)
     assert torch.equal(one.logits, other.logits)
-    assert torch.isfinite(one.maps).all()
-    assert (one.maps != other.maps).flatten(1).any(1).all()
+    assert torch.isfinite(answer(one)).all()
+    assert (answer(one) != answer(other)).flatten(1).any(1).all() != built.class_agnostic
 
 
 @of_every_method

@@ -49,7 +49,7 @@ def main(settings_file: str, root: str, key: str, launcher: str, statistics: str
 
     def kept_step(self: Optimiser) -> None:
         number = next(steps)
-        gradients = [p.grad for group in self.sgd.param_groups for p in group["params"]]
+        gradients = [p.grad for group in self.inner.param_groups for p in group["params"]]
         kept.update({f"{number}.{place}": gradient.contiguous().clone() for place, gradient in enumerate(gradients)})
         step(self)
 

@@ -140,6 +140,7 @@ def simulated_cuda(patch: pytest.MonkeyPatch) -> Iterator[None]:
         "cuda.max_memory_allocated": lambda device=None: 0,
         "cuda.Event": _Event,
         "backends.cudnn.version": lambda: 0,
+        "optim.Optimizer._accelerator_graph_capture_health_check": lambda optimiser: None,
         "autocast": on_the_cpu,
         "Generator": SimulatedGenerator,
     }

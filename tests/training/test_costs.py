@@ -67,17 +67,17 @@ def test_counts_are_those_of_the_layers(tiny_settings: Settings, trained: bool) 
     shown = method.eval().predict(torch.rand(1, 3, side, side), torch.tensor([0])).maps
     channels = max(parameter.shape[0] for parameter in method.backbone.parameters())
     head = 2 * channels * 3  # one product of the pooled features with the weights of three classes
-    counts = count_costs(method, side, trained=trained)
+    counts = count_costs(method, side, side, trained=trained)
     # Backward takes a product for the weights and one for the inputs of each layer; images have no gradient.
     assert counts.train_flops_per_image == (3 * (sum(layers) + head) - layers[0] if trained else None)
     # A map is one product of the features of every cell with the weights of one class.
     assert counts.test_flops_per_image == sum(layers) + head + 2 * channels * shown[0].numel()
     assert counts.parameters == sum(parameter.numel() for parameter in method.parameters())
-    assert count_costs(method, side, trained=trained) == counts
+    assert count_costs(method, side, side, trained=trained) == counts
 
 
 def test_larger_images_cost_more_and_no_more_parameters(tiny_settings: Settings) -> None:
-    small, large = (count_costs(method_of(tiny_settings, "adl"), side, trained=True) for side in (32, 64))
+    small, large = (count_costs(method_of(tiny_settings, "adl"), side, side, trained=True) for side in (32, 64))
     assert large.parameters == small.parameters
     assert large.test_flops_per_image == pytest.approx(4 * small.test_flops_per_image, rel=0.01)
 
@@ -87,7 +87,7 @@ def test_the_stage_writes_counts_and_what_they_hold_for(tiny_settings: Settings,
     path = layout.costs(TRACK, f"{TRACK}-cam")
     before = path.read_bytes()
     found = json.loads(before)
-    counts = count_costs(method_of(tiny_settings, "cam"), 40, trained=True)
+    counts = count_costs(method_of(tiny_settings, "cam"), 40, 40, trained=True)
     assert found["parameters"] == counts.parameters
     assert found["train_flops_per_image"] == counts.train_flops_per_image
     assert (found["train_images"], found["epochs"], found["classes"], found["side"]) == (22, 2, 3, 40)

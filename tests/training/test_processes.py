@@ -222,7 +222,7 @@ def test_processes_toss_the_same_coins_and_predict_with_the_same_statistics(
     method.load_state_dict(load_file(layout.run(key) / "checkpoint.safetensors"))
     stored = read_maps(layout.run(key) / "maps.npz", "test")
     again = predict_split(
-        method, split, layout.prepared(TRACK), crop=40, batch=8, device=torch.device("cpu"), reading=Reading()
+        method, split, layout.prepared(TRACK), side=40, batch=8, device=torch.device("cpu"), reading=Reading()
     )
     np.testing.assert_allclose(stored.maps, again.maps, rtol=1e-4, atol=1e-5)
 

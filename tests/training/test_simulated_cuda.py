@@ -117,7 +117,7 @@ def test_a_trained_run_predicts_there_what_it_stored(layout: Layout, settings: S
     train_into(layout, settings, CAM)
     method = load_trained(read_trained(layout, CAM), layout, cuda)
     split = read_split(layout.prepared(TRACK), "test")
-    found = predict_split(method, split, layout.prepared(TRACK), crop=40, batch=3, device=cuda, reading=Reading())
+    found = predict_split(method, split, layout.prepared(TRACK), side=40, batch=3, device=cuda, reading=Reading())
     stored = read_maps(layout.run(CAM) / "maps.npz", "test")
     np.testing.assert_allclose(found.maps, stored.maps, rtol=1e-4, atol=1e-5)
     photographs = [layout.prepared(TRACK) / item.path for item in split.items]

@@ -19,7 +19,7 @@ from wsolbench.data.cache import Pictures, pictures_of
 from wsolbench.data.dataset import Item, Split
 from wsolbench.data.images import resize
 from wsolbench.data.loader import Batch, SizedDataset, augment
-from wsolbench.data.scoremaps import StoredMaps
+from wsolbench.data.scoremaps import Stored
 from wsolbench.data.seeding import generator, image_key
 from wsolbench.errors import DataError
 from wsolbench.models.backbones.base import Backbone
@@ -52,7 +52,7 @@ class MaskSupervised(Baseline):
     seeded = True
     trains = True
 
-    def predictions(self, inputs: BaselineInputs) -> Mapping[str, StoredMaps]:
+    def predictions(self, inputs: BaselineInputs) -> Mapping[str, Stored]:
         """Fit on 80 % of ``val``; return maps of the other 20 % and of ``test``.
 
         Raises:
@@ -80,7 +80,7 @@ class MaskSupervised(Baseline):
                 head,
                 split,
                 inputs.image_root,
-                crop=run.track.crop,
+                side=run.track.test_side,
                 batch=run.track.batch,
                 device=device,
                 reading=inputs.reading,

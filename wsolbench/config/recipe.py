@@ -23,15 +23,21 @@ class Track(StrictModel):
         backbone_args: constructor arguments of the backbone.
         weights: name of pinned pretrained weights, or null for random initialisation.
         resize: side in pixels to which training images are resized before the random crop.
-        crop: side in pixels of what the network sees; test images are resized straight to it.
+        crop: side in pixels of what the network sees in training.
+        test_crop: side in pixels that test images are resized straight to; null for ``crop``.
         epochs: passes over the training split; 0 evaluates the pretrained network with its own classifier
             (``backbone_args.keep_classifier``).
         batch: images per optimiser step, all devices together.
-        lr: learning rate of SGD for the backbone.
+        optimiser: ``sgd``, or ``adamw``, whose weight decay is apart from the gradient.
+        lr: learning rate for the backbone.
         momentum: of SGD.
         nesterov: whether SGD looks ahead.
-        weight_decay: L2 factor.
+        betas: of AdamW: how much its running means of gradients and their squares keep.
+        eps: of AdamW.
+        weight_decay: factor of weight decay.
+        no_decay_norm_bias: no weight decay on biases, normalisations and whatever else has one dimension.
         head_lr_mult: learning-rate factor of layers without pretrained weights.
+        drop_path: highest rate at which a transformer's branches are left out for an image; 0 for other backbones.
         schedule: ``step`` (times ``step_gamma`` every ``step_epochs`` or at ``milestones``) or ``cosine`` (to zero).
         step_epochs: epochs between steps.
         milestones: epochs after which a step comes, ascending, instead of ``step_epochs``.
@@ -52,13 +58,19 @@ class Track(StrictModel):
     weights: str | None
     resize: Positive
     crop: Annotated[int, Field(ge=32)]  # two cells of a backbone of stride 16
+    test_crop: Annotated[int, Field(ge=32)] | None = None
     epochs: Annotated[int, Field(ge=0)]
     batch: Positive
+    optimiser: Literal["sgd", "adamw"] = "sgd"
     lr: Annotated[float, Field(gt=0)]
     momentum: Fraction = 0.9
     nesterov: bool = True
+    betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)] = [0.9, 0.999]
+    eps: Annotated[float, Field(gt=0)] = 1e-8
     weight_decay: Annotated[float, Field(ge=0)]
+    no_decay_norm_bias: bool = False
     head_lr_mult: Annotated[float, Field(gt=0)]
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
     schedule: Literal["step", "cosine"]
     step_epochs: Positive | None = None
     milestones: list[Positive] | None = None
@@ -88,6 +100,11 @@ class Track(StrictModel):
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs a momentum above 0")
         return self
+
+    @property
+    def test_side(self) -> int:
+        """Side in pixels of the images that a trained network predicts."""
+        return self.test_crop or self.crop
 
 
 def _same_selection(train: dict[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,10 @@ class SizedDataset(Dataset[Batch], ABC):
         batch: Batch = default_collate([self[where] for where in places])
         return batch
 
+    def plain(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return images without augmentation, and their labels, for a method that keeps a state by them."""
+        raise NotImplementedError
+
     @abstractmethod
     def __len__(self) -> int:
         """Return the number of images."""
@@ -156,6 +160,14 @@ class TrainingSet(SizedDataset):
         positions = [position for _, position in places]
         labels = torch.tensor([self._labels[position] for position in positions])
         return torch.from_numpy(images).permute(0, 3, 1, 2), labels, torch.tensor(positions)
+
+    def plain(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return the centres of the resized pictures, uint8 ``(B, 3, crop, crop)``, and their labels."""
+        pictures = np.stack([self._pictures[position] for position in positions])
+        start = (pictures.shape[1] - self._crop) // 2
+        centre = slice(start, start + self._crop)
+        labels = torch.tensor([self._labels[position] for position in positions])
+        return torch.from_numpy(pictures[:, centre, centre]).permute(0, 3, 1, 2), labels
 
 
 def training_loader(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from wsolbench.files import parse_file, replacing
 __all__ = [
     "MAPS_FILE",
     "NORMALISATIONS",
+    "Stored",
     "StoredBoxes",
     "StoredMaps",
     "normalise",
@@ -32,7 +34,6 @@ __all__ = [
 ]
 
 MAPS_FILE = "maps.npz"
-_FIELDS = ("ids", "labels", "maps", "top5", "top5_logits")
 
 
 @dataclass(frozen=True)
@@ -57,33 +58,40 @@ class StoredMaps:
 
 @dataclass(frozen=True)
 class StoredBoxes:
-    """One box per image of a split, in index order, from something that has no maps and no classes.
+    """One box per image of a split, in index order, from something that has no maps.
 
     Attributes:
         ids: ``(N,)`` str image ids.
         labels: ``(N,)`` int64 true class.
         boxes: ``(N, 4)`` float64 half-open ``x0, y0, x1, y1`` in pixels of the stored image.
+        top5: as those of :class:`StoredMaps`; ``(N, 0)`` if left out.
+        top5_logits: likewise.
     """
 
     ids: NDArray[np.str_]
     labels: NDArray[np.int64]
     boxes: NDArray[np.float64]
+    top5: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    top5_logits: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
-    @property
-    def top5(self) -> NDArray[np.int64]:
-        """No guesses at the class, ``(N, 0)``."""
-        return np.zeros((len(self.ids), 0), np.int64)
+    def __post_init__(self) -> None:
+        for name in ("top5", "top5_logits"):
+            if getattr(self, name).shape == (0, 0):
+                object.__setattr__(self, name, np.zeros((len(self.ids), 0), getattr(self, name).dtype))
 
 
-def write_maps(path: Path, splits: Mapping[str, StoredMaps]) -> None:
-    """Write the maps of a run to one ``.npz`` file, atomically; equal input gives equal bytes."""
-    arrays = {f"{name}/{key}": getattr(stored, key) for name, stored in splits.items() for key in _FIELDS}
+Stored: TypeAlias = StoredMaps | StoredBoxes
+
+
+def write_maps(path: Path, splits: Mapping[str, Stored]) -> None:
+    """Write the maps (or boxes) of a run to one ``.npz`` file, atomically; equal input gives equal bytes."""
+    arrays = {f"{name}/{key}": array for name, stored in splits.items() for key, array in vars(stored).items()}
     with replacing(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **arrays)
 
 
-def read_maps(path: Path, split: str, sha256: str | None = None) -> StoredMaps:
-    """Read one split of a stored maps file.
+def read_maps(path: Path, split: str, sha256: str | None = None) -> Stored:
+    """Read one split of a stored maps file; boxes, where its method answers in boxes.
 
     Args:
         path: the file.
@@ -99,28 +107,23 @@ def read_maps(path: Path, split: str, sha256: str | None = None) -> StoredMaps:
     return stored
 
 
-def _parsed(path: Path, split: str, content: bytes) -> StoredMaps:
+def _parsed(path: Path, split: str, content: bytes) -> Stored:
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         if not any(name.startswith(f"{split}/") for name in archive):
             raise DataError(f"{path} has no maps of split '{split}'")
-        return StoredMaps(**{key: archive[f"{split}/{key}"] for key in _FIELDS})
+        kind: type[Stored] = StoredBoxes if f"{split}/boxes" in archive else StoredMaps
+        return kind(**{each.name: archive[f"{split}/{each.name}"] for each in fields(kind)})
 
 
-def _check_shapes(stored: StoredMaps, path: Path, split: str) -> None:
+def _check_shapes(stored: Stored, path: Path, split: str) -> None:
     count, best = stored.ids.size, (stored.ids.size, *stored.top5.shape[-1:])
-    expected = {
-        "ids": (count,),
-        "labels": (count,),
-        "maps": (count, *stored.maps.shape[-2:]),
-        "top5": best,
-        "top5_logits": best,
-    }
-    for key in _FIELDS:
-        shape = getattr(stored, key).shape
-        if shape != expected[key] or (key == "maps" and 0 in shape[1:]):
+    expected = {"ids": (count,), "labels": (count,), "boxes": (count, 4), "top5": best, "top5_logits": best}
+    for key, array in vars(stored).items():
+        wanted = (count, *array.shape[-2:]) if key == "maps" else expected[key]
+        if array.shape != wanted or (key == "maps" and 0 in array.shape[1:]):
             raise DataError(
-                f"{path}: array '{split}/{key}' has the shape {shape}, which does not fit {count} images; maps are "
-                "(images, rows, columns), labels (images,) and top5 (images, classes). Train the run again"
+                f"{path}: array '{split}/{key}' has the shape {array.shape}, which does not fit {count} images; maps "
+                "are (images, rows, columns), labels (images,) and top5 (images, classes). Train the run again"
             )
 
 

@@ -8,25 +8,16 @@ can change a draw.
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 __all__ = ["Purpose", "generator", "image_key", "torch_seed"]
 
 Purpose = Literal[
-    "order", "augmentation", "initialisation", "iteration", "batch_transform", "bound", "baseline", "coin"
+    "order", "augmentation", "initialisation", "iteration", "batch_transform", "bound", "baseline", "coin", "epoch"
 ]
-_PURPOSES: dict[Purpose, int] = {
-    "order": 0,
-    "augmentation": 1,
-    "initialisation": 2,
-    "iteration": 3,
-    "batch_transform": 4,
-    "bound": 5,
-    "baseline": 6,
-    "coin": 7,
-}
+_PURPOSES: dict[Purpose, int] = {purpose: number for number, purpose in enumerate(get_args(Purpose))}
 _WORD = 2**32 - 1
 
 

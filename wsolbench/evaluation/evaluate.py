@@ -17,7 +17,7 @@ from wsolbench.config.paths import Layout
 from wsolbench.config.settings import EvaluateSettings, Settings
 from wsolbench.data.dataset import Split
 from wsolbench.data.index import read_split
-from wsolbench.data.scoremaps import MAPS_FILE, StoredBoxes, StoredMaps, read_maps
+from wsolbench.data.scoremaps import MAPS_FILE, Stored, StoredBoxes, StoredMaps, read_maps
 from wsolbench.errors import DataError
 from wsolbench.evaluation.choe2020 import threshold_grid
 from wsolbench.evaluation.image_scores import CHOE2020, Rules, Thresholds
@@ -93,7 +93,7 @@ def evaluate_key(settings: Settings, key: str, layout: Layout, jobs: int | None)
 
 def evaluate_maps(
     record: Mapping[str, Any],
-    stored: Mapping[str, StoredMaps | StoredBoxes],
+    stored: Mapping[str, Stored],
     splits: Mapping[str, Split],
     image_root: Path,
     settings: EvaluateSettings,
@@ -196,6 +196,7 @@ def _head(record: Mapping[str, Any]) -> dict[str, Any]:
         "weights": record.get("weights"),
         "selection": track.get("selection", "last"),
         "protocol": CHOE2020,
+        **({"class_agnostic": True} if method.get("class_agnostic") else {}),
         **({"training": record["training"]} if "training" in record else {}),
         **({"variant_of": method["variant_of"]} if variant else {}),
     }
@@ -212,14 +213,15 @@ def _skipped(record: Mapping[str, Any]) -> Evaluation:
     )
 
 
-def _check_finite(stored: StoredMaps, maps_file: Path) -> None:
-    finite = np.isfinite(stored.maps).all((1, 2))
+def _check_finite(stored: Stored, maps_file: Path) -> None:
+    what, answers = ("box", stored.boxes) if isinstance(stored, StoredBoxes) else ("map", stored.maps)
+    finite = np.isfinite(answers).all(tuple(range(1, answers.ndim)))
     if not finite.all():
         image = stored.ids[int(np.argmin(finite))]
-        raise DataError(f"{maps_file}: the map of image '{image}' is not finite; train the run again")
+        raise DataError(f"{maps_file}: the {what} of image '{image}' is not finite; train the run again")
 
 
-def _check_ids(stored: StoredMaps, split: Split, maps_file: Path) -> None:
+def _check_ids(stored: Stored, split: Split, maps_file: Path) -> None:
     wanted = [item.id for item in split.items]
     found = stored.ids.tolist()
     if len(wanted) != len(found):

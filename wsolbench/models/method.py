@@ -43,10 +43,20 @@ class Prediction:
         logits: class scores before the softmax, ``(B, C)`` float.
         maps: localization map of the asked-for label at native resolution, ``(B, h, w)`` float, any
             range, larger where the object is. The harness upsamples and normalises.
+        boxes: instead of maps, where a method has none: ``(B, 4)`` float ``x0, y0, x1, y1`` as shares of the image's
+            width and height, in [0, 1]. Such a method has no thresholds.
+
+    Raises:
+        ValueError: both are given, or neither.
     """
 
     logits: Tensor
-    maps: Tensor
+    maps: Tensor | None = None
+    boxes: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if (self.maps is None) == (self.boxes is None):
+            raise ValueError("a prediction has either maps or boxes")
 
 
 @dataclass(frozen=True)
@@ -71,14 +81,19 @@ class Method(nn.Module, ABC):
     the schema of ``methods.<key>.args`` in ``params.yaml``. Their docstring gives the paper, section and
     equation, says what is published and what is our choice, and why.
 
+    State beyond the weights (memories of classes, a teacher) lies in buffers, or, where its shape changes, in one
+    tensor that ``get_extra_state`` returns: it is then saved, resumed and loaded with them. A part that is not trained
+    has ``requires_grad`` off, or is a stage that ``backbone.freeze`` names.
+
     Attributes:
         title: name in tables and plots.
         reference: paper, venue, year and arXiv number.
         status: ``"published"``, or ``"reconstruction"`` where the paper's text was not available to us;
             printed wherever the method's numbers stand.
+        class_agnostic: True if the map does not depend on the label; printed wherever the method's numbers stand.
         needs_grad: True if :meth:`predict` needs gradients (maps from gradients).
-        skips_parameters: True if in some steps a parameter takes no part in any loss; several processes that share a
-            batch then look for such in each step, which takes time.
+        skips_parameters: True if in some steps a parameter takes no part in any loss (a loss may be a constant 0 at
+            first); several processes that share a batch then look for such in each step, which takes time.
         search_space: what a search may try, by constructor argument; see :mod:`wsolbench.config.distributions`. Every
             combination must be valid; an argument that is valid with some values of another only stays out.
     """
@@ -86,6 +101,7 @@ class Method(nn.Module, ABC):
     title: ClassVar[str]
     reference: ClassVar[str]
     status: ClassVar[Literal["published", "reconstruction"]] = "published"
+    class_agnostic: ClassVar[bool] = False
     needs_grad: ClassVar[bool] = False
     skips_parameters: ClassVar[bool] = False
     search_space: ClassVar[Mapping[str, Distribution]] = space()
@@ -94,6 +110,11 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.backbone = backbone
         self.num_classes = num_classes
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load a state, from whatever device, to the one where the method is: its extra state, too."""
+        device = next(self.parameters()).device
+        return super().load_state_dict({name: each.to(device) for name, each in state_dict.items()}, strict, assign)
 
     @abstractmethod
     def losses(self, images: Tensor, targets: Tensor, progress: float) -> dict[str, Tensor]:
@@ -106,7 +127,7 @@ class Method(nn.Module, ABC):
             progress: share of the training that is done, in ``[0, 1]``.
 
         Returns:
-            Scalars by name.
+            Scalars by name, of the same names in every step: 0 for one that has no part in it.
         """
 
     @abstractmethod
@@ -131,6 +152,18 @@ class Method(nn.Module, ABC):
         """
         return images, targets
 
+    def on_epoch_start(self, epoch: int, images: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Bring the method's own state up to date before an epoch (nothing unless overridden).
+
+        Called once per epoch, also in a training that was killed and goes on. The method is in evaluation mode and
+        gradients are off; torch's generators are seeded from (seed, epoch).
+
+        Args:
+            epoch: from 0.
+            images: batches of all training images without augmentation, ``(B, 3, H, W)`` normalised, with their labels
+                ``(B,)``, in the order of the index; read only as far as it is iterated over.
+        """
+
     def param_groups(self, recipe: OptimRecipe) -> list[ParamGroup]:
         """Return optimiser parameter groups; every trainable parameter stands in exactly one.
 
@@ -144,8 +177,8 @@ class Method(nn.Module, ABC):
         seen = {id(p) for p in old}
         head = [p for p in self.parameters() if id(p) not in seen]
         groups: list[ParamGroup] = [
-            {"params": old, "lr": recipe.lr},
-            {"params": head, "lr": recipe.lr * recipe.head_lr_mult},
+            {"params": [p for p in old if p.requires_grad], "lr": recipe.lr},
+            {"params": [p for p in head if p.requires_grad], "lr": recipe.lr * recipe.head_lr_mult},
         ]
         return [group for group in groups if group["params"]]
 
@@ -155,6 +188,7 @@ class Method(nn.Module, ABC):
         return None
 
     @classmethod
-    def describe(cls) -> Mapping[str, str]:
-        """Return what tables print about the method: title, reference and status."""
-        return {"title": cls.title, "reference": cls.reference, "status": cls.status}
+    def describe(cls) -> Mapping[str, str | bool]:
+        """Return what tables print about the method: title, reference, status, and whether its maps have no class."""
+        agnostic = {"class_agnostic": True} if cls.class_agnostic else {}
+        return {"title": cls.title, "reference": cls.reference, "status": cls.status, **agnostic}

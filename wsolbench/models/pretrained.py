@@ -54,13 +54,14 @@ def read_placed(directory: Path, backbone: str, name: str | None) -> tuple[dict[
 
 
 def backbone_arguments(track: Track) -> dict[str, Any]:
-    """Return the arguments of a track's backbone: those that its weights were trained with, and its own over them.
+    """Return the arguments of a track's backbone: what its weights were trained with, its recipe, its own over them.
 
     Raises:
         SettingsError: no such weights are pinned for the backbone.
     """
     pinned = {} if track.weights is None else dict(pinned_weights(track.backbone, track.weights).backbone_args)
-    return pinned | track.backbone_args
+    dropped = {"drop_path": track.drop_path} if track.drop_path else {}
+    return pinned | dropped | track.backbone_args
 
 
 def _recorded_digest(path: Path) -> str:

@@ -20,7 +20,7 @@ from wsolbench.config.settings import Settings
 from wsolbench.data.dataset import Item, Split
 from wsolbench.data.images import read_image
 from wsolbench.data.index import INDEX_FILE, read_split
-from wsolbench.data.scoremaps import MAPS_FILE, read_maps, upsample_and_normalise
+from wsolbench.data.scoremaps import MAPS_FILE, StoredMaps, read_maps, upsample_and_normalise
 from wsolbench.data.seeding import image_key
 from wsolbench.errors import DataError, SettingsError, WsolbenchError, first_three, nearest
 from wsolbench.evaluation.choe2020 import SIDE
@@ -211,5 +211,7 @@ def _maps(
         raise DataError(f"maps of '{row.method}' are kept for the gallery's candidates only; leave it out by --methods")
     record = read_record(layout, run.key)
     stored = read_maps(layout.run(run.key) / MAPS_FILE, "test", record["files"].get(MAPS_FILE, "none"))
+    if not isinstance(stored, StoredMaps):
+        raise DataError(f"'{row.method}' has boxes and no maps; leave it out by --methods")
     places = {name: place for place, name in enumerate(stored.ids.tolist())}
     return [stored.maps[places[name]].astype(np.float64) for name in chosen]

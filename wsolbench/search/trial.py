@@ -12,7 +12,7 @@ from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Run
 from wsolbench.data.dataset import Split
 from wsolbench.data.index import read_split
-from wsolbench.data.scoremaps import MAPS_FILE, StoredMaps, read_maps
+from wsolbench.data.scoremaps import MAPS_FILE, Stored, read_maps
 from wsolbench.errors import DataError, DivergedError, FailedTrialError, SettingsError, WsolbenchError
 from wsolbench.evaluation.accuracy import IOUS, classified, percent, v2
 from wsolbench.evaluation.choe2020 import threshold_grid
@@ -65,7 +65,7 @@ def run_trial(plan: Plan, number: int) -> float:
 
 
 def score_of(
-    objective: Objective, stored: StoredMaps, val: Split, mask_root: Path, threshold_step: float, jobs: int
+    objective: Objective, stored: Stored, val: Split, mask_root: Path, threshold_step: float, jobs: int
 ) -> float:
     """Return the objective of a trial's maps.
 

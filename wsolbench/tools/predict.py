@@ -145,7 +145,7 @@ def predict(
         lengths = masks and "coco" in options.formats
         work = _Work(folder, class_names, cuts, masks, options.all_boxes, lengths, skipped=skipped)
         threads = Reading.of(settings.runtime, layout).threads
-        batches = open_photographs(root, names, run.track.crop, _BATCH, threads)
+        batches = open_photographs(root, names, run.track.test_side, _BATCH, threads)
         with meter("predicting", len(names), "images") as progress:
             for batch in batches:
                 _predict_batch(work, batch, method, wanted, device)
@@ -228,7 +228,7 @@ def _localized(
     """Return the class that is localized, ``(B,)``, its map ``(B, h, w)``, and all probabilities ``(B, classes)``.
 
     Raises:
-        DataError: the method does not classify and no class is wanted, or a map is not finite.
+        DataError: the method does not classify and no class is wanted, it has no maps, or one is not finite.
     """
     if not photographs:
         return np.zeros(0, np.int64), np.zeros((0, 1, 1), np.float32), np.zeros((0, 0), np.float32)
@@ -243,6 +243,8 @@ def _localized(
             # Stable, as in stored runs: of equal logits, the lower class.
             labels = torch.sort(found.logits.detach(), dim=1, descending=True, stable=True)[1][:, 0].cpu()
             found = method.predict(images, to_device(labels, device))
+    if found.maps is None:
+        raise DataError("the run answers in boxes, which predict does not draw; take the run of a method with maps")
     maps = found.maps.detach().float().cpu().numpy()
     finite = np.isfinite(maps).all((1, 2))
     if not finite.all():

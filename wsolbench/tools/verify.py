@@ -155,7 +155,7 @@ def _made_again(settings: Settings, key: str, origin: Origin, layout: Layout, pl
     root = build_dataset(settings, run.track.dataset).image_root(prepared)
     target.mkdir()
     common: dict[str, Any] = {
-        "crop": run.track.crop,
+        "side": run.track.test_side,
         "batch": run.track.batch,
         "reading": Reading.of(settings.runtime, layout),
     }

@@ -63,18 +63,21 @@ def _backward_of_convolution(
     return 2 * prod(inputs if transposed else gradient) * prod(weight[1:]) * sum(map(int, wanted[:2]))
 
 
-def count_costs(method: Method, side: int, *, trained: bool) -> Counts:
+def count_costs(method: Method, side: int, test_side: int, *, trained: bool) -> Counts:
     """Count a method's costs on made-up images, on the CPU and in float32; precision changes no count.
 
     Args:
         method: its weights stay, its batch statistics do not.
-        side: of the square images, pixels.
+        side: of the square images in training, pixels.
+        test_side: of those at test.
         trained: whether the track trains at all.
     """
     torch.manual_seed(torch_seed("iteration", 0, 0))
-    images = torch.randint(0, 256, (_IMAGES, 3, side, side), dtype=torch.uint8)
     labels = torch.arange(_IMAGES) % method.num_classes
-    inputs = method.backbone.normalise(images)
+    inputs, tested = (
+        method.backbone.normalise(torch.randint(0, 256, (_IMAGES, 3, each, each), dtype=torch.uint8))
+        for each in (side, test_side)
+    )
 
     def train() -> None:
         method.train()
@@ -84,7 +87,7 @@ def count_costs(method: Method, side: int, *, trained: bool) -> Counts:
     def test() -> None:
         method.eval()
         with torch.set_grad_enabled(method.needs_grad):
-            method.predict(inputs, labels)
+            method.predict(tested, labels)
 
     return Counts(
         parameters=sum(each.numel() for each in method.parameters() if each.requires_grad),
@@ -118,7 +121,7 @@ def write_costs(settings: Settings, key: str, layout: Layout) -> None:
     if reason is None:
         _, weights = read_placed(layout.weights(run.track_name), run.track.backbone, run.track.weights)
         method = build_method(run, test.num_classes, weights)
-        record |= vars(count_costs(method, run.track.crop, trained=run.track.epochs > 0))
+        record |= vars(count_costs(method, run.track.crop, run.track.test_side, trained=run.track.epochs > 0))
     else:
         record["skipped"] = reason
     write_text(layout.costs(run.track_name, key), Costs.model_validate(record).text())

@@ -27,7 +27,7 @@ from wsolbench.config.settings import Run, RuntimeSettings
 from wsolbench.data.loader import SizedDataset, training_loader
 from wsolbench.data.seeding import torch_seed
 from wsolbench.errors import DivergedError, InterruptedTrainingError, TrainingError
-from wsolbench.models.layers import coins_from
+from wsolbench.models.layers import coins_from, to_device
 from wsolbench.models.method import Method
 from wsolbench.runs.device import loader_workers
 from wsolbench.runs.processes import maximum, share_buffers, synchronise_statistics, wait_for_all
@@ -115,7 +115,7 @@ class Training:
         self.max_epochs, self.max_iters = track.epochs, track.epochs * len(self.train_dataloader)
         if track.sync_bn:
             synchronise_statistics(method, device)
-        self.method = method
+        self.method, self._data, self._batch = method, data, track.batch
         self.model = TrainingModel(method, run.seed, self.max_iters, channels_last=track.channels_last).to(device)
         if processes > 1:
             self.model.distribute()
@@ -134,6 +134,8 @@ class Training:
             for epoch in range(self.iter // per_epoch, self.max_epochs):
                 self.epoch = epoch
                 self.train_dataloader.batch_sampler.sampler.set_epoch(epoch)  # type: ignore[union-attr]
+                if self.iter % per_epoch == 0:  # what was saved within an epoch has what its start did
+                    self.model.start_epoch(epoch, self._data, self._batch)
                 self.history.start_epoch(epoch, self.optimiser.rate)
                 _call(hooks, "before_train_epoch", self)
                 self.model.train()
@@ -257,6 +259,21 @@ class TrainingModel(nn.Module):
         """From now on, average gradients over the processes that share every batch."""
         wrapped = DistributedDataParallel(self, find_unused_parameters=self.method.skips_parameters)
         self._call = wrapped.__call__  # not the module itself, which would make this one its own child
+
+    @torch.no_grad()
+    def start_epoch(self, epoch: int, data: SizedDataset, batch: int) -> None:
+        """Let the method bring its own state up to date; in all processes alike."""
+        device = next(self.method.parameters()).device
+        _seed(torch_seed("epoch", self.seed, epoch), device)
+        self.method.eval()
+
+        def images() -> Iterator[tuple[Tensor, Tensor]]:
+            for start in range(0, len(data), batch):
+                pictures, labels = data.plain(range(start, min(start + batch, len(data))))
+                inputs = self.method.backbone.normalise(to_device(pictures, device))
+                yield inputs.contiguous(memory_format=self._format), to_device(labels, device)
+
+        self.method.on_epoch_start(epoch, images())
 
     def train_step(self, batch: Any, optimiser: Optimiser) -> None:
         """Do one optimiser step on ``(images uint8, labels, positions)``; no loss is read, which would wait."""

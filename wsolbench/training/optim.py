@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -22,26 +22,26 @@ _DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Optimiser:
-    """SGD with autocast, loss scaling where the format needs it, and gradient clipping, on any device.
+    """An optimiser of torch with autocast, loss scaling where the format needs it, and gradient clipping.
 
     Args:
-        sgd: of the method's parameter groups.
+        inner: of the method's parameter groups.
         device: where the network is.
         dtype: that autocast takes; None for float32. ``torch.float16`` scales the loss, dynamically.
         max_norm: of the gradient of all parameters together; None leaves it as it is.
     """
 
     def __init__(
-        self, sgd: torch.optim.Optimizer, device: torch.device, dtype: torch.dtype | None, max_norm: float | None
+        self, inner: torch.optim.Optimizer, device: torch.device, dtype: torch.dtype | None, max_norm: float | None
     ) -> None:
-        self.sgd = sgd
+        self.inner = inner
         self._device, self._dtype, self._max_norm = device.type, dtype, max_norm
         self._scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
 
     @property
     def rate(self) -> float:
         """The learning rate of the first group."""
-        return float(self.sgd.param_groups[0]["lr"])
+        return float(self.inner.param_groups[0]["lr"])
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context of a forward pass."""
@@ -51,37 +51,42 @@ class Optimiser:
         """Compute the gradient of a loss, scaled where the format needs it, and step."""
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.step()
-        self.sgd.zero_grad()
+        self.inner.zero_grad()
 
     def step(self) -> None:
         """Clip, and step unless a scaled gradient is not finite; nothing waits for the device."""
         if self._max_norm is not None:
-            self._scaler.unscale_(self.sgd)
-            parameters = [parameter for group in self.sgd.param_groups for parameter in group["params"]]
+            self._scaler.unscale_(self.inner)
+            parameters = [parameter for group in self.inner.param_groups for parameter in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, self._max_norm)
-        self._scaler.step(self.sgd)
+        self._scaler.step(self.inner)
         self._scaler.update()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of SGD and of the loss scale."""
-        return {"sgd": self.sgd.state_dict(), "scaler": self._scaler.state_dict()}
+        """Return the state of the optimiser and of the loss scale."""
+        return {"optimiser": self.inner.state_dict(), "scaler": self._scaler.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
-        self.sgd.load_state_dict(dict(state["sgd"]))
+        self.inner.load_state_dict(dict(state["optimiser"]))
         self._scaler.load_state_dict(state["scaler"])
 
 
 def build_optimiser(method: Method, track: Track, device: torch.device) -> Optimiser:
-    """Build SGD over the groups of a method that is on its device, with the recipe's precision.
+    """Build the recipe's optimiser over the groups of a method that is on its device, with the recipe's precision.
 
     Raises:
-        SettingsError: a method whose groups leave out or repeat a parameter.
+        SettingsError: a method whose groups leave out or repeat a trainable parameter, or hold one that is not.
     """
     groups = method.param_groups(OptimRecipe(track.lr, track.weight_decay, track.head_lr_mult))
     _check_groups(method, groups)
-    momentum, decay = track.momentum, track.weight_decay
-    sgd = torch.optim.SGD(groups, track.lr, momentum, weight_decay=decay, nesterov=track.nesterov, fused=True)
+    if track.no_decay_norm_bias:
+        groups = list(_without_decay_of_vectors(groups))
+    common: dict[str, Any] = {"lr": track.lr, "weight_decay": track.weight_decay, "fused": True}
+    if track.optimiser == "adamw":
+        adamw = torch.optim.AdamW(groups, betas=(track.betas[0], track.betas[1]), eps=track.eps, **common)
+        return Optimiser(adamw, device, _DTYPES[track.amp], track.clip_grad_norm)
+    sgd = torch.optim.SGD(groups, momentum=track.momentum, nesterov=track.nesterov, **common)
     if track.momentum:
         # SGD would make these at a parameter's first gradient, and its fused kernel takes either all of them or none.
         for parameter in (each for group in groups for each in group["params"]):
@@ -110,15 +115,23 @@ def build_schedules(optimiser: Optimiser, track: Track, iterations_per_epoch: in
         chosen.append({"type": "MultiStepLR", "milestones": track.milestones, **by_epoch})
     else:
         chosen.append({"type": "StepLR", "step_size": track.step_epochs, **by_epoch})
-    return [PARAM_SCHEDULERS.build({**each, "optimizer": optimiser.sgd}) for each in chosen]
+    return [PARAM_SCHEDULERS.build({**each, "optimizer": optimiser.inner}) for each in chosen]
+
+
+def _without_decay_of_vectors(groups: list[ParamGroup]) -> Iterator[ParamGroup]:
+    for group in groups:
+        vectors = [p for p in group["params"] if p.ndim <= 1]
+        others = [p for p in group["params"] if p.ndim > 1]
+        parts = (group | {"params": others}, group | {"params": vectors, "weight_decay": 0.0})
+        yield from (part for part in parts if part["params"])
 
 
 def _check_groups(method: Method, groups: list[ParamGroup]) -> None:
     grouped = [id(p) for group in groups for p in group["params"]]
-    trainable = {name: p for name, p in method.named_parameters() if p.requires_grad}
-    missing = [name for name, p in trainable.items() if id(p) not in set(grouped)]
-    if missing or len(grouped) != len(set(grouped)):
-        what = f"leaves out {missing[:3]}" if missing else "names a parameter twice"
+    names = {id(p): name for name, p in method.named_parameters() if p.requires_grad}
+    missing = [name for each, name in names.items() if each not in set(grouped)]
+    if missing or len(grouped) != len(names):
+        what = f"leaves out {missing[:3]}" if missing else "names a parameter twice, or one that is not trained"
         raise SettingsError(
             f"{type(method).__name__}.param_groups {what}; each trainable parameter belongs to one group"
         )

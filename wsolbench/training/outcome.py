@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import bdtrc
 
-from wsolbench.data.scoremaps import StoredMaps
+from wsolbench.data.scoremaps import Stored
 
 __all__ = ["Outcome", "training_outcome"]
 
@@ -33,7 +33,7 @@ class Outcome:
     problems: tuple[str, ...]
 
 
-def training_outcome(stored: Mapping[str, StoredMaps], rows: Sequence[Mapping[str, float]]) -> Outcome:
+def training_outcome(stored: Mapping[str, Stored], rows: Sequence[Mapping[str, float]]) -> Outcome:
     """Return how a training ended, by its maps of ``val`` and ``test`` and the rows of its history."""
     name = "val" if len(stored["val"].ids) else "test"
     at_chance, said = _is_at_chance(stored[name], name)
@@ -45,7 +45,7 @@ def training_outcome(stored: Mapping[str, StoredMaps], rows: Sequence[Mapping[st
     return Outcome(at_chance, loss_grew, tuple(problems))
 
 
-def _is_at_chance(found: StoredMaps, name: str) -> tuple[bool | None, str]:
+def _is_at_chance(found: Stored, name: str) -> tuple[bool | None, str]:
     images = len(found.ids)
     if not images or not found.top5.shape[1]:
         return None, ""

@@ -17,7 +17,7 @@ from mmengine.dist import broadcast_object_list, get_dist_info
 from torch import Tensor
 
 from wsolbench.data.dataset import Split
-from wsolbench.data.scoremaps import StoredMaps, upsample_and_normalise
+from wsolbench.data.scoremaps import Stored, StoredBoxes, upsample_and_normalise
 from wsolbench.errors import DataError
 from wsolbench.models.method import Method
 
@@ -34,9 +34,7 @@ class EpochSelector:
     of the history.
     """
 
-    def __init__(
-        self, name: str, predict: Callable[[Method], StoredMaps], score: Callable[[StoredMaps], float]
-    ) -> None:
+    def __init__(self, name: str, predict: Callable[[Method], Stored], score: Callable[[Stored], float]) -> None:
         self._name, self._predict, self._score = name, predict, score
         self._best, self._epoch = -1.0, 0
         self._weights: dict[str, Tensor] = {}
@@ -66,7 +64,7 @@ class EpochSelector:
         self._best, self._epoch, self._weights = state["best"], state["epoch"], dict(state["weights"])
 
 
-def class_accuracy(stored: StoredMaps) -> float:
+def class_accuracy(stored: Stored) -> float:
     """Return Top-1 accuracy in percent.
 
     Raises:
@@ -77,12 +75,18 @@ def class_accuracy(stored: StoredMaps) -> float:
     return float((stored.top5[:, 0] == stored.labels).mean() * 100)
 
 
-def box_accuracy_of_val(stored: StoredMaps, split: Split) -> float:
+def box_accuracy_of_val(stored: Stored, split: Split) -> float:
     """Return BoxAcc of the single-contour box at IoU 0.5 and the best threshold, percent; box protocol ``choe2020``."""
     from wsolbench.evaluation import choe2020  # noqa: PLC0415 - imports numba, half a second
 
     grid, overlaps = choe2020.threshold_grid(_THRESHOLD_STEP), []
-    for raw, item in zip(stored.maps, split.items, strict=True):
-        found = choe2020.candidates(upsample_and_normalise(raw, choe2020.SIDE, choe2020.SIDE), grid)
-        overlaps.append(choe2020.best_ious(found, choe2020.true_boxes(split.truth(item.id), item))[0])
+    answers = stored.boxes if isinstance(stored, StoredBoxes) else stored.maps
+    for answer, item in zip(answers, split.items, strict=True):
+        truth = choe2020.true_boxes(split.truth(item.id), item)
+        if isinstance(stored, StoredBoxes):
+            drawn = np.minimum(choe2020.scaled_boxes(answer[None], item.width, item.height), choe2020.SIDE - 1)
+            overlaps.append(choe2020.box_ious(drawn, truth).max(keepdims=True)[0])
+            continue
+        found = choe2020.candidates(upsample_and_normalise(answer, choe2020.SIDE, choe2020.SIDE), grid)
+        overlaps.append(choe2020.best_ious(found, truth)[0])
     return float((np.stack(overlaps) >= _IOU).sum(0).max() * 100.0 / len(overlaps))

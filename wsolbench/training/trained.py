@@ -57,7 +57,7 @@ def load_trained(record: dict[str, Any], layout: Layout, device: torch.device) -
     weights: Path | None = None
     if run.track.backbone_args.get("keep_classifier"):
         _, weights = read_placed(layout.weights(run.track_name), run.track.backbone, run.track.weights)
-    method = build_method(run, len(record["class_names"]), weights)
+    method = build_method(run, len(record["class_names"]), weights).to(device)
     path = layout.run(run.key) / CHECKPOINT_FILE
     try:
         method.load_state_dict(load(read_part(layout, record, CHECKPOINT_FILE)))
@@ -66,4 +66,4 @@ def load_trained(record: dict[str, Any], layout: Layout, device: torch.device) -
         raise DataError(
             f"{path} does not fit method '{run.method}' as it is now ({first}); train the run again"
         ) from None
-    return method.to(device).eval()
+    return method.eval()

@@ -24,7 +24,7 @@ from wsolbench.data.cache import Reading, pictures_of
 from wsolbench.data.dataset import Split, SplitName
 from wsolbench.data.index import read_selection, read_split
 from wsolbench.data.loader import TrainingSet
-from wsolbench.data.scoremaps import MAPS_FILE, StoredMaps, write_maps
+from wsolbench.data.scoremaps import MAPS_FILE, Stored, write_maps
 from wsolbench.errors import DataError
 from wsolbench.files import bytes_sha256, file_sha256, replace_directory, write_bytes, write_text
 from wsolbench.models.method import Method
@@ -107,8 +107,8 @@ def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None
     inputs = _read_inputs(run, settings, layout)
     method = build_method(run, inputs.split.num_classes, inputs.weights_file)
 
-    def predict(method: Method, split: Split) -> StoredMaps:
-        sizes = {"crop": track.crop, "batch": track.batch}
+    def predict(method: Method, split: Split) -> Stored:
+        sizes = {"side": track.test_side, "batch": track.batch}
         return predict_split(method, split, inputs.image_root, device=device, reading=reading, **sizes)
 
     if track.epochs:
@@ -121,7 +121,7 @@ def _train_into(out: Path, run: Run, settings: Settings, layout: Layout) -> None
         times.append(time.monotonic())
         method, history = method.to(device), History()
     times.append(time.monotonic())
-    stored: dict[str, StoredMaps] = {
+    stored: dict[str, Stored] = {
         name: predict(method, read_split(inputs.prepared, name, with_truth=False)) for name in EVALUATED
     }
     rank, processes = get_dist_info()
@@ -161,7 +161,7 @@ def _read_inputs(run: Run, settings: Settings, layout: Layout) -> _Inputs:
 
 
 def _selector(
-    run: Run, inputs: _Inputs, layout: Layout, predict: Callable[[Method, Split], StoredMaps]
+    run: Run, inputs: _Inputs, layout: Layout, predict: Callable[[Method, Split], Stored]
 ) -> EpochSelector | None:
     """Return what chooses an epoch, None if the last is taken.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
 
 from wsolbench.errors import nearest
 from wsolbench.models.backbones._phases import merge_phases, shifted, split_phases
+from wsolbench.models.detached import call_apart
 
 __all__ = ["NORMALISATIONS", "Backbone", "Classifier", "Normalisation", "PointsSource"]
 
@@ -52,6 +53,7 @@ class Backbone(nn.Module):
 
     Attributes:
         reference: paper, venue, year and arXiv number of the network; ``"ours"`` where there is none.
+        frozen: stages that are not trained; see :meth:`freeze`.
     """
 
     reference: ClassVar[str]
@@ -84,6 +86,7 @@ class Backbone(nn.Module):
         self.neck = neck
         self.out_channels = self.channels[list(stages)[-1]]
         self.pretrained_classifier = pretrained_classifier
+        self.frozen: tuple[str, ...] = ()
         self._stitched = frozenset(stitched)
         self._phases = _phases(list(stages), self._stitched)
         mean, std = NORMALISATIONS[normalisation]
@@ -132,14 +135,55 @@ class Backbone(nn.Module):
         self.side_points = tuple(point for point in self.side_points if point != name)
         self.new_stages = tuple(stage for stage in self.new_stages if stage != name)
 
+    def freeze(self, stages: Sequence[str]) -> None:
+        """Keep stages as they are: without gradient, out of the optimiser, and in evaluation mode for good.
+
+        What is inserted behind them is not frozen.
+
+        Raises:
+            KeyError: an unknown stage is named.
+        """
+        for name in stages:
+            self._check(name)
+            self.stages.get_submodule(name).requires_grad_(False).eval()
+        self.frozen = tuple(stages)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all stages but the frozen ones."""
+        super().train(mode)
+        for name in self.frozen:
+            self.stages.get_submodule(name).eval()
+        return self
+
     def take_classifier(self) -> Classifier | None:
         """Hand over the pretrained classifier, once; None where there is none."""
         taken, self.pretrained_classifier = self.pretrained_classifier, None
         return taken
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map normalised images ``(B, 3, H, W)`` to the last stage's features ``(B, C, h, w)``."""
-        return self.forward_taps(x, ())[0]
+    def forward(self, x: Tensor, first: str | None = None) -> Tensor:
+        """Map normalised images ``(B, 3, H, W)`` to the last stage's features ``(B, C, h, w)``.
+
+        With ``first``, ``x`` is what that stage reads: see :meth:`forward_from`.
+        """
+        return self._forward(x, (), first)[0]
+
+    def forward_from(self, stage: str, x: Tensor, *, detached: bool = False, running_stats: bool = False) -> Tensor:
+        """Run the network from a stage on, as often in a step as a method likes.
+
+        Args:
+            stage: the first that runs.
+            x: what it reads: features behind the stage before it, of that one's channels.
+            detached: take the present weights as constants; gradients reach ``x`` alone.
+            running_stats: whether running statistics count this pass; without, they stay as they are.
+
+        Returns:
+            The last stage's features ``(B, C, h, w)``.
+
+        Raises:
+            KeyError: there is no such stage.
+        """
+        found: Tensor = call_apart(self, x, stage, detached=detached, running_stats=running_stats)
+        return found
 
     def forward_taps(self, x: Tensor, names: Sequence[str]) -> tuple[Tensor, dict[str, Tensor]]:
         """Like :meth:`forward`, and also return the features behind the named stages.
@@ -149,21 +193,26 @@ class Backbone(nn.Module):
         Raises:
             KeyError: an unknown stage is named.
         """
-        for name in names:
-            self._check(name)
-        taps: dict[str, Tensor] = {}
-        for key, child in self.stages.named_children():
-            x = self._run(key, child, x)
-            owner = key.removesuffix("_then")
-            if owner in names:
-                taps[owner] = x
-        return x, taps
+        return self._forward(x, names, None)
 
     def new_parameters(self) -> Iterator[nn.Parameter]:
         """Yield the parameters of the stages that start without pretrained weights."""
         for key, child in self.stages.named_children():
             if key in self.new_stages or key.endswith("_then"):
                 yield from child.parameters()
+
+    def _forward(self, x: Tensor, names: Sequence[str], first: str | None) -> tuple[Tensor, dict[str, Tensor]]:
+        for name in [*names, *([] if first is None else [first])]:
+            self._check(name)
+        taps: dict[str, Tensor] = {}
+        for key, child in self.stages.named_children():
+            if first in {None, key}:
+                first = None
+                x = self._run(key, child, x)
+                owner = key.removesuffix("_then")
+                if owner in names:
+                    taps[owner] = x
+        return x, taps
 
     def _run(self, key: str, stage: nn.Module, x: Tensor) -> Tensor:
         phases = self._phases.get(key, 1)  # an inserted module sees the whole map
