@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from wsolbench.acquire.annotated import AnnotatedDataset, AnnotatedImage, Thing, split_in
+from wsolbench.acquire.dealing import TEST_SHARE, VAL_SHARE
 from wsolbench.acquire.official_boxes import TOLERATED
 from wsolbench.data.dataset import Item, SplitName
 from wsolbench.data.masks import Mask, polygon_mask, runs_mask, runs_of_text
@@ -105,8 +106,8 @@ class CocoFolder(AnnotatedDataset):
         annotations: str | dict[SplitName, str] | None = None,
         images: str | None = None,
         label: Literal["only", "largest"] = "only",
-        test_share: float = 0.2,
-        val_share: float = 0.1,
+        test_share: float = TEST_SHARE,
+        val_share: float = VAL_SHARE,
         orientation: Literal["displayed", "raster"] = "displayed",
     ) -> None:
         super().__init__(root, label, test_share, val_share, orientation)

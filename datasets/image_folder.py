@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from wsolbench.acquire.choe_metadata import class_names, read_labels, read_list, read_metadata
-from wsolbench.acquire.dealing import check_shares, deal
+from wsolbench.acquire.dealing import TEST_SHARE, VAL_SHARE, check_shares, deal
 from wsolbench.acquire.mask_checks import MaskFiles, with_masks
 from wsolbench.acquire.mask_files import Greys
 from wsolbench.acquire.pictures import Pictures
@@ -62,6 +62,7 @@ class ImageFolder(RootedDataset):
     title = "Own images"
     reference = "the user's own; the terms are those of the images"
     traits: ClassVar[frozenset[str]] = frozenset({"boxes", "masks"})
+    is_published = False
     how_to = (
         "Put the images into <root>/images/<class>/, and their truth into <root>/boxes.csv (header id,x0,y0,x1,y1, one "
         "line per box, ids being paths below images) or <root>/masks/<class>/<name>.png; images without truth are "
@@ -72,8 +73,8 @@ class ImageFolder(RootedDataset):
     def __init__(
         self,
         root: str | None = None,
-        test_share: float = 0.5,
-        val_share: float = 0.2,
+        test_share: float = TEST_SHARE,
+        val_share: float = VAL_SHARE,
         mask_above: int = 0,
         ignore_grey: int | None = None,
         orientation: Literal["displayed", "raster"] = "displayed",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from wsolbench.acquire.annotated import AnnotatedDataset, AnnotatedImage, Thing, split_in
 from wsolbench.acquire.choe_metadata import read_list
+from wsolbench.acquire.dealing import TEST_SHARE, VAL_SHARE
 from wsolbench.acquire.mask_files import mask_levels
 from wsolbench.data.dataset import Item, SplitName
 from wsolbench.data.folders import IMAGE_SUFFIXES, files_below
@@ -77,8 +78,8 @@ class VocFolder(AnnotatedDataset):
         root: str | None = None,
         first_pixel: Literal[0, 1] = 1,
         label: Literal["only", "largest"] = "only",
-        test_share: float = 0.2,
-        val_share: float = 0.1,
+        test_share: float = TEST_SHARE,
+        val_share: float = VAL_SHARE,
         orientation: Literal["displayed", "raster"] = "displayed",
     ) -> None:
         super().__init__(root, label, test_share, val_share, orientation)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.datasets.roots import write_images
 from wsolbench.acquire.annotated import split_in
-from wsolbench.acquire.truth_policy import TruthPolicy
+from wsolbench.acquire.policy import Policy
 from wsolbench.config.settings import validated_arguments
 from wsolbench.data.dataset import Contents
 from wsolbench.data.index import read_split, write_index
@@ -99,7 +99,7 @@ def test_polygons_and_both_kinds_of_run_lengths_are_the_same_square(tmp_path: Pa
     test = read_split(tmp_path / "index", "test")
     for item in test.items:
         assert np.array_equal(decode(*test.truth(item.id).masks), square), item.id
-    around = TruthPolicy(boxes="masks").applied(contents)
+    around = Policy(boxes="masks").applied(contents)
     assert all(each.boxes.tolist() == [[10, 5, 20, 15]] for each in around.truth.values())
 
 

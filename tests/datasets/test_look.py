@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.datasets.test_truth_policy import settings_with
+from tests.datasets.test_policy import settings_with
 from wsolbench.acquire.prepare import look, prepare
 from wsolbench.config import registry
 from wsolbench.config.paths import Layout

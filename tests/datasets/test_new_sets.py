@@ -55,13 +55,13 @@ def test_a_data_set_is_described_and_written_with_its_options(checkout: Path, of
     said = add_dataset(checkout, of=of)
     assert said.startswith("image_folder: 2 classes\n")
     assert [line.split() for line in said.splitlines()[2:]] == [
-        ["train", "4", "2", "2-2", "-", "-"],
+        ["train", "8", "2", "4-4", "-", "-"],
         ["val", "4", "2", "2-2", "4", "-"],
-        ["test", "8", "2", "4-4", "8", "-"],
+        ["test", "4", "2", "2-2", "4", "-"],
     ]
     lines = added(checkout)
-    assert lines[:2] == ["  birds:  # 2 classes; 4 train, 4 val, 8 test", "    of: image_folder"]
-    assert "    # test_share: 0.5" in lines
+    assert lines[:2] == ["  birds:  # 2 classes; 8 train, 4 val, 4 test", "    of: image_folder"]
+    assert "    # test_share: 0.3" in lines
     assert "    # ignore_grey:" in lines
     settings = read_settings(checkout / "params.yaml")
     assert settings.datasets["birds"] == {"of": "image_folder", "root": str(checkout / "photos")}
@@ -131,7 +131,7 @@ def test_a_track_extends_one_of_the_same_backbone_with_epochs_for_so_many_images
         "  birds-resnet50:",
         "    extends: cub-resnet50",
         "    dataset: birds",
-        "    epochs: 100  # 100 iterations of 32 of 4 images",
+        "    epochs: 100  # 100 iterations of 32 of 8 images",
         "    schedule: cosine",
         "    step_epochs:",
     ]

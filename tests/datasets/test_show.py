@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.datasets.test_truth_policy import settings_with
+from tests.datasets.test_policy import settings_with
 from wsolbench.acquire.prepare import prepare
 from wsolbench.config.paths import Layout
 from wsolbench.data.index import read_split

@@ -71,9 +71,7 @@ def test_a_recipe_names_all_code_that_its_stage_loads(pipeline: Pipeline, tmp_pa
     pipeline.edit_params(run__baselines=["centre_gaussian"], run__seeded_baselines=["mask_supervised"])
     (tmp_path / "sitecustomize.py").write_text(RECORDER)
     # The data set's class is asked where the images are, whose digests the index holds.
-    only_asked = {
-        *code_of(["wsolbench.acquire.building", "wsolbench.acquire.truth_policy", "wsolbench.datasets.shapes"])
-    }
+    only_asked = {*code_of(["wsolbench.acquire.building", "wsolbench.acquire.policy", "wsolbench.datasets.shapes"])}
     pipeline.run("wsolbench", "resolve")
     unnamed = {}
     for command, name in STAGES.items():

@@ -5,7 +5,7 @@ Stages that train or evaluate use it for that alone: what they read is checked a
 
 from __future__ import annotations
 
-from wsolbench.acquire.truth_policy import COMMON_KEYS, divided
+from wsolbench.acquire.policy import COMMON_KEYS, divided
 from wsolbench.config.settings import Settings, validated_arguments
 from wsolbench.data.dataset import WsolDataset
 from wsolbench.errors import SettingsError

@@ -8,7 +8,10 @@ from collections.abc import Collection, Mapping
 from wsolbench.data.dataset import SplitName
 from wsolbench.errors import SettingsError
 
-__all__ = ["check_shares", "deal", "deal_missing"]
+__all__ = ["TEST_SHARE", "VAL_SHARE", "check_shares", "deal", "deal_missing"]
+
+TEST_SHARE, VAL_SHARE = 0.3, 0.2
+"""Of each class's images that have truth, by default; half of them are left to train."""
 
 
 def check_shares(test_share: float, val_share: float) -> None:

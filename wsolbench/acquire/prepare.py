@@ -13,12 +13,12 @@ from pathlib import Path
 
 from wsolbench.acquire.building import build_dataset
 from wsolbench.acquire.inspection import keep_checks
+from wsolbench.acquire.policy import GROUND_TRUTH, divided
 from wsolbench.acquire.summary import check_classes, split_table
-from wsolbench.acquire.truth_policy import GROUND_TRUTH, divided
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
 from wsolbench.data.index import INDEX_FILE, write_index, write_selection
-from wsolbench.errors import DataError, StorageError
+from wsolbench.errors import DataError, StorageError, counted
 from wsolbench.files import locked, replace_directory, write_text
 
 __all__ = ["look", "prepare"]
@@ -52,7 +52,10 @@ def prepare(settings: Settings, track: str, layout: Layout) -> str:
             digest = write_index(new, contents, dataset.image_root(new), chosen.policy.truth_name)
             write_selection(new, layout.selection(track), wanted=settings.tracks[track].selection == "val_boxes")
     if contents.clipped:
-        _log.info("%s: %d boxes reached beyond their image and were clipped to it", name, contents.clipped)
+        what = counted(
+            contents.clipped, "box reached beyond its image and was", "boxes reached beyond their images and were"
+        )
+        _log.info("%s: %s clipped to it", name, what)
     _log.info("%s: %d classes; digest %s\n%s", name, len(contents.class_names), digest[:12], split_table(contents))
     return digest
 

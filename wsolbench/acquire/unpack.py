@@ -1,8 +1,8 @@
 """Archives to directories that are either whole or not there.
 
 An archive is unpacked beside its target, under a name that nothing reads, and renamed when its last file is written.
-What an archive may not do: write outside the directory, make links or devices, grow beyond a bound, or end before its
-end: a tar ends in a block of zeros, and compressed files in a checksum.
+What an archive may not do: write outside the directory or twice to one file, make links or devices, grow beyond a
+bound, or end before its end: a tar ends in a block of zeros, and compressed files in a checksum.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import shutil
 import stat
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from io import BufferedReader
-from pathlib import Path, PurePosixPath
-from typing import Any, Self, cast
+from pathlib import Path
+from typing import IO, Any, Self, cast
 
 from wsolbench.errors import DataError, StorageError, WsolbenchError, shortened
 from wsolbench.files import OF_THE_DISK, open_regular, reason
-from wsolbench.runs.progress import Meter, meter
+from wsolbench.runs.progress import meter
 
 __all__ = ["UNPACKING", "unpack"]
 
@@ -33,6 +34,7 @@ _MOST_FILES = 5_000_000
 _GROWTH = 20  # times the archive's size: photographs hardly shrink, lists by less than this
 _ALLOWANCE = 2**30  # bytes that any archive may hold, so that the factor does not bind small ones
 _XZ = b"\xfd7zXZ\x00"
+_Members = Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]
 
 
 def unpack(
@@ -60,10 +62,7 @@ def unpack(
     try:
         temporary.mkdir(parents=True)
         with open_regular(archive, "get it again") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            bound = _GROWTH * size + _ALLOWANCE if most_bytes is None else most_bytes
-            with meter(f"unpacking {archive.name}", size // _MEBIBYTE, "MiB") as progress:
-                _Writer(archive, stream, bound, progress).write_all(temporary, nested=nested)
+            _write(stream, archive, temporary, nested, most_bytes)
         made = _only_directory(temporary) if inner is None else temporary / inner
         if not made.is_dir():
             raise DataError(f"{archive} holds no directory '{inner}'; it is not the archive that is expected")
@@ -84,6 +83,45 @@ def _only_directory(root: Path) -> Path:
     return found[0] if len(found) == 1 and found[0].is_dir() else root
 
 
+def _write(stream: BufferedReader, archive: Path, root: Path, nested: bool, most_bytes: int | None) -> None:
+    """Write all members below ``root``; of each, no more is read than the size that its header states."""
+    size, total, seen = os.fstat(stream.fileno()).st_size, 0, 0
+    bound = _GROWTH * size + _ALLOWANCE if most_bytes is None else most_bytes
+    members = _of_zip(stream) if zipfile.is_zipfile(stream) else _of_tar(stream, nested)
+    stream.seek(0)
+    with meter(f"unpacking {archive.name}", size // _MEBIBYTE, "MiB") as progress:
+        for number, (member, content) in enumerate(members, 1):
+            total += member.size
+            path, why = root / member.name, None
+            if not (member.isreg() or member.isdir()):
+                why = "is a link or a device"
+            elif _filtered(member, root) != member.name:
+                why = "would be written outside the directory"
+            elif path.is_file():
+                why = "is packed twice"
+            elif number > _MOST_FILES:
+                why = f"is one more than {_MOST_FILES} files"
+            elif total > bound:
+                why = f"takes the files beyond {bound} bytes"
+            if why is not None:
+                raise DataError(f"{archive}: '{shortened(member.name)}' {why}; nothing was unpacked")
+            (path if content is None else path.parent).mkdir(parents=True, exist_ok=True)
+            if content is not None:
+                with path.open("xb") as target:
+                    shutil.copyfileobj(content, target, _MEBIBYTE)
+            read = stream.tell() // _MEBIBYTE
+            progress.advance(max(read - seen, 0))
+            seen = max(read, seen)
+
+
+def _filtered(member: tarfile.TarInfo, root: Path) -> str | None:
+    """Return the name under which tarfile's filter for data would let a member be written below ``root``."""
+    try:
+        return tarfile.data_filter(member, str(root)).name
+    except tarfile.FilterError:
+        return None
+
+
 class _Header(tarfile.TarInfo):
     """A member's header; what tarfile takes for the end of a tar is an error unless it is an end block."""
 
@@ -97,6 +135,23 @@ class _Header(tarfile.TarInfo):
             raise tarfile.ReadError(f"{error or 'it ends without an end block'}") from None
 
 
+def _of_tar(stream: BufferedReader, nested: bool) -> _Members:
+    # Read as a stream, so that a compressed archive is gone through once.
+    with tarfile.open(fileobj=_decompressed(stream), mode="r|", tarinfo=_Header) as tar:
+        for member in tar:
+            member.name = member.name.replace("\\", "/")
+            content = tar.extractfile(member) if member.isreg() else None
+            if nested and content is not None and member.name.endswith(".tar"):
+                for each, inner in _of_tar(cast("BufferedReader", content), nested=False):
+                    each.name = f"{member.name.removesuffix('.tar')}/{each.name}"
+                    yield each, inner
+            else:
+                yield member, content
+        while rest := tar.fileobj.read(_MEBIBYTE):  # to the end, where a checksum may be
+            if rest.strip(b"\0"):
+                raise tarfile.ReadError("there is something behind its end block")
+
+
 def _decompressed(stream: BufferedReader) -> Any:
     """Return what a tar is read from; each of these readers checks its trailer at its end, and tarfile's do not."""
     start = stream.peek(len(_XZ))
@@ -107,65 +162,13 @@ def _decompressed(stream: BufferedReader) -> Any:
     return lzma.LZMAFile(stream) if start.startswith(_XZ) else stream
 
 
-class _Writer:
-    """Writes the members of one archive, counting what they come to."""
-
-    def __init__(self, archive: Path, stream: BufferedReader, bound: int, progress: Meter) -> None:
-        self._archive, self._stream, self._bound, self._progress = archive, stream, bound, progress
-        self._bytes = self._files = self._shown = 0
-
-    def write_all(self, root: Path, *, nested: bool) -> None:
-        if zipfile.is_zipfile(self._stream):
-            self._write_zip(root)
-        else:
-            self._stream.seek(0)
-            self._write_tar(self._stream, root, nested=nested)
-
-    def _write_tar(self, stream: BufferedReader, root: Path, *, nested: bool) -> None:
-        # Read as a stream, so that a compressed archive is gone through once.
-        with tarfile.open(fileobj=_decompressed(stream), mode="r|", tarinfo=_Header) as tar:
-            for member in tar:
-                path = self._accepted(root, member.name, member.size, plain=member.isreg() or member.isdir())
-                content = tar.extractfile(member) if nested and path.suffix == ".tar" else None
-                if content is None:
-                    tar.extract(member.replace(name=str(path)), root, set_attrs=False, filter="data")
-                else:
-                    self._write_tar(cast("BufferedReader", content), root / path.with_suffix(""), nested=False)
-            while rest := tar.fileobj.read(_MEBIBYTE):  # to the end, where a checksum may be
-                if rest.strip(b"\0"):
-                    raise tarfile.ReadError("there is something behind its end block")
-
-    def _write_zip(self, root: Path) -> None:
-        with zipfile.ZipFile(self._stream) as packed:
-            for member in packed.infolist():
-                kind = stat.S_IFMT(member.external_attr >> 16)
-                plain = kind in {0, stat.S_IFREG} or (member.is_dir() and kind == stat.S_IFDIR)
-                path = self._accepted(root, member.filename, member.file_size, plain=plain)
-                member.filename = f"{path}/" if member.is_dir() else str(path)
-                packed.extract(member, root)
-
-    def _accepted(self, root: Path, name: str, size: int, *, plain: bool) -> PurePosixPath:
-        """Return where a member goes below ``root``; no more is read of it than the size that its header states.
-
-        Raises:
-            DataError: it must not be written.
-        """
-        path = PurePosixPath(name.replace("\\", "/"))
-        self._files, self._bytes = self._files + 1, self._bytes + size
-        why = None
-        if path.is_absolute() or ".." in path.parts:
-            why = "would be written outside the directory"
-        elif not plain:
-            why = "is a link or a device"
-        elif (root / path).is_file():
-            why = "is packed twice"
-        elif self._files > _MOST_FILES:
-            why = f"is one more than {_MOST_FILES} files"
-        elif self._bytes > self._bound:
-            why = f"takes the files beyond {self._bound} bytes"
-        if why is not None:
-            raise DataError(f"{self._archive}: '{shortened(name)}' {why}; nothing was unpacked")
-        read = self._stream.tell() // _MEBIBYTE
-        self._progress.advance(max(read - self._shown, 0))
-        self._shown = max(read, self._shown)
-        return path
+def _of_zip(stream: BufferedReader) -> _Members:
+    with zipfile.ZipFile(stream) as packed:
+        for info in packed.infolist():
+            member, kind = tarfile.TarInfo(info.filename.replace("\\", "/")), stat.S_IFMT(info.external_attr >> 16)
+            member.size = info.file_size
+            if info.is_dir():
+                member.name, member.type = member.name.rstrip("/"), tarfile.DIRTYPE
+            elif kind not in {0, stat.S_IFREG}:
+                member.type = tarfile.SYMTYPE
+            yield member, None if info.is_dir() else packed.open(info)

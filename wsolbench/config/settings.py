@@ -149,7 +149,7 @@ class Settings(StrictModel):
     """All of ``params.yaml``.
 
     A block of ``datasets`` says which file in ``datasets/`` reads it (``of``; its key, where that is left out), and
-    holds that class's arguments and those of :class:`wsolbench.acquire.truth_policy.TruthPolicy` and
+    holds that class's arguments and those of :class:`wsolbench.acquire.policy.Policy` and
     :class:`wsolbench.acquire.sources.Sources`.
     """
 

@@ -22,13 +22,15 @@ class RootedDataset(WsolDataset):
 
     Attributes:
         how_to: what the directory holds or gets, for messages.
+        is_published: whether all sets of this class are one published set, or parts of it, and may lie in one place.
 
     Args:
-        root: the directory, relative to the working directory or absolute; None for that which the environment
-            variable of this data set's own key names (:func:`root_variable`).
+        root: the directory, relative to the working directory or absolute; None for that which an environment variable
+            names (:func:`root_variable`): that of this data set's own key, or, of a published set, that of the class.
     """
 
     how_to: ClassVar[str]
+    is_published: ClassVar[bool] = True
 
     def __init__(self, root: str | None) -> None:
         self._root = root
@@ -61,5 +63,6 @@ class RootedDataset(WsolDataset):
         return named
 
     def _named(self) -> Path | None:
-        named = self._root or os.environ.get(root_variable(self.key))
+        keys = [self.key, type(self).key] if self.is_published else [self.key]
+        named = self._root or next(filter(None, (os.environ.get(root_variable(key)) for key in keys)), None)
         return Path(named).expanduser() if named else None

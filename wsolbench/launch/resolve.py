@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from wsolbench.acquire.truth_policy import COMMON_KEYS, divided
+from wsolbench.acquire.policy import COMMON_KEYS, divided
 from wsolbench.config import registry
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Run, Settings, validated_arguments

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from rich.console import Console
 
 from wsolbench.acquire.building import build_dataset
-from wsolbench.acquire.truth_policy import GROUND_TRUTH, divided
+from wsolbench.acquire.policy import GROUND_TRUTH, divided
 from wsolbench.config import registry
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings, read_settings, validated_arguments

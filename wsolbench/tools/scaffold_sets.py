@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 
 from wsolbench.acquire.building import build_dataset
 from wsolbench.acquire.inspection import keep_checks
+from wsolbench.acquire.policy import divided
 from wsolbench.acquire.summary import check_classes, split_table
-from wsolbench.acquire.truth_policy import divided
 from wsolbench.config import registry
 from wsolbench.config.keys import check_key
 from wsolbench.config.paths import Layout

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from wsolbench.acquire.building import build_dataset
+from wsolbench.acquire.policy import Policy, divided
 from wsolbench.acquire.prepare import prepare
-from wsolbench.acquire.truth_policy import TruthPolicy
 from wsolbench.config.paths import Layout
-from wsolbench.config.settings import Settings
-from wsolbench.data.dataset import Contents, Item, Truth
+from wsolbench.config.settings import Settings, read_settings
+from wsolbench.data.dataset import SPLITS, Contents, Item, Truth
 from wsolbench.data.index import read_split
 from wsolbench.data.masks import encode
+from wsolbench.data.roots import root_variable
 from wsolbench.errors import DataError, SettingsError
 
 SMALL = {"image_size": 48, "num_classes": 3, "train": 6, "val": 15, "test": 6}
@@ -105,8 +109,58 @@ def test_boxes_can_be_taken_around_masks(tmp_path: Path) -> None:
 def test_boxes_around_masks_of_another_size_are_scaled() -> None:
     mask = np.zeros((10, 20), bool)
     mask[2:5, 4:8] = True
-    items, policy = [Item("a", "a.png", 0, 200, 30, "test")], TruthPolicy(boxes="masks")
+    items, policy = [Item("a", "a.png", 0, 200, 30, "test")], Policy(boxes="masks")
     around = policy.applied(Contents(["a"], items, {"a": Truth(np.zeros((0, 4)), (encode(mask),))}))
     assert around.truth["a"].boxes.tolist() == [[40, 6, 80, 15]]
     with pytest.raises(DataError, match="image 'a' is empty"):
         policy.applied(Contents(["a"], items, {"a": Truth(np.zeros((0, 4)), (encode(mask & False),))}))
+
+
+def small_birds() -> Contents:
+    """Four classes of five images in each split."""
+    names = ["001.Auk", "017.Wren", "100.Owl", "Kiwi"]
+    items = [Item(f"{split}{k}", "", k % 4, 9, 9, split) for split in SPLITS for k in range(20)]
+    truth = {item.id: Truth(np.array([[0.0, 0, 5, 5]])) for item in items if item.split != "train"}
+    return Contents(names, items, truth)
+
+
+def sizes(contents: Contents) -> dict[str, int]:
+    return dict(Counter(f"{item.split} {contents.class_names[item.label]}" for item in contents.items))
+
+
+def test_classes_are_kept_by_name_in_the_order_of_the_set_and_labels_count_from_0() -> None:
+    whole, part = small_birds(), Policy(classes=["Kiwi", "Wren", "017.Wren"]).applied(small_birds())
+    assert list(part.class_names) == ["017.Wren", "Kiwi"]
+    assert sizes(part) == {f"{split} {name}": 5 for split in SPLITS for name in part.class_names}
+    named = {item.id: whole.class_names[item.label] for item in whole.items}
+    assert all(part.class_names[item.label] == named[item.id] for item in part.items)
+    assert part.truth.keys() == {item.id for item in part.items if item.split != "train"}
+    with pytest.raises(DataError, match=r"classes: 'Wrem'.*'017\.Wren'"):
+        Policy(classes=["Wrem"]).applied(whole)
+
+
+@pytest.mark.parametrize(("keys", "count"), [({"per_class": 2}, 2), ({"per_class": 9}, 5), ({"fraction": 0.5}, 3)])
+def test_images_of_each_class_and_split_are_drawn_by_a_seed(keys: dict[str, Any], count: int) -> None:
+    part = Policy(**keys).applied(small_birds())
+    assert sizes(part) == {f"{split} {name}": count for split in SPLITS for name in part.class_names}
+    assert Policy(**keys).applied(small_birds()).items == part.items
+    assert (Policy(**keys, part_seed=1).applied(small_birds()).items == part.items) == (count == 5)
+
+
+def test_a_part_of_any_set_is_prepared(tmp_path: Path) -> None:
+    part = prepared(tmp_path, classes=["hue_2", "hue_0"], per_class=1)
+    for split in SPLITS:
+        found = read_split(part, split)
+        assert [item.label for item in found.items] == [0, 1]
+        assert list(found.class_names) == ["hue_0", "hue_2"]
+
+
+def test_cub20_is_a_part_of_cub_where_cub_lies(test_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(root_variable("cub20"), raising=False)
+    monkeypatch.setenv(root_variable("cub"), str(test_data / "data" / "cub20"))
+    settings = read_settings()
+    contents = build_dataset(settings, "cub20").contents(Path("unused"))
+    part = divided(settings.datasets["cub20"], "datasets.cub20").policy.applied(contents)
+    assert list(part.class_names) == list(contents.class_names)
+    assert len(part.class_names) == 20
+    assert part.items == contents.items
