@@ -1,12 +1,11 @@
 """A reproducible benchmark of weakly supervised object localization.
 
-From Python, without a repository of runs, :func:`score` scores anybody's localization maps. The names below are
+From Python, without a repository of runs, :func:`score` scores anybody's localization maps. All names below are
 imported when they are first used.
 """
 
 import os
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +19,7 @@ if TYPE_CHECKING:
     from wsolbench.models.backbones.base import Backbone
     from wsolbench.models.method import Method
 
-try:
-    __version__ = version("wsolbench")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
+    __version__: str
 
 __all__ = [
     "CODE_VARIABLE",
@@ -64,6 +60,17 @@ _FROM = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name not in _FROM:
         raise AttributeError(f"module 'wsolbench' has no attribute '{name}'")
     return getattr(import_module(f"wsolbench.{_FROM[name]}"), name)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - takes as long as all else here
+
+    try:
+        return version("wsolbench")
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "0+unknown"

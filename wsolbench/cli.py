@@ -1,4 +1,7 @@
-"""The command line: its commands, in the order of the help, and what holds for all of them."""
+"""The command line: its commands, in the order of the help, and what holds for all of them.
+
+Nothing is imported here, nor in the modules of the commands, that takes time: each command imports what it needs.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from wsolbench import __version__
 from wsolbench.errors import WsolbenchError
 from wsolbench.files import OF_THE_DISK
 from wsolbench.runs.startup import prepare_process, run_code_of
@@ -28,30 +30,46 @@ app = typer.Typer(
         "data set with a backbone and a recipe; a run (`shapes-convnet-cam-0`) is a track with a method "
         "and a seed. All choices stand in params.yaml."
     ),
+    epilog=(
+        "Exit status: 0 if all went well; 1 after an error, or if a part failed, which is named; 2 for a wrong option; "
+        "128 + N if signal N (Ctrl-C is 2) stopped a training, whose state is saved."
+    ),
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode="markdown" if sys.stdout.isatty() else None,  # plain text in a pipe
 )
 
-new = typer.Typer(help="Write the lines of a new method, data set or track in params.yaml.", no_args_is_help=True)
+new = typer.Typer(no_args_is_help=True)
 new.command("method")(commands.new_method)
 new.command("dataset")(commands.new_dataset)
 new.command("track")(commands.new_track)
 
-app.command("list")(commands.list_components)
-app.add_typer(new, name="new")
 for _command in (
-    *(stages.resolve, stages.prepare, stages.look, commands.show, stages.weights, stages.train, stages.evaluate),
+    *(
+        commands.list_components,
+        stages.resolve,
+        stages.prepare,
+        stages.look,
+        commands.show,
+        stages.weights,
+        stages.train,
+        stages.evaluate,
+    ),
     *(stages.costs, commands.score, commands.predict, commands.verify, search, stages.baseline, stages.photographs),
     *(stages.report, stages.summary, stages.page, commands.plot, commands.launch, commands.readme, commands.doctor),
 ):
-    app.command()(_command)
+    _name = _command.__name__.removesuffix("_components")
+    _first = (_command.__doc__ or "").partition("\n\n")[0]  # whole, where help would cut it
+    app.command(_name, short_help=_first)(_command)
+_about = "Write the lines of a new method, data set or track in params.yaml."
+app.add_typer(new, name="new", help=_about, short_help=_about)
 
 
 @app.callback(invoke_without_command=True)
 def _options(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     if version:
+        from wsolbench import __version__  # noqa: PLC0415
+
         typer.echo(__version__)
         raise typer.Exit
 

@@ -21,8 +21,6 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from pydantic import ValidationError
-
 from wsolbench.errors import DataError, StorageError, WsolbenchError, shortened
 
 if TYPE_CHECKING:
@@ -170,6 +168,8 @@ def read_parquet(source: Path | bytes, columns: Sequence[str] | None = None) -> 
 
 def reason(error: Exception) -> str:
     """Return what an exception of Python or a library says, in one line of at most 200 characters."""
+    from pydantic import ValidationError  # noqa: PLC0415 - half of the time that `wsolbench --help` takes
+
     said: object = error
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]

@@ -19,57 +19,51 @@ from wsolbench.cli import _Lines, app
 from wsolbench.config import registry
 from wsolbench.config.settings import read_settings
 from wsolbench.models.method import Method
-from wsolbench.tools.doctor import findings
-from wsolbench.tools.listing import supported_pairs, year_of
+from wsolbench.tools import arguments
+from wsolbench.tools.catalogue import remembered, supported_pairs, year_of
+from wsolbench.tools.doctor import findings, run_checks
+from wsolbench.tools.listing import Listing
 
 WSOLBENCH = Path(sys.executable).parent / "wsolbench"
+HEAVY = ("cv2", "dvc", "matplotlib", "mmengine", "numba", "pandas", "scipy", "torch", "torchvision")
 
 
-def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([WSOLBENCH, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+def run(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **variables}
+    return subprocess.run(
+        [WSOLBENCH, *arguments], cwd=cwd, capture_output=True, text=True, check=False, env=environment
+    )
 
 
-def listed(what: str) -> str:
-    done = CliRunner().invoke(app, ["list", what], env={"COLUMNS": "80"})
+def listed(what: str) -> list[str]:
+    done = CliRunner().invoke(app, ["list", what])
     assert done.exit_code == 0, done.output
-    return done.output
+    return done.output.splitlines()
 
 
-def test_the_range_of_every_argument_that_a_search_tries_is_listed():
-    lines = listed("ranges").splitlines()
-    for name in registry.names("method"):
-        for argument, drawn in registry.load("method", name).search_space.items():
-            assert any(name in line and argument in line and str(drawn) in line for line in lines), argument
-    assert any("all" in line and "lr" in line and "0.1 to 10 times" in line for line in lines)
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        "list",
-        "new",
-        "prepare",
-        "weights",
-        "train",
-        "evaluate",
-        "score",
-        "predict",
-        "baseline",
-        "report",
-        "summary",
-        "plot",
-        "doctor",
-    ],
-)
+@pytest.mark.parametrize("command", [each.name for each in app.registered_commands])
 def test_every_command_explains_itself(command: str) -> None:
     done = CliRunner().invoke(app, [command, "--help"])
     assert done.exit_code == 0
     assert "Usage" in done.output
 
 
-def test_the_first_help_names_the_way_in() -> None:
-    done = CliRunner().invoke(app, ["--help"])
-    assert "make benchmark" in done.output
+def test_the_first_help_names_the_way_in_every_command_and_the_exit_statuses() -> None:
+    done = run("--help", COLUMNS="80")
+    assert "make benchmark" in done.stdout
+    assert "Exit status: 0" in done.stdout
+    assert "..." not in done.stdout.partition("\n")[2]
+    assert all(len(line) <= 80 and line.isascii() for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("command", ["--help", "list", "doctor"])
+def test_commands_that_are_to_feel_light_import_nothing_heavy(command: str) -> None:
+    code = "import sys; from wsolbench.cli import app\ntry: app([sys.argv[1]])\nfinally: print(*sys.modules)"
+    for _ in range(1 if command == "--help" else 2):  # the first time, what is said of components may have to be made
+        done = subprocess.run([sys.executable, "-c", code, command], capture_output=True, text=True, check=False)
+    imported = done.stdout.splitlines()[-1].split()
+    assert "wsolbench.cli" in imported
+    assert not {*HEAVY, *(("pydantic",) if command == "--help" else ())} & {*imported}, done.stderr
 
 
 def test_an_error_is_one_sentence_without_a_traceback() -> None:
@@ -79,53 +73,80 @@ def test_an_error_is_one_sentence_without_a_traceback() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_wrong_track_gets_the_nearest_name() -> None:
-    done = run("prepare", "shape-convnet")
-    assert done.returncode == 1
-    assert "did you mean 'shapes-convnet'?" in done.stderr
+def test_outside_a_repository_components_are_listed_and_the_rest_says_where_to_run(tmp_path: Path) -> None:
+    done = run("list", "datasets", cwd=tmp_path)
+    assert (done.returncode, "cub " in done.stdout, list(tmp_path.iterdir())) == (0, True, [])
+    for command in (("report", "shapes-convnet"), ("list", "runs")):
+        done = run(*command, cwd=tmp_path)
+        assert done.returncode == 1
+        assert "run wsolbench from the repository's root" in done.stderr
 
 
-def test_outside_a_checkout_the_error_says_where_to_run(tmp_path: Path) -> None:
-    done = run("report", "shapes-convnet", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "run wsolbench from the repository's root" in done.stderr
+def test_tables_are_plain_text_of_80_columns_with_whole_keys() -> None:
+    done = run("list", COLUMNS="40")
+    lines = done.stdout.splitlines()
+    assert done.stdout.isascii()
+    assert max(map(len, lines)) <= 80
+    firsts = {line.split()[0] for line in lines if line}
+    assert {*read_settings().tracks, *registry.names("dataset"), *registry.names("backbone")} <= firsts
+    assert {"shapes-convnet-dgdm-2", "shapes-convnet-mask_supervised-0"} <= firsts
+    (dgdm,) = [line for line in lines if line.startswith("dgdm ") and "ICPR" in line]
+    assert re.search(r"2020  reconstruction  Yin et al., ICPR 2020, arXiv 2003.04719$", dgdm)
 
 
-def test_list_methods_says_what_is_ours_and_which_pairs_there_are() -> None:
-    lines = listed("methods").splitlines()
-    (dgdm,) = [line for line in lines if line.startswith("dgdm ")]
-    assert re.search(r"  2020  +reconstruction  +Yin et al., ICPR 2020, arXiv 2003.04719  +all  +yes$", dgdm)
-    assert any("arXiv 1512.04150" in line for line in lines)
+def test_no_word_of_a_table_is_cut() -> None:
+    table = Listing("t", ("key", "about"), [["a" * 30, "some long_words-with-hyphens"], ["b", ""]], ["a note " * 9])
+    assert table.text(40).split() == [
+        "t",
+        "key",
+        "about",
+        "a" * 30,
+        "some",
+        "long_words-with-hyphens",
+        "b",
+        *["a", "note"] * 9,
+    ]
 
 
-def test_list_backbones_shows_paper_year_and_who_chose_the_points() -> None:
-    lines = listed("backbones").splitlines()
-    (vgg,) = [line for line in lines if line.startswith("vgg16 ")]
-    assert re.search(
-        r"  2015  +Simonyan & Zisserman, ICLR 2015, arXiv 1409.1556  +pool3, pool4, conv5 \(published\)", vgg
-    )
-    (convnet,) = [line for line in lines if line.startswith("convnet ")]
-    assert re.search(r"convnet +ours  +conv3 \(ours\)", convnet)
+def test_the_range_of_every_argument_that_a_search_tries_is_listed() -> None:
+    text = " ".join(" ".join(listed("ranges")).split())
+    for name in registry.names("method"):
+        for argument, drawn in registry.load("method", name).search_space.items():
+            assert re.search(rf"{name} {argument} .*?{re.escape(str(drawn))}", text), argument
+    assert "all lr the track's log-uniform 0.1 to 10 times" in text
+
+
+def test_list_backbones_says_who_chose_the_points() -> None:
+    text = " ".join(" ".join(listed("backbones")).split())
+    assert "erase points: pool3, pool4, conv5 (published)" in text
+    assert re.search(r"convnet ours; erase points: conv3 \(ours\)", text)
+
+
+def test_what_is_known_of_components_is_made_once_for_one_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made: list[int] = []
+
+    def make() -> int:
+        made.append(1)
+        return len(made)
+
+    assert [remembered("a", 1, make) for _ in range(2)] == [1, 2]  # no repository: nothing is kept
+    Path("params.yaml").touch()
+    assert [remembered("a", of, make) for of in (1, 1, 2, 2)] == [3, 3, 4, 4]
+    (file,) = Path(".wsolbench/catalogue").iterdir()
+    file.write_text(file.read_text().replace("4", "5"))
+    assert remembered("a", 2, make) == 5  # made anew
+    monkeypatch.setattr("wsolbench.tools.catalogue._code", lambda: "changed")
+    assert remembered("a", 2, make) == 6
 
 
 @pytest.mark.parametrize("kind", ["method", "backbone"])
-def test_every_published_component_names_a_year(kind: str) -> None:
+def test_every_published_component_names_a_year(kind: registry.Kind) -> None:
     for name in registry.names(kind):
         reference = registry.load(kind, name).reference
         assert reference == "ours" or 1990 < int(year_of(reference)) < 2100, name
-
-
-@pytest.mark.parametrize(
-    ("reference", "year"),
-    [
-        ("A, CVPR 2016, arXiv 1512.04150", "2016"),
-        ("A, arXiv 1908.10028, ICCV 2019", "2019"),
-        ("A, arXiv 2003.04719", ""),
-        ("ours", ""),
-    ],
-)
-def test_an_arxiv_number_is_no_year(reference: str, year: str) -> None:
-    assert year_of(reference) == year
+    assert year_of("A, arXiv 1908.10028, ICCV 2019") == "2019"
+    assert year_of("A, arXiv 2003.04719") == ""
 
 
 def test_unsupported_pairs_are_listed_with_their_reason() -> None:
@@ -136,72 +157,43 @@ def test_unsupported_pairs_are_listed_with_their_reason() -> None:
 
     assert supported_pairs(Method) == "all"
     masked = [name for name in registry.names("dataset") if "masks" in registry.load("dataset", name).traits]
-    assert masked
-    pairs = ", ".join(f"convnet on {name}" for name in masked)
-    assert supported_pairs(Picky) == f"not {pairs}: it needs wings"
+    assert supported_pairs(Picky) == f"not {', '.join(f'convnet on {name}' for name in masked)}: it needs wings"
 
 
-@pytest.mark.parametrize("what", ["tracks", "runs", "datasets"])
-def test_a_listing_in_a_pipe_has_whole_keys_and_needs_no_torch(what: str) -> None:
-    code = (
-        "import sys; from wsolbench.cli import app; app(sys.argv[1:], standalone_mode=False); "
-        "sys.exit('torch' in sys.modules)"
-    )
-    command = [sys.executable, "-c", code, "list", what]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={"COLUMNS": "40"})
-    assert done.returncode == 0, done.stderr
-    title, head, *rows = done.stdout.splitlines()
-    assert (title, head.split()[0]) == (what, "key")
-    keys = {"tracks": [*read_settings().tracks], "runs": ["shapes-convnet-cam-0"]}
-    assert {*keys.get(what, registry.names("dataset"))} <= {row.split()[0] for row in rows}
-    assert done.stdout.isascii()
+def test_doctor_says_in_one_line_that_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_checks(Path()) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("note: ")]
+    assert len(lines) == 1
+    assert re.match(r"ok: Python .* arguments of \d+ methods; .*track shapes-convnet$", lines[0])
 
 
-def test_a_listing_on_a_terminal_is_drawn() -> None:
-    reading, terminal = os.openpty()
-    subprocess.run([WSOLBENCH, "list", "tracks"], stdout=terminal, check=True, env={**os.environ, "COLUMNS": "120"})
-    os.close(terminal)
-    assert "│ shapes-convnet ".encode() in os.read(reading, 10_000)
-
-
-def test_list_runs_names_every_training() -> None:
-    runs = listed("runs")
-    assert "shapes-convnet-dgdm-2" in runs
-    assert "shapes-convnet-mask_supervised-0" in runs
-
-
-def test_doctor_finds_nothing_wrong_in_a_fresh_checkout() -> None:
-    wrong = [finding for finding in findings(Path()) if finding.state == "wrong"]
-    assert wrong == []
+def problems(root: Path, params: str) -> list[str]:
+    (root / "params.yaml").write_text(params)
+    (root / ".dvc").mkdir()
+    return [f"{each.state} {each.subject}: {each.text}" for each in findings(root) if each.state != "ok"]
 
 
 def test_doctor_names_a_missing_data_root_and_missing_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WSOLBENCH_CUB_ROOT", raising=False)
     monkeypatch.delenv("WSOLBENCH_WEIGHTS", raising=False)
-    yaml = YAML()
-    params = yaml.load(Path("params.yaml").read_text())
+    params = YAML(typ="safe").load(Path("params.yaml").read_text())
     params["run"] |= {"tracks": ["cub-mobilenet_v1"], "benchmark": None}
-    with (tmp_path / "params.yaml").open("w") as stream:
-        yaml.dump(params, stream)
-    wrong = [f"{finding.subject}: {finding.text}" for finding in findings(tmp_path) if finding.state == "wrong"]
-    assert any("datasets.cub.root" in line for line in wrong)
-    assert any("WSOLBENCH_WEIGHTS" in line for line in wrong)
+    stream = io.StringIO()
+    YAML().dump(params, stream)
+    text = "\n".join(problems(tmp_path, stream.getvalue()))
+    assert re.search(r"wrong track cub-mobilenet_v1, data set: .*datasets\.cub\.root", text)
+    assert re.search(r"wrong track cub-mobilenet_v1, weights: .*WSOLBENCH_WEIGHTS", text)
+    assert "wrong dvc: " in text  # a .dvc folder, and no git
 
 
-def test_doctor_names_a_wrong_argument_of_a_method(tmp_path: Path) -> None:
-    text = Path("params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(text.replace("  adl:\n", "  adl:\n    args: {gama: 0.8}\n"))
-    wrong = [f"{finding.subject}: {finding.text}" for finding in findings(tmp_path) if finding.state == "wrong"]
-    assert any("method adl" in line and "did you mean 'gamma'?" in line for line in wrong)
-
-
-def test_doctor_notes_results_that_belong_to_no_run(tmp_path: Path) -> None:
-    (tmp_path / "params.yaml").write_text(Path("params.yaml").read_text())
+def test_doctor_names_a_wrong_argument_and_results_of_no_run(tmp_path: Path) -> None:
     stale = tmp_path / "results" / "metrics" / "shapes-convnet" / "shapes-convnet-gone-0.json"
     stale.parent.mkdir(parents=True)
     stale.write_text("{}")
-    notes = [finding.subject for finding in findings(tmp_path) if finding.state == "note"]
-    assert str(stale.relative_to(tmp_path)) in notes
+    wrong = Path("params.yaml").read_text().replace("  adl:\n", "  adl:\n    args: {gama: 0.8}\n")
+    text = "\n".join(problems(tmp_path, wrong))
+    assert re.search(r"wrong method adl: .*did you mean 'gamma'\?", text)
+    assert f"note {stale.relative_to(tmp_path)}: belongs to no run" in text
 
 
 def test_a_dry_run_prints_the_resolved_run_with_overrides_and_defaults() -> None:
@@ -209,10 +201,8 @@ def test_a_dry_run_prints_the_resolved_run_with_overrides_and_defaults() -> None
     done = run("train", "shapes-convnet-adl-1", "--dry-run", *options)
     assert done.returncode == 0, done.stderr
     printed = YAML(typ="safe").load(done.stdout)
-    assert printed["method"]["args"]["gamma"] == 0.7
-    assert printed["method"]["args"]["drop_rate"] == 0.75
-    assert printed["track"]["lr"] == 0.5
-    assert printed["track"]["backbone_args"] == {"width": 16}
+    assert (printed["method"]["args"]["gamma"], printed["method"]["args"]["drop_rate"]) == (0.7, 0.75)
+    assert (printed["track"]["lr"], printed["track"]["backbone_args"]) == (0.5, {"width": 16})
     assert printed["seed"] == 1
 
 
@@ -220,6 +210,20 @@ def test_an_override_without_its_option_is_refused() -> None:
     done = run("train", "shapes-convnet-adl-1", "tracks.shapes-convnet.lr=0.5", "--dry-run")
     assert done.returncode == 1
     assert "unexpected argument 'tracks.shapes-convnet.lr=0.5'; overrides follow --cfg-options" in done.stderr
+
+
+def test_a_shell_completes_tracks_methods_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = {
+        "_WSOLBENCH_COMPLETE": "complete_bash",
+        "COMP_WORDS": "wsolbench train shapes-convnet-c",
+        "COMP_CWORD": "2",
+    }
+    assert {f"shapes-convnet-{name}-2" for name in ("cam", "cutmix")} <= {*run(**words).stdout.split()}
+    assert arguments.tracks_of("cub-mob") == ["cub-mobilenet_v1", "cub-mobilenet_v2"]
+    assert arguments.methods_of("ac") == ["acol"]
+    monkeypatch.chdir(tmp_path)
+    Path("results/runs/own-cam-0").mkdir(parents=True)
+    assert (arguments.tracks_of(""), arguments.runs_of("o")) == ([], ["own-cam-0"])
 
 
 def test_log_lines_go_above_a_progress_bar_that_has_taken_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -114,18 +115,11 @@ def test_a_set_without_a_track_is_told_from_an_unknown_one() -> None:
         settings.tracks_of("birds")
 
 
-def test_list_doctor_and_page_tell_the_key_from_the_class(two: Settings, tmp_path: Path) -> None:
-    from wsolbench.tools.doctor import findings
-    from wsolbench.tools.listing import datasets_listing
+def test_a_listing_tells_the_key_from_the_class(two: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    from wsolbench.tools.listing import print_listing
 
-    read_by = {key: of for key, of, *_ in datasets_listing(two).rows}
-    assert read_by["birds"] == read_by["fish"] == read_by["image_folder"] == "image_folder"
-    assert read_by["cub"] == "cub"
-    with (tmp_path / "params.yaml").open("w") as stream:
-        YAML(typ="safe", pure=True).dump(two.model_dump(exclude_unset=True), stream)
-    (found,) = [each for each in findings(tmp_path) if each.subject == "track b, data set fish"]
-    assert "(image_folder)" in found.text
-    assert str(tmp_path / "fish" / "images") in found.text
+    print_listing(two, "datasets")
+    assert re.search(r"^birds .*Own images \(of:\s+image_folder\)", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_doctor_says_that_a_file_of_boxes_is_missing(two: Settings, tmp_path: Path) -> None:
@@ -136,10 +130,10 @@ def test_doctor_says_that_a_file_of_boxes_is_missing(two: Settings, tmp_path: Pa
     data["datasets"]["fish"]["val_truth"] = str(boxes)
     with (tmp_path / "params.yaml").open("w") as stream:
         YAML(typ="safe", pure=True).dump(data, stream)
-    for state in ("wrong", "ok"):
-        (found,) = [each for each in findings(tmp_path) if each.subject == "track b, data set fish"]
-        assert (found.state, "pseudo.csv" in found.text) == (state, True)
-        boxes.write_text("id,x0,y0,x1,y1\n")
+    (found,) = [each for each in findings(tmp_path) if each.subject == "track b, data set"]
+    assert (found.state, "pseudo.csv" in found.text) == ("wrong", True)
+    boxes.write_text("id,x0,y0,x1,y1\n")
+    assert not [each for each in findings(tmp_path) if each.subject == "track b, data set"]
 
 
 def test_the_recipe_of_a_preparation_names_the_class_and_its_code(two: Settings, tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from statistics import median
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wsolbench.config.paths import Layout
-from wsolbench.config.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from wsolbench.config.settings import Settings
 
 __all__ = ["search"]
 
@@ -38,6 +39,9 @@ def search(
     they end: Ctrl-C saves the state of the one that runs, and the same command goes on. It may be started several
     times, also on machines that share the directory.
     """
+    from statistics import median  # noqa: PLC0415
+
+    from wsolbench.config.settings import read_settings  # noqa: PLC0415
     from wsolbench.search.apply import apply_search  # noqa: PLC0415
     from wsolbench.search.run import search_method  # noqa: PLC0415 - imports torch
 

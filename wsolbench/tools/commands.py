@@ -9,10 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from wsolbench.config.paths import Layout
-from wsolbench.config.schema import check_known
-from wsolbench.config.settings import BenchmarkSettings, read_settings
 from wsolbench.errors import InterruptedTrainingError, SettingsError, WsolbenchError, counted
-from wsolbench.tools.arguments import Jobs
+from wsolbench.tools.arguments import Device, Jobs, methods_of, read_settings, runs_of, tracks_of
 
 __all__ = [
     "doctor",
@@ -45,16 +43,17 @@ def list_components(
     ] = None,
 ) -> None:
     """Show the components, tracks, variants and runs that there are, and the ranges of values that a search tries."""
-    from wsolbench.tools.listing import print_listing  # noqa: PLC0415 - imports torch
+    from wsolbench.tools.listing import print_listing
 
-    print_listing(read_settings(), kind)
+    of_repository = kind in {"tracks", "variants", "runs"}
+    print_listing(read_settings() if of_repository or Path("params.yaml").exists() else None, kind)
 
 
 def new_method(
     name: Annotated[str, typer.Argument(help="Its name: stem of the file, key in params.yaml; in snake_case.")],
 ) -> None:
     """Write methods/NAME.py, a commented method that works, and its lines in params.yaml."""
-    from wsolbench.tools.scaffold import new_method as write_method  # noqa: PLC0415
+    from wsolbench.tools.scaffold import new_method as write_method
 
     written = write_method(name, read_settings(), Path())
     typer.echo(f"{written} is written, and {name} stands under methods and run.methods in params.yaml. Next:")
@@ -69,7 +68,7 @@ def new_dataset(
     ] = None,
 ) -> None:
     """Look at a folder of images, say what it holds, and write it into params.yaml as a data set."""
-    from wsolbench.tools.scaffold_sets import new_dataset as write_dataset  # noqa: PLC0415 - imports torch
+    from wsolbench.tools.scaffold_sets import new_dataset as write_dataset
 
     typer.echo(write_dataset(name, root, of, read_settings(), Path()))
     typer.echo(f"{name} stands under datasets in params.yaml. Next:")
@@ -85,7 +84,7 @@ def new_track(
     ] = None,
 ) -> None:
     """Write a track of a data set, with a recipe for a first training, into params.yaml, and NAME into run.tracks."""
-    from wsolbench.tools.scaffold_sets import new_track as write_track  # noqa: PLC0415 - imports torch
+    from wsolbench.tools.scaffold_sets import new_track as write_track
 
     settings = read_settings()
     typer.echo(write_track(name, dataset, backbone, weights, settings, Path()))
@@ -97,14 +96,14 @@ def new_track(
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A prepared track, or its data set.")],
+    name: Annotated[str, typer.Argument(help="A prepared track, or its data set.", autocompletion=tracks_of)],
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which images; train has no boxes.")] = "test",
     n: Annotated[int, typer.Option("--n", min=1, max=400, help="How many, spread over the classes.")] = 24,
     seed: Annotated[int, typer.Option(help="Another one, other images.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Picture to write; by default show-NAME-SPLIT.png here.")] = None,
 ) -> None:
     """Draw a contact sheet of a prepared data set's images with boxes and masks, to look at them."""
-    from wsolbench.tools.show import contact_sheet  # noqa: PLC0415
+    from wsolbench.tools.show import contact_sheet
 
     settings = read_settings()
     target = out or Path(f"show-{name}-{split}.png")
@@ -157,7 +156,7 @@ def score(
 
     Several directories of maps give a column each, and a bootstrap over images says whether they differ.
     """
-    from wsolbench.tools.score import Truths, folders_of, run_score  # noqa: PLC0415
+    from wsolbench.tools.score import Truths, folders_of, run_score
 
     truths = Truths(dataset, metadata, masks, val_metadata)
     folders = folders_of(maps, names or [], val_maps or [], predictions or [])
@@ -173,7 +172,9 @@ _CUT = (
 
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Photographs, and directories of photographs.")],
-    run: Annotated[str, typer.Option(help="`<track>-<method>-<seed>` of a trained run.")],
+    run: Annotated[
+        str, typer.Option(help="`<track>-<method>-<seed>` of a trained run, or its folder.", autocompletion=runs_of)
+    ],
     out: Annotated[Path, typer.Option(help="Results go to OUT/RUN, in place of earlier ones of this run.")] = Path(
         "predictions"
     ),
@@ -193,15 +194,15 @@ def predict(
             "--format", help="Of the table; may be given several times. coco has boxes as x, y, width, height."
         ),
     ] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Overrides runtime.device.")] = None,
+    device: Device = None,
 ) -> None:
     """Write class, probability, localization map, box and picture of anybody's photographs, by a trained run.
 
     Photographs are turned as viewers display them, and boxes are in pixels of the displayed picture; a box's score is
     the mean of the map, 0 to 1, inside it. A file that cannot be read is named at the end, and makes the exit status 1.
     """
-    from wsolbench.tools.predict import PredictOptions  # noqa: PLC0415 - imports torch
-    from wsolbench.tools.predict import predict as run_predict  # noqa: PLC0415
+    from wsolbench.tools.predict import PredictOptions
+    from wsolbench.tools.predict import predict as run_predict
 
     settings = read_settings()
     if device is not None:
@@ -218,7 +219,9 @@ def predict(
 
 
 def verify(
-    runs: Annotated[list[str] | None, typer.Argument(help="Keys of runs; all runs of methods if left out.")] = None,
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="Keys of runs; all runs of methods if left out.", autocompletion=runs_of)
+    ] = None,
     origin: Annotated[
         Literal["maps", "checkpoint", "scratch"],
         typer.Option("--from", help="What to start from: stored maps, stored weights, or nothing (trains again)."),
@@ -230,7 +233,7 @@ def verify(
 
     A run that cannot be verified is named with the reason, and the others are verified all the same.
     """
-    from wsolbench.tools import verify as verifying  # noqa: PLC0415 - imports torch
+    from wsolbench.tools import verify as verifying
 
     settings, failed = read_settings(), False
     for key in [settings.resolve(key).key for key in runs or verifying.run_keys(settings)]:  # all keys before the first
@@ -251,9 +254,12 @@ def verify(
 def plot(
     kind: Annotated[str, typer.Argument(help="One of those that `wsolbench plot list` names.")],
     out: Annotated[Path, typer.Option(help="A .pdf, .svg or .png file.")] = Path("plot.pdf"),
-    tracks: Annotated[list[str] | None, typer.Option(help="Track; some plots take several.")] = None,
+    tracks: Annotated[
+        list[str] | None, typer.Option(help="Track; some plots take several.", autocompletion=tracks_of)
+    ] = None,
     methods: Annotated[
-        list[str] | None, typer.Option(help="Method or baseline to show; may be given several times.")
+        list[str] | None,
+        typer.Option(help="Method or baseline to show; may be given several times.", autocompletion=methods_of),
     ] = None,
     width: Annotated[float | None, typer.Option(min=0.5, help="Inches.")] = None,
     height: Annotated[float | None, typer.Option(min=0.5, help="Inches.")] = None,
@@ -266,7 +272,7 @@ def plot(
     seed: Annotated[int | None, typer.Option(help="grid: another one chooses other images.")] = None,
 ) -> None:
     """Draw one plot of the present results for a paper."""
-    from wsolbench.report.plot import PLOTS, PlotOptions, write_plot  # noqa: PLC0415
+    from wsolbench.report.plot import PLOTS, PlotOptions, write_plot
 
     if kind == "list":
         typer.echo("\n".join(f"{name}: {shows}" for name, shows in PLOTS.items()))
@@ -295,10 +301,14 @@ def launch(
         ),
     ] = None,
     tracks: Annotated[
-        list[str] | None, typer.Option("--track", help="Only what concerns it; may be given several times.")
+        list[str] | None,
+        typer.Option("--track", help="Only what concerns it; may be given several times.", autocompletion=tracks_of),
     ] = None,
     methods: Annotated[
-        list[str] | None, typer.Option("--method", help="Only its runs, and baselines; may be given several times.")
+        list[str] | None,
+        typer.Option(
+            "--method", help="Only its runs, and baselines; may be given several times.", autocompletion=methods_of
+        ),
     ] = None,
     benchmark: Annotated[
         bool, typer.Option("--benchmark", help="Only the tracks and methods of run.benchmark: `make benchmark`.")
@@ -310,7 +320,9 @@ def launch(
     What each run prints goes to results/logs/launch/. A run that fails stops only what needs it, is named at the end,
     and makes the exit status 1. Ctrl-C lets the runs save their state; calling it again goes on.
     """
-    from wsolbench.launch.command import launch as run_launch  # noqa: PLC0415
+    from wsolbench.config.schema import check_known
+    from wsolbench.config.settings import BenchmarkSettings
+    from wsolbench.launch.command import launch as run_launch
 
     if workers != "auto" and not (workers.isdigit() and int(workers)):
         raise SettingsError(f"--workers: '{workers}' is neither 'auto' nor a positive number")
@@ -334,13 +346,13 @@ def launch(
 
 def readme() -> None:
     """Put the present results into the tables of README.md."""
-    from wsolbench.report.readme import write_readme  # noqa: PLC0415
+    from wsolbench.report.readme import write_readme
 
     typer.echo("README.md has changed" if write_readme(read_settings(), Path()) else "README.md is up to date")
 
 
 def doctor() -> None:
     """Check the environment, data roots, weights and params.yaml, and say what to do about what is wrong."""
-    from wsolbench.tools.doctor import run_checks  # noqa: PLC0415 - imports torch
+    from wsolbench.tools.doctor import run_checks
 
     raise typer.Exit(run_checks(Path()))

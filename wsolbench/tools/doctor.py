@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import importlib
 import platform
+import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from packaging.requirements import Requirement
-from rich.console import Console
+from packaging.version import Version
 
-from wsolbench.acquire.building import build_dataset
-from wsolbench.acquire.policy import GROUND_TRUTH, divided
 from wsolbench.config import registry
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings, read_settings, validated_arguments
-from wsolbench.errors import WsolbenchError
-from wsolbench.models.backbones.weights import find_weights
-from wsolbench.models.pretrained import pinned_weights
-from wsolbench.runs.machine import check_precision, trains_on_cpu
+from wsolbench.errors import WsolbenchError, counted
+from wsolbench.tools.catalogue import remembered
 
 __all__ = ["Finding", "findings", "run_checks"]
 
-_MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "wrong": "[red]wrong[/]"}
+_ARGUMENTS = {"backbone": 1, "method": 2}  # that the harness gives itself
 
 
 @dataclass(frozen=True)
@@ -43,18 +41,17 @@ class Finding:
 
     state: Literal["ok", "note", "wrong"]
     subject: str
-    text: str
+    text: str = ""
 
 
 def run_checks(root: Path) -> int:
-    """Print all findings; return 0, or 1 if anything is wrong."""
-    console = Console(highlight=False, soft_wrap=True)
-    worst = 0
-    for finding in findings(root):
-        console.print(f"{_MARKS[finding.state]:>6} ", end="")
-        console.print(f"{finding.subject}: {finding.text}", markup=False)
-        worst |= finding.state == "wrong"
-    return int(worst)
+    """Print what is wrong or good to know, a line each, and all that is well in one; return 1 if anything is wrong."""
+    found = list(findings(root))
+    for each in sorted((each for each in found if each.state != "ok"), key=lambda each: each.state == "note"):
+        sys.stdout.write(f"{each.state}: {each.subject}: {each.text}\n")
+    well = [f"{each.subject} {each.text}".rstrip() for each in found if each.state == "ok"]
+    sys.stdout.write(f"ok: {'; '.join(well)}\n")
+    return int(any(each.state == "wrong" for each in found))
 
 
 def findings(root: Path) -> Iterator[Finding]:
@@ -63,140 +60,170 @@ def findings(root: Path) -> Iterator[Finding]:
     Args:
         root: the repository.
     """
-    yield Finding("ok", "Python", f"{platform.python_version()} at {sys.executable}")
+    yield Finding("ok", "Python", platform.python_version())
     yield from _packages()
     yield _torch_pair()
-    yield _cuda()
+    yield _gpu()
     yield _dvc(root)
     try:
         settings = read_settings(root / "params.yaml")
     except WsolbenchError as error:
         yield Finding("wrong", "params.yaml", str(error))
         return
-    yield Finding("ok", "params.yaml", f"{len(settings.run.tracks)} track(s) to run: {', '.join(settings.run.tracks)}")
-    yield from _components(settings)
+    yield Finding("ok", "params.yaml", f"with {counted(len(settings.run.tracks), 'track')} to run")
+    yield from _arguments(settings)
+    data_sets = {f"data set {name}": partial(_dataset, settings, name) for name in settings.datasets}
+    yield from _group(counted(len(data_sets), "data set"), data_sets)
     for track in settings.run.tracks:
-        yield from _track(settings, track, root)
+        checks = {f"track {track}, {what}": partial(check, settings, track, root) for what, check in _OF_TRACKS.items()}
+        yield from _group(f"track {track}", checks)
     yield from _stale(settings, root)
 
 
-def _packages() -> Iterator[Finding]:
-    for line in requires("wsolbench") or []:
-        requirement = Requirement(line)
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-            continue
+def _group(subject: str, checks: Mapping[str, Callable[[], str | None]]) -> Iterator[Finding]:
+    """Make some checks; one finding if all is well, and else one for each that raises or returns something to note."""
+    well = True
+    for name, check in checks.items():
         try:
-            found = version(requirement.name)
+            said, state = check(), "note"
+        except WsolbenchError as error:
+            said, state = str(error), "wrong"
+        if said is not None:
+            well = False
+            yield Finding("wrong" if state == "wrong" else "note", name, said)
+    if well:
+        yield Finding("ok", subject)
+
+
+def _packages() -> Iterator[Finding]:
+    needed = [Requirement(line) for line in requires("wsolbench") or []]
+    needed = [each for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})]
+    wrong = False
+    for each in needed:
+        try:
+            found = version(each.name)
         except PackageNotFoundError:
-            yield Finding("wrong", requirement.name, f"is not installed; {line} is needed (`make test` installs it)")
+            yield Finding("wrong", each.name, f"is not installed; {each} is needed (`make test` installs it)")
+            wrong = True
             continue
-        if not requirement.specifier.contains(found, prereleases=True):
-            yield Finding("wrong", requirement.name, f"{found} is installed, {requirement.specifier} is needed")
+        if not each.specifier.contains(found, prereleases=True):
+            yield Finding("wrong", each.name, f"{found} is installed, {each.specifier} is needed")
+            wrong = True
+    if not wrong:
+        yield Finding("ok", "packages", str(len(needed)))
 
 
 def _torch_pair() -> Finding:
+    """Compare torch with what torchvision was built for; importing both would take seconds."""
     torch, vision = version("torch"), version("torchvision")
-    try:
-        importlib.import_module("torchvision")
-    except (ImportError, RuntimeError) as error:
-        text = f"torch {torch} and torchvision {vision} do not match ({error}); install both from requirements.lock"
-        return Finding("wrong", "torch", text)
-    return Finding("ok", "torch", f"{torch} with torchvision {vision}")
+    built_for = next((r for r in map(Requirement, requires("torchvision") or []) if r.name == "torch"), None)
+    fits = built_for is None or built_for.specifier.contains(Version(torch).public, prereleases=True)
+    if fits and Version(torch).local == Version(vision).local:
+        return Finding("ok", "torch", f"{torch} with torchvision {vision}")
+    text = f"torch {torch} and torchvision {vision} do not match; install both from requirements.lock"
+    return Finding("wrong", "torch", text)
 
 
-def _cuda() -> Finding:
-    import torch  # noqa: PLC0415 - after the pair has been checked
-
-    if not torch.cuda.is_available():
-        return Finding("note", "CUDA", f"no device; the CPU is used ({torch.backends.cpu.get_cpu_capability()})")
-    memory = torch.cuda.get_device_properties(0).total_memory / 2**30
-    return Finding("ok", "CUDA", f"{torch.cuda.get_device_name(0)}, {memory:.0f} GiB, CUDA {torch.version.cuda}")
+def _gpu() -> Finding:
+    """Ask the driver, and torch's build, without importing torch."""
+    names = ""
+    if program := shutil.which("nvidia-smi"):
+        asked = [program, "--query-gpu=name", "--format=csv,noheader"]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)  # noqa: S603
+        names = "" if done.returncode else ", ".join(done.stdout.split("\n")).strip(", ")
+    if not names:
+        return Finding("note", "GPU", "none with a driver is here; the CPU is used")
+    spec = find_spec("torch")
+    built = spec and spec.origin and runpy.run_path(str(Path(spec.origin).with_name("version.py"))).get("cuda")
+    if not built:
+        return Finding("note", "GPU", f"{names}: not used, torch is built for the CPU alone; install one with CUDA")
+    return Finding("ok", "GPU", f"{names}, torch for CUDA {built}")
 
 
 def _dvc(root: Path) -> Finding:
-    command = [sys.executable, "-m", "dvc", "root"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode:
-        text = f"{done.stderr.strip()}. Without git: `dvc config --local core.no_scm true`"
-        return Finding("wrong", "dvc", text)
+    place = next((each for each in (root.resolve(), *root.resolve().parents) if (each / ".dvc").is_dir()), None)
+    if place is None:
+        return Finding("wrong", "dvc", "there is no .dvc folder here or above; run `dvc init`, or clone the repository")
+    settings = "".join(file.read_text(encoding="utf-8") for file in sorted((place / ".dvc").glob("config*")))
+    if not (place / ".git").exists() and "no_scm" not in settings:
+        return Finding("wrong", "dvc", f"{place} is no git repository; run `dvc config --local core.no_scm true`")
     if shutil.which("wsolbench") is None or shutil.which("dvc") is None:
         return Finding("note", "dvc", "stages call `wsolbench`, which is not on the PATH: use make, or activate .venv")
-    return Finding("ok", "dvc", f"{version('dvc')}, repository found")
+    return Finding("ok", "dvc", version("dvc"))
 
 
-def _components(settings: Settings) -> Iterator[Finding]:
-    for name in settings.methods:
-        yield _checked(f"method {name}", lambda n=name: _check_method(n, settings))  # type: ignore[misc]
-    for name in settings.datasets:
-        yield _checked(f"data set {name}", lambda n=name: _check_dataset(n, settings))  # type: ignore[misc]
+def _arguments(settings: Settings) -> Iterator[Finding]:
+    """Check the arguments of all methods and backbones; torch is imported where any of them has changed."""
+    asked: list[tuple[registry.Kind, str, dict[str, Any], str]] = []
+    for name, block in settings.methods.items():
+        asked.append(("method", block.of or name, block.args, f"methods.{name}.args"))
+        for track in block.only or block.tracks:
+            run = settings.resolve(f"{track}-{name}-0")
+            asked.append(("method", run.component, run.on_track.args, f"methods.{name}.tracks.{track}.args"))
+    for name in settings.run.tracks:
+        chosen = settings.tracks[name]
+        asked.append(("backbone", chosen.backbone, chosen.backbone_args, f"tracks.{name}.backbone_args"))
+    problems = remembered("arguments", asked, lambda: [said for each in asked for said in _problems(*each)])
+    for subject, text in problems:
+        yield Finding("wrong", subject, text)
+    if not problems:
+        yield Finding("ok", "arguments", f"of {counted(len(settings.methods), 'method')}")
 
 
-def _check_method(name: str, settings: Settings) -> str:
-    block = settings.methods[name]
-    method = registry.load("method", block.of or name)
-    validated_arguments(method, block.args, f"methods.{name}.args", given=2)
-    for track in block.only or settings.tracks:
-        run = settings.resolve(f"{track}-{name}-0")
-        validated_arguments(method, run.on_track.args, f"methods.{name}.tracks.{track}.args", given=2)
-    return f"{method.title}, {block.title or method.status}"
+def _problems(kind: registry.Kind, name: str, args: dict[str, Any], where: str) -> Iterator[tuple[str, str]]:
+    try:
+        validated_arguments(registry.load(kind, name), args, where, given=_ARGUMENTS[kind])
+    except WsolbenchError as error:
+        yield f"{kind} {name}", str(error)
 
 
-def _check_dataset(name: str, settings: Settings) -> str:
-    return f"{build_dataset(settings, name).title} ({settings.class_of(name)})"
+def _dataset(settings: Settings, name: str) -> None:
+    from wsolbench.acquire.building import build_dataset  # noqa: PLC0415
+
+    build_dataset(settings, name)
 
 
-def _track(settings: Settings, name: str, root: Path) -> Iterator[Finding]:
-    track = settings.tracks[name]
+def _images(settings: Settings, track: str, root: Path) -> None:
+    from wsolbench.acquire.building import build_dataset  # noqa: PLC0415
+    from wsolbench.acquire.policy import divided  # noqa: PLC0415
 
-    def data() -> str:
-        dataset = build_dataset(settings, track.dataset)
-        images = dataset.image_root(Layout(root).prepared(name))
-        policy = divided(settings.datasets.get(track.dataset, {}), f"datasets.{track.dataset}").policy
-        truth = "" if policy.val_truth == GROUND_TRUTH else f"; val_truth: {policy.truth_name}"
-        return f"{dataset.title} ({settings.class_of(track.dataset)}): images under {images}{truth}"
+    name = settings.tracks[track].dataset
+    build_dataset(settings, name).image_root(Layout(root).prepared(track))
+    _ = divided(settings.datasets.get(name, {}), f"datasets.{name}").policy.truth_name  # reads the file of val_truth
 
-    def backbone() -> str:
-        component = registry.load("backbone", track.backbone)
-        validated_arguments(component, track.backbone_args, f"tracks.{name}.backbone_args", given=1)
-        return track.backbone
 
-    def weights() -> str:
-        if track.weights is None:
-            return "none: random initialisation"
-        folder = Path(settings.weights.root) if settings.weights.root else None
-        pinned = pinned_weights(track.backbone, track.weights)
-        local = find_weights(pinned, folder)
-        return f"{track.weights}, checked: {local}" if local else f"{track.weights}: will be fetched from {pinned.url}"
+def _weights(settings: Settings, track: str, root: Path) -> str | None:
+    from wsolbench.models.backbones.weights import find_weights  # noqa: PLC0415
+    from wsolbench.models.pretrained import pinned_weights  # noqa: PLC0415
 
-    def precision() -> str:
-        runs = [settings.resolve(f"{name}-{method}-0") for method in settings.run.methods]
-        if trains_on_cpu(settings.runtime):
-            check_precision(runs)
-        return ", ".join(sorted({f"amp {run.track.amp}" for run in runs})) or "no methods"
+    del root
+    chosen = settings.tracks[track]
+    if chosen.weights is None:
+        return None
+    pinned = pinned_weights(chosen.backbone, chosen.weights)
+    folder = Path(settings.weights.root) if settings.weights.root else None
+    return None if find_weights(pinned, folder) else f"{chosen.weights} will be fetched from {pinned.url}"
 
-    yield _checked(f"track {name}, data set {track.dataset}", data)
-    yield _checked(f"track {name}, backbone", backbone)
-    yield _checked(f"track {name}, weights", weights)
-    yield _checked(f"track {name}, precision", precision)
+
+def _precision(settings: Settings, track: str, root: Path) -> None:
+    from wsolbench.runs.machine import check_precision, trains_on_cpu  # noqa: PLC0415
+
+    del root
+    runs = [settings.resolve(f"{track}-{method}-0") for method in settings.run.methods]
+    if any(run.track.amp != "off" for run in runs) and trains_on_cpu(settings.runtime):
+        check_precision(runs)
+
+
+_OF_TRACKS = {"data set": _images, "weights": _weights, "precision": _precision}
 
 
 def _stale(settings: Settings, root: Path) -> Iterator[Finding]:
-    for track in settings.run.tracks:
-        wanted = {
-            f"{track}-{name}-{seed}"
-            for name in [*settings.run.methods, *settings.run.seeded_baselines]
-            for seed in settings.run.seeds
-        }
-        wanted |= {f"{track}-{name}-0" for name in settings.run.baselines}
-        folder = Layout(root).metrics(track, "any").parent
-        for path in sorted(folder.glob("*.json")):
+    chosen = settings.run
+    seeded = [*chosen.methods, *chosen.seeded_baselines]
+    for track in chosen.tracks:
+        wanted = {f"{track}-{name}-{seed}" for name in seeded for seed in chosen.seeds}
+        wanted |= {f"{track}-{name}-0" for name in chosen.baselines}
+        for path in sorted(Layout(root).metrics(track, "any").parent.glob("*.json")):
             if path.stem not in wanted:
                 text = "belongs to no run of params.yaml and is not reported; remove it with its siblings"
                 yield Finding("note", str(path.relative_to(root)), text)
-
-
-def _checked(subject: str, check: Callable[[], str]) -> Finding:
-    try:
-        return Finding("ok", subject, check())
-    except WsolbenchError as error:
-        return Finding("wrong", subject, str(error))

@@ -2,71 +2,72 @@
 
 from __future__ import annotations
 
-import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from inspect import signature
-from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
 from ruamel.yaml import YAML
 
 from wsolbench.config import registry
 from wsolbench.config.settings import Run, RuntimeSettings, Settings
 from wsolbench.models.backbones.weights import PINNED
-from wsolbench.models.pretrained import backbone_arguments
+from wsolbench.tools.catalogue import facts, year_of
 
-if TYPE_CHECKING:
-    from wsolbench.models.method import Method  # imports torch, which most listings do not need
+__all__ = ["Listing", "print_listing", "print_run"]
 
-__all__ = ["Listing", "datasets_listing", "print_listing", "print_run", "supported_pairs", "year_of"]
+_GAP = 2  # spaces between columns
+_NARROWEST = 16  # characters of the last column
+_whole_words = partial(textwrap.wrap, break_long_words=False, break_on_hyphens=False)
 
 
 @dataclass
 class Listing:
-    """A table of text; the cells of a row in the order of the columns."""
+    """A table of text; the last cell of a row is wrapped to the width, the others are not."""
 
     title: str
     columns: Sequence[str]
     rows: list[Sequence[str]] = field(default_factory=list)
-    caption: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def text(self, width: int) -> str:
+        """Return the table as plain text of at most ``width`` columns, where its keys allow that."""
+        rows = [self.columns, *self.rows]
+        widths = [max(map(len, column)) + _GAP for column in zip(*rows, strict=True)][:-1]
+        lines = [self.title]
+        for *cells, last in rows:
+            head = "".join(cell.ljust(wide) for cell, wide in zip(cells, widths, strict=True))
+            room = max(width, len(head) + _NARROWEST)
+            below = " " * len(head)
+            lines += _whole_words(last, room, initial_indent=head, subsequent_indent=below) or [head.rstrip()]
+        for note in self.notes:
+            lines += _whole_words(note, width)
+        return "\n".join(lines) + "\n"
 
 
-def print_listing(settings: Settings, kind: str | None) -> None:
-    """Print one table per kind of component, or only the one asked for.
+def print_listing(settings: Settings | None, kind: str | None) -> None:
+    """Print one table per kind of component, or only the one asked for, as plain text.
 
-    On a terminal they are drawn and wrapped to its width; elsewhere each row is a line of plain text, columns apart by
-    two spaces or more, for ``grep`` and ``awk``.
+    It is as wide as the terminal; elsewhere 80 columns, with columns apart by two spaces, for ``grep`` and ``awk``.
+
+    Args:
+        settings: None outside a repository, where there are components and no more.
+        kind: of what is listed; None for all.
     """
-    console = Console()
-    for number, make in enumerate(make for name, make in _LISTINGS.items() if kind in {None, name}):
-        listing = make(settings)
-        if sys.stdout.isatty():
-            console.print(_drawn(listing))
-        else:
-            sys.stdout.write(("\n" if number else "") + _plain(listing))
-
-
-def _drawn(listing: Listing) -> Table:
-    table = Table(title=listing.title, title_justify="left", caption=listing.caption)
-    for column in listing.columns:
-        table.add_column(column, overflow="fold")
-    for row in listing.rows:
-        table.add_row(*row)
-    return table
-
-
-def _plain(listing: Listing) -> str:
-    rows = [listing.columns, *listing.rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([listing.title, *lines, *([listing.caption] if listing.caption else [])]) + "\n"
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
+    tables = [make(settings) for name, make in _COMPONENTS.items() if kind in {None, name}]
+    if settings is not None:
+        tables += [make(settings) for name, make in _CHOSEN.items() if kind in {None, name}]
+    sys.stdout.write("\n".join(table.text(width) for table in tables))
 
 
 def print_run(run: Run, runtime: RuntimeSettings) -> None:
     """Print a resolved run as YAML: every setting, and every constructor argument with its default."""
+    from wsolbench.models.pretrained import backbone_arguments  # noqa: PLC0415
+
     record = run.as_dict()
     record["track"]["backbone_args"] = backbone_arguments(run.track)
     for component, arguments, given in (
@@ -79,124 +80,95 @@ def print_run(run: Run, runtime: RuntimeSettings) -> None:
     YAML(typ="safe", pure=True).dump(record | {"runtime": runtime.model_dump()}, sys.stdout)
 
 
-def _methods(settings: Settings) -> Listing:
-    table = _listing("methods", "key", "title", "year", "status", "paper", "backbones and data sets", "in params.yaml")
-    for name in registry.names("method"):
-        method = registry.load("method", name)
-        facts = [method.title, year_of(method.reference), method.status, method.reference, supported_pairs(method)]
-        table.rows.append([name, *facts, "yes" if name in settings.methods else "no"])
+def _methods(settings: Settings | None) -> Listing:
+    table = Listing("methods", ("key", "year", "status", "paper"))
+    for name, method in facts("method").items():
+        table.rows.append([name, year_of(method["reference"]), method["status"], method["reference"]])
+        if method["pairs"] != "all":
+            table.notes.append(f"{name}: {method['pairs']}")
+    return _with_absent(table, settings and settings.methods)
+
+
+def _ranges(settings: Settings | None) -> Listing:
+    table = Listing("ranges", ("method", "argument", "default", "a search tries"))
+    if settings is not None:
+        for field_name, (low, high) in settings.search.recipe.items():
+            tried = f"log-uniform {low:g} to {high:g} times the track's (search.recipe)"
+            table.rows.append(["all", field_name, "the track's", tried])
+    for name, method in facts("method").items():
+        table.rows += [[name, argument, *texts] for argument, texts in method["space"].items()]
     return table
 
 
-def _variants(settings: Settings) -> Listing:
-    table = _listing("variants", "key", "of", "title", "args", "only on", "in run")
-    for name, block in settings.methods.items():
-        if block.of is not None:
-            args = ", ".join(f"{key}: {value}" for key, value in block.args.items())
-            chosen = "yes" if name in settings.run.methods else "no"
-            table.rows.append([name, block.of, str(block.title), args, ", ".join(block.only or ()), chosen])
-    return table
+def _datasets(settings: Settings | None) -> Listing:
+    table = Listing("datasets", ("key", "truth", "title, and where it is from"))
+    known, chosen = facts("dataset"), {} if settings is None else settings.datasets
+    for name in dict.fromkeys([*known, *chosen]):
+        of = name if settings is None else settings.class_of(name)
+        about = known[of]
+        origin = f"{about['title']}{'' if of == name else f' (of: {of})'}; {about['reference']}"
+        table.rows.append([name, about["truth"], origin])
+    return _with_absent(table, settings and settings.datasets)
 
 
-def year_of(reference: str) -> str:
-    """Return the year that a reference names, empty if it names none; an arXiv number is no year."""
-    found = re.search(r"(?<![\d.])(?:19|20)\d\d(?![\d.])", reference)
-    return found[0] if found else ""
-
-
-def supported_pairs(method: type[Method]) -> str:
-    """Return ``all``, or each reason that the method gives and the pairs that it gives it for."""
-    reasons: dict[str, list[str]] = {}
-    for backbone in registry.names("backbone"):
-        for dataset in registry.names("dataset"):
-            reason = method.unsupported(backbone, registry.load("dataset", dataset).traits)
-            if reason is not None:
-                reasons.setdefault(reason, []).append(f"{backbone} on {dataset}")
-    return "; ".join(f"not {', '.join(pairs)}: {reason}" for reason, pairs in reasons.items()) or "all"
-
-
-def _ranges(settings: Settings) -> Listing:
-    table = _listing("ranges", "method", "argument or field", "default", "a search tries")
-    for field_name, (low, high) in settings.search.recipe.items():
-        tried = f"log-uniform {low:g} to {high:g} times the track's (search.recipe)"
-        table.rows.append(["all", field_name, "the track's", tried])
-    for name in registry.names("method"):
-        method = registry.load("method", name)
-        defaults = signature(method).parameters
-        for argument, drawn in method.search_space.items():
-            table.rows.append([name, argument, str(defaults[argument].default), str(drawn)])
-    return table
-
-
-def datasets_listing(settings: Settings) -> Listing:
-    """Return a row for each class in `datasets` and for each key in `params.yaml`."""
-    table = _listing("datasets", "key", "of", "title", "truth", "reference", "in params.yaml")
-    for name in dict.fromkeys([*registry.names("dataset"), *settings.datasets]):
-        dataset, chosen = settings.dataset_class(name), "yes" if name in settings.datasets else "no"
-        traits = ", ".join(sorted(dataset.traits))
-        table.rows.append([name, settings.class_of(name), dataset.title, traits, dataset.reference, chosen])
-    return table
-
-
-def _backbones(settings: Settings) -> Listing:
-    import torch  # noqa: PLC0415 - seconds that other listings do not need
-
-    del settings
-    table = _listing("backbones", "key", "year", "paper", "erase points", "side points", "pinned weights")
-    for name in registry.names("backbone"):
-        component = registry.load("backbone", name)
-        with torch.device("meta"):  # shapes only: nothing is initialised
-            backbone = component()
-        erased = f"{', '.join(backbone.erase_points)} ({backbone.erase_source})"
-        sides = f"{', '.join(backbone.side_points)} ({backbone.side_source})"
+def _backbones(_settings: Settings | None) -> Listing:
+    table = Listing("backbones", ("key", "year", "paper, points of layers and branches, pinned weights"))
+    for name, about in facts("backbone").items():
         pinned = ", ".join(PINNED.get(name, {})) or "none: trained from scratch"
-        table.rows.append([name, year_of(component.reference), component.reference, erased, sides, pinned])
-    table.caption = "points: published by a paper or its code, of the port of Choe et al., or ours"
+        points = (f"{which}: {about[which]}" for which in ("erase points", "side points"))
+        text = "; ".join([about["reference"], *points, f"weights: {pinned}"])
+        table.rows.append([name, year_of(about["reference"]), text])
+    table.notes = ["points: published by a paper or its code, of the port of Choe et al., or ours"]
     return table
 
 
-def _baselines(settings: Settings) -> Listing:
-    table = _listing("baselines", "key", "title", "reference", "in run")
-    chosen = {*settings.run.baselines, *settings.run.seeded_baselines}
-    for name in registry.names("baseline"):
-        baseline = registry.load("baseline", name)
-        table.rows.append([name, baseline.title, baseline.reference, "yes" if name in chosen else "no"])
+def _baselines(_settings: Settings | None) -> Listing:
+    table = Listing("baselines", ("key", "title", "reference"))
+    table.rows = [[name, about["title"], about["reference"]] for name, about in facts("baseline").items()]
+    return table
+
+
+def _with_absent(table: Listing, chosen: object) -> Listing:
+    """Add a note of the keys that have no block in ``params.yaml``."""
+    if isinstance(chosen, dict) and (absent := [row[0] for row in table.rows if row[0] not in chosen]):
+        table.notes.append(f"not in params.yaml: {', '.join(absent)}")
     return table
 
 
 def _tracks(settings: Settings) -> Listing:
-    table = _listing("tracks", "key", "data set", "backbone", "weights", "epochs", "batch", "in run")
+    table = Listing("tracks", ("key", "epochs", "weights", "data set, backbone"))
     for name, track in settings.tracks.items():
-        row = [track.dataset, track.backbone, track.weights or "none", str(track.epochs), str(track.batch)]
-        table.rows.append([name, *row, "yes" if name in settings.run.tracks else "no"])
+        table.rows.append([name, str(track.epochs), track.weights or "none", f"{track.dataset}, {track.backbone}"])
+    table.notes.append(f"in run: {', '.join(settings.run.tracks)}")
+    return table
+
+
+def _variants(settings: Settings) -> Listing:
+    table = Listing("variants", ("key", "of", "title, arguments, tracks"))
+    for name, block in settings.methods.items():
+        if block.of is not None:
+            args = ", ".join(f"{key}: {value}" for key, value in block.args.items())
+            only = f"only on {', '.join(block.only)}" if block.only else ""
+            table.rows.append([name, block.of, "; ".join(filter(None, [block.title, args, only]))])
     return table
 
 
 def _runs(settings: Settings) -> Listing:
-    table = _listing("runs", "key", "stage")
+    table = Listing("runs", ("key", "stage"))
     chosen = settings.run
     for track in chosen.tracks:
         for seed in chosen.seeds:
-            for method in chosen.methods:
-                table.rows.append([f"{track}-{method}-{seed}", "train, evaluate"])
-            for baseline in chosen.seeded_baselines:
-                table.rows.append([f"{track}-{baseline}-{seed}", "baseline_seeded"])
-        for baseline in chosen.baselines:
-            table.rows.append([f"{track}-{baseline}-0", "baseline"])
+            table.rows += [[f"{track}-{method}-{seed}", "train, evaluate"] for method in chosen.methods]
+            table.rows += [[f"{track}-{baseline}-{seed}", "baseline_seeded"] for baseline in chosen.seeded_baselines]
+        table.rows += [[f"{track}-{baseline}-0", "baseline"] for baseline in chosen.baselines]
     return table
 
 
-def _listing(title: str, *columns: str) -> Listing:
-    return Listing(title, columns)
-
-
-_LISTINGS: dict[str, Callable[[Settings], Listing]] = {
+_COMPONENTS: dict[str, Callable[[Settings | None], Listing]] = {
     "methods": _methods,
     "ranges": _ranges,
-    "datasets": datasets_listing,
+    "datasets": _datasets,
     "backbones": _backbones,
     "baselines": _baselines,
-    "tracks": _tracks,
-    "variants": _variants,
-    "runs": _runs,
 }
+_CHOSEN: dict[str, Callable[[Settings], Listing]] = {"tracks": _tracks, "variants": _variants, "runs": _runs}

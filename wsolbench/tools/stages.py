@@ -8,9 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from wsolbench.config.paths import Layout
-from wsolbench.config.settings import read_settings
 from wsolbench.errors import SettingsError
-from wsolbench.tools.arguments import Jobs, RunKey, TrackName, settings_with
+from wsolbench.tools.arguments import Device, Jobs, RunKey, TrackName, read_settings, settings_with, tracks_of
 
 __all__ = [
     "baseline",
@@ -30,17 +29,20 @@ __all__ = [
 
 def resolve() -> None:
     """Write what each run is to do, all defaults included, and the digests of its code to data/recipes."""
-    from wsolbench.launch.resolve import resolve as run_resolve  # noqa: PLC0415 - imports torch
+    from wsolbench.launch.resolve import resolve as run_resolve
 
     changed = run_resolve(read_settings(), Layout())
     typer.echo(f"{changed} recipes are new or changed; `dvc status` names the runs that they touch")
 
 
 def prepare(
-    name: Annotated[str, typer.Argument(help="A track, or a data set: then those of its tracks that are run.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="A track, or a data set: then those of its tracks that are run.", autocompletion=tracks_of),
+    ],
 ) -> None:
     """Get the data set of a track (unpack, download), check it, and write its index to data/TRACK."""
-    from wsolbench.acquire.prepare import prepare as run_prepare  # noqa: PLC0415
+    from wsolbench.acquire.prepare import prepare as run_prepare
 
     settings = read_settings()
     for track in settings.tracks_of(name):
@@ -49,14 +51,14 @@ def prepare(
 
 def look(track: TrackName) -> None:
     """See whether files of a TRACK's data set have changed, without opening images; `dvc repro` does so each time."""
-    from wsolbench.acquire.prepare import look as run_look  # noqa: PLC0415
+    from wsolbench.acquire.prepare import look as run_look
 
     run_look(settings_with(track), track, Layout())
 
 
 def weights(track: TrackName) -> None:
     """Find, check and place the pretrained weights of a TRACK's backbone in data/weights/TRACK."""
-    from wsolbench.models.placing import place_weights  # noqa: PLC0415
+    from wsolbench.models.placing import place_weights
 
     settings = settings_with(track)
     chosen = settings.tracks[track]
@@ -66,7 +68,7 @@ def weights(track: TrackName) -> None:
 
 def train(
     run: RunKey,
-    device: Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Overrides runtime.device.")] = None,
+    device: Device = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Overrides runtime.threads.")] = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Overrides runtime.workers.")] = None,
     cfg_options: Annotated[
@@ -91,19 +93,19 @@ def train(
     given = {"device": device, "threads": threads, "workers": workers}
     runtime = settings.runtime.model_copy(update={name: value for name, value in given.items() if value is not None})
     if dry_run:
-        from wsolbench.tools.listing import print_run  # noqa: PLC0415 - imports torch
+        from wsolbench.tools.listing import print_run
 
         print_run(resolved, runtime)
         return
-    from wsolbench.training.trainer import train as run_train  # noqa: PLC0415 - imports torch, after the settings hold
+    from wsolbench.training.trainer import train as run_train  # imports torch, after the settings hold
 
     run_train(resolved, settings.model_copy(update={"runtime": runtime}), Layout(), launcher)
 
 
 def evaluate(run: RunKey, jobs: Jobs = None) -> None:
     """Turn the stored maps of a RUN into metrics, curves, per-image results and small maps for the gallery."""
-    from wsolbench.evaluation.evaluate import evaluate_key  # noqa: PLC0415
-    from wsolbench.evaluation.history import write_history  # noqa: PLC0415
+    from wsolbench.evaluation.evaluate import evaluate_key
+    from wsolbench.evaluation.history import write_history
 
     settings = read_settings()
     evaluate_key(settings, run, Layout(), jobs)
@@ -112,43 +114,41 @@ def evaluate(run: RunKey, jobs: Jobs = None) -> None:
 
 def costs(track: TrackName) -> None:
     """Count the parameters and floating-point operations of all methods on a TRACK: results/costs/TRACK."""
-    from wsolbench.training.costs import write_costs_of  # noqa: PLC0415 - imports torch
+    from wsolbench.training.costs import write_costs_of
 
     write_costs_of(settings_with(track), track, Layout())
 
 
 def baseline(run: RunKey, jobs: Jobs = None) -> None:
     """Fit and evaluate a baseline; RUN is `<track>-<baseline>-<seed>`."""
-    from wsolbench.baselines.stage import run_baseline  # noqa: PLC0415 - imports torch
+    from wsolbench.baselines.stage import run_baseline
 
     run_baseline(read_settings(), run, Layout(), jobs)
 
 
 def photographs(track: TrackName) -> None:
     """Write small copies of the images of a TRACK that the gallery may show."""
-    from wsolbench.evaluation.gallery import write_photographs  # noqa: PLC0415
+    from wsolbench.evaluation.gallery import write_photographs
 
-    settings = settings_with(track)
-    write_photographs(settings, track, Layout())
+    write_photographs(settings_with(track), track, Layout())
 
 
 def report(track: TrackName) -> None:
     """Write the tables and plots of a TRACK from its git-tracked results."""
-    from wsolbench.report.build import write_report  # noqa: PLC0415
+    from wsolbench.report.build import write_report
 
-    settings = settings_with(track)
-    write_report(settings, track, Path())
+    write_report(settings_with(track), track, Path())
 
 
 def summary() -> None:
     """Write results/summary.md over all tracks of `run`."""
-    from wsolbench.report.build import write_summary  # noqa: PLC0415
+    from wsolbench.report.build import write_summary
 
     write_summary(read_settings(), Path())
 
 
 def page() -> None:
     """Write results/report.html: tables, plots and gallery of all tracks of `run` in one file."""
-    from wsolbench.report.page import write_page  # noqa: PLC0415
+    from wsolbench.report.page import write_page
 
     write_page(read_settings(), Path())
