@@ -220,7 +220,7 @@ def test_a_shell_completes_tracks_methods_and_runs(tmp_path: Path, monkeypatch: 
     }
     assert {f"shapes-convnet-{name}-2" for name in ("cam", "cutmix")} <= {*run(**words).stdout.split()}
     assert arguments.tracks_of("cub-mob") == ["cub-mobilenet_v1", "cub-mobilenet_v2"]
-    assert arguments.methods_of("ac") == ["acol"]
+    assert arguments.methods_of("ac") == ["acol", "acol_published"]
     monkeypatch.chdir(tmp_path)
     Path("results/runs/own-cam-0").mkdir(parents=True)
     assert (arguments.tracks_of(""), arguments.runs_of("o")) == ([], ["own-cam-0"])
