@@ -155,15 +155,20 @@ def _dvc(root: Path) -> Finding:
 def _arguments(settings: Settings) -> Iterator[Finding]:
     """Check the arguments of all methods and backbones; torch is imported where any of them has changed."""
     asked: list[tuple[registry.Kind, str, dict[str, Any], str]] = []
+    problems: list[tuple[str, str]] = []
     for name, block in settings.methods.items():
         asked.append(("method", block.of or name, block.args, f"methods.{name}.args"))
         for track in block.only or block.tracks:
-            run = settings.resolve(f"{track}-{name}-0")
-            asked.append(("method", run.component, run.on_track.args, f"methods.{name}.tracks.{track}.args"))
+            try:
+                run = settings.resolve(f"{track}-{name}-0")
+            except WsolbenchError as error:
+                problems.append((f"method {name}", str(error)))
+            else:
+                asked.append(("method", run.component, run.on_track.args, f"methods.{name}.tracks.{track}.args"))
     for name in settings.run.tracks:
         chosen = settings.tracks[name]
         asked.append(("backbone", chosen.backbone, chosen.backbone_args, f"tracks.{name}.backbone_args"))
-    problems = remembered("arguments", asked, lambda: [said for each in asked for said in _problems(*each)])
+    problems += remembered("arguments", asked, lambda: [said for each in asked for said in _problems(*each)])
     for subject, text in problems:
         yield Finding("wrong", subject, text)
     if not problems:
