@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PYTEST := python -m pytest -n auto --dist loadfile
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help benchmark full test test-slow lint perf check-results readme doctor lock clean
+.PHONY: help benchmark full test test-slow lint docs perf check-results readme doctor lock clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,6 +31,9 @@ lint: $(READY)  ## check style, types and the direction of imports
 	ruff format --check .
 	mypy
 	lint-imports
+
+docs: $(READY)  ## build the documentation into build/docs, and fail on a broken link
+	mkdocs build --quiet
 
 perf: $(READY)  ## measure the harness itself
 	python perf/train.py

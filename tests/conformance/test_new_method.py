@@ -1,4 +1,4 @@
-"""``wsolbench new method``, and the method that CONTRIBUTING.md walks through."""
+"""``wsolbench new method``, and the method that the documentation walks through."""
 
 from __future__ import annotations
 
@@ -48,9 +48,7 @@ def new_in(root, name):
 
 
 def walk_through():
-    text = Path("CONTRIBUTING.md").read_text(encoding="utf-8")
-    (source,) = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    return source
+    return Path("docs/examples/eil.py").read_text(encoding="utf-8")
 
 
 def assert_conforms(root, name):

@@ -1,0 +1,146 @@
+"""Fill the pages of reference from the code, so that they cannot say anything else."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, get_args
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from wsolbench.cli import app
+from wsolbench.config import registry
+from wsolbench.config.settings import Settings
+
+_MARK = re.compile(r"<!-- generated: (\w+) -->")
+_BOUNDS = {"exclusiveMinimum": ">", "minimum": "at least", "exclusiveMaximum": "<", "maximum": "at most"}
+_BY_KEY = {"methods", "tracks", "datasets"}
+"""Blocks whose entries have names of the user's."""
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Put generated text in the place of its mark; called by MkDocs for each page."""
+    return _MARK.sub(lambda found: _GENERATED[found.group(1)](), markdown)
+
+
+def commands() -> str:
+    """Return a section per command: its help, arguments and options."""
+    return "\n".join(_command_sections(typer.main.get_command(app), "wsolbench"))
+
+
+def params() -> str:
+    """Return a section per block of ``params.yaml``: its keys with types, defaults and meanings."""
+    return "\n".join(_block(place, model) for place, model in _blocks())
+
+
+def components() -> str:
+    """Return a section per kind of component: keys and the first line of each one's documentation."""
+    return "\n".join(_kind(kind) for kind in ("method", "backbone", "dataset", "baseline"))
+
+
+def _command_sections(command: Any, name: str) -> Iterator[str]:
+    if hasattr(command, "commands"):
+        yield f"{_paragraphs(command.help)}\n"
+        for each, below in command.commands.items():
+            yield from _command_sections(below, f"{name} {each}")
+        return
+    yield f"## `{name}`\n\n{_paragraphs(command.help)}\n"
+    if command.params:
+        yield _table(("argument or option", "default", "meaning"), map(_parameter, command.params))
+
+
+def _parameter(parameter: Any) -> tuple[str, str, str]:
+    name = ", ".join(parameter.opts) if parameter.param_type_name == "option" else str(parameter.name).upper()
+    stated = parameter.default not in {None, (), False} and not callable(parameter.default)
+    default = "required" if parameter.required else f"`{parameter.default}`" if stated else ""
+    return f"`{name}`", default, getattr(parameter, "help", None) or ""
+
+
+def _blocks() -> Iterator[tuple[str, type[BaseModel]]]:
+    queue: list[tuple[str, type[BaseModel]]] = [("", Settings)]
+    seen = set()
+    for place, model in queue:
+        seen.add(model)
+        if place:
+            yield place, model
+        for name, field in model.model_fields.items():
+            where = f"{place}.{name}".lstrip(".") + (".<key>" if name in _BY_KEY else "")
+            queue += [(where, each) for each in _models_in(field.annotation) if each not in seen]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for each in get_args(annotation) for model in _models_in(each)]
+
+
+def _block(place: str, model: type[BaseModel]) -> str:
+    text, _, attributes = inspect.cleandoc(model.__doc__ or "").partition("Attributes:")
+    meanings = _meanings(attributes)
+    schema = model.model_json_schema()["properties"]
+    rows = [
+        (f"`{name}`", _type(schema[name]), _default(each), meanings.get(name, ""))
+        for name, each in model.model_fields.items()
+    ]
+    return f"## `{place}`\n\n{_code(text)}\n\n{_table(('key', 'type', 'default', 'meaning'), rows)}"
+
+
+def _meanings(attributes: str) -> dict[str, str]:
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", attributes, flags=re.MULTILINE)
+    return {name: _code(" ".join(text.split())) for name, text in entries}
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    """Return a field's JSON schema in a few words."""
+    if "anyOf" in schema:
+        return " or ".join(_type(each) for each in schema["anyOf"])
+    if "enum" in schema or "const" in schema:
+        return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
+    if "$ref" in schema or "allOf" in schema:
+        return "block"
+    kind = {"object": "block"}.get(schema.get("type", "anything"), schema.get("type", "anything"))
+    if kind == "array":
+        return f"list of {_type(schema.get('items', {}))}"
+    bounds = [f"{sign} {schema[name]:g}" for name, sign in _BOUNDS.items() if name in schema]
+    return " ".join([kind, *bounds])
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    return "" if isinstance(value, BaseModel) else f"`{'null' if value is None else value}`"
+
+
+def _kind(kind: Any) -> str:
+    rows = [(f"`{name}`", _first_line(registry.load(kind, name))) for name in registry.names(kind)]
+    return f"## {kind.capitalize()}s\n\n" + _table(("key", "what it is"), rows)
+
+
+def _first_line(component: Any) -> str:
+    return _code(inspect.cleandoc(component.__doc__ or "").partition("\n")[0])
+
+
+def _paragraphs(text: str | None) -> str:
+    return _code(inspect.cleandoc(text or "").replace("\f", ""))
+
+
+def _code(text: str) -> str:
+    text = re.sub(r":\w+:`~?([^`]+)`", lambda found: f"`{found.group(1).rpartition('.')[2]}`", text)
+    return text.replace("``", "`").strip()
+
+
+def _table(heading: tuple[str, ...], rows: Iterator[tuple[str, ...]] | list[tuple[str, ...]]) -> str:
+    lines = [heading, ("---",) * len(heading), *rows]
+    return (
+        "\n".join(
+            "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in line) + " |" for line in lines
+        )
+        + "\n"
+    )
+
+
+_GENERATED: dict[str, Callable[[], str]] = {"commands": commands, "params": params, "components": components}
