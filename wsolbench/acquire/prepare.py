@@ -161,5 +161,5 @@ def _permitted() -> Iterator[None]:
     except PermissionError as error:
         raise DataError(
             f"{error.filename}: {error.strerror}; give this user the right to read the data set and to write its own "
-            "files (README, 'Published data sets', names the roots)"
+            "files (docs/how-to/published_data.md names the roots)"
         ) from None
