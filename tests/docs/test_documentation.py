@@ -1,4 +1,4 @@
-"""What the documentation shows works: Python runs, commands are understood, and what needs nothing of the reader runs."""
+"""What the documentation shows works: Python runs, commands are understood, what needs nothing of the reader runs."""
 
 from __future__ import annotations
 
