@@ -32,7 +32,7 @@ def blocks(language, *, marked=None):
 
 def commands(text):
     """Return the command lines of a block, without comments, whose program is ours."""
-    lines = (shlex.split(line, comments=True) for line in text.splitlines())
+    lines = (shlex.split(line, comments=True) for line in re.split(r"\n|&&", text))
     return [line[1:] for line in lines if line[:1] == ["wsolbench"]]
 
 
