@@ -18,7 +18,8 @@ from wsolbench.config.paths import Layout
 from wsolbench.config.settings import read_settings
 from wsolbench.launch.resolve import resolve
 
-SHOWN = re.findall(r"^dvc exp run .*$", Path("docs/how-to/experiments.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+PAGE = Path("docs/how-to/experiments.md").read_text(encoding="utf-8")
+SHOWN = re.findall(r"^dvc exp run .*$", PAGE, flags=re.MULTILINE)
 
 
 @pytest.fixture
