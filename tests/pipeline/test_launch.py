@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,11 +23,12 @@ from tests.pipeline.conftest import Pipeline
 from tests.pipeline.test_pipeline import TRACK, metrics, wait_until
 from wsolbench.config.settings import RuntimeSettings
 from wsolbench.errors import LaunchError, SettingsError
-from wsolbench.launch import worker
 from wsolbench.launch.command import _look
-from wsolbench.launch.graph import Unit, looking_stages, stale_units, units_of
+from wsolbench.launch.forecast import Forecast
+from wsolbench.launch.graph import Task, tasks_of
 from wsolbench.launch.local import LocalBackend
-from wsolbench.launch.processes import dvc_command
+from wsolbench.launch.pool import Pool
+from wsolbench.launch.repository import Repository
 from wsolbench.launch.slurm import SlurmBackend, StageRunner
 
 STAGES = {
@@ -47,28 +51,19 @@ EDGES = [
 ]
 
 
-def test_a_run_is_one_unit_after_what_it_shares_and_before_the_reports() -> None:
-    evaluated = frozenset({"evaluate-a", "evaluate-b"})
-    assert units_of(STAGES, EDGES, STAGES) == [
-        Unit(("prepare",)),
-        Unit(("train-a", "evaluate-a"), frozenset({"prepare"}), "a"),
-        Unit(("train-b", "evaluate-b"), frozenset({"prepare"}), "b"),
-        Unit(("report",), evaluated, is_report=True),
-        Unit(("summary",), evaluated, is_report=True),
+def test_tasks_are_what_is_stale_each_after_what_it_needs() -> None:
+    tasks = {task.name: task for task in tasks_of(STAGES, EDGES, STAGES)}
+    assert next(iter(tasks)) == "prepare"
+    assert tasks["evaluate-a"].after == {"prepare", "train-a"}
+    assert (tasks["train-a"].trains, tasks["evaluate-a"].trains) == ("a", "")
+    assert [name for name, task in tasks.items() if task.is_report] == ["report", "summary"]
+    assert [task.name for task in tasks_of(STAGES, EDGES, ["train-b"])] == [
+        "train-b",
+        "evaluate-b",
+        "report",
+        "summary",
     ]
-
-
-def test_with_gpus_an_evaluation_is_a_unit_of_its_own() -> None:
-    units = units_of(STAGES, EDGES, ["train-a"], apart=True)
-    assert [unit.stages for unit in units] == [("train-a",), ("evaluate-a",), ("report",), ("summary",)]
-    assert [unit.trains for unit in units] == ["a", "", "", ""]
-
-
-def test_what_depends_on_a_stale_stage_is_stale() -> None:
-    units = units_of(STAGES, EDGES, ["train-b"])
-    assert [unit.stages for unit in units] == [("train-b", "evaluate-b"), ("report",), ("summary",)]
-    assert next(unit.stages for unit in units_of(STAGES, EDGES, ["evaluate-a"])) == ("evaluate-a",)
-    assert units_of(STAGES, EDGES, ["summary"]) == [Unit(("summary",), is_report=True)]
+    assert tasks_of(STAGES, EDGES, ["summary"]) == [Task("summary", "wsolbench summary", is_report=True)]
 
 
 TOY = """
@@ -84,61 +79,85 @@ stages:
 """
 
 
-@pytest.mark.slow
+def toy(root: Path, text: str = TOY) -> None:
+    """Make a directory a repository of git and DVC with two stages."""
+    root.mkdir()
+    (root / "dvc.yaml").write_text(text)
+    for command in (["git", "init", "--quiet"], [sys.executable, "-P", "-m", "dvc", "init", "--quiet"]):
+        subprocess.run(command, cwd=root, check=True)
+
+
+def local(root: Path, places: int = 1, gpus: Sequence[str] = ()) -> tuple[Repository, LocalBackend]:
+    repository = Repository(root)
+    return repository, LocalBackend(repository, root, places, list(gpus), root / ".dvc" / "tmp" / "lock-of-workers")
+
+
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # of pygtrie, which DVC uses
 def test_each_launch_looks_whether_data_outside_have_changed(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, outside = tmp_path / "repository", tmp_path / "outside.txt"
-    root.mkdir()
+    toy(root)
     monkeypatch.chdir(root)
-    (root / "dvc.yaml").write_text(TOY)
-    outside.write_text("one")
-    for command in (["git", "init", "--quiet"], dvc_command("init", "--quiet"), dvc_command("repro", "--quiet")):
-        subprocess.run(command, cwd=root, check=True)
-    assert looking_stages(root) == ["look"]
-    for content, expected in (("one", []), ("two", [Unit(("prepare",))]), ("one", [])):
+    log = root / "results" / "logs" / "launch" / "prepare.log"
+    for content, stale, runs in (("one", 1, True), ("one", 0, False), ("two", 1, True), ("one", 1, False)):
         outside.write_text(content)
-        _look(root, local(root, 1, []))
+        repository, backend = local(root)
+        assert [task.name for task in repository.always_run()] == ["look"]
+        _look(root, repository, backend)
         assert (root / "seen.txt").read_text() == content
-        found = [(unit.stages, unit.after) for unit in stale_units(root)]
-        assert found == [(unit.stages, unit.after) for unit in expected]
+        tasks = repository.stale()
+        assert [(task.name, task.after) for task in tasks] == [("prepare", frozenset())] * stale
+        log.unlink(missing_ok=True)
+        assert Pool(backend, backend, root, Forecast(lambda task: 0)).run(tasks).failed == {}
+        assert log.is_file() is runs  # the last time, DVC has the outputs of the first
+        assert (root / "index.txt").read_text() == content
     outside.unlink()
-    capfd.readouterr()
-    _look(root, local(root, 1, []))
+    _look(root, *local(root))
     assert "outside.txt" in capfd.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
-def test_nothing_is_launched_by_recipes_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "dvc.yaml").write_text(
-        TOY.replace("  look:\n    cmd: cp ../outside.txt", "  resolve:\n    cmd: cp missing")
-    )
-    for command in (["git", "init", "--quiet"], dvc_command("init", "--quiet")):
-        subprocess.run(command, cwd=tmp_path, check=True)
+def test_nothing_is_launched_by_recipes_of_before(tmp_path: Path) -> None:
+    root = tmp_path / "repository"
+    toy(root, TOY.replace("  look:\n    cmd: cp ../outside.txt", "  resolve:\n    cmd: cp missing"))
     with pytest.raises(LaunchError, match="the runs cannot be resolved"):
-        _look(tmp_path, local(tmp_path, 1, []), lambda _: True)
+        _look(root, *local(root))
 
 
-def local(tmp_path: Path, places: int, gpus: list[str]) -> LocalBackend:
-    return LocalBackend(tmp_path, places, gpus, tmp_path / "lock")
+class NothingDone:
+    """Stands for DVC's part."""
+
+    def is_done(self, name: str) -> bool:
+        return False
+
+    def record(self, name: str) -> None:
+        pass
 
 
 def test_each_training_has_a_gpu_for_itself_and_an_evaluation_takes_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    started: list[Mapping[str, str]] = []
+    started: list[tuple[str, Mapping[str, str]]] = []
 
-    def process(args: Sequence[Any], **_: object) -> SimpleNamespace:
-        started.append(args[3])
-        return SimpleNamespace(pid=1, start=lambda: None, exitcode=0)
+    class Ended(BaseProcess):
+        exitcode, pid = 0, 1
 
+        def start(self) -> None:
+            pass
+
+    def process(how: str) -> Callable[..., Ended]:
+        def make(args: Sequence[Any], **_: object) -> Ended:
+            started.append((how, args[3]))
+            return Ended()
+
+        return make
+
+    monkeypatch.setattr("wsolbench.launch.local.get_context", lambda how: SimpleNamespace(Process=process(how)))
     before = dict(os.environ)
-    backend = local(tmp_path, 2, ["3", "GPU-5f"])
-    monkeypatch.setattr(backend, "_context", SimpleNamespace(Process=process))
-    train, evaluate = Unit(("train",), trains="a"), Unit(("evaluate",))
+    backend = LocalBackend(NothingDone(), tmp_path, 2, ["3", "GPU-5f"], tmp_path / "lock")  # type: ignore[arg-type]
+    train, evaluate = Task("train", "wsolbench train a"), Task("evaluate")
     assert backend.places == {True: 2, False: 2}
     assert (backend.on_gpu(train), backend.on_gpu(evaluate)) == (True, False)
     first = backend.start(train)
@@ -146,29 +165,10 @@ def test_each_training_has_a_gpu_for_itself_and_an_evaluation_takes_none(
     backend.start(evaluate)
     assert first.poll() == 0
     backend.start(train)
-    assert [each["CUDA_VISIBLE_DEVICES"] for each in started] == ["3", "GPU-5f", "", "3"]
+    chosen = [(how, each["CUDA_VISIBLE_DEVICES"]) for how, each in started]
+    assert chosen == [("spawn", "3"), ("spawn", "GPU-5f"), ("forkserver", ""), ("spawn", "3")]
     assert dict(os.environ) == before  # what is for the server only does not stay
-    assert {each["LOKY_MAX_CPU_COUNT"] for each in started} == {"2"}  # of eight, for two with a GPU and two without
-
-
-@pytest.mark.parametrize(
-    ("command", "gpu", "forks"),
-    [
-        ("wsolbench train a", "", True),
-        ("wsolbench train a", "3", False),
-        ("cp a b", "", False),
-        ("wsolbench a; b", "", False),
-    ],
-)
-def test_our_commands_are_forked_where_no_gpu_is_theirs(
-    command: str, gpu: str, forks: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done: list[str] = []
-    monkeypatch.setattr(worker, "_shell", lambda *_, **__: done.append("shell"))
-    monkeypatch.setattr(os, "fork", lambda: done.append("fork") or 1)
-    monkeypatch.setattr(os, "waitpid", lambda *_: (1, 0))
-    worker._forked(None, command, cwd=".", env={"CUDA_VISIBLE_DEVICES": gpu})
-    assert done == (["fork"] if forks else ["shell"])
+    assert {each["LOKY_MAX_CPU_COUNT"] for _, each in started} == {"2"}  # of eight, for two with a GPU and two without
 
 
 @pytest.fixture
@@ -248,17 +248,18 @@ def touch_method(pipeline: Pipeline, name: str) -> None:
 
 
 def trainers(pipeline: Pipeline) -> list[int]:
-    """Processes that train in this copy of the repository."""
+    """Processes that train in this copy of the repository, each the leader of its session."""
+    logs = pipeline.root.resolve() / "results" / "logs" / "launch"
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            name = (folder / "comm").read_text().strip()
-            here = (folder / "cwd").resolve() == pipeline.root.resolve()
-        except OSError:
-            continue
-        if here and (b"train" in words or name == "wsolbench train"):
-            found.append(int(folder.name))
+        with contextlib.suppress(OSError):
+            printed = (folder / "fd" / "1").readlink()
+            if (
+                printed.parent == logs
+                and printed.name.startswith("train@")
+                and os.getsid(int(folder.name)) == int(folder.name)
+            ):
+                found.append(int(folder.name))
     return found
 
 
@@ -267,14 +268,11 @@ def test_everything_is_done_once_and_dvc_finds_it_done(pipeline: Pipeline) -> No
     pipeline.edit_params(run__seeds=[0, 1], run__seeded_baselines=["mask_supervised"])
     done = pipeline.run("wsolbench", "launch", "--workers", "3")
     assert pipeline.repro() == []
-    logs = list((pipeline.root / "results" / "logs" / "launch").iterdir())
-    ran = [line for log in logs for line in log.read_text().splitlines() if line.startswith("Running stage")]
+    ran = [log.stem for log in (pipeline.root / "results" / "logs" / "launch").iterdir()]
     locked = YAML(typ="safe").load((pipeline.root / "dvc.lock").read_text())["stages"]
-    assert sorted(ran) == sorted(
-        f"Running stage '{stage}':" for stage in locked if not stage.startswith(("look@", "resolve"))
-    )
+    assert sorted(ran) == sorted(locked)
     assert {f"train@{TRACK}-{name}-{seed}" for name in ("cam", "adl") for seed in (0, 1)} < set(locked)
-    assert f"{len(ran)} of {len(ran)} stages done" in done.stderr
+    assert f"{len(ran) - 2} of {len(ran) - 2} stages done" in done.stderr  # but for resolve and look
     assert metrics(pipeline, "cam")["status"] == "ok"
     assert "up to date" in pipeline.run("wsolbench", "launch").stdout
 
@@ -289,7 +287,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_finished(pipeline: Pipelin
     method.write_text(source)
     assert done.returncode == 1
     for seed in (0, 1):
-        assert f"FAILED train@{TRACK}-adl-{seed}: DVC ended with status" in done.stderr
+        assert f"FAILED train@{TRACK}-adl-{seed}: it ended with status" in done.stderr
     assert "not run: summary" in done.stderr
     assert metrics(pipeline, "cam")["status"] == "ok"
     assert pipeline.run("wsolbench", "launch").returncode == 0
@@ -303,8 +301,6 @@ def test_stopped_it_leaves_nothing_running_and_a_second_launch_is_refused_meanwh
     touch_method(pipeline, "cam")
     first = start("--workers", "2")
     wait_until(lambda: len(trainers(pipeline)) == 2, 300)
-    names = {Path(f"/proc/{pid}/comm").read_text() for pid in trainers(pipeline)}
-    assert names == {"wsolbench train\n"}  # forks, which have imported nothing of their own
     second = pipeline.run("wsolbench", "launch", check=False)
     assert second.returncode == 1
     assert f"process {first.process.pid} holds" in second.stderr
@@ -318,18 +314,14 @@ def test_stopped_it_leaves_nothing_running_and_a_second_launch_is_refused_meanwh
 
 
 @pytest.mark.slow
-def test_a_killed_dvc_fails_its_run_only_and_leaves_no_trainer(
-    pipeline: Pipeline, start: Callable[..., Launch]
-) -> None:
+def test_a_killed_training_fails_its_run_only(pipeline: Pipeline, start: Callable[..., Launch]) -> None:
     touch_method(pipeline, "cam")
     launch = start("--workers", "2")
     wait_until(lambda: len(trainers(pipeline)) == 2, 300)
-    trainer = trainers(pipeline)[0]
-    os.kill(os.getsid(trainer), signal.SIGKILL)  # of DVC, the leader of its session
-    wait_until(lambda: not Path(f"/proc/{trainer}").exists(), 60)
+    os.kill(trainers(pipeline)[0], signal.SIGKILL)
     status, messages = launch.end()
     assert status == 1
-    assert re.search(rf"FAILED train@{TRACK}-cam-[01]: DVC was killed by SIGKILL", messages)
+    assert re.search(rf"FAILED train@{TRACK}-cam-[01]: it was killed by SIGKILL", messages)
     assert messages.count("FAILED train@") == 1
     assert pipeline.run("wsolbench", "launch").returncode == 0
     assert pipeline.repro() == []
@@ -350,6 +342,14 @@ def test_after_a_killed_launch_its_workers_stop_and_the_next_launch_waits_for_th
     assert not list((pipeline.root / ".wsolbench" / "launch").glob("jobs-*"))
 
 
+def is_job(command: Path, folder: Path) -> bool:
+    try:
+        words = command.read_bytes().decode().split("\0")
+    except OSError:
+        return False
+    return "submitit.core._submit" in words and any(str(folder) in word for word in words)
+
+
 @pytest.mark.slow
 def test_a_job_of_a_cluster_whose_time_is_up_is_queued_again_and_goes_on(
     pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -360,13 +360,11 @@ def test_a_job_of_a_cluster_whose_time_is_up_is_queued_again_and_goes_on(
         monkeypatch.setenv(name, value)
     executor = submitit.AutoExecutor(tmp_path, cluster="local")
     executor.update_parameters(timeout_min=10, gpus_per_node=0)
-    stages = f"train@{TRACK}-cam-0", f"evaluate@{TRACK}-cam-0"
-    job = executor.submit(StageRunner(stages, pipeline.root, tmp_path / "log", tmp_path / "lock"))
-    wait_until(lambda: len(trainers(pipeline)) == 1, 300)
-    first = trainers(pipeline)[0]
-    waiting = Path(f"/proc/{os.getsid(first)}/stat").read_text().rpartition(")")[2].split()[1]  # DVC's parent
-    os.kill(int(waiting), signal.SIGUSR2)  # what Slurm is asked to send before it ends a job
+    job = executor.submit(StageRunner(f"train@{TRACK}-cam-0", pipeline.root, tmp_path / "log", tmp_path / "lock"))
+    progress = pipeline.root / f".wsolbench/work/{TRACK}-cam-0/progress.json"
+    wait_until(progress.exists, 300)
+    jobs = [each.parent.name for each in Path("/proc").glob("[0-9]*/cmdline") if is_job(each, tmp_path)]
+    os.kill(int(jobs[0]), signal.SIGUSR2)  # what Slurm is asked to send before it ends a job
     assert job.result() == 0
-    assert not Path(f"/proc/{first}").exists()
     assert pipeline.run("wsolbench", "launch").returncode == 0
     assert pipeline.repro() == []

@@ -1,4 +1,4 @@
-"""What becomes of units that fail, and of those that wait for them."""
+"""What becomes of tasks that fail, and of those that wait for them."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wsolbench.launch.forecast import Forecast
-from wsolbench.launch.graph import Unit
+from wsolbench.launch.graph import Task
 from wsolbench.launch.pool import Outcome, Pool
 
 
 class Machine:
-    """Ends units at once, and says in which order they were started.
+    """Ends tasks at once, and says in which order they were started.
 
     Args:
-        broken: stages that fail.
+        broken: tasks that fail.
     """
 
     places: Mapping[bool, int]
 
     def __init__(self, *broken: str) -> None:
         self.places, self._broken = {False: 99}, set(broken)
-        self.started: list[tuple[str, ...]] = []
+        self.started: list[str] = []
 
-    def on_gpu(self, unit: Unit) -> bool:
+    def on_gpu(self, task: Task) -> bool:
         return False
 
-    def start(self, unit: Unit) -> Ended:
-        self.started.append(unit.stages)
-        return Ended(int(not self._broken.isdisjoint(unit.stages)))
+    def start(self, task: Task) -> Ended:
+        self.started.append(task.name)
+        return Ended(int(task.name in self._broken))
 
     def stop(self, jobs: list[Ended]) -> None:
         raise AssertionError
@@ -42,42 +42,39 @@ class Ended:
         return self._status
 
 
-def run(machine: Machine, units: list[Unit], tmp_path: Path) -> Outcome:
-    forecast = Forecast(lambda unit: 0)
-    return Pool(machine, machine, tmp_path, forecast, lambda key: None, sleep=lambda seconds: None).run(units)
+def run(machine: Machine, tasks: list[Task], tmp_path: Path) -> Outcome:
+    forecast = Forecast(lambda task: 0)
+    return Pool(machine, machine, tmp_path, forecast, lambda key: None, sleep=lambda seconds: None).run(tasks)
 
 
-def test_of_stages_beside_one_another_only_those_that_fail_have_failed(tmp_path: Path) -> None:
-    first = frozenset({"prepare"})
-    costs = [Unit((f"costs-{name}",), first) for name in "abc"]
-    outcome = run(Machine("costs-b"), [Unit(("prepare",)), Unit(("train",), first, "run"), *costs], tmp_path)
-    assert set(outcome.failed) == {"costs-b"}
-    assert outcome.done == {"prepare", "train", "costs-a", "costs-c"}
+def training(key: str, *after: str) -> Task:
+    return Task(f"train@{key}", f"wsolbench train {key}", frozenset(after))
 
 
-def test_what_needs_a_failed_unit_is_left_out_and_named_with_it(tmp_path: Path) -> None:
-    units = [
-        Unit(("prepare-a",)),
-        Unit(("train-a", "evaluate-a"), frozenset({"prepare-a"}), "a"),
-        Unit(("train-b", "evaluate-b"), trains="b"),
-        Unit(("report",), frozenset({"evaluate-a", "evaluate-b"})),
+def test_of_tasks_beside_one_another_only_those_that_fail_have_failed(tmp_path: Path) -> None:
+    costs = [Task(f"costs@{name}", after=frozenset({"prepare"})) for name in "abc"]
+    outcome = run(Machine("costs@b"), [Task("prepare"), training("a", "prepare"), *costs], tmp_path)
+    assert set(outcome.failed) == {"costs@b"}
+    assert outcome.done == {"prepare", "train@a", "costs@a", "costs@c"}
+
+
+def test_what_needs_a_failed_task_is_left_out_and_named_with_it(tmp_path: Path) -> None:
+    tasks = [
+        Task("prepare@a"),
+        training("a", "prepare@a"),
+        training("b"),
+        Task("report", after=frozenset({"train@a", "train@b"}), is_report=True),
     ]
-    outcome = run(Machine("prepare-a"), units, tmp_path)
-    assert set(outcome.failed) == {"prepare-a"}
-    assert outcome.left_out == {"train-a": "prepare-a", "report": "prepare-a"}
-    assert outcome.done == {"train-b", "evaluate-b"}
+    outcome = run(Machine("prepare@a"), tasks, tmp_path)
+    assert set(outcome.failed) == {"prepare@a"}
+    assert outcome.left_out == {"train@a": "prepare@a", "report": "prepare@a"}
+    assert outcome.done == {"train@b"}
 
 
 def test_trainings_come_before_what_none_needs_and_each_method_gets_a_turn(tmp_path: Path) -> None:
-    first = frozenset({"prepare"})
-    runs = [Unit((f"train-{key}",), first, key) for key in ("toy-a-0", "toy-a-1", "toy-b-0")]
+    runs = [training(key, "prepare") for key in ("toy-a-0", "toy-a-1", "toy-b-0")]
     machine = Machine()
-    run(machine, [Unit(("weights",)), Unit(("prepare",)), Unit(("costs",), first), *runs], tmp_path)
-    assert [stages[0] for stages in machine.started] == [
-        "prepare",
-        "weights",
-        "train-toy-a-0",
-        "train-toy-b-0",
-        "train-toy-a-1",
-        "costs",
-    ]
+    costs = Task("costs", after=frozenset({"prepare"}))
+    run(machine, [Task("weights"), Task("prepare"), costs, *runs], tmp_path)
+    trained = ["train@toy-a-0", "train@toy-b-0", "train@toy-a-1"]
+    assert machine.started == ["prepare", "weights", *trained, "costs"]

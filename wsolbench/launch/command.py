@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -19,14 +20,18 @@ from wsolbench.config.settings import BenchmarkSettings, RuntimeSettings, Settin
 from wsolbench.errors import DataError, LaunchError, SettingsError
 from wsolbench.files import locked, parse_file
 from wsolbench.launch.forecast import Forecast
-from wsolbench.launch.graph import Unit, looking_stages, stale_units
+from wsolbench.launch.graph import Task
 from wsolbench.launch.local import LocalBackend
 from wsolbench.launch.pool import Backend, Outcome, Pool
-from wsolbench.launch.processes import STOPPED
+from wsolbench.launch.processes import STOPPED, log_tail
+from wsolbench.launch.repository import Repository
 from wsolbench.launch.slurm import SlurmBackend
 from wsolbench.runs.machine import check_precision, cpu_workers, trains_on_cpu, visible_gpus
 
 __all__ = ["launch"]
+
+_POLL_S = 0.05
+_TAIL_LINES = 20
 
 
 def launch(
@@ -58,23 +63,23 @@ def launch(
     root = root.resolve()
     gpus, places = _places(settings.runtime, workers if slurm is None else None)
     with _alone(root / ".wsolbench" / "launch") as lock:
-        local = LocalBackend(root, places, gpus, lock)
         wanted = partial(_is_wanted, settings, chosen or BenchmarkSettings(**settings.run.model_dump(include=_CHOSEN)))
-        _look(root, local, wanted)
-        units = stale_units(root, wanted, apart=bool(gpus))
+        repository = Repository(root, wanted)
+        local = LocalBackend(repository, root, places, gpus, lock)
+        _look(root, repository, local)
+        tasks = repository.stale()
         if slurm is None and trains_on_cpu(settings.runtime):
-            check_precision(settings.resolve(unit.trains) for unit in units if unit.kind[0].startswith("train"))
-        if dry_run or not units:
-            sys.stdout.write("".join(f"{' '.join(unit.stages)}\n" for unit in units) or "Everything is up to date.\n")
+            check_precision(settings.resolve(task.trains) for task in tasks if task.kind == "train")
+        if dry_run or not tasks:
+            sys.stdout.write("".join(f"{task.name}\n" for task in tasks) or "Everything is up to date.\n")
             return 0
-        total = sum(len(unit.stages) for unit in units)
-        _say(f"{total} stages are out of date; what they print goes to {units[0].log(root).parent}")
+        _say(f"{len(tasks)} stages are out of date; what they print goes to {tasks[0].log(root).parent}")
         with tempfile.TemporaryDirectory(prefix="jobs-", dir=lock.parent) as folder:
             backend: Backend = local
             if slurm is not None:
                 backend = SlurmBackend(Path(folder), root, lock, workers, settings.runtime, slurm)
-            outcome = Pool(backend, local, root, Forecast(_images_of(root, settings))).run(units)
-    return _verdict(total, outcome)
+            outcome = Pool(backend, local, root, Forecast(_images_of(root, settings))).run(tasks)
+    return _verdict(len(tasks), outcome)
 
 
 def _places(runtime: RuntimeSettings, workers: int | None) -> tuple[list[str], int]:
@@ -97,29 +102,28 @@ def _is_wanted(settings: Settings, chosen: BenchmarkSettings, command: str) -> b
     return track in chosen.tracks and (method not in settings.methods or method in chosen.methods)
 
 
-def _look(root: Path, local: LocalBackend, wanted: Callable[[str], bool]) -> None:
-    """Let DVC run what it runs each time; data that cannot be looked at are said, and stop their own track only.
+def _look(root: Path, repository: Repository, local: LocalBackend) -> None:
+    """Run what runs each time; data that cannot be looked at are said, and stop their own track only.
 
     Raises:
         LaunchError: the runs cannot be resolved, so that those of before would run.
     """
-    looks, log = looking_stages(root, wanted), Layout(root).log("look")
-    if looks:
-        process = local.repro(["--keep-going", *looks], log)
-        process.join()
-        if process.exitcode:
-            said = log.read_text(encoding="utf-8", errors="replace")
-            sys.stderr.write(said)
-            if "failed to reproduce 'resolve'" in said:
+    for task in repository.always_run():
+        job = local.start(task)
+        while (status := job.poll()) is None:
+            time.sleep(_POLL_S)
+        if status != 0:
+            _say(f"{task.name}: {status if isinstance(status, str) else ''}{log_tail(task.log(root), _TAIL_LINES)}")
+            if task.kind == "resolve":
                 raise LaunchError("the runs cannot be resolved (`wsolbench resolve`); correct what is said above")
 
 
-def _images_of(root: Path, settings: Settings) -> Callable[[Unit], int | None]:
-    """Return what tells how many images a unit trains on; None until its data set is prepared."""
+def _images_of(root: Path, settings: Settings) -> Callable[[Task], int | None]:
+    """Return what tells how many images a task trains on; None until its data set is prepared."""
     sizes: dict[str, int] = {}
 
-    def images(unit: Unit) -> int | None:
-        run = settings.resolve(unit.trains) if unit.trains else None
+    def images(task: Task) -> int | None:
+        run = settings.resolve(task.trains) if task.trains else None
         if run is None or run.method not in settings.methods:
             return 0
         index = Layout(root).prepared(run.track_name) / "index.parquet"

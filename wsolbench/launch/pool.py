@@ -1,10 +1,8 @@
-"""Start units as soon as what they need is done, and show how far they are."""
+"""Start tasks as soon as what they need is done, and show how far they are."""
 
 from __future__ import annotations
 
 import math
-import re
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +12,8 @@ from typing import Any, Protocol
 
 from wsolbench.config.paths import Layout
 from wsolbench.launch.display import Display, Row
-from wsolbench.launch.forecast import Forecast, Running
-from wsolbench.launch.graph import Unit, before_training
+from wsolbench.launch.forecast import Forecast, Started
+from wsolbench.launch.graph import Task, before_training
 from wsolbench.launch.processes import STOPPED, log_tail, stop_requests
 from wsolbench.runs.progress import PROGRESS_FILE, Progress, duration, read_progress
 
@@ -28,35 +26,35 @@ _TAIL_LINES = 3
 
 
 class Backend(Protocol):
-    """Runs units.
+    """Runs tasks.
 
     Attributes:
-        places: units at a time: with a GPU (True) and without.
+        places: tasks at a time: with a GPU (True) and without.
     """
 
     places: Mapping[bool, int]
 
-    def on_gpu(self, unit: Unit) -> bool:
-        """Return which of these a unit takes."""
+    def on_gpu(self, task: Task) -> bool:
+        """Return which of these a task takes."""
         ...
 
-    def start(self, unit: Unit) -> Any:
-        """Start or queue a unit; what comes back has ``poll()``: None, DVC's exit status, or what went wrong."""
+    def start(self, task: Task) -> Any:
+        """Start or queue a task; what comes back has ``poll()``: None, an exit status, or what went wrong."""
         ...
 
     def stop(self, jobs: list[Any]) -> None:
-        """Let units save their states and end."""
+        """Let tasks save their states and end."""
         ...
 
 
 @dataclass
 class Outcome:
-    """What became of the stages.
+    """What became of the tasks.
 
     Attributes:
         done: names of those that are up to date now.
-        failed: name of a unit's first stage, and the reason.
-        left_out: name of a unit's first stage that needs a failed one, and that one's.
+        failed: name of a task, and the reason.
+        left_out: name of a task that needs a failed one, and that one's.
         stopped: a signal ended the launch before all were done.
     """
 
@@ -68,14 +66,14 @@ class Outcome:
 
 @dataclass
 class _Job:
-    unit: Unit
+    task: Task
     job: Any
     since: float
     seen: Progress | None = None
 
 
 class Pool:
-    """Runs units until all are done, have failed, or cannot run.
+    """Runs tasks until all are done, have failed, or cannot run.
 
     Args:
         backend: where they run.
@@ -102,30 +100,30 @@ class Pool:
         self._progress_of = progress_of or (lambda key: read_progress(Layout(root).work(key) / PROGRESS_FILE))
         self._clock, self._sleep, self._outcome = clock, sleep, Outcome()
         self._running: list[_Job] = []
-        self._waiting: list[Unit] = []
-        self._lost: dict[str, str] = {}  # stages that will not be done, and the failed unit's first
+        self._waiting: list[Task] = []
         self._started: Counter[str] = Counter()  # trainings by method on a track
 
-    def run(self, units: Sequence[Unit]) -> Outcome:
-        """Run units; SIGINT, SIGTERM and SIGHUP stop those that run and leave out the rest."""
-        self._waiting = list(units)
+    def run(self, tasks: Sequence[Task]) -> Outcome:
+        """Run tasks; SIGINT, SIGTERM and SIGHUP stop those that run and leave out the rest."""
+        self._waiting = list(tasks)
         looked, stopped_at, outcome = self._clock(), math.inf, self._outcome
-        total = sum(len(unit.stages) for unit in units)
-        with stop_requests() as stop, Display(total, self._clock) as display:
+        with stop_requests() as stop, Display(len(tasks), self._clock) as display:
             while (self._waiting or self._running) and self._clock() < stopped_at + _STOP_S:
                 now = self._clock()
                 if stop and not outcome.stopped:
                     display.say("stopping: runs save their state and end")
                     outcome.stopped, self._waiting, stopped_at = True, [], now
                     for backend in {self._backend, self._local}:
-                        backend.stop([entry.job for entry in self._running if self._place(entry.unit)[0] is backend])
+                        backend.stop([entry.job for entry in self._running if self._place(entry.task)[0] is backend])
                 self._start_ready()
                 for entry in list(self._running):
                     if line := self._finish(entry):
                         display.say(f"{line}; {display.state(len(outcome.done), self.seconds_left())}")
                 if now >= looked + _LOOK_S:
                     looked = now
-                    self._look()
+                    for entry in self._running:
+                        if entry.task.trains:  # what was seen last stays when it removes its scratch
+                            entry.seen = self._progress_of(entry.task.trains) or entry.seen
                     display.update(self._rows(), len(outcome.done), self.seconds_left())
                 self._sleep(_POLL_S)
         return outcome
@@ -135,89 +133,71 @@ class Pool:
         if self._outcome.stopped:
             return None
         now = self._clock()
-        running = [Running(entry.unit, now - entry.since, entry.seen) for entry in self._running]
+        running = [Started(entry.task, now - entry.since, entry.seen) for entry in self._running]
         return self._forecast.left(running, self._in_order(), self._backend.places, self._backend.on_gpu)
 
-    def _place(self, unit: Unit) -> tuple[Backend, bool]:
-        """Return where a unit runs, and whether it takes a GPU there."""
-        backend = self._local if unit.is_report else self._backend
-        return backend, backend.on_gpu(unit)
+    def _place(self, task: Task) -> tuple[Backend, bool]:
+        """Return where a task runs, and whether it takes a GPU there."""
+        backend = self._local if task.is_report else self._backend
+        return backend, backend.on_gpu(task)
 
-    def _in_order(self) -> list[Unit]:
-        """Return what waits: first what trainings need, then those, each method's in turn, then the rest."""
+    def _in_order(self) -> list[Task]:
+        """Return what waits: what trainings need, evaluations of what is trained, trainings in turn, and the rest."""
         needed = before_training(self._waiting)
         started = self._started.copy()
 
-        def rank(unit: Unit) -> tuple[bool, int]:
-            if not unit.trains:
-                return needed.isdisjoint(unit.stages), sys.maxsize
-            started[_method(unit)] += 1
-            return True, started[_method(unit)]
+        def rank(task: Task) -> tuple[int, int]:
+            if task.trains:
+                started[_method(task)] += 1
+                return 2, started[_method(task)]
+            return (0 if task.name in needed else 1 if task.kind == "evaluate" else 3), 0
 
         return sorted(self._waiting, key=rank)
 
     def _start_ready(self) -> None:
         """Start what can run, and drop what never can."""
-        left = [*self._waiting, *(entry.unit for entry in self._running)]
-        pending, only_reports = {stage for unit in left for stage in unit.stages}, all(unit.is_report for unit in left)
-        for unit in self._in_order():
-            backend, on_gpu = self._place(unit)
-            if causes := sorted(unit.after & self._lost.keys()):
-                self._waiting.remove(unit)
-                self._outcome.left_out[unit.name] = self._lost[causes[0]]
-                self._lost.update(dict.fromkeys(unit.stages, self._lost[causes[0]]))
-            elif unit.after.isdisjoint(pending) and (only_reports or not unit.is_report):
-                taken = sum(self._place(entry.unit) == (backend, on_gpu) for entry in self._running)
+        left = [*self._waiting, *(entry.task for entry in self._running)]
+        pending, only_reports = {task.name for task in left}, all(task.is_report for task in left)
+        lost = dict.fromkeys(self._outcome.failed, "") | self._outcome.left_out
+        for task in self._in_order():
+            backend, on_gpu = self._place(task)
+            if causes := sorted(task.after & lost.keys()):
+                self._waiting.remove(task)
+                self._outcome.left_out[task.name] = lost[task.name] = lost[causes[0]] or causes[0]
+            elif task.after.isdisjoint(pending) and (only_reports or not task.is_report):
+                taken = sum(self._place(entry.task) == (backend, on_gpu) for entry in self._running)
                 if taken < backend.places[on_gpu]:
-                    self._waiting.remove(unit)
-                    self._started[_method(unit)] += 1
-                    unit.log(self._root).unlink(missing_ok=True)  # of an earlier launch
-                    self._running.append(_Job(unit, backend.start(unit), self._clock()))
-
-    def _look(self) -> None:
-        """See how far trainings are; what was seen last stays when they remove their scratch."""
-        for entry in self._running:
-            if entry.unit.trains:
-                entry.seen = self._progress_of(entry.unit.trains) or entry.seen
+                    self._waiting.remove(task)
+                    self._started[_method(task)] += 1
+                    task.log(self._root).unlink(missing_ok=True)  # of an earlier launch
+                    self._running.append(_Job(task, backend.start(task), self._clock()))
 
     def _finish(self, entry: _Job) -> str:
-        """Take note of a unit that has ended, and return a line about it; nothing while it runs."""
+        """Take note of a task that has ended, and return a line about it; nothing while it runs."""
         status = entry.job.poll()
         if status is None:
             return ""
         self._running.remove(entry)
-        unit, seconds, outcome = entry.unit, self._clock() - entry.since, self._outcome
+        task, seconds, outcome = entry.task, self._clock() - entry.since, self._outcome
         if status == 0:
-            outcome.done.update(unit.stages)
-            self._forecast.finished(Running(unit, seconds, entry.seen))
-            return f"{', '.join(unit.stages)}: {duration(seconds)}"
+            outcome.done.add(task.name)
+            self._forecast.finished(Started(task, seconds, entry.seen))
+            return f"{task.name}: {duration(seconds)}"
         if outcome.stopped or status == STOPPED:
-            return f"{unit.name}: stopped"
-        log = unit.log(self._root)
-        cause = status if isinstance(status, str) else f"DVC ended with status {status}"
-        outcome.failed[unit.name] = f"{cause}; {log}:{log_tail(log, _TAIL_LINES)}"
-        self._lost.update(dict.fromkeys(unit.stages, unit.name))
-        return f"{unit.name}: FAILED after {duration(seconds)}"
+            return f"{task.name}: stopped"
+        log = task.log(self._root)
+        cause = status if isinstance(status, str) else f"it ended with status {status}"
+        outcome.failed[task.name] = f"{cause}; {log}:{log_tail(log, _TAIL_LINES)}"
+        return f"{task.name}: FAILED after {duration(seconds)}"
 
     def _rows(self) -> list[Row]:
         """Return what runs, how far it is, and for how long."""
         rows = []
         for entry in self._running:
-            stage = _stage_in(entry.unit.log(self._root))
-            note = "waits" if stage is None else ""
-            if entry.seen is not None and stage == entry.unit.name:
-                note = entry.seen.note
-            rows.append((stage or entry.unit.name, note, self._clock() - entry.since))
+            note = entry.seen.note if entry.seen else "" if entry.task.log(self._root).is_file() else "waits"
+            rows.append((entry.task.name, note, self._clock() - entry.since))
         return rows
 
 
-def _stage_in(log: Path) -> str | None:
-    """Return the last stage that DVC says in its log that it runs; empty before the first, None without a log."""
-    if not log.is_file():
-        return None
-    found = re.findall(r"^Running stage '([^']+)'", log.read_text("utf-8", "replace"), re.MULTILINE)
-    return str(found[-1]) if found else ""
-
-
-def _method(unit: Unit) -> str:
-    return unit.trains.rpartition("-")[0]
+def _method(task: Task) -> str:
+    return task.trains.rpartition("-")[0]

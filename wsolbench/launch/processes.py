@@ -1,4 +1,4 @@
-"""Processes that this one has started: DVC's command, what asks to stop, how groups end, and what one printed last."""
+"""Processes that this one has started: their environment, what asks to stop, how groups end, and what one printed."""
 
 from __future__ import annotations
 
@@ -10,19 +10,14 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-__all__ = ["STOPPED", "dvc_command", "dvc_environment", "end_groups", "log_tail", "stop_requests"]
+__all__ = ["STOPPED", "end_groups", "log_tail", "stop_requests", "with_our_programs"]
 
 STOPPED = 130  # exit status of what was told to stop
 _GRACE_S = 60.0  # that a training has to save its state
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def dvc_command(*arguments: str) -> list[str]:
-    """Return the command that runs this environment's DVC, waiting for its lock where another process has it."""
-    return [sys.executable, "-P", "-m", "dvc", "--wait-for-lock", *arguments]
-
-
-def dvc_environment() -> dict[str, str]:
+def with_our_programs() -> dict[str, str]:
     """Return this process's environment with its own programs first, so that stages find ``wsolbench``."""
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
 

@@ -1,4 +1,4 @@
-"""Units as jobs of a Slurm cluster, through submitit; they outlive their launcher."""
+"""Tasks as jobs of a Slurm cluster, through submitit; they outlive their launcher."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import fcntl
 import logging
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,8 +17,8 @@ from submitit.helpers import DelayedSubmission
 
 from wsolbench.config.settings import RuntimeSettings
 from wsolbench.errors import SettingsError
-from wsolbench.launch.graph import Unit
-from wsolbench.launch.processes import STOPPED, dvc_command, dvc_environment, end_groups
+from wsolbench.launch.graph import Task
+from wsolbench.launch.processes import STOPPED, end_groups, with_our_programs
 
 __all__ = ["SlurmBackend", "StageRunner"]
 
@@ -28,23 +29,25 @@ _POLL_S = 0.2
 
 @dataclass
 class StageRunner:
-    """A job: runs stages in order through ``dvc repro --single-item`` and returns DVC's exit status.
+    """A job: runs a stage through ``dvc repro --single-item`` and returns DVC's exit status.
+
+    DVC does so there and not here, so that the stage is recorded also if the launcher has ended by then.
 
     Attributes:
-        stages: the first that fails ends the job.
+        stage: its name.
         root: the repository.
         log: file for what DVC and the stages print.
         lock: held, shared, while the job lives.
     """
 
-    stages: tuple[str, ...]
+    stage: str
     root: Path
     log: Path
     lock: Path
     _groups: list[int] = field(default_factory=list)
 
     def __call__(self) -> int:
-        """Run the stages; return 0 if all of them are up to date now."""
+        """Run the stage; return 0 if it is up to date now."""
         stop: list[int] = []
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda received, _: stop.append(received))
@@ -52,9 +55,9 @@ class StageRunner:
         with self.lock.open("a") as lock, self.log.open("wb") as log:
             fcntl.flock(lock, fcntl.LOCK_SH)
             process = subprocess.Popen(  # noqa: S603 - our own command
-                dvc_command("repro", "--single-item", *self.stages),
+                [sys.executable, "-P", "-m", "dvc", "--wait-for-lock", "repro", "--single-item", self.stage],
                 cwd=self.root,
-                env=dvc_environment(),
+                env=with_our_programs(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -75,7 +78,7 @@ class StageRunner:
 
 
 class SlurmBackend:
-    """Queues units; the cluster's nodes see this directory.
+    """Queues tasks; the cluster's nodes see this directory.
 
     Args:
         folder: submitit's own files.
@@ -118,13 +121,13 @@ class SlurmBackend:
         except (RuntimeError, NameError, TypeError, ValueError) as error:
             raise SettingsError(f"--slurm: {error}") from error
 
-    def on_gpu(self, unit: Unit) -> bool:
+    def on_gpu(self, task: Task) -> bool:
         """Return False: there is one kind of place, and Slurm knows what GPUs there are."""
         return False
 
-    def start(self, unit: Unit) -> _Job:
-        """Queue a unit."""
-        return _Job(self._executor.submit(StageRunner(unit.stages, self._root, unit.log(self._root), self._lock)))
+    def start(self, task: Task) -> _Job:
+        """Queue a task."""
+        return _Job(self._executor.submit(StageRunner(task.name, self._root, task.log(self._root), self._lock)))
 
     def stop(self, jobs: list[_Job]) -> None:
         """Cancel jobs; Slurm sends SIGTERM first, and ends all their processes."""
@@ -133,7 +136,7 @@ class SlurmBackend:
 
 
 class _Job:
-    """A unit that waits or runs on the cluster."""
+    """A task that waits or runs on the cluster."""
 
     def __init__(self, job: submitit.Job[int]) -> None:
         self._job = job

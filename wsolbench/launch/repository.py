@@ -1,0 +1,105 @@
+"""DVC's part of a launch: which stages are out of date, what its run cache has, and ``dvc.lock``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from dvc.stage import PipelineStage
+from dvc.stage.cache import RunCacheNotFoundError
+
+from wsolbench.errors import LaunchError
+from wsolbench.launch.graph import Task, tasks_of
+
+__all__ = ["Repository"]
+
+
+class Repository:
+    """DVC's repository, with all stages read once, which takes DVC seconds.
+
+    DVC's lock is held while its files are read and written, not while a command runs.
+
+    Args:
+        root: a directory with ``dvc.yaml``.
+        chosen: says of a stage's command whether it is wanted.
+
+    Raises:
+        LaunchError: DVC cannot read the repository.
+    """
+
+    def __init__(self, root: Path, chosen: Callable[[str], bool] = lambda _: True) -> None:
+        logging.getLogger("dvc").setLevel(logging.CRITICAL)  # its bars, too
+        try:
+            self._repo = Repo(str(root), _wait_for_lock=True)
+            graph = self._repo.index.graph  # an edge leads from a stage to what it needs
+        except DvcException as error:
+            raise LaunchError(f"DVC cannot read this repository: {error}") from error
+        stages = [stage for stage in graph.nodes if isinstance(stage, PipelineStage)]
+        self._stages = {stage.name: stage for stage in stages if chosen(str(stage.cmd))}
+        pairs = [(needed, stage) for stage, needed in graph.edges if needed in stages and stage in stages]
+        self._edges = [(needed.name, stage.name) for needed, stage in pairs]
+
+    def always_run(self) -> list[Task]:
+        """Return the stages that look each time whether something outside the repository has changed."""
+        commands = {name: str(stage.cmd) for name, stage in self._stages.items() if stage.always_changed}
+        return tasks_of(commands, self._edges, commands)
+
+    def stale(self) -> list[Task]:
+        """Return the others that are out of date, or depend on one that is.
+
+        What they turn out to be when their turn comes says :meth:`is_done`.
+
+        Raises:
+            LaunchError: DVC cannot tell.
+        """
+        commands = {name: str(stage.cmd) for name, stage in self._stages.items() if not stage.always_changed}
+        try:
+            with self._repo.lock:
+                changed = [name for name in commands if self._stages[name].changed()]
+        except DvcException as error:
+            raise LaunchError(f"DVC cannot read this repository: {error}") from error
+        return tasks_of(commands, self._edges, changed)
+
+    def is_done(self, name: str) -> bool:
+        """Return whether a stage need not run: nothing has changed, or DVC had its outputs and has put them there.
+
+        Raises:
+            LaunchError: a dependency is missing, or DVC's files are damaged.
+        """
+        stage = self._stages[name]
+        try:
+            with self._repo.lock:
+                if not stage.always_changed and not stage.changed():
+                    return True
+                stage.remove_outs()
+                if stage.always_changed:
+                    return False
+                try:
+                    self._repo.stage_cache.restore(stage)
+                except RunCacheNotFoundError:
+                    return False
+                self._save(stage)
+        except DvcException as error:
+            raise LaunchError(f"DVC cannot run '{name}': {error}") from error
+        return True
+
+    def record(self, name: str) -> None:
+        """Write what a stage has made to DVC's cache and ``dvc.lock``.
+
+        Raises:
+            LaunchError: an output is missing, or cannot be written.
+        """
+        try:
+            with self._repo.lock:
+                self._save(self._stages[name])
+        except DvcException as error:
+            raise LaunchError(f"DVC cannot record '{name}': {error}") from error
+
+    def _save(self, stage: PipelineStage) -> None:
+        cached = all(out.use_cache or out.is_metric or out.is_plot for out in stage.outs)
+        stage.save(run_cache=cached)
+        stage.commit()
+        stage.dump(update_pipeline=False)
