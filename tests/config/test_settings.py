@@ -108,6 +108,10 @@ def test_a_method_on_a_track_overrides_arguments_and_recipe(tmp_path: Path) -> N
     assert run.on_track.recipe == "published"
 
 
+def test_a_baseline_has_the_common_recipe(tmp_path: Path) -> None:
+    assert settings_from(tmp_path, MINIMAL).resolve("small-mask_supervised-0").on_track.recipe == "common"
+
+
 LOW = "  low: {of: adl, title: low only, args: {gamma: 0.1}, tracks: {small: {train: {epochs: 2}}}}\n"
 
 

@@ -47,9 +47,9 @@ methods:
 # run
 run:
   methods:
-    - plain
-    - 'block'  # quoted
-  nothing: null  # at all
+  - plain
+  - block  # last
+  nothing:  # at all
 """
 BLOCK = {"recipe": "searched", "args": {"a": 0.25}, "train": {"lr": 1e-05}}
 SAFE = YAML(typ="safe", pure=True)

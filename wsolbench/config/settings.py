@@ -259,7 +259,7 @@ class Settings(StrictModel):
         check_known(f"run '{key}'", method, [*self.methods, *baselines], error=SettingsError)
         track = self.tracks[track_name]
         if method in baselines:
-            return Run(key, track_name, method, seed, track, MethodOnTrack())
+            return Run(key, track_name, method, seed, track, MethodOnTrack(recipe="common"))
         block, args, recipe = self.methods[method], dict[str, Any](), None
         for name in (block.of, method):
             if name is None:

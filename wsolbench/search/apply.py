@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.representer import RoundTripRepresenter
-from ruamel.yaml.util import load_yaml_guess_indent
 
 from wsolbench.config.schema import PARAMS_FILE, validated
 from wsolbench.config.settings import Settings
@@ -23,15 +22,12 @@ from wsolbench.search.record import Search
 
 __all__ = ["apply_search", "winner", "with_block"]
 
-_EXPONENT = re.compile(r"^(-?\d+)e")
-_NULL = re.compile(r"^[^#{\[]*:[ ]+null\b", re.MULTILINE)  # on a line of its own
-
 
 def apply_search(search: Search, root: Path) -> dict[str, Any]:
     """Write the winner of a search under ``methods.<m>.tracks.<t>`` of ``params.yaml``, marked ``recipe: searched``.
 
-    Other arguments and recipe fields that stand there stay, and so do comments and layout of the rest of the file. The
-    file is written only if it then says exactly what it said before, but for this block.
+    Other arguments and recipe fields that stand there stay, and so do the file's comments. The file is written only if
+    it then says exactly what it said before, but for this block; its layout is the one that DVC gives it.
 
     Args:
         search: the search.
@@ -97,9 +93,15 @@ def with_block(text: str, method: str, track: str, block: Mapping[str, Any], rem
         raise SettingsError(f"{PARAMS_FILE}: methods has no '{method}'; add '{method}: {{}}'")
     entry = expected["methods"][method] or {}
     expected["methods"][method] = entry | {"tracks": (entry.get("tracks") or {}) | {track: dict(block)}}
-    yaml = _round_trip(text)
+    yaml = YAML()
+    yaml.Representer = _Representer
     data = yaml.load(text)
-    place = _block_at(_block_at(_block_at(data["methods"], method), "tracks"), track)
+    place = data["methods"]
+    for key in (method, "tracks", track):  # each an entry a line
+        if not isinstance(place.get(key), CommentedMap):
+            place[key] = CommentedMap()
+        place = place[key]
+        place.fa.set_block_style()
     if "recipe" not in place:
         place.insert(0, "recipe", None)
     _make_equal(place, block)
@@ -114,14 +116,6 @@ def with_block(text: str, method: str, track: str, block: Mapping[str, Any], rem
     return stream.getvalue()
 
 
-def _block_at(parent: Any, key: str) -> Any:
-    """Return the mapping at a key, made if need be, with an entry a line."""
-    if not isinstance(parent.get(key), CommentedMap):
-        parent[key] = CommentedMap()
-    parent[key].fa.set_block_style()
-    return parent[key]
-
-
 def _make_equal(place: CommentedMap, wanted: Mapping[str, Any]) -> None:
     """Change the entries of a mapping that differ from what is wanted, and leave the others as they are written."""
     for name in [name for name in place if name not in wanted]:
@@ -130,7 +124,10 @@ def _make_equal(place: CommentedMap, wanted: Mapping[str, Any]) -> None:
         if isinstance(value, dict) and isinstance(place.get(name), CommentedMap):
             _make_equal(place[name], value)
         elif name not in place or place[name] != value:
-            place[name] = _on_one_line(value)
+            place[name] = value
+            if isinstance(value, (dict, list)):  # on one line
+                place[name] = CommentedMap(value) if isinstance(value, dict) else CommentedSeq(value)
+                place[name].fa.set_flow_style()
 
 
 def _remark(place: CommentedMap, key: str, remark: str) -> None:
@@ -141,48 +138,17 @@ def _remark(place: CommentedMap, key: str, remark: str) -> None:
         place.ca.items[key][2].value += behind.value.partition("\n")[1] + behind.value.partition("\n")[2]
 
 
-def _on_one_line(value: Any) -> Any:
-    """Return plain data whose mappings and lists are written on one line."""
-    if not isinstance(value, (dict, list)):
-        return _Null() if value is None else value
-    pairs = value.items() if isinstance(value, dict) else enumerate(value)
-    node: Any = CommentedMap() if isinstance(value, dict) else CommentedSeq([None] * len(value))
-    for key, each in pairs:
-        node[key] = _on_one_line(each)
-    node.fa.set_flow_style()
-    return node
-
-
 def _plain(text: str) -> Any:
     """Return what YAML text says, without aliases."""
     return json.loads(json.dumps(YAML(typ="safe", pure=True).load(text)))
 
 
-def _round_trip(text: str) -> YAML:
-    """Return a reader and writer that keeps comments, quotes and the text's own indentation."""
-    _, indent, offset = load_yaml_guess_indent(text)
-    yaml = YAML()
-    yaml.Representer = _Representer
-    yaml.representer.nothing = "null" if _NULL.search(text) else ""
-    yaml.preserve_quotes, yaml.width = True, 10**6
-    yaml.indent(mapping=2, sequence=indent or 2, offset=offset or 0)
-    return yaml
-
-
-class _Null:
-    """What is not there, as a word."""
-
-
 class _Representer(RoundTripRepresenter):
-    """Writes what is not there as the text does, and ``1e-05`` as ``1.0e-05``, which YAML 1.1 needs to see a number."""
+    """Writes ``1e-05`` as ``1.0e-05``, which YAML 1.1 needs to see a number."""
 
-    nothing = ""
-
-
-def _scalar(kind: str, text: Callable[[Any, Any], str]) -> Callable[[Any, Any], Any]:
-    return lambda self, value: self.represent_scalar(f"tag:yaml.org,2002:{kind}", text(self, value))
+    def number(self, value: float) -> Any:
+        """Return a float as a node."""
+        return self.represent_scalar("tag:yaml.org,2002:float", re.sub(r"^(-?\d+)e", r"\1.0e", repr(value)))
 
 
-_Representer.add_representer(_Null, _scalar("null", lambda *_: "null"))
-_Representer.add_representer(type(None), _scalar("null", lambda self, _: self.nothing))
-_Representer.add_representer(float, _scalar("float", lambda _, value: _EXPONENT.sub(r"\1.0e", repr(value))))
+_Representer.add_representer(float, _Representer.number)
