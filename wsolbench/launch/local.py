@@ -6,7 +6,9 @@ import atexit
 import fcntl
 import multiprocessing
 import os
+import runpy
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -133,11 +135,9 @@ def _run(command: str, root: Path, log: Path, environment: Mapping[str, str], lo
     words = shlex.split(command)
     if words[0] != "wsolbench" or shlex.join(words) != command:
         sys.exit(subprocess.call(command, shell=True))  # noqa: S602 - as DVC does with what stands in dvc.yaml
-    from wsolbench.cli import main  # noqa: PLC0415 - after the environment
-
     sys.argv = words
     try:
-        main()
+        runpy.run_path(shutil.which(words[0]) or words[0], run_name="__main__")
     finally:
         atexit._run_exitfuncs()  # noqa: SLF001 - as at the interpreter's end, which a child of multiprocessing leaves out
 
