@@ -32,6 +32,12 @@ def small_backbone(name: str, **arguments: Any) -> Backbone:
     return backbone
 
 
+def side(name: str, least: int = PIXELS) -> int:
+    """The smallest side of an image, from ``least`` on, that is a whole number of patches of a transformer."""
+    patch = {"dinov2_small": 14}.get(name, 1)
+    return -(-least // patch) * patch
+
+
 def build(method: str, backbone: str = "convnet", seed: int = 0, **arguments: Any) -> Method:
     torch.manual_seed(seed)
     built: Method = registry.load("method", method)(small_backbone(backbone), CLASSES, **arguments)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.conformance.building import PIXELS, small_backbone
+from tests.conformance.building import PIXELS, side, small_backbone
 from wsolbench.config import registry
 from wsolbench.config.settings import validated_arguments
 from wsolbench.models.backbones.base import PointsSource
@@ -40,9 +40,10 @@ PADLESS = {"squeezenet1_1": {16: 3, 8: 7}}  # cells at 64 pixels: 64, 31, 15, 7,
 def test_output_has_the_stated_channels_and_stride(name, stride):
     backbone = small_backbone(name, **({} if stride is None else {"output_stride": stride})).eval()
     assert stride in {None, backbone.stride}
-    cells = PADLESS.get(name, {}).get(stride, PIXELS // backbone.stride)
+    pixels = side(name)
+    cells = PADLESS.get(name, {}).get(stride, pixels // backbone.stride)
     with torch.no_grad():
-        assert backbone(torch.randn(1, 3, PIXELS, PIXELS)).shape == (1, backbone.out_channels, cells, cells)
+        assert backbone(torch.randn(1, 3, pixels, pixels)).shape == (1, backbone.out_channels, cells, cells)
 
 
 @pytest.mark.parametrize("name", sorted({name for name, stride in STRIDES if stride}))
@@ -80,22 +81,24 @@ def test_a_dilated_map_sampled_at_the_old_stride_is_the_old_map_away_from_border
 @of_every_backbone
 def test_every_stage_has_the_stated_channels(name):
     backbone = network(name)
-    last, taps = backbone.forward_taps(torch.randn(1, 3, PIXELS, PIXELS), backbone.stage_names)
+    last, taps = backbone.forward_taps(torch.randn(1, 3, side(name), side(name)), backbone.stage_names)
     assert {stage: tap.shape[1] for stage, tap in taps.items()} == backbone.channels
-    assert last is taps[backbone.stage_names[-1]]
+    assert torch.equal(last, taps[backbone.stage_names[-1]])
 
 
 @of_every_backbone
 def test_a_network_runs_from_any_stage_on_and_its_statistics_stay(name):
-    backbone, images = network(name).train(), torch.randn(2, 3, PIXELS, PIXELS)
+    backbone, images = network(name).train(), torch.randn(2, 3, side(name), side(name))
     before = {key: value.clone() for key, value in backbone.state_dict().items()}
     with torch.no_grad():
         stages = backbone.stage_names
         whole = backbone.eval()(images)
         for earlier, stage in list(pairwise(stages))[:: max(1, len(stages) // 4)]:
-            _, taps = backbone.eval().forward_taps(images, [earlier])
-            assert torch.equal(backbone.forward_from(stage, taps[earlier]), whole)
-            backbone.train().forward_from(stage, taps[earlier])
+            names = [earlier, f"{earlier}.class_token"] if backbone.tokens else [earlier]
+            _, taps = backbone.eval().forward_taps(images, names)
+            token = {"class_token": taps[names[1]]} if backbone.tokens else {}
+            assert torch.equal(backbone.forward_from(stage, taps[earlier], **token), whole)
+            backbone.train().forward_from(stage, taps[earlier], **token)
     assert all(torch.equal(before[key], value) for key, value in backbone.eval().state_dict().items())
     with pytest.raises(KeyError):
         backbone.forward_from("nowhere", images)
@@ -133,7 +136,7 @@ def test_taps_do_not_change_when_later_stages_run(name):
     seen = []
     for stage in backbone.stage_names[:-1]:
         backbone.insert_after(stage, _Copy(seen))
-    _, taps = backbone.forward_taps(torch.randn(1, 3, PIXELS, PIXELS), backbone.stage_names)
+    _, taps = backbone.forward_taps(torch.randn(1, 3, side(name), side(name)), backbone.stage_names)
     for stage, copy in zip(backbone.stage_names, seen, strict=False):
         assert torch.equal(taps[stage], copy)
 

@@ -14,7 +14,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.conformance.building import CLASSES, PIXELS, batch, build, has_width, losses_and_gradients, same
+from tests.conformance.building import CLASSES, PIXELS, batch, build, has_width, losses_and_gradients, same, side
 from wsolbench.config import registry
 from wsolbench.config.settings import validated_arguments
 from wsolbench.models.method import OptimRecipe
@@ -265,7 +265,7 @@ def test_losses_and_maps_are_made_where_the_network_is(method, backbone):
 @pytest.mark.parametrize(("method", "backbone"), [pair for pair in SUPPORTED if pair[1] not in SMALL])
 def test_a_network_of_full_size_trains_some_steps_and_localizes(method, backbone):
     built = build(method, backbone)
-    images, labels = batch(images=2, pixels=96)  # 6 x 6 cells: a block of 3 x 3 leaves some
+    images, labels = batch(images=2, pixels=side(backbone, 96))  # 6 x 6 cells: a block of 3 x 3 leaves some
     first = dict(built.named_parameters())[trainable(built)[0]]
     before = first.detach().clone()
     sgd = torch.optim.SGD(built.param_groups(OptimRecipe(lr=1e-4, weight_decay=0.0, head_lr_mult=1.0)))

@@ -33,7 +33,7 @@ def carve(
     classifier: str,
     keep_classifier: bool = False,
     hint: str = "",
-    rename: Callable[[str], str] | None = None,
+    rename: Callable[[str], str | None] | None = None,
 ) -> Classifier | None:
     """Give the kept parts of an outlined network their weights; all keys of the file are checked, the rest is dropped.
 
@@ -44,7 +44,7 @@ def carve(
         classifier: name of its linear classifier on pooled features, which the file may leave out.
         keep_classifier: whether to return the classifier.
         hint: what to look at when shapes differ.
-        rename: turns a key of the file into the network's.
+        rename: turns a key of the file into the network's, or into None where it is of no use.
 
     Returns:
         The classifier, if asked for.

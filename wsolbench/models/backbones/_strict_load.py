@@ -32,13 +32,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except (OSError, EOFError, RuntimeError, ValueError, SafetensorError, UnpicklingError) as error:
         kind = "safetensors" if path.suffix == ".safetensors" else "a state dict"
         raise WeightsError(f"{path} cannot be read as {kind}: {error}") from None
+    if isinstance(tensors, Mapping) and list(tensors) == ["model"]:  # as DeiT's authors store theirs
+        tensors = tensors["model"]
     if not isinstance(tensors, Mapping) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise WeightsError(f"{path} is not a state dict: named tensors and nothing else are expected")
     return dict(tensors)
 
 
 def load_strictly(
-    network: nn.Module, path: Path, *, optional: str, hint: str = "", rename: Callable[[str], str] | None = None
+    network: nn.Module, path: Path, *, optional: str, hint: str = "", rename: Callable[[str], str | None] | None = None
 ) -> bool:
     """Copy a file's tensors into a network whose keys and shapes they must have exactly.
 
@@ -47,7 +49,7 @@ def load_strictly(
         path: safetensors file, or ``.pth`` state dict.
         optional: prefix of keys that the file may leave out, all together (a classifier).
         hint: what to look at when shapes differ.
-        rename: turns a key of the file into the network's.
+        rename: turns a key of the file into the network's, or into None where the network has no use for it.
 
     Returns:
         Whether the file had the optional keys.
@@ -57,7 +59,7 @@ def load_strictly(
     """
     tensors = read_tensors(path)
     if rename is not None:
-        tensors = {rename(key): value for key, value in tensors.items()}
+        tensors = {name: value for key, value in tensors.items() if (name := rename(key)) is not None}
     wanted: dict[str, Tensor] = network.state_dict()
     complete = any(key.startswith(optional) for key in tensors)
     if not complete:

@@ -54,9 +54,11 @@ class Backbone(nn.Module):
     Attributes:
         reference: paper, venue, year and arXiv number of the network; ``"ours"`` where there is none.
         frozen: stages that are not trained; see :meth:`freeze`.
+        tokens: whether it is a transformer, whose class token and attention can be tapped, too.
     """
 
     reference: ClassVar[str]
+    tokens: ClassVar[bool] = False
 
     def __init__(
         self,

