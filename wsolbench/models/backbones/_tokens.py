@@ -17,8 +17,6 @@ from wsolbench.models.detached import call_apart
 
 __all__ = ["TokenBackbone", "VisionTransformer"]
 
-_CLASS_TOKEN, _ATTENTION = ".class_token", ".attention"
-
 
 class _PatchEmbed(Protocol):
     grid_size: tuple[int, int]
@@ -144,10 +142,10 @@ class TokenBackbone(Backbone):
         return height // self.stride, width // self.stride
 
     def _check(self, stage: str) -> None:
-        owner = stage.removesuffix(_CLASS_TOKEN).removesuffix(_ATTENTION)
+        owner, _, kind = stage.partition(".")
         super()._check(owner)
-        if stage.endswith(_ATTENTION) and not owner.startswith("block"):
-            raise KeyError(f"stage '{owner}' has no attention; a block has")
+        if kind not in {"", "class_token"} and not (kind == "attention" and owner.startswith("block")):
+            raise KeyError(f"stage '{owner}' has no tap '{kind}'; it has 'class_token', and a block 'attention'")
 
 
 class _Embedding(nn.Module):
