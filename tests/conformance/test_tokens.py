@@ -38,7 +38,7 @@ def pairs(tmp_path_factory):
 
 def embedded(seed=0, **arguments):
     torch.manual_seed(seed)
-    return ViTEmbedded(width=32, **arguments).eval()
+    return ViTEmbedded(width=24, **arguments).eval()
 
 
 @pytest.mark.parametrize(
@@ -66,14 +66,14 @@ def test_tokens_are_timms_at_any_size(pairs, name, sizes):
 @torch.no_grad()
 def test_attention_is_the_class_tokens_row_of_every_head():
     backbone, seen = embedded(), {}
-    for number in (1, 4):
+    for number in (1, 3):
         attention = backbone.stages.get_submodule(f"block{number}").attn
         attention.fused_attn = False  # timm then passes the matrix through this dropout
         attention.attn_drop.register_forward_hook(lambda module, args, out, key=number: seen.update({key: out}))
-    names = ["block1.attention", "block4.attention"]
+    names = ["block1.attention", "block3.attention"]
     _, taps = backbone.forward_taps(torch.randn(2, 3, 32, 48), names)
     assert list(taps) == names
-    for number in (1, 4):
+    for number in (1, 3):
         row = seen[number][:, :, 0, 1:].reshape(2, 2, 8, 12)
         torch.testing.assert_close(taps[f"block{number}.attention"], row, rtol=1e-5, atol=1e-6)
         own = seen[number][:, :, 0, 0]
@@ -120,5 +120,5 @@ def test_drop_path_leaves_blocks_out_in_training_only():
 
 class _Twice(nn.Module):
     def forward(self, x):
-        assert x.shape[1:] == (32, 16, 16)
+        assert x.shape[1:] == (24, 16, 16)
         return 2 * x

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,24 +15,48 @@ from wsolbench.models.backbones._strict_load import load_strictly
 from wsolbench.models.backbones.base import Backbone
 from wsolbench.models.detached import call_apart
 
-__all__ = ["TokenBackbone", "VisionTransformer"]
+__all__ = ["Embedding", "TimmTransformer", "TokenBackbone"]
 
 
-class _PatchEmbed(Protocol):
-    grid_size: tuple[int, int]
-    patch_size: tuple[int, int]
-    proj: nn.Module
+class Embedding(nn.Module):
+    """Patches and a class token, with position embeddings: ``(B, 3, H, W)`` to ``(B, 1 + h w, C)``.
 
+    Position embeddings are resized bicubically, with antialiasing, as timm does, to an image of any whole number of
+    patches: a network may be tested at another size than it was trained at.
 
-class VisionTransformer(Protocol):
-    """What is used of timm's ``VisionTransformer``: one class token, learned position embeddings, no registers."""
+    Args:
+        proj: turns images into patches, ``(B, C, h, w)``.
+        cls_token: ``(1, 1, C)``.
+        pos_embed: of the class token and the cells of ``grid``, ``(1, 1 + h w, C)``.
+        grid: cells of the position embeddings.
+        patch: side of a patch in pixels.
+    """
 
-    patch_embed: _PatchEmbed
-    cls_token: nn.Parameter
-    pos_embed: nn.Parameter
-    blocks: nn.Sequential
-    norm: nn.Module
-    embed_dim: int
+    def __init__(
+        self, proj: nn.Module, cls_token: nn.Parameter, pos_embed: nn.Parameter, grid: tuple[int, int], patch: int
+    ) -> None:
+        super().__init__()
+        self.proj = proj
+        self.cls_token = cls_token
+        self.pos_embed = pos_embed
+        self.grid = grid
+        self.patch = patch
+
+    def forward(self, images: Tensor) -> Tensor:
+        patches = self.proj(images)
+        tokens = patches.flatten(2).mT
+        tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], 1)
+        return tokens + self.positions(patches.shape[2], patches.shape[3])
+
+    def positions(self, height: int, width: int) -> Tensor:
+        """Return position embeddings for a grid of any size, ``(1, 1 + height width, C)``."""
+        if (height, width) == self.grid:
+            return self.pos_embed
+        own, patches = self.pos_embed[:, :1], self.pos_embed[:, 1:]
+        rows, columns = (_shares(old, new, patches) for old, new in zip(self.grid, (height, width), strict=True))
+        with torch.autocast(patches.device.type, enabled=False):
+            resized = torch.einsum("bijc,ih,jw->bhwc", patches.view(1, *self.grid, -1), rows, columns)
+        return torch.cat([own, resized.flatten(1, 2)], 1)
 
 
 class TokenBackbone(Backbone):
@@ -48,36 +72,32 @@ class TokenBackbone(Backbone):
       computed only then, from the block's query of the class token and its keys, because fused attention keeps no
       weights; in the weights' own precision, also under autocast.
 
-    Position embeddings are resized bicubically, with antialiasing, as timm does, to an image of any whole number of
-    patches: a network may be tested at another size than it was trained at. The published classifier is linear in the
-    class token, no class map, and is left out. Where layers go and branches read is ours: after each third of the
-    blocks, and after half of them and the last but one.
+    Where layers go and branches read is ours: after each third of the blocks, and after half of them and the last but
+    one.
 
     Args:
-        network: timm's network, whose classifier may be missing.
-        weights: state dict with its keys; None keeps the initialisation.
-        ignored: keys of the file that the network has no use for.
+        embedding: what makes tokens of images.
+        blocks: timm's, or what has ``norm1`` and ``attn`` as they have.
+        norm: the last layer.
+        pretrained: whether all this has been loaded from a file.
     """
 
     tokens: ClassVar[bool] = True
 
-    def __init__(self, network: nn.Module, weights: Path | None, *, ignored: Sequence[str] = ()) -> None:
-        if weights is not None:
-            load_strictly(network, weights, optional="head.", rename=lambda key: None if key in ignored else key)
-        transformer = cast("VisionTransformer", network)
-        depth = len(transformer.blocks)
-        stages: dict[str, nn.Module] = {"embed": _Embedding(transformer)}
-        stages |= {f"block{number}": block for number, block in enumerate(transformer.blocks, start=1)}
-        stages["norm"] = transformer.norm
+    def __init__(self, embedding: Embedding, blocks: Sequence[nn.Module], norm: nn.Module, *, pretrained: bool) -> None:
+        depth = len(blocks)
+        stages: dict[str, nn.Module] = {"embed": embedding}
+        stages |= {f"block{number}": block for number, block in enumerate(blocks, start=1)}
+        stages["norm"] = norm
         super().__init__(
             stages,
-            dict.fromkeys(stages, transformer.embed_dim),
-            transformer.patch_embed.patch_size[0],
+            dict.fromkeys(stages, embedding.pos_embed.shape[-1]),
+            embedding.patch,
             erase_points=(f"block{depth // 3}", f"block{2 * depth // 3}", "norm"),
             side_points=(f"block{depth // 2}", f"block{depth - 1}"),
             erase_source="ours",
             side_source="ours",
-            new_stages=() if weights is not None else tuple(stages),
+            new_stages=() if pretrained else tuple(stages),
         )
 
     def forward(self, x: Tensor, first: str | None = None, class_token: Tensor | None = None) -> Tensor:
@@ -141,38 +161,35 @@ class TokenBackbone(Backbone):
             )
         return height // self.stride, width // self.stride
 
-    def _check(self, stage: str) -> None:
-        owner, _, kind = stage.partition(".")
-        super()._check(owner)
+    def _check_tap(self, name: str) -> None:
+        owner, _, kind = name.partition(".")
+        self._check(owner)
         if kind not in {"", "class_token"} and not (kind == "attention" and owner.startswith("block")):
             raise KeyError(f"stage '{owner}' has no tap '{kind}'; it has 'class_token', and a block 'attention'")
 
 
-class _Embedding(nn.Module):
-    """Patches and a class token, with position embeddings: ``(B, 3, H, W)`` to ``(B, 1 + h w, C)``."""
+class TimmTransformer(TokenBackbone):
+    """One of timm's networks with a class token and learnt position embeddings.
 
-    def __init__(self, network: VisionTransformer) -> None:
-        super().__init__()
-        self.proj = network.patch_embed.proj
-        self.cls_token = network.cls_token
-        self.pos_embed = network.pos_embed
-        self.grid = tuple(network.patch_embed.grid_size)
+    The published classifier is linear in the class token, no class map, and is left out.
 
-    def forward(self, images: Tensor) -> Tensor:
-        patches = self.proj(images)
-        tokens = patches.flatten(2).mT
-        tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], 1)
-        return tokens + self.positions(patches.shape[2], patches.shape[3])
+    Args:
+        network: timm's ``VisionTransformer``.
+        weights: state dict with its keys; None keeps timm's initialisation.
+        ignored: keys of the file that the network has no use for.
 
-    def positions(self, height: int, width: int) -> Tensor:
-        """Return position embeddings for a grid of any size, ``(1, 1 + height width, C)``."""
-        if (height, width) == self.grid:
-            return self.pos_embed
-        own, patches = self.pos_embed[:, :1], self.pos_embed[:, 1:]
-        rows, columns = (_shares(old, new, patches) for old, new in zip(self.grid, (height, width), strict=True))
-        with torch.autocast(patches.device.type, enabled=False):
-            resized = torch.einsum("bijc,ih,jw->bhwc", patches.view(1, *self.grid, -1), rows, columns)
-        return torch.cat([own, resized.flatten(1, 2)], 1)
+    Raises:
+        WeightsError: the file's keys or shapes are not the network's.
+    """
+
+    def __init__(self, network: Any, weights: Path | None, *, ignored: Sequence[str] = ()) -> None:
+        if weights is not None:
+            load_strictly(network, weights, optional="head.", rename=lambda key: None if key in ignored else key)
+        patches = network.patch_embed
+        embedding = Embedding(
+            patches.proj, network.cls_token, network.pos_embed, patches.grid_size, patches.patch_size[0]
+        )
+        super().__init__(embedding, list(network.blocks), network.norm, pretrained=weights is not None)
 
 
 def _shares(old: int, new: int, like: Tensor) -> Tensor:

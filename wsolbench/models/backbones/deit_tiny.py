@@ -6,12 +6,12 @@ from pathlib import Path
 
 from timm.models.deit import deit_tiny_patch16_224
 
-from wsolbench.models.backbones._tokens import TokenBackbone
+from wsolbench.models.backbones._tokens import TimmTransformer
 
 __all__ = ["DeiTTiny"]
 
 
-class DeiTTiny(TokenBackbone):
+class DeiTTiny(TimmTransformer):
     """Touvron et al. (ICML 2021, arXiv 2012.12877), timm's: 12 blocks of 192 channels and 3 heads, 16-pixel patches.
 
     Args:

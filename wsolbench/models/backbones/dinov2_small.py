@@ -6,14 +6,14 @@ from pathlib import Path
 
 from timm.models.vision_transformer import vit_small_patch14_dinov2
 
-from wsolbench.models.backbones._tokens import TokenBackbone
+from wsolbench.models.backbones._tokens import TimmTransformer
 
 __all__ = ["DINOv2Small"]
 
 _PIXELS = 518  # of the published position embeddings
 
 
-class DINOv2Small(TokenBackbone):
+class DINOv2Small(TimmTransformer):
     """Oquab et al. (TMLR 2024, arXiv 2304.07193), timm's: 12 blocks of 384 channels and 6 heads, 14-pixel patches.
 
     Published for WSOL by TriLite, frozen: 16x16 cells at 224 pixels in training, 32x32 at 448 in test. The authors'

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from timm.models.vision_transformer import VisionTransformer
+import torch
+from timm.models.vision_transformer import Block
 from torch import nn
 
 from wsolbench.errors import WeightsError
-from wsolbench.models.backbones._tokens import TokenBackbone
+from wsolbench.models.backbones._tokens import Embedding, TokenBackbone
 from wsolbench.models.layers.argument_checks import at_least
 from wsolbench.models.layers.he_init import he_init
 
 __all__ = ["ViTEmbedded"]
 
-_PIXELS, _PATCH, _DEPTH, _HEAD = 64, 4, 4, 16
+_CELLS, _PATCH, _DEPTH, _HEAD = 16, 4, 3, 12
+_STD = 0.02
 
 
 class ViTEmbedded(TokenBackbone):
-    """Four blocks with heads of 16 channels on 16x16 tokens at 64 pixels. The network is ours.
+    """Three blocks with heads of 12 channels on 16x16 patch tokens at 64 pixels. The network is ours.
 
     Its patches come from two 3x3 convolutions of stride 2 with BN and ReLU, and a 1x1 one, instead of a single one of
     stride 4 (Xiao et al., Early Convolutions Help Transformers See Better, NeurIPS 2021, arXiv 2106.14881): a thousand
@@ -26,35 +28,36 @@ class ViTEmbedded(TokenBackbone):
 
     Args:
         weights: must be None: there are no pretrained weights.
-        width: channels of tokens, a multiple of 16.
+        width: channels of tokens; what exceeds a multiple of 12 is left off.
         drop_path: probability that the last block is left out in training; it rises linearly from 0 at the first.
 
     Raises:
         WeightsError: a weight file is given.
-        SettingsError: ``width`` is below 16.
+        SettingsError: ``width`` is below 12.
     """
 
     reference = "ours"
 
-    def __init__(self, weights: Path | None = None, *, width: int = 64, drop_path: float = 0.0) -> None:
+    def __init__(self, weights: Path | None = None, *, width: int = 48, drop_path: float = 0.0) -> None:
         if weights is not None:
             raise WeightsError(
                 f"vit_embedded has no weights to load ({weights} was given); set the track's weights: null"
             )
         heads = at_least("width", width, _HEAD) // _HEAD
-        network = VisionTransformer(
-            img_size=_PIXELS,
-            patch_size=_PATCH,
-            num_classes=0,
-            global_pool="",
-            embed_dim=heads * _HEAD,
-            depth=_DEPTH,
-            num_heads=heads,
-            mlp_ratio=2.0,
-            drop_path_rate=drop_path,
-        )
-        network.patch_embed.proj = _stem(heads * _HEAD)
-        super().__init__(network, None)
+        width = heads * _HEAD
+        positions = nn.Parameter(torch.zeros(1, 1 + _CELLS * _CELLS, width))
+        embedding = Embedding(_stem(width), nn.Parameter(torch.zeros(1, 1, width)), positions, (_CELLS, _CELLS), _PATCH)
+        rates = [drop_path * number / (_DEPTH - 1) for number in range(_DEPTH)]
+        blocks = [Block(width, heads, mlp_ratio=2.0, qkv_bias=True, drop_path=rate) for rate in rates]
+        super().__init__(embedding, blocks, nn.LayerNorm(width, eps=1e-6), pretrained=False)
+        for weight in (embedding.cls_token, positions, *(each.weight for each in _linear(blocks))):
+            nn.init.normal_(weight, std=_STD)
+        for layer in _linear(blocks):
+            nn.init.zeros_(layer.bias)
+
+
+def _linear(blocks: list[Block]) -> list[nn.Linear]:
+    return [layer for block in blocks for layer in block.modules() if isinstance(layer, nn.Linear)]
 
 
 def _stem(width: int) -> nn.Sequential:
