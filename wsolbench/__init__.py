@@ -1,6 +1,7 @@
 """A reproducible benchmark of weakly supervised object localization.
 
-From Python, without a repository of runs, :func:`score` scores anybody's localization maps. All names below are
+From Python, without a repository of runs: :func:`score` and :func:`boxes_of` for one map, :func:`evaluate_maps` for the
+maps of a set, :func:`load_run` and :func:`predict` for trained runs (:mod:`wsolbench.api`). All names below are
 imported when they are first used.
 """
 
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from wsolbench.api import boxes_of, evaluate_maps, load_run, predict, score
     from wsolbench.data.dataset import WsolDataset
-    from wsolbench.evaluation.external_maps import MapsOf, score, write_scores
+    from wsolbench.evaluation.external_maps import MapsOf, write_scores
+    from wsolbench.evaluation.external_maps import score as score_folder
     from wsolbench.evaluation.lists import read_predictions, split_of_metadata
     from wsolbench.evaluation.map_files import find_maps
     from wsolbench.evaluation.predicted import Scores
@@ -29,9 +32,14 @@ __all__ = [
     "Scores",
     "WsolDataset",
     "__version__",
+    "boxes_of",
+    "evaluate_maps",
     "find_maps",
+    "load_run",
+    "predict",
     "read_predictions",
     "score",
+    "score_folder",
     "score_table",
     "split_of_metadata",
     "write_scores",
@@ -50,9 +58,14 @@ _FROM = {
     "Method": "models.method",
     "Scores": "evaluation.predicted",
     "WsolDataset": "data.dataset",
+    "boxes_of": "api",
+    "evaluate_maps": "api",
     "find_maps": "evaluation.map_files",
+    "load_run": "api",
+    "predict": "api",
     "read_predictions": "evaluation.lists",
-    "score": "evaluation.external_maps",
+    "score": "api",
+    "score_folder": "evaluation.external_maps",
     "score_table": "evaluation.score_table",
     "split_of_metadata": "evaluation.lists",
     "write_scores": "evaluation.external_maps",
@@ -64,7 +77,8 @@ def __getattr__(name: str) -> Any:
         return _version()
     if name not in _FROM:
         raise AttributeError(f"module 'wsolbench' has no attribute '{name}'")
-    return getattr(import_module(f"wsolbench.{_FROM[name]}"), name)
+    defined = "score" if name == "score_folder" else name
+    return getattr(import_module(f"wsolbench.{_FROM[name]}"), defined)
 
 
 def _version() -> str:

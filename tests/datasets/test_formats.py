@@ -14,7 +14,7 @@ from wsolbench.acquire.inspection import inspect_images
 from wsolbench.acquire.mask_files import read_mask
 from wsolbench.data.images import FORMATS, measure, open_image, read_bytes, read_image
 from wsolbench.errors import DataError
-from wsolbench.tools.predict_input import open_photographs
+from wsolbench.tools.photographs import open_photographs
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n0 0 9 9 rectfill\n%%EOF\n"
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.score.test_lists import listed
 from tests.score.test_score import write
-from wsolbench import MapsOf, score
+from wsolbench import MapsOf, score_folder
 from wsolbench.config.settings import EvaluateSettings
 from wsolbench.data.dataset import Split
 from wsolbench.errors import DataError
@@ -71,7 +71,7 @@ def tasks(folder: Path, split: Split, names: str = "abc", val: Split | None = No
 def test_numbers_are_those_of_each_alone_and_differences_theirs(tmp_path: Path, split: Split) -> None:
     found = compare(tasks(tmp_path, split), 1)
     for name, each in found.scores.items():
-        alone = score(MapsOf(tmp_path / "test" / name, split), settings=RULES, jobs=1)
+        alone = score_folder(MapsOf(tmp_path / "test" / name, split), settings=RULES, jobs=1)
         assert each.numbers == alone.numbers
         pd.testing.assert_frame_equal(each.per_image, alone.per_image)
     rows = found.differences.set_index(["first", "second"])

@@ -10,7 +10,7 @@ import pytest
 
 from tests.evaluation.made_up_run import TEST, VAL, MadeUpRun
 from tests.score.test_score import asked, split_of, write_maps
-from wsolbench import MapsOf, score, score_table, write_scores
+from wsolbench import MapsOf, score_folder, score_table, write_scores
 from wsolbench.errors import DataError
 
 GUESSES = {f"test{k}": picture.guesses for k, picture in enumerate(TEST)}  # right: 0, 2, 3
@@ -26,11 +26,11 @@ def test_top_1_loc_is_that_of_the_labels_maps_and_gt_known_is_not_available(
     tmp_path: Path,
 ) -> None:
     val = MapsOf(write_maps(tmp_path / "val", "val", VAL), split_of(run, "val"))
-    of_labels = score(asked(run, maps), val=val, predictions=GUESSES, jobs=1).numbers
+    of_labels = score_folder(asked(run, maps), val=val, predictions=GUESSES, jobs=1).numbers
     # Where the first guess is wrong, the map of the predicted class is another one, here a perfect one: no hit.
     for k in (1, 4):
         np.save(maps / f"test{k}.npy", TEST[2].raw)
-    found = score(asked(run, maps), val=val, predictions=GUESSES, maps_of="predicted", jobs=1)
+    found = score_folder(asked(run, maps), val=val, predictions=GUESSES, maps_of="predicted", jobs=1)
     numbers = found.numbers
     for mine, theirs in ((numbers, of_labels), (numbers["pixel"], of_labels["pixel"])):
         assert mine["top1_loc"]["fixed"] == pytest.approx(theirs["top1_loc"]["fixed"])
@@ -54,7 +54,7 @@ def test_top_1_loc_is_that_of_the_labels_maps_and_gt_known_is_not_available(
 
 def test_nothing_right_is_zero(run: MadeUpRun, maps: Path, tmp_path: Path) -> None:
     wrong = {f"test{k}": (1, 2, 3, 4, 5) for k in range(5)}
-    found = score(asked(run, maps), predictions=wrong, maps_of="predicted", jobs=1)
+    found = score_folder(asked(run, maps), predictions=wrong, maps_of="predicted", jobs=1)
     assert found.numbers["top1_loc"] == {"fixed": 0, "val": None, "oracle": 0, "published": None}
     assert found.numbers["cls"] == {"top1": 0, "top5": 0}
     write_scores(found, {}, tmp_path / "out")
@@ -63,4 +63,4 @@ def test_nothing_right_is_zero(run: MadeUpRun, maps: Path, tmp_path: Path) -> No
 
 def test_without_predictions_no_map_is_of_a_known_class(run: MadeUpRun, maps: Path) -> None:
     with pytest.raises(DataError, match="need the predictions"):
-        score(asked(run, maps), maps_of="predicted", jobs=1)
+        score_folder(asked(run, maps), maps_of="predicted", jobs=1)

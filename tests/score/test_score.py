@@ -16,7 +16,7 @@ import pytest
 
 from tests.evaluation.made_up_run import KEY, TEST, TRACK, VAL, MadeUpRun, Picture, settings
 from tests.score.test_lists import listed
-from wsolbench import MapsOf, find_maps, read_predictions, score, score_table, write_scores
+from wsolbench import MapsOf, find_maps, read_predictions, score_folder, score_table, write_scores
 from wsolbench.config.settings import EvaluateSettings
 from wsolbench.data.dataset import Split
 from wsolbench.data.index import read_split
@@ -50,7 +50,7 @@ def test_the_numbers_are_those_of_a_run_with_the_same_maps(run: MadeUpRun, maps:
     evaluate_key(settings(), KEY, run.layout, 1)
     val = MapsOf(write_maps(tmp_path / "val", "val", VAL), split_of(run, "val"))
     guesses = {f"test{k}": picture.guesses for k, picture in enumerate(TEST)}
-    found = score(asked(run, maps), val=val, predictions=guesses, jobs=1)
+    found = score_folder(asked(run, maps), val=val, predictions=guesses, jobs=1)
     expected = run.metrics()
     assert found.numbers == {name: expected[name] for name in found.numbers}
     rows = pd.read_parquet(run.layout.per_image(TRACK, KEY))
@@ -62,23 +62,23 @@ def test_the_numbers_are_those_of_a_run_with_the_same_maps(run: MadeUpRun, maps:
 def test_type_and_scale_do_not_matter(run: MadeUpRun, tmp_path: Path, dtype: type) -> None:
     for k, picture in enumerate(TEST):
         write(tmp_path / "maps", f"test{k}", (picture.raw * 200).astype(dtype))
-    found = score(asked(run, tmp_path / "maps"), jobs=1).numbers
+    found = score_folder(asked(run, tmp_path / "maps"), jobs=1).numbers
     assert (found["max_box_acc"], found["gt_known"]["fixed"]) == (60, 40)
 
 
 def test_a_map_may_have_any_size(run: MadeUpRun, maps: Path) -> None:
     write(maps, "test2", np.pad(np.ones((2, 3), np.float32), 2))
-    assert score(asked(run, maps), jobs=1).numbers["max_box_acc"] == 60
+    assert score_folder(asked(run, maps), jobs=1).numbers["max_box_acc"] == 60
 
 
 def test_maps_are_scored_as_they_are_only_if_asked(run: MadeUpRun, maps: Path) -> None:
     write(maps, "test1", TEST[1].raw * 0.5 + 0.25)  # min-max brings it to 0 .. 1; as it is, nothing is below 0.25
-    assert score(asked(run, maps), jobs=1).numbers["gt_known"]["fixed"] == 40
-    as_it_is = score(asked(run, maps), jobs=1, as_they_are=True).per_image
+    assert score_folder(asked(run, maps), jobs=1).numbers["gt_known"]["fixed"] == 40
+    as_it_is = score_folder(asked(run, maps), jobs=1, as_they_are=True).per_image
     assert as_it_is["iou_fixed"].tolist()[1] < 0.25
     write(maps, "test1", np.ones((7, 7)))
     with pytest.raises(DataError, match=r"test1\.npy \(image 'test1'\): to be scored as it is, a map must be 224x224"):
-        score(asked(run, maps), jobs=1, as_they_are=True)
+        score_folder(asked(run, maps), jobs=1, as_they_are=True)
 
 
 def test_names_are_those_of_the_reference_harness_or_of_its_readme(tmp_path: Path) -> None:
@@ -117,12 +117,12 @@ def test_maps_may_be_linked_in_upper_case_and_have_one_channel(tmp_path: Path) -
 def test_missing_and_extra_maps_are_named(run: MadeUpRun, maps: Path) -> None:
     write(maps, "test9", np.eye(3))
     with pytest.raises(DataError, match=r"1 file is of no image of split 'test': test9\.npy"):
-        score(asked(run, maps), jobs=1)
+        score_folder(asked(run, maps), jobs=1)
     (maps / "test3.npy").unlink()
     with pytest.raises(DataError, match=r"1 of 5 images of split 'test' have no map.*'test3\.npy'"):
-        score(asked(run, maps), jobs=1)
+        score_folder(asked(run, maps), jobs=1)
     with pytest.raises(DataError, match="is not a directory of maps"):
-        score(asked(run, maps / "nowhere"), jobs=1)
+        score_folder(asked(run, maps / "nowhere"), jobs=1)
 
 
 def truncated(path: Path) -> None:
@@ -183,7 +183,7 @@ def endless(path: Path) -> None:
 def test_what_is_no_map_is_named(run: MadeUpRun, maps: Path, spoil: Callable[[Path], object], message: str) -> None:
     spoil(maps / "test3.npy")
     with pytest.raises(DataError, match=rf"test3\.npy.*{message}"):
-        score(asked(run, maps), jobs=1)
+        score_folder(asked(run, maps), jobs=1)
 
 
 def test_all_bad_maps_are_counted_and_the_first_ten_named(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_all_bad_maps_are_counted_and_the_first_ten_named(tmp_path: Path) -> Non
     for k, name in enumerate(names):
         write(tmp_path / "maps", name, np.full((4, 4), np.nan) if k else np.eye(4))
     with pytest.raises(DataError, match=r"13 of 14 maps") as caught:
-        score(MapsOf(tmp_path / "maps", split), jobs=1)
+        score_folder(MapsOf(tmp_path / "maps", split), jobs=1)
     named = [name for name in names if f"{name}.npy" in str(caught.value)]
     assert named == names[1:11]
     assert "3 more" in str(caught.value)
@@ -202,7 +202,7 @@ def test_lists_in_the_format_of_choe_et_al_are_enough(tmp_path: Path) -> None:
     split = listed(tmp_path, ["x.jpg", "y.jpg"], ["100,50,300,150", "0,0,448,224"])
     for name in ("x.jpg", "y.jpg"):
         write(tmp_path / "maps", name, TEST[2].raw)
-    found = score(MapsOf(tmp_path / "maps", split), jobs=1)
+    found = score_folder(MapsOf(tmp_path / "maps", split), jobs=1)
     assert found.per_image["iou_fixed"].tolist() == [1, 101**2 / 225**2]
     assert found.by_class[["class", "images", "gt_known_fixed"]].to_numpy().tolist() == [[0, 1, 100], [1, 1, 0]]
     assert found.numbers["images"] == {"val": 0, "test": 2}
@@ -211,7 +211,7 @@ def test_lists_in_the_format_of_choe_et_al_are_enough(tmp_path: Path) -> None:
 def test_predictions_are_read_and_checked(run: MadeUpRun, maps: Path, tmp_path: Path) -> None:
     path = tmp_path / "classes.txt"
     path.write_text("".join(f"test{k},0,3\n" for k in range(5)), encoding="utf-8-sig")
-    found = score(asked(run, maps), predictions=read_predictions(path), jobs=1).numbers
+    found = score_folder(asked(run, maps), predictions=read_predictions(path), jobs=1).numbers
     assert found["cls"] == {"top1": 100, "top5": None}
     assert found["top1_loc"]["fixed"] == found["gt_known"]["fixed"] == 40
     for text, message in (
@@ -230,13 +230,13 @@ def test_predictions_are_read_and_checked(run: MadeUpRun, maps: Path, tmp_path: 
     ):
         path.write_text(text)
         with pytest.raises(DataError, match=message):
-            score(asked(run, maps), predictions=read_predictions(path), jobs=1)
+            score_folder(asked(run, maps), predictions=read_predictions(path), jobs=1)
 
 
 @pytest.mark.parametrize(("guesses", "top5"), [(1, None), (4, None), (5, 100)])
 def test_top_5_needs_five_guesses_or_all_classes(run: MadeUpRun, maps: Path, guesses: int, top5: float | None) -> None:
     guessed = {f"test{k}": list(range(guesses)) for k in range(5)}
-    found = score(asked(run, maps), predictions=guessed, jobs=1)
+    found = score_folder(asked(run, maps), predictions=guessed, jobs=1)
     assert found.numbers["cls"] == {"top1": 100, "top5": top5}
     assert found.numbers["top5_loc"]["fixed"] == (None if top5 is None else 40)
     assert found.per_image["in_top5"].isna().all() == (top5 is None)
@@ -244,7 +244,7 @@ def test_top_5_needs_five_guesses_or_all_classes(run: MadeUpRun, maps: Path, gue
 
 
 def test_results_are_written_whole_and_shown(run: MadeUpRun, maps: Path, tmp_path: Path) -> None:
-    found = score(asked(run, maps), settings=EvaluateSettings(fixed_threshold=0.6), jobs=1)
+    found = score_folder(asked(run, maps), settings=EvaluateSettings(fixed_threshold=0.6), jobs=1)
     write_scores(found, {"maps": "mine"}, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "by_class.csv", "curves.csv", "metrics.json", "per_image.parquet",
@@ -262,7 +262,7 @@ def test_results_are_written_whole_and_shown(run: MadeUpRun, maps: Path, tmp_pat
 
 @pytest.mark.parametrize("name", ["=1+1", "+a", "-b", "@c", "\td"])
 def test_a_class_name_is_no_formula(run: MadeUpRun, maps: Path, tmp_path: Path, name: str) -> None:
-    found = score(asked(run, maps), jobs=1)
+    found = score_folder(asked(run, maps), jobs=1)
     named = found.by_class["name"].to_numpy(object)
     named[0] = name
     write_scores(replace(found, by_class=found.by_class.assign(name=named)), {}, tmp_path / "out")
@@ -309,7 +309,7 @@ def test_a_data_set_that_is_not_prepared_says_what_to_run(tmp_path: Path, monkey
 
 def test_masks_alone_are_scored_by_pixels(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, masks=len(TEST), boxless=len(TEST), val_masks=True).write()
-    found = score(asked(run, write_maps(tmp_path / "maps", "test", TEST)), jobs=1)
+    found = score_folder(asked(run, write_maps(tmp_path / "maps", "test", TEST)), jobs=1)
     table = score_table(found.numbers)
     assert "pIoU" in table
     assert "GT-known" not in table

@@ -16,12 +16,13 @@ from tests.training.conftest import TRACK
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
 from wsolbench.data.index import read_split
+from wsolbench.data.masks import decode
 from wsolbench.data.scoremaps import read_maps, upsample_and_normalise
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.evaluation.evaluate import evaluate_key
 from wsolbench.tools import predict as module
+from wsolbench.tools.photographs import ABOUT_FILE
 from wsolbench.tools.predict import PredictOptions
-from wsolbench.tools.predict_input import ABOUT_FILE
 from wsolbench.training.trained import load_trained, read_trained, run_of_record
 
 
@@ -129,7 +130,7 @@ def test_a_run_on_masks_only_takes_their_threshold_and_writes_masks(
     found = predicted(tiny_settings, copied, tmp_path / "out", noise(tmp_path / "a.png", (224, 224)))
     assert found.kinds == ("predictions.csv", "maps", "pictures", "masks")
     score_map = upsample_and_normalise(np.load(found.folder / "maps" / "a.png.npy"), 224, 224)
-    with Image.open(found.folder / "masks" / "a.png.png") as mask:
+    with Image.open(found.folder / "masks" / "a.png") as mask:
         assert np.array_equal(np.asarray(mask) == 255, score_map.astype(np.float32) >= np.float32(0.4))
     (row,) = lines(found.folder)
     columns = np.flatnonzero((score_map >= 0.4).any(0))
@@ -183,12 +184,11 @@ def test_tables_hold_the_same_in_all_formats(trained: Layout, tiny_settings: Set
         assert row["name"] == entry["class"]["name"] == names[annotation["category_id"]]
         assert float(row["score"]) == pytest.approx(annotation["score"], abs=1e-4)
         assert float(row["probability"]) == pytest.approx(annotation["probability"], abs=1e-4)
-        with Image.open(out / "masks" / f"{row['id']}.png") as mask:
+        with Image.open(out / "masks" / row["id"]) as mask:
             pixels = np.asarray(mask) > 0
         assert annotation["segmentation"]["size"] == list(pixels.shape)
-        lengths = annotation["segmentation"]["counts"]
-        values = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
-        assert np.array_equal(values.reshape(pixels.shape, order="F"), pixels)
+        counts, (height, width) = annotation["segmentation"]["counts"], pixels.shape
+        assert np.array_equal(decode(f"rle:{height}:{width}:{counts}"), pixels)
         assert annotation["area"] == pixels.sum()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,12 @@ from tests.tools.predicting import KEY, lines, noise, predicted
 from wsolbench import read_predictions
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, SettingsError
 from wsolbench.runs import progress
 from wsolbench.tools import commands
 from wsolbench.tools import predict as module
-from wsolbench.tools.predict_input import ABOUT_FILE, find_photographs
+from wsolbench.tools.photographs import ABOUT_FILE, find_photographs
+from wsolbench.tools.predict import PredictOptions
 
 
 def test_runs_do_not_mix_and_one_replaces_its_own_results(
@@ -125,7 +127,7 @@ def test_photographs_of_any_shape_are_drawn(
     Image.new("RGB", size, "grey").save(tmp_path / "a.png")
     noise(tmp_path / "b.png")
     found = predicted(tiny_settings, trained, tmp_path / "out", tmp_path / "a.png", threshold=0, masks=True)
-    with Image.open(found.folder / "masks" / "a.png.png") as mask:
+    with Image.open(found.folder / "masks" / "a.png") as mask:
         assert mask.size == size
     with Image.open(found.folder / "pictures" / "a.png.jpg") as picture:
         assert 320 <= max(picture.size) <= 2048
@@ -217,3 +219,25 @@ def test_all_that_were_found_are_counted_at_the_end_and_those_left_out_told_from
     assert said.out.startswith("1 of 2 photographs: predictions.csv")
     assert said.err.startswith("1 was left out:")
     assert "2 files with the suffix of an image" in caplog.text
+
+
+def test_pictures_and_masks_have_one_suffix_and_never_share_a_name(
+    trained: Layout, tiny_settings: Settings, tmp_path: Path
+) -> None:
+    for name in ("a.jpg", "b.png", "b.png.jpg", "C.JPG"):
+        noise(tmp_path / "in" / name)
+    found = predicted(tiny_settings, trained, tmp_path / "out", tmp_path / "in", threshold=0.5, masks=True).folder
+    assert {path.name for path in (found / "pictures").iterdir()} == {"a.jpg", "b.png.of.jpg", "b.png.jpg", "C.JPG"}
+    assert {path.name for path in (found / "masks").iterdir()} == {"a.jpg.png", "b.png", "b.png.jpg.png", "C.JPG.png"}
+
+
+def test_a_run_is_given_by_its_folder_where_there_is_no_repository(
+    trained: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(trained.run(KEY), "mine")
+    photograph = noise(tmp_path / "a.png")
+    found = module.predict(None, "mine", [photograph], tmp_path / "out", Layout(), PredictOptions())
+    assert (found.folder, found.count) == (tmp_path / "out" / KEY, 1)
+    with pytest.raises(SettingsError, match=r"no run 'cam' here.*run\.yaml"):
+        module.predict(None, "cam", [photograph], tmp_path / "out", Layout(), PredictOptions())

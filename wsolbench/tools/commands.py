@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -204,10 +204,9 @@ def predict(
     from wsolbench.tools.predict import PredictOptions
     from wsolbench.tools.predict import predict as run_predict
 
-    settings = read_settings()
-    if device is not None:
-        settings = settings.model_copy(update={"runtime": settings.runtime.model_copy(update={"device": device})})
-    options = PredictOptions(threshold, class_name, masks, all_boxes, [each.value for each in formats or [_Format.csv]])
+    settings = read_settings() if Path("params.yaml").exists() else None
+    listed: list[Any] = [each.value for each in formats or [_Format.csv]]
+    options = PredictOptions(threshold, class_name, masks, all_boxes, listed, device)
     found = run_predict(settings, run, images, out, Layout(), options)
     total = counted(found.count + len(found.skipped), "photograph")
     typer.echo(f"{f'{found.count} of ' if found.skipped else ''}{total}: {', '.join(found.kinds)} in {found.folder}")

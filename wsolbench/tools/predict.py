@@ -11,38 +11,28 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from wsolbench import __version__
 from wsolbench.config.paths import Layout
-from wsolbench.config.settings import Settings
+from wsolbench.config.settings import RuntimeSettings, Settings
 from wsolbench.data.cache import Reading
-from wsolbench.data.scoremaps import upsample_and_normalise
-from wsolbench.errors import DataError, SettingsError, counted, nearest
-from wsolbench.evaluation.choe2020 import SIDE
-from wsolbench.evaluation.pixel import candidates
+from wsolbench.errors import DataError, counted
 from wsolbench.files import replace_directory
-from wsolbench.models.layers import to_device
-from wsolbench.models.method import Method
-from wsolbench.runs.device import set_up_device
 from wsolbench.runs.progress import meter
-from wsolbench.runs.run_folder import RUN_FILE, SKIPPED_FILE
-from wsolbench.tools.predict_cuts import Cuts, cuts_of
-from wsolbench.tools.predict_input import ABOUT_FILE, Photograph, find_photographs, open_photographs
-from wsolbench.tools.predict_output import FORMATS, Box, Format, Prediction, coco, draw, run_lengths, table, tree
-from wsolbench.training.trained import load_trained, read_trained, run_of_record
+from wsolbench.tools.photographs import ABOUT_FILE, Photograph, find_photographs, open_photographs
+from wsolbench.tools.predictions import FORMATS, Format, Prediction, coco, draw, score_map_of, table, tree
+from wsolbench.tools.trained_run import TrainedRun, label_of, localize, open_run
 
 __all__ = ["PredictOptions", "Predicted", "predict"]
 
 _BATCH = 16  # photographs at a time, which bounds memory
-_TOP = 5
 _log = logging.getLogger("wsolbench.tools.predict")
 
 
@@ -56,6 +46,7 @@ class PredictOptions:
         masks: whether to write masks also where the run's data set has boxes.
         all_boxes: whether to give the boxes of all components, as MaxBoxAccV2 counts them, and not of the largest only.
         formats: of the table.
+        device: None takes ``runtime.device``.
     """
 
     threshold: float | None = None
@@ -63,6 +54,7 @@ class PredictOptions:
     masks: bool = False
     all_boxes: bool = False
     formats: Sequence[Format] = ("csv",)
+    device: Literal["auto", "cpu", "cuda"] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,22 +74,8 @@ class Predicted:
     kinds: tuple[str, ...]
 
 
-@dataclass
-class _Work:
-    """What is needed for each photograph, and what is collected of them."""
-
-    folder: Path
-    class_names: Sequence[str]
-    cuts: Cuts
-    masks: bool
-    all_boxes: bool
-    lengths: bool
-    done: list[Prediction] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-
-
 def predict(
-    settings: Settings, key: str, sources: Sequence[Path], out: Path, layout: Layout, options: PredictOptions
+    settings: Settings | None, key: str, sources: Sequence[Path], out: Path, layout: Layout, options: PredictOptions
 ) -> Predicted:
     """Predict photographs with a trained run.
 
@@ -108,8 +86,8 @@ def predict(
       ``coco.json``, as asked for: class, its probability, box, score;
     - ``classes.txt``, up to five classes per photograph, as ``wsolbench score --predictions`` reads them;
     - ``maps/<id>.npy``, the raw map, as ``wsolbench score --maps`` reads it;
-    - ``pictures/<id>.jpg``, photograph, map, box and class, 320 to 2048 pixels long;
-    - ``masks/<id>.png``, 255 where the map reaches the threshold: where asked for, or the data set has masks only;
+    - ``pictures/``, photograph, map, box and class, JPEG, 320 to 2048 pixels long;
+    - ``masks/``, PNG, 255 where the map reaches the threshold: where asked for, or the data set has masks only;
     - ``about-predictions.json``, run, thresholds and what was left out.
 
     Photographs are turned as viewers display them, and everything refers to the displayed picture. The box is that of
@@ -117,8 +95,8 @@ def predict(
     the normalised map inside it.
 
     Args:
-        settings: runtime, and the fixed threshold.
-        key: ``<track>-<method>-<seed>`` of a trained run.
+        settings: runtime, and the fixed threshold; None outside a repository.
+        key: ``<track>-<method>-<seed>`` of a trained run, or its folder.
         sources: image files and directories.
         out: directory for the results of all runs.
         layout: where the run lies.
@@ -128,72 +106,62 @@ def predict(
         SettingsError: the class does not exist, or the key is that of no run, or of a baseline.
         DataError: the run is not trained or damaged, no photograph can be read, or the results cannot be written.
     """
-    record = _record(settings, key, layout)
-    run = run_of_record(record)
-    class_names: list[str] = record["class_names"]
-    wanted = None if options.class_name is None else _label(options.class_name, class_names)
-    target = out / key
+    run = open_run(settings, key, layout, options.threshold, options.device)
+    wanted = None if options.class_name is None else label_of(options.class_name, run.class_names)
+    target = out / run.key
     _check_target(target)
     root, names, skipped = find_photographs(sources)
-    cuts = cuts_of(settings, run.track_name, key, layout, options.threshold)
-    device = set_up_device(settings.runtime)
-    method = load_trained(record, layout, device)
     listed = counted(len(names) + len(skipped), "file")
-    _log.info("%s: %s with the suffix of an image, %s", key, listed, cuts.described())
-    with _replaced(target) as folder:
-        masks = options.masks or cuts.masks_only
-        lengths = masks and "coco" in options.formats
-        work = _Work(folder, class_names, cuts, masks, options.all_boxes, lengths, skipped=skipped)
-        threads = Reading.of(settings.runtime, layout).threads
-        batches = open_photographs(root, names, run.track.test_side, _BATCH, threads)
-        with meter("predicting", len(names), "images") as progress:
-            for batch in batches:
-                _predict_batch(work, batch, method, wanted, device)
-                progress.advance(len(batch))
+    _log.info("%s: %s with the suffix of an image, %s", run.key, listed, run.cuts.described())
+    masks = options.masks or run.cuts.masks_only
+    threads = Reading.of(RuntimeSettings() if settings is None else settings.runtime, layout).threads
+    with _replaced(target) as folder, meter("predicting", len(names), "images") as progress:
+        work = _Written(folder, {*names}, skipped, run.cuts.mask if masks else None)
+        for batch in open_photographs(root, names, run.side, _BATCH, threads):
+            opened = [each for each in batch if isinstance(each, Photograph)]
+            work.skipped += [each for each in batch if isinstance(each, str)]
+            found = localize(run, opened, wanted, every=options.all_boxes, masks=masks)
+            for photograph, prediction in zip(opened, found, strict=True):
+                work.add(photograph, prediction)
+            progress.advance(len(batch))
         if not work.done:
             raise DataError("no photograph can be used:\n" + "\n".join(work.skipped))
-        _write_tables(work, options, key, run.method)
-    kinds = [FORMATS[each] for each in dict.fromkeys(options.formats)]
-    kinds += ["maps", "pictures", *(["masks"] if masks else [])]
-    return Predicted(target, len(work.done), tuple(work.skipped), tuple(kinds))
+        _write_tables(work, options, run)
+    kinds = [FORMATS[each] for each in dict.fromkeys(options.formats)] + ["maps", "pictures"]
+    return Predicted(target, len(work.done), tuple(work.skipped), (*kinds, *(["masks"] if masks else [])))
 
 
-def _predict_batch(
-    work: _Work, batch: Sequence[Photograph | str], method: Method, wanted: int | None, device: torch.device
-) -> None:
-    """Predict and write what could be opened of a batch, and note why the rest could not."""
-    opened = [each for each in batch if isinstance(each, Photograph)]
-    work.skipped += [each for each in batch if isinstance(each, str)]
-    for photograph, *found in zip(opened, *_localized(method, opened, wanted, device), strict=True):
-        _keep(work, photograph, *found)
+@dataclass
+class _Written:
+    """The files of photographs, and what is kept of each for the tables."""
 
+    folder: Path
+    names: set[str]
+    skipped: list[str]
+    mask_cut: float | None
+    done: list[Prediction] = field(default_factory=list)
 
-def _record(settings: Settings, key: str, layout: Layout) -> dict[str, Any]:
-    """Return the record of a trained run, or say why there is none: another key was meant, a baseline's, or not yet."""
-    folder = layout.run(key)
-    if not any((folder / name).is_file() for name in (RUN_FILE, SKIPPED_FILE)):
-        method = settings.resolve(key).method
-        if method not in settings.methods:
-            raise SettingsError(
-                f"'{key}' is a baseline, and baselines are no trained networks; take the run of a method"
-            )
-        if not folder.is_dir():
-            raise DataError(f"run '{key}' is not trained; train it (`wsolbench train {key}`), or `dvc pull {folder}`")
-    return read_trained(layout, key)
+    def add(self, photograph: Photograph, found: Prediction) -> None:
+        """Write the files of a photograph and keep its line of the tables."""
+        picture = draw(photograph.shown, score_map_of(found.map), found, self.mask_cut)
+        try:
+            _save(self.folder / "maps" / f"{found.id}.npy", found.map)
+            if found.mask is not None:
+                image = Image.fromarray((found.mask * 255).astype(np.uint8))
+                _save(self.folder / "masks" / self._named(found.id, ".png"), image)
+            _save(self.folder / "pictures" / self._named(found.id, ".jpg"), picture)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            self.skipped.append(f"{found.id}: its name is too long to write files after it; rename it")
+            return
+        self.done.append(replace(found, map=found.map[:0, :0].copy()))
 
-
-def _label(name: str, class_names: Sequence[str]) -> int:
-    places = [label for label, known in enumerate(class_names) if known == name]
-    if len(places) > 1:
-        raise SettingsError(f"--class: {len(places)} classes are called '{name}'; give the number of one: {places}")
-    if places:
-        return places[0]
-    if name.isdecimal() and name.isascii() and int(name) < len(class_names):
-        return int(name)
-    hint = nearest(name, class_names)
-    raise SettingsError(
-        f"--class: the run knows no class '{name}'; {hint if len(hint) < 1000 else 'see its class_names in run.yaml'}"
-    )
+    def _named(self, name: str, suffix: str) -> str:
+        """Return a name with a suffix, which no other photograph's file gets."""
+        if name.lower().endswith(suffix):
+            return name
+        return f"{name}.of{suffix}" if f"{name}{suffix}" in self.names else f"{name}{suffix}"
 
 
 def _check_target(target: Path) -> None:
@@ -222,88 +190,6 @@ def _replaced(target: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _localized(
-    method: Method, photographs: Sequence[Photograph], wanted: int | None, device: torch.device
-) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-    """Return the class that is localized, ``(B,)``, its map ``(B, h, w)``, and all probabilities ``(B, classes)``.
-
-    Raises:
-        DataError: the method does not classify and no class is wanted, it has no maps, or one is not finite.
-    """
-    if not photographs:
-        return np.zeros(0, np.int64), np.zeros((0, 1, 1), np.float32), np.zeros((0, 0), np.float32)
-    pixels = torch.from_numpy(np.stack([each.resized for each in photographs])).permute(0, 3, 1, 2)
-    labels = torch.full((len(photographs),), wanted or 0)
-    with torch.set_grad_enabled(method.needs_grad):
-        images = method.backbone.normalise(to_device(pixels, device))
-        found = method.predict(images, to_device(labels, device))
-        if wanted is None:
-            if not found.logits.shape[1]:
-                raise DataError("the run does not classify; say with --class which class to localize")
-            # Stable, as in stored runs: of equal logits, the lower class.
-            labels = torch.sort(found.logits.detach(), dim=1, descending=True, stable=True)[1][:, 0].cpu()
-            found = method.predict(images, to_device(labels, device))
-    if found.maps is None:
-        raise DataError("the run answers in boxes, which predict does not draw; take the run of a method with maps")
-    maps = found.maps.detach().float().cpu().numpy()
-    finite = np.isfinite(maps).all((1, 2))
-    if not finite.all():
-        name = photographs[int(np.argmin(finite))].id
-        raise DataError(f"the map of '{name}' is not finite; the training of the run has diverged")
-    return labels.numpy(), maps, found.logits.detach().float().softmax(1).cpu().numpy()
-
-
-def _keep(
-    work: _Work, photograph: Photograph, label: int, raw: NDArray[np.float32], probabilities: NDArray[np.float32]
-) -> None:
-    """Write the files of a photograph and keep its line of the tables."""
-    score_map = upsample_and_normalise(raw, SIDE, SIDE)
-    best = np.argsort(-probabilities, kind="stable")[:_TOP]
-    mask = None
-    if work.masks:
-        size = (photograph.width, photograph.height)
-        fitted = Image.fromarray(score_map.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
-        mask = (np.asarray(fitted) >= work.cuts.mask) & bool(score_map.max() > 0)
-    found = Prediction(
-        photograph.id,
-        photograph.width,
-        photograph.height,
-        int(label),
-        work.class_names[label],
-        float(probabilities[label]) if len(probabilities) else None,
-        tuple((int(k), work.class_names[k], float(probabilities[k])) for k in best),
-        _boxes(score_map, photograph, work.cuts.box, every=work.all_boxes),
-        run_lengths(mask) if mask is not None and work.lengths else None,
-    )
-    try:
-        _save(work.folder / "maps" / f"{found.id}.npy", raw)
-        if mask is not None:
-            _save(work.folder / "masks" / f"{found.id}.png", Image.fromarray((mask * 255).astype(np.uint8)))
-        picture = draw(photograph.shown, score_map, found, work.cuts.mask if work.masks else None)
-        _save(work.folder / "pictures" / f"{found.id}.jpg", picture)
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        work.skipped.append(f"{found.id}: its name is too long to write files after it; rename it")
-        return
-    work.done.append(found)
-
-
-def _boxes(score_map: NDArray[np.float64], photograph: Photograph, cut: float, *, every: bool) -> tuple[Box, ...]:
-    found = candidates(score_map, np.array([cut]))
-    largest = found.single[found.cut[0]]
-    if not largest[2] > largest[0]:
-        return ()
-    others = [box for box in found.boxes_at(0) if tuple(box) != tuple(largest)] if every else []
-    size = np.array([photograph.width, photograph.height])
-    boxes = []
-    for x0, y0, x1, y1 in [largest, *sorted(others, key=lambda box: -(box[2] - box[0]) * (box[3] - box[1]))]:
-        low = np.minimum(np.rint(np.array([x0, y0]) * size / SIDE).astype(int), size - 1)
-        high = np.maximum(np.rint(np.array([x1, y1]) * size / SIDE).astype(int), low + 1)
-        boxes.append(Box((*low.tolist(), *high.tolist()), float(score_map[y0:y1, x0:x1].mean())))
-    return tuple(boxes)
-
-
 def _save(path: Path, content: NDArray[np.float32] | Image.Image) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, Image.Image):
@@ -312,9 +198,9 @@ def _save(path: Path, content: NDArray[np.float32] | Image.Image) -> None:
         np.save(path, content)
 
 
-def _write_tables(work: _Work, options: PredictOptions, key: str, method: str) -> None:
+def _write_tables(work: _Written, options: PredictOptions, run: TrainedRun) -> None:
     contents = {"csv": lambda: table(work.done), "json": lambda: tree(work.done)}
-    contents["coco"] = lambda: coco(work.done, work.class_names)
+    contents["coco"] = lambda: coco(work.done, run.class_names)
     for kind in dict.fromkeys(options.formats):
         (work.folder / FORMATS[kind]).write_text(contents[kind](), encoding="utf-8")
     listed = io.StringIO()
@@ -322,11 +208,11 @@ def _write_tables(work: _Work, options: PredictOptions, key: str, method: str) -
     rows.writerows([each.id, *(label for label, _, _ in each.top5)] for each in work.done if each.top5)
     (work.folder / "classes.txt").write_text(listed.getvalue(), encoding="utf-8")
     about = {
-        "run": key,
-        "method": method,
+        "run": run.key,
+        "method": run.method,
         "version": __version__,
         "maps_of": "predicted class" if options.class_name is None else work.done[0].name,
-        "threshold": {"box": work.cuts.box, "mask": work.cuts.mask, "from": work.cuts.origin},
+        "threshold": {"box": run.cuts.box, "mask": run.cuts.mask, "from": run.cuts.origin},
         "box": "largest component at the threshold (protocol pixel), half-open, pixels of the displayed photograph",
         "score": "mean of the normalised map inside the box",
         "photographs": len(work.done),

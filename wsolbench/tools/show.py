@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from wsolbench.acquire.building import build_dataset
 from wsolbench.config.paths import Layout
@@ -20,6 +20,7 @@ from wsolbench.data.seeding import image_key
 from wsolbench.errors import DataError
 from wsolbench.files import write_bytes
 from wsolbench.report.palette import CATEGORICAL, TRUE_RGB
+from wsolbench.tools.predictions import label_font
 
 __all__ = ["chosen_items", "contact_sheet"]
 
@@ -122,7 +123,7 @@ def _veiled(pixels: NDArray[np.uint8], mask: NDArray[np.bool_], colour: str) -> 
 
 
 def _write(sheet: Image.Image, corner: tuple[int, int], *lines: str) -> None:
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    draw, font = ImageDraw.Draw(sheet), label_font(11)
     for number, line in enumerate(lines):
         text = line
         while len(text) > 1 and draw.textlength(text, font) > _SIDE:

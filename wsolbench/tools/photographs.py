@@ -7,7 +7,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +39,7 @@ class Photograph:
         id: its path below the folder that all photographs share, with forward slashes.
         width: pixels.
         height: pixels.
-        resized: ``(crop, crop, 3)`` uint8 RGB, what the network sees.
+        resized: ``(side, side, 3)`` uint8 RGB, what the network sees.
         shown: ``(h, w, 3)`` uint8 RGB to draw on: enlarged or shrunk until the longer side has 320 to 2048 pixels.
     """
 
@@ -48,6 +48,18 @@ class Photograph:
     height: int
     resized: NDArray[np.uint8]
     shown: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, image: Image.Image, name: str, side: int) -> Photograph:
+        """Make one of an RGB picture that is as it is displayed."""
+        longer = max(image.size)
+        scale = min(max(longer, _SHORTEST), _LONGEST) / longer
+        size = (max(round(image.width * scale), 1), max(round(image.height * scale), 1))
+        resized, shown = (
+            np.asarray(image if image.size == to else image.resize(to, Image.Resampling.BILINEAR))
+            for to in ((side, side), size)
+        )
+        return cls(name, image.width, image.height, resized, shown)
 
 
 def find_photographs(sources: Sequence[Path]) -> tuple[Path, list[str], list[str]]:
@@ -66,50 +78,53 @@ def find_photographs(sources: Sequence[Path]) -> tuple[Path, list[str], list[str
     others: Counter[str] = Counter()
     for source in sources:
         if source.is_dir():
-            # A link keeps its own name: what it leads to may lie anywhere.
-            below = [source.resolve() / name for name in _without_predictions(walk(source))]
-            found |= {path for path in below if path.suffix.lower() in IMAGE_SUFFIXES}
-            others.update(path.suffix.lower() for path in below if path.suffix.lower() not in IMAGE_SUFFIXES)
+            for name in _without_predictions(walk(source)):
+                path = source.resolve() / name  # a link keeps its own name: what it leads to may lie anywhere
+                if path.suffix.lower() in IMAGE_SUFFIXES:
+                    found.add(path)
+                else:
+                    others[path.suffix.lower() or "without suffix"] += 1
         elif os.path.lexists(source):
             found.add(source.parent.resolve() / source.name)
         else:
-            raise DataError(f"{_written(source)} does not exist")
-    passed = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in sorted(others.items()))
+            raise DataError(f"{_printable(source)} does not exist")
+    passed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
     if not found:
         raise DataError(
-            f"no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in {', '.join(map(_written, sources))}"
+            f"no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in {', '.join(map(_printable, sources))}"
             + (f"; other files there: {passed}" if passed else "")
         )
     if passed:
         _log.info("passed over, because their suffix is no image's: %s", ascii(passed).strip("'\""))
-    bad = sorted(path for path in found if not is_nameable(str(path)))
-    named = found - set(bad)
-    only = sources[0].resolve() if len(sources) == 1 and sources[0].is_dir() else None
-    root = only or Path(*_shared([path.parent.parts for path in found]))
-    skipped = [f"{_written(path)}: its name is not UTF-8; rename it" for path in bad]
-    return root, sorted(path.relative_to(root).as_posix() for path in named), skipped
+    bad = {path for path in found if not is_nameable(str(path))}
+    root = Path(os.path.commonpath([path.parent for path in found]))
+    if len(sources) == 1 and sources[0].is_dir():
+        root = sources[0].resolve()
+    skipped = [f"{_printable(path)}: its name is not UTF-8; rename it" for path in sorted(bad)]
+    return root, sorted(path.relative_to(root).as_posix() for path in found - bad), skipped
 
 
 def open_photographs(
-    root: Path, names: Sequence[str], crop: int, batch: int, threads: int
+    root: Path, names: Sequence[str], side: int, batch: int, threads: int
 ) -> Iterator[list[Photograph | str]]:
     """Yield batches of opened photographs, in order; a sentence in place of each that cannot be opened.
 
     Args:
         root: folder that the names are relative to.
         names: image files.
-        crop: side in pixels of what the network sees.
+        side: in pixels, of what the network sees.
         batch: photographs at a time; the next ones are opened while the caller works on these.
         threads: that open them.
     """
     blocks = [names[start : start + batch] for start in range(0, len(names), batch)]
     with ThreadPoolExecutor(threads) as pool:
-        coming = [pool.submit(_opened, root, name, crop) for name in next(iter(blocks), [])]
-        for number in range(len(blocks)):
-            ready = [future.result() for future in coming]
-            following = blocks[number + 1] if number + 1 < len(blocks) else []
-            coming = [pool.submit(_opened, root, name, crop) for name in following]
-            yield ready
+        coming: list[list[Future[Photograph | str]]] = []
+        for block in blocks:
+            coming.append([pool.submit(_opened, root, name, side) for name in block])
+            if len(coming) > 1:
+                yield [future.result() for future in coming.pop(0)]
+        for futures in coming:
+            yield [future.result() for future in futures]
 
 
 def _without_predictions(names: Sequence[str]) -> list[str]:
@@ -119,30 +134,13 @@ def _without_predictions(names: Sequence[str]) -> list[str]:
     return [name for name in names if not name.startswith(folders)]
 
 
-def _opened(root: Path, name: str, crop: int) -> Photograph | str:
+def _opened(root: Path, name: str, side: int) -> Photograph | str:
     try:
-        image = read_displayed(root / name)
+        return Photograph.of(read_displayed(root / name), name, side)
     except DataError as error:
         return str(error)
-    longer = max(image.size)
-    scale = min(max(longer, _SHORTEST), _LONGEST) / longer
-    size = (max(round(image.width * scale), 1), max(round(image.height * scale), 1))
-    resized, shown = (
-        np.asarray(image if image.size == to else image.resize(to, Image.Resampling.BILINEAR))
-        for to in ((crop, crop), size)
-    )
-    return Photograph(name, image.width, image.height, resized, shown)
 
 
-def _shared(parts: Sequence[tuple[str, ...]]) -> list[str]:
-    shared = []
-    for level in zip(*parts, strict=False):
-        if len(set(level)) > 1:
-            break
-        shared.append(level[0])
-    return shared
-
-
-def _written(path: Path) -> str:
+def _printable(path: Path) -> str:
     """Return a path as text that can be printed, whatever bytes its name has."""
     return str(path) if is_nameable(str(path)) else ascii(str(path))

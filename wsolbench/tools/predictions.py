@@ -1,4 +1,4 @@
-"""What ``wsolbench predict`` writes: tables as CSV, JSON and COCO, and pictures to look at."""
+"""What a run says of photographs: as objects, as tables in CSV, JSON and COCO, and as pictures to look at."""
 
 from __future__ import annotations
 
@@ -17,10 +17,26 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from wsolbench.data.masks import decode
+from wsolbench.data.scoremaps import upsample_and_normalise
 from wsolbench.data.tables import literal
+from wsolbench.evaluation.choe2020 import SIDE
+from wsolbench.evaluation.pixel import candidates
 from wsolbench.report.palette import PREDICTED_RGB
 
-__all__ = ["FORMATS", "Box", "Format", "Prediction", "coco", "draw", "run_lengths", "table", "tree"]
+__all__ = [
+    "FORMATS",
+    "Box",
+    "Format",
+    "Prediction",
+    "boxes_at",
+    "coco",
+    "draw",
+    "label_font",
+    "score_map_of",
+    "table",
+    "tree",
+]
 
 Format = Literal["csv", "json", "coco"]
 FORMATS: dict[Format, str] = {"csv": "predictions.csv", "json": "predictions.json", "coco": "coco.json"}
@@ -56,7 +72,8 @@ class Prediction:
         probability: of that class, the softmax over all classes, 0 to 1; None where the run does not classify.
         top5: up to five classes as label, name and probability, best first.
         boxes: the largest component's first; none where the map says nothing.
-        mask: run lengths of the pixels that reach the threshold (:func:`run_lengths`), if they were asked for.
+        map: ``(h, w)`` float32, as the network gives it.
+        mask_code: of the pixels that reach the threshold (:mod:`wsolbench.data.masks`), if they were asked for.
     """
 
     id: str
@@ -67,7 +84,40 @@ class Prediction:
     probability: float | None
     top5: tuple[tuple[int, str, float], ...]
     boxes: tuple[Box, ...]
-    mask: tuple[int, ...] | None = None
+    map: NDArray[np.float32]
+    mask_code: str | None = None
+
+    @property
+    def mask(self) -> NDArray[np.bool_] | None:
+        """Pixels of the photograph that reach the threshold, ``(height, width)``, if they were asked for."""
+        return None if self.mask_code is None else decode(self.mask_code)
+
+
+def score_map_of(raw: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return a map as it is scored: upsampled to 224 x 224 and brought to [0, 1]."""
+    return upsample_and_normalise(raw, SIDE, SIDE)
+
+
+def boxes_at(score_map: NDArray[np.float64], size: tuple[int, int], cut: float, *, every: bool) -> tuple[Box, ...]:
+    """Return the boxes of a map at a threshold under protocol ``pixel``, the largest component's first.
+
+    Args:
+        score_map: of :func:`score_map_of`.
+        size: width and height of the image, in whose pixels the boxes are.
+        cut: times the map's maximum, in [0, 1).
+        every: whether to return the boxes of all components, and not of the largest only.
+    """
+    found = candidates(score_map, np.array([cut]))
+    largest = found.single[found.cut[0]]
+    if not largest[2] > largest[0]:
+        return ()
+    others = [box for box in found.boxes_at(0) if tuple(box) != tuple(largest)] if every else []
+    boxes = []
+    for x0, y0, x1, y1 in [largest, *sorted(others, key=lambda box: -(box[2] - box[0]) * (box[3] - box[1]))]:
+        low = np.minimum(np.rint(np.array([x0, y0]) * size / SIDE).astype(int), np.array(size) - 1)
+        high = np.maximum(np.rint(np.array([x1, y1]) * size / SIDE).astype(int), low + 1)
+        boxes.append(Box((*low.tolist(), *high.tolist()), float(score_map[y0:y1, x0:x1].mean())))
+    return tuple(boxes)
 
 
 def table(found: Sequence[Prediction]) -> str:
@@ -102,25 +152,27 @@ def tree(found: Sequence[Prediction]) -> str:
 def coco(found: Sequence[Prediction], class_names: Sequence[str]) -> str:
     """Return COCO's instances: images, categories and annotations, with a score and a probability in each of these.
 
-    Category ids are classes + 1, because tools take 0 for background. Masks are uncompressed RLE, as pycocotools reads
+    Category ids are classes + 1, because tools take 0 for background. Masks are compressed RLE, as pycocotools reads
     them; one annotation of an image has it, the largest component's.
     """
     annotations: list[dict[str, Any]] = []
     for number, each in enumerate(found, 1):
         for place, box in enumerate(each.boxes):
             x0, y0, x1, y1 = box.corners
-            masked = each.mask is not None and not place
+            area: int = (x1 - x0) * (y1 - y0)
+            segmentation: Any = []
+            if each.mask is not None and not place:
+                counts = str(each.mask_code).split(":", 3)[3]
+                area, segmentation = int(each.mask.sum()), {"size": [each.height, each.width], "counts": counts}
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": number,
                     "category_id": each.label + 1,
                     "bbox": [x0, y0, x1 - x0, y1 - y0],
-                    "area": sum((each.mask or ())[1::2]) if masked else (x1 - x0) * (y1 - y0),
+                    "area": area,
                     "iscrowd": 0,
-                    "segmentation": {"size": [each.height, each.width], "counts": list(each.mask or ())}
-                    if masked
-                    else [],
+                    "segmentation": segmentation,
                     "score": round(box.score, 6),
                     "probability": _rounded(each.probability),
                 }
@@ -134,14 +186,6 @@ def coco(found: Sequence[Prediction], class_names: Sequence[str]) -> str:
         "annotations": annotations,
     }
     return json.dumps(content) + "\n"
-
-
-def run_lengths(mask: NDArray[np.bool_]) -> tuple[int, ...]:
-    """Return the lengths of runs of ``(H, W)`` pixels, column by column: background first, then object, in turn."""
-    flat = mask.ravel(order="F")
-    edges = np.flatnonzero(np.diff(flat)) + 1
-    lengths = np.diff(np.concatenate([[0], edges, [flat.size]]))
-    return tuple(([0] if flat[0] else []) + lengths.tolist())
 
 
 def draw(
@@ -178,7 +222,7 @@ def draw(
 def _write(pen: ImageDraw.ImageDraw, size: tuple[int, int], corner: tuple[float, float], found: Prediction) -> None:
     """Write class and probability on a plate over the box's upper left corner, inside the picture."""
     text = found.name if found.probability is None else f"{found.name} {_percent(found.probability)}"
-    font = _font(max(round(min(size) / 20), 13))
+    font = label_font(max(round(min(size) / 20), 13))
     left, top, right, bottom = pen.textbbox((0, 0), text, font)
     wide, high = right - left + 8, bottom - top + 8
     x = max(min(corner[0], size[0] - wide), 0)
@@ -192,8 +236,8 @@ def _percent(probability: float) -> str:
 
 
 @cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """Return the font that comes with matplotlib, which has most alphabets."""
+def label_font(size: int) -> ImageFont.FreeTypeFont:
+    """Return the font that comes with matplotlib, which has most alphabets, at a size in pixels."""
     return ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
 
 
