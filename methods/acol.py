@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from wsolbench.models.layers import ClassMapHead, at_least, between, conv_relu, min_max, with_bias_rate
+from wsolbench.config.ranges import Factor, Positive
+from wsolbench.models.layers import ClassMapHead, conv_relu, min_max, with_bias_rate
 from wsolbench.models.method import CHOE2020, Backbone, Method, OptimRecipe, ParamGroup, Prediction, Uniform, space
 
 __all__ = ["ACoL"]
@@ -55,16 +56,16 @@ class ACoL(Method):
         self,
         backbone: Backbone,
         num_classes: int,
-        erase_threshold: float = 0.6,
-        head_channels: int | None = None,
-        bias_lr_mult: float = 2.0,
+        erase_threshold: Factor = 0.6,
+        head_channels: Positive | None = None,
+        bias_lr_mult: Factor = 2.0,
     ) -> None:
         backbone.remove_neck()
         super().__init__(backbone, num_classes)
-        self.erase_threshold = between("erase_threshold", erase_threshold, 0, float("inf"))
-        self.bias_lr_mult = between("bias_lr_mult", bias_lr_mult, 0, float("inf"))
+        self.erase_threshold = erase_threshold
+        self.bias_lr_mult = bias_lr_mult
         channels = backbone.out_channels
-        width = min(1024, 2 * channels) if head_channels is None else at_least("head_channels", head_channels, 1)
+        width = min(1024, 2 * channels) if head_channels is None else head_channels
         self.convs_a = nn.Sequential(conv_relu(channels, width), conv_relu(width, width))
         self.convs_b = nn.Sequential(conv_relu(channels, width), conv_relu(width, width))
         self.head_a = ClassMapHead(width, num_classes)

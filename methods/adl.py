@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from wsolbench.models.layers import ClassMapMethod, SpatialDrop, between, insert_drop_layers
+from wsolbench.config.ranges import Fraction
+from wsolbench.models.layers import ClassMapMethod, SpatialDrop, insert_drop_layers
 from wsolbench.models.method import CHOE2020, Backbone, Uniform, space
 
 __all__ = ["ADL"]
@@ -53,8 +54,8 @@ class ADL(ClassMapMethod):
         self,
         backbone: Backbone,
         num_classes: int,
-        drop_rate: float = 0.75,
-        gamma: float = 0.8,
+        drop_rate: Fraction = 0.75,
+        gamma: Fraction = 0.8,
         importance: bool = True,
         erase_points: tuple[str, ...] | None = None,
     ) -> None:
@@ -65,7 +66,7 @@ class ADL(ClassMapMethod):
 class _AttentionDropout(SpatialDrop):
     def __init__(self, drop_rate: float, gamma: float, importance: bool) -> None:
         super().__init__(drop_rate, importance=importance)
-        self.gamma = between("gamma", gamma, 0, 1)
+        self.gamma = gamma
 
     def erased(self, attention: Tensor) -> Tensor:
         return attention >= self.gamma * attention.amax((2, 3), keepdim=True)

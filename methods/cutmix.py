@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.distributions import Beta
 from torch.nn.functional import one_hot
 
-from wsolbench.models.layers import ClassMapMethod, above, between, to_device
+from wsolbench.config.ranges import Fraction, PositiveFactor
+from wsolbench.models.layers import ClassMapMethod, to_device
 from wsolbench.models.method import Backbone, LogUniform, Uniform, space
 
 __all__ = ["CutMix"]
@@ -50,10 +51,12 @@ class CutMix(ClassMapMethod):
     reference = "Yun et al., ICCV 2019, arXiv 1905.04899"
     search_space = space(alpha=LogUniform(0.1, 10), probability=Uniform(0, 1))
 
-    def __init__(self, backbone: Backbone, num_classes: int, alpha: float = 1.0, probability: float = 1.0) -> None:
+    def __init__(
+        self, backbone: Backbone, num_classes: int, alpha: PositiveFactor = 1.0, probability: Fraction = 1.0
+    ) -> None:
         super().__init__(backbone, num_classes)
-        self.alpha = above("alpha", alpha, 0)
-        self.probability = between("probability", probability, 0, 1)
+        self.alpha = alpha
+        self.probability = probability
 
     def batch_transform(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Paste a rectangle of each image's partner; see :meth:`wsolbench.models.method.Method.batch_transform`.

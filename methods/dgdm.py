@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from wsolbench.models.layers import ClassMapMethod, DropLayer, SpatialDrop, between, insert_drop_layers, odd, together
+from wsolbench.config.ranges import Fraction, Odd
+from wsolbench.errors import SettingsError
+from wsolbench.models.layers import ClassMapMethod, DropLayer, SpatialDrop, insert_drop_layers
 from wsolbench.models.method import CHOE2020, Backbone, Choice, Uniform, space
 
 __all__ = ["DGDM"]
@@ -79,21 +81,22 @@ class DGDM(ClassMapMethod):
         self,
         backbone: Backbone,
         num_classes: int,
-        keep_ratio: float = 0.75,
-        keep_low: float = 0.5,
-        drop_rate: float = 0.75,
-        gamma: float = 0.8,
-        block_size: int = 3,
+        keep_ratio: Fraction = 0.75,
+        keep_low: Fraction = 0.5,
+        drop_rate: Fraction = 0.75,
+        gamma: Fraction = 0.8,
+        block_size: Odd = 3,
         importance: bool = True,
         sagd_seed: Literal["threshold", "sampled"] = "threshold",
-        block_keep: float | None = None,
-        sagd_background: float | None = None,
+        block_keep: Fraction | None = None,
+        sagd_background: Fraction | None = None,
         order: Literal["channel_spatial", "parallel"] = "channel_spatial",
         erase_points: tuple[str, ...] | None = None,
     ) -> None:
         super().__init__(backbone, num_classes)
 
-        together("block_keep", block_keep is not None, 'sagd_seed is "sampled"', sagd_seed == "sampled")
+        if (block_keep is None) == (sagd_seed == "sampled"):
+            raise SettingsError('block_keep and sagd_seed: "sampled" belong together; neither has a meaning alone')
 
         def make() -> DropLayer:
             spatial = _SpatialGuidedDropblock(drop_rate, gamma, block_size, importance, block_keep, sagd_background)
@@ -105,8 +108,8 @@ class DGDM(ClassMapMethod):
 class _ChannelGuidedDropout(DropLayer):
     def __init__(self, keep_ratio: float, keep_low: float) -> None:
         super().__init__()
-        self.keep_ratio = between("keep_ratio", keep_ratio, 0, 1)
-        self.keep_low = between("keep_low", keep_low, 0, 1)
+        self.keep_ratio = keep_ratio
+        self.keep_low = keep_low
 
     def drop(self, features: Tensor) -> Tensor:
         batch, channels = features.shape[:2]
@@ -133,10 +136,10 @@ class _SpatialGuidedDropblock(SpatialDrop):
         background: float | None,
     ) -> None:
         super().__init__(drop_rate, importance=importance)
-        self.gamma = between("gamma", gamma, 0, 1)
-        self.block_size = odd("block_size", block_size)
-        self.block_keep = None if block_keep is None else between("block_keep", block_keep, 0, 1)
-        self.background = None if background is None else between("sagd_background", background, 0, 1)
+        self.gamma = gamma
+        self.block_size = block_size
+        self.block_keep = block_keep
+        self.background = background
 
     def erased(self, attention: Tensor) -> Tensor:
         highest = attention.amax((2, 3), keepdim=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from wsolbench.models.layers import ClassMapMethod, at_least, between, to_device
+from wsolbench.config.ranges import Count, Fraction
+from wsolbench.models.layers import ClassMapMethod, to_device
 from wsolbench.models.method import CHOE2020, Backbone, Choice, Uniform, space
 
 __all__ = ["HaS"]
@@ -54,13 +58,12 @@ class HaS(ClassMapMethod):
         self,
         backbone: Backbone,
         num_classes: int,
-        patch_sizes: tuple[int, ...] = (32,),
-        hide_rate: float = 0.5,
+        patch_sizes: Annotated[tuple[Count, ...], Field(min_length=1)] = (32,),
+        hide_rate: Fraction = 0.5,
     ) -> None:
         super().__init__(backbone, num_classes)
-        at_least("number of patch_sizes", len(patch_sizes), 1)
-        self.patch_sizes = tuple(at_least("patch_sizes", size, 0) for size in patch_sizes)
-        self.hide_rate = between("hide_rate", hide_rate, 0, 1)
+        self.patch_sizes = patch_sizes
+        self.hide_rate = hide_rate
 
     def batch_transform(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Set the hidden squares to zero; see :meth:`wsolbench.models.method.Method.batch_transform`."""

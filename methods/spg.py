@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from wsolbench.config.ranges import Count, Factor, Fraction, Positive
+from wsolbench.errors import SettingsError
 from wsolbench.models.layers import (
     ClassMapMethod,
-    at_least,
-    between,
     chosen_points,
     conv_relu,
     he_init,
@@ -87,27 +87,27 @@ class SPG(ClassMapMethod):
         self,
         backbone: Backbone,
         num_classes: int,
-        thresholds_b2: tuple[float, float] = (0.7, 0.05),
-        thresholds_b1: tuple[float, float] = (0.5, 0.05),
-        thresholds_c: tuple[float, float] = (0.7, 0.1),
-        min_seed_pixels: int = 30,
-        fallback: float = 0.7,
-        dropout: float = 0.5,
-        branch_channels: int | None = None,
-        bias_lr_mult: float = 2.0,
+        thresholds_b2: tuple[Fraction, Fraction] = (0.7, 0.05),
+        thresholds_b1: tuple[Fraction, Fraction] = (0.5, 0.05),
+        thresholds_c: tuple[Fraction, Fraction] = (0.7, 0.1),
+        min_seed_pixels: Count = 30,
+        fallback: Fraction = 0.7,
+        dropout: Fraction = 0.5,
+        branch_channels: Positive | None = None,
+        bias_lr_mult: Factor = 2.0,
         side_points: tuple[str, ...] | None = None,
     ) -> None:
         super().__init__(backbone, num_classes)
         self.thresholds_b2 = _pair("thresholds_b2", thresholds_b2)
         self.thresholds_b1 = _pair("thresholds_b1", thresholds_b1)
         self.thresholds_c = _pair("thresholds_c", thresholds_c)
-        self.min_seed_pixels = at_least("min_seed_pixels", min_seed_pixels, 0)
-        self.fallback = between("fallback", fallback, 0, 1)
-        self.bias_lr_mult = between("bias_lr_mult", bias_lr_mult, 0, float("inf"))
+        self.min_seed_pixels = min_seed_pixels
+        self.fallback = fallback
+        self.bias_lr_mult = bias_lr_mult
         self.side_points = chosen_points(backbone, "side_points", side_points, backbone.side_points, _NEEDED_POINTS)
         side1, side2 = (backbone.channels[point] for point in self.side_points)
-        width = min(512, side2) if branch_channels is None else at_least("branch_channels", branch_channels, 1)
-        self.dropout = nn.Dropout(between("dropout", dropout, 0, 1))
+        width = min(512, side2) if branch_channels is None else branch_channels
+        self.dropout = nn.Dropout(dropout)
         self.branch_b1 = conv_relu(side1, width)
         self.branch_b2 = conv_relu(side2, width)
         self.shared_b = nn.Sequential(conv_relu(width, width), he_init(nn.Conv2d(width, 1, 1)))
@@ -163,4 +163,6 @@ class SPG(ClassMapMethod):
 
 def _pair(name: str, thresholds: tuple[float, float]) -> tuple[float, float]:
     high, low = thresholds
-    return between(f"{name}, high", high, 0, 1), between(f"{name}, low", low, 0, high)
+    if low > high:
+        raise SettingsError(f"{name}: {high} is below {low}; the higher threshold comes first")
+    return high, low

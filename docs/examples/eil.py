@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from wsolbench.models.layers import ClassMapMethod, DropLayer, between, insert_drop_layers
+from wsolbench.config.ranges import Fraction
+from wsolbench.models.layers import ClassMapMethod, DropLayer, insert_drop_layers
 from wsolbench.models.method import Backbone, Uniform, space
 
 __all__ = ["EIL"]
@@ -30,7 +31,7 @@ class EIL(ClassMapMethod):
         erase_point: the stage behind which cells are erased; None for the backbone's last erase point.
 
     Raises:
-        SettingsError: an argument is out of range, or the stage unknown.
+        SettingsError: the stage is unknown.
     """
 
     title = "EIL"
@@ -41,12 +42,12 @@ class EIL(ClassMapMethod):
         self,
         backbone: Backbone,
         num_classes: int,
-        gamma: float = 0.8,
-        erased_weight: float = 0.5,
+        gamma: Fraction = 0.8,
+        erased_weight: Fraction = 0.5,
         erase_point: str | None = None,
     ) -> None:
         super().__init__(backbone, num_classes)
-        self.erased_weight = between("erased_weight", erased_weight, 0, 1)
+        self.erased_weight = erased_weight
         self.eraser = _Eraser(gamma)
         insert_drop_layers(backbone, [erase_point or backbone.erase_points[-1]], lambda: self.eraser)
 
@@ -62,7 +63,7 @@ class EIL(ClassMapMethod):
 class _Eraser(DropLayer):
     def __init__(self, gamma: float) -> None:
         super().__init__()
-        self.gamma = between("gamma", gamma, 0, 1)
+        self.gamma = gamma
         self.erasing = False
 
     def drop(self, features: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.conformance.building import CLASSES, PIXELS, batch, build, has_width, losses_and_gradients, same, side
 from wsolbench.config import registry
-from wsolbench.config.settings import validated_arguments
+from wsolbench.config.schema import check_space, validated_arguments
 from wsolbench.models.method import OptimRecipe
 from wsolbench.search.draw import draw
 
@@ -323,6 +323,7 @@ def test_search_space_is_over_constructor_arguments_and_holds_their_defaults(met
 @of_every_method
 def test_every_sample_of_the_search_space_is_accepted(method):
     method_class = registry.load("method", method)
+    check_space(method_class, method_class.search_space, method, given=2)
     for number in range(25):
         drawn = draw(method_class.search_space, 0, "track", method, number)
         arguments = validated_arguments(method_class, drawn, f"methods.{method}.args", given=2)

@@ -6,12 +6,10 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from wsolbench.config.ranges import Count, Factor, Fraction, Positive
 from wsolbench.config.schema import StrictModel, check_fields
 
-__all__ = ["Fraction", "MethodBlock", "MethodOnTrack", "Overrides", "Positive", "SearchSettings", "Track"]
-
-Positive = Annotated[int, Field(gt=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
+__all__ = ["MethodBlock", "MethodOnTrack", "Overrides", "SearchSettings", "Track"]
 
 
 class Track(StrictModel):
@@ -59,7 +57,7 @@ class Track(StrictModel):
     resize: Positive
     crop: Annotated[int, Field(ge=32)]  # two cells of a backbone of stride 16
     test_crop: Annotated[int, Field(ge=32)] | None = None
-    epochs: Annotated[int, Field(ge=0)]
+    epochs: Count
     batch: Positive
     optimiser: Literal["sgd", "adamw"] = "sgd"
     lr: Annotated[float, Field(gt=0)]
@@ -67,7 +65,7 @@ class Track(StrictModel):
     nesterov: bool = True
     betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)] = [0.9, 0.999]
     eps: Annotated[float, Field(gt=0)] = 1e-8
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Factor
     no_decay_norm_bias: bool = False
     head_lr_mult: Annotated[float, Field(gt=0)]
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -75,7 +73,7 @@ class Track(StrictModel):
     step_epochs: Positive | None = None
     milestones: list[Positive] | None = None
     step_gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
-    warmup_iters: Annotated[int, Field(ge=0)] = 0
+    warmup_iters: Count = 0
     amp: Literal["off", "bf16", "fp16"] = "off"
     channels_last: bool = True
     clip_grad_norm: Annotated[float, Field(gt=0)] | None = None
@@ -181,7 +179,7 @@ class SearchSettings(StrictModel):
 
     trials: Positive = 30
     epochs: Positive | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Count = 0
     objective: Literal["auto", "max_box_acc_v2", "px_ap", "p_iou", "top1_cls"] = "auto"
     recipe: dict[Searched, Factors] = {"lr": [0.1, 10.0]}
 

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.nodes import ScalarNode
 
+from wsolbench.config.distributions import Choice, Distribution
 from wsolbench.errors import SettingsError, nearest, shortened
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "StrictModel",
     "check_fields",
     "check_known",
+    "check_space",
     "extended",
     "load_yaml",
     "put",
@@ -75,9 +77,9 @@ def validated_arguments(
         The arguments, converted to the annotated types (lists to tuples, strings to paths).
 
     Raises:
-        SettingsError: unknown or missing argument, or a wrong type.
+        SettingsError: unknown or missing argument, a wrong type, or a value out of the annotated range.
     """
-    hints = get_type_hints(component.__init__)
+    hints = get_type_hints(component.__init__, include_extras=True)
     parameters = list(inspect.signature(component).parameters.values())[given:]
     fields: dict[str, Any] = {
         p.name: (hints.get(p.name, Any), ... if p.default is p.empty else p.default) for p in parameters
@@ -104,6 +106,18 @@ def _same_kind(given: Any, found: Any) -> bool:
     if isinstance(given, bool) or isinstance(found, bool):
         return isinstance(given, bool) and isinstance(found, bool)
     return isinstance(given, (int, float)) or not isinstance(found, (int, float))
+
+
+def check_space(component: type[Any], space: Mapping[str, Distribution], where: str, given: int = 0) -> None:
+    """Check that a search tries nothing that a constructor's annotations do not allow.
+
+    Raises:
+        SettingsError: it does; the message names the argument.
+    """
+    for name, distribution in space.items():
+        ends = distribution.values if isinstance(distribution, Choice) else (distribution.low, distribution.high)
+        for value in ends:
+            validated_arguments(component, {name: value}, where, given)
 
 
 class _Arguments(StrictModel):

@@ -16,7 +16,8 @@ from pydantic import Field, model_validator
 
 from wsolbench.config import registry
 from wsolbench.config.keys import check_datasets, check_keys, split_key
-from wsolbench.config.recipe import Fraction, MethodBlock, MethodOnTrack, Positive, SearchSettings, Track
+from wsolbench.config.ranges import Count, Fraction, Positive
+from wsolbench.config.recipe import MethodBlock, MethodOnTrack, SearchSettings, Track
 from wsolbench.config.schema import (
     PARAMS_FILE,
     StrictModel,
@@ -100,7 +101,7 @@ class RuntimeSettings(StrictModel):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Positive = 2
-    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    workers: Count | Literal["auto"] = "auto"
     deterministic: Literal["strict", "warn", "off"] = "warn"
     tf32: bool = False
     visualisers: list[str] = []
@@ -126,7 +127,7 @@ class EvaluateSettings(StrictModel):
     published_threshold: dict[str, dict[str, Fraction]] = {}
     normalisations: list[Literal["max", "percentile", "ivr"]] = ["max", "percentile", "ivr"]
     ivr_percentile: Annotated[float, Field(ge=0, lt=100)] = 35
-    gallery: Annotated[int, Field(ge=0)] = 100
+    gallery: Count = 100
 
 
 class ReportSettings(StrictModel):
@@ -136,7 +137,7 @@ class ReportSettings(StrictModel):
         gallery: images in each section of the gallery: chosen, worst, most disagreeing.
     """
 
-    gallery: Annotated[int, Field(ge=0)] = 6
+    gallery: Count = 6
 
 
 class WeightsSettings(StrictModel):

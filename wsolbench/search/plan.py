@@ -15,7 +15,7 @@ import torch
 from wsolbench.config import registry
 from wsolbench.config.distributions import Distribution, LogUniform
 from wsolbench.config.paths import Layout
-from wsolbench.config.schema import check_known, validated
+from wsolbench.config.schema import check_known, check_space, validated
 from wsolbench.config.settings import MethodOnTrack, Run, Settings, Track
 from wsolbench.data.dataset import Split, SplitName
 from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, read_split, splits_of
@@ -120,6 +120,7 @@ def plan_of(settings: Settings, track_name: str, method: str, layout: Layout) ->
         raise SettingsError(f"method '{method}' does not support track '{track_name}': {reason}")
     if common.epochs == 0:
         raise SettingsError(f"tracks.{track_name}.epochs: 0 trains nothing, so there is nothing to search")
+    check_space(method_class, method_class.search_space, f"search space of method '{method}'", given=2)
     space: dict[str, Distribution] = {
         RECIPE + name: _multiples(common, track_name, name, factors) for name, factors in search.recipe.items()
     }

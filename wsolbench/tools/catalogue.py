@@ -9,9 +9,10 @@ from contextlib import suppress
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from wsolbench.config import registry
+from wsolbench.config.ranges import range_of
 from wsolbench.errors import DataError, StorageError
 from wsolbench.files import bytes_sha256, check_record, parse_file, with_digest, write_text
 
@@ -79,8 +80,12 @@ def supported_pairs(method: type[Any]) -> str:
 
 
 def _of_method(method: type[Any]) -> dict[str, Any]:
-    defaults = signature(method).parameters
-    space = {name: [str(defaults[name].default), str(drawn)] for name, drawn in method.search_space.items()}
+    annotated = get_type_hints(method.__init__, include_extras=True)
+    space = {}
+    for argument in list(signature(method).parameters.values())[2:]:
+        allowed, drawn = range_of(annotated[argument.name]), method.search_space.get(argument.name)
+        if allowed or drawn:
+            space[argument.name] = [str(argument.default), allowed, str(drawn or "-")]
     about = {"title": method.title, "reference": method.reference, "status": method.status}
     return about | {"pairs": supported_pairs(method), "space": space}
 

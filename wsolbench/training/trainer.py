@@ -19,6 +19,7 @@ from safetensors.torch import save
 from wsolbench.acquire.building import build_dataset
 from wsolbench.config import registry
 from wsolbench.config.paths import Layout
+from wsolbench.config.schema import validated_arguments
 from wsolbench.config.settings import Run, Settings
 from wsolbench.data.cache import Reading, pictures_of
 from wsolbench.data.dataset import Split, SplitName
@@ -77,6 +78,8 @@ def train(run: Run, settings: Settings, layout: Layout, launcher: Launcher = "no
     """
     check_visualisers(settings.runtime.visualisers)
     reason = settings.unsupported(run)
+    method_class = registry.load("method", run.component)
+    validated_arguments(method_class, run.on_track.args, f"methods.{run.method}.args", given=2)  # before data are read
     with distributed(launcher, settings.runtime) as (rank, _):
         if rank == 0:
             _train_and_write(run, settings, layout, reason)

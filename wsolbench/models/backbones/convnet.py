@@ -6,9 +6,9 @@ from pathlib import Path
 
 from torch import nn
 
+from wsolbench.config.ranges import Positive
 from wsolbench.errors import WeightsError
 from wsolbench.models.backbones.base import Backbone
-from wsolbench.models.layers.argument_checks import at_least
 from wsolbench.models.layers.he_init import he_init
 
 __all__ = ["ConvNet"]
@@ -30,15 +30,13 @@ class ConvNet(Backbone):
 
     Raises:
         WeightsError: a weight file is given.
-        SettingsError: ``width`` is below 1.
     """
 
     reference = "ours"
 
-    def __init__(self, weights: Path | None = None, *, width: int = 16) -> None:
+    def __init__(self, weights: Path | None = None, *, width: Positive = 16) -> None:
         if weights is not None:
             raise WeightsError(f"convnet has no weights to load ({weights} was given); set the track's weights: null")
-        at_least("width", width, 1)
         channels = {"conv1": width, "conv2": 2 * width, "conv3": 4 * width, "neck": 8 * width}
         stages = {
             "conv1": nn.Sequential(*_conv(3, width), nn.MaxPool2d(2)),

@@ -12,9 +12,9 @@ from torch.nn.functional import max_pool2d
 from torchvision.models import inception_v3
 from torchvision.models.inception import InceptionB
 
+from wsolbench.config.ranges import Fraction
 from wsolbench.models.backbones._carve import carve, outline
 from wsolbench.models.backbones.base import Backbone, Normalisation
-from wsolbench.models.layers.argument_checks import between
 from wsolbench.models.layers.conv_relu import conv_relu
 
 __all__ = ["InceptionV3"]
@@ -47,7 +47,6 @@ class InceptionV3(Backbone):
 
     Raises:
         WeightsError: the file's keys or shapes are not the network's.
-        SettingsError: ``neck_dropout`` is out of range.
     """
 
     reference = "Szegedy et al., CVPR 2016, arXiv 1512.00567"
@@ -58,10 +57,9 @@ class InceptionV3(Backbone):
         *,
         output_stride: Literal[8, 16] = 16,
         dilate: bool = False,
-        neck_dropout: float = 0.5,
+        neck_dropout: Fraction = 0.5,
         normalisation: Normalisation = "half",
     ) -> None:
-        dropout = between("neck_dropout", neck_dropout, 0, 1)
         network = outline(partial(inception_v3, init_weights=False, transform_input=False))
         network.Conv2d_1a_3x3.conv.padding = (1, 1)
         network.Mixed_6a = outline(_FineMixed6a)
@@ -83,7 +81,7 @@ class InceptionV3(Backbone):
         pooling = nn.Identity() if output_stride == 8 and not dilate else pool()
         items = list(stages.items())
         items.insert(4, ("maxpool3", pooling))
-        items.append(("neck", _neck(dropout)))
+        items.append(("neck", _neck(neck_dropout)))
         names = [name for name, _ in items]
         super().__init__(
             dict(items),

@@ -1,6 +1,5 @@
 """What several localization methods share."""
 
-from wsolbench.models.layers.argument_checks import above, at_least, between, odd, together
 from wsolbench.models.layers.bias_rate import with_bias_rate
 from wsolbench.models.layers.class_map_head import ClassMapHead
 from wsolbench.models.layers.class_map_method import ClassMapMethod
@@ -18,9 +17,6 @@ __all__ = [
     "ClassMapMethod",
     "DropLayer",
     "SpatialDrop",
-    "above",
-    "at_least",
-    "between",
     "chosen_points",
     "coin",
     "coins_from",
@@ -28,9 +24,7 @@ __all__ = [
     "he_init",
     "insert_drop_layers",
     "min_max",
-    "odd",
     "to_device",
-    "together",
     "upsample",
     "with_bias_rate",
 ]

@@ -7,7 +7,6 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from wsolbench.models.layers.argument_checks import between
 from wsolbench.models.layers.drop_layer import DropLayer, coin
 
 __all__ = ["SpatialDrop"]
@@ -23,14 +22,11 @@ class SpatialDrop(DropLayer):
     Args:
         drop_rate: probability of the drop mask; at 0 and 1 no coin is tossed.
         importance: without the drop mask, multiply by ``sigmoid(attention)``; if False, leave the features alone.
-
-    Raises:
-        SettingsError: ``drop_rate`` is not in [0, 1].
     """
 
     def __init__(self, drop_rate: float, *, importance: bool) -> None:
         super().__init__()
-        self.drop_rate = between("drop_rate", drop_rate, 0, 1)
+        self.drop_rate = drop_rate
         self.importance = importance
 
     @abstractmethod
