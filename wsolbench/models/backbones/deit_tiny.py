@@ -6,6 +6,7 @@ from pathlib import Path
 
 from timm.models.deit import deit_tiny_patch16_224
 
+from wsolbench.config.ranges import Fraction
 from wsolbench.models.backbones._tokens import TimmTransformer
 
 __all__ = ["DeiTTiny"]
@@ -24,5 +25,5 @@ class DeiTTiny(TimmTransformer):
 
     reference = "Touvron et al., ICML 2021, arXiv 2012.12877"
 
-    def __init__(self, weights: Path | None = None, *, drop_path: float = 0.0) -> None:
+    def __init__(self, weights: Path | None = None, *, drop_path: Fraction = 0.0) -> None:
         super().__init__(deit_tiny_patch16_224(drop_path_rate=drop_path), weights)

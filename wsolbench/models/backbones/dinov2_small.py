@@ -6,6 +6,7 @@ from pathlib import Path
 
 from timm.models.vision_transformer import vit_small_patch14_dinov2
 
+from wsolbench.config.ranges import Fraction
 from wsolbench.models.backbones._tokens import TimmTransformer
 
 __all__ = ["DINOv2Small"]
@@ -30,6 +31,6 @@ class DINOv2Small(TimmTransformer):
 
     reference = "Oquab et al., TMLR 2024, arXiv 2304.07193"
 
-    def __init__(self, weights: Path | None = None, *, drop_path: float = 0.0) -> None:
+    def __init__(self, weights: Path | None = None, *, drop_path: Fraction = 0.0) -> None:
         network = vit_small_patch14_dinov2(img_size=_PIXELS, num_classes=0, drop_path_rate=drop_path)
         super().__init__(network, weights, ignored=("mask_token",))

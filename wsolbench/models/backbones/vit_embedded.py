@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from timm.models.vision_transformer import Block
 from torch import nn
 
+from wsolbench.config.ranges import Fraction
 from wsolbench.errors import WeightsError
 from wsolbench.models.backbones._tokens import Embedding, TokenBackbone
-from wsolbench.models.layers.argument_checks import at_least
 from wsolbench.models.layers.he_init import he_init
 
 __all__ = ["ViTEmbedded"]
@@ -33,17 +35,22 @@ class ViTEmbedded(TokenBackbone):
 
     Raises:
         WeightsError: a weight file is given.
-        SettingsError: ``width`` is below 12.
     """
 
     reference = "ours"
 
-    def __init__(self, weights: Path | None = None, *, width: int = 48, drop_path: float = 0.0) -> None:
+    def __init__(
+        self,
+        weights: Path | None = None,
+        *,
+        width: Annotated[int, Field(ge=_HEAD)] = 48,
+        drop_path: Fraction = 0.0,
+    ) -> None:
         if weights is not None:
             raise WeightsError(
                 f"vit_embedded has no weights to load ({weights} was given); set the track's weights: null"
             )
-        heads = at_least("width", width, _HEAD) // _HEAD
+        heads = width // _HEAD
         width = heads * _HEAD
         positions = nn.Parameter(torch.zeros(1, 1 + _CELLS * _CELLS, width))
         embedding = Embedding(_stem(width), nn.Parameter(torch.zeros(1, 1, width)), positions, (_CELLS, _CELLS), _PATCH)
