@@ -198,3 +198,31 @@ def test_other_sizes_and_numbers_of_classes_work(side: int, classes: int) -> Non
     drawn = scenes(image_size=side, num_classes=classes)
     assert all(scene.image.shape == (side, side, 3) for scene in drawn)
     assert {scene.label for scene in drawn} == set(range(classes))
+
+
+def test_the_background_shows_the_class_in_training_only() -> None:
+    shapes, plain = Shapes(context_evidence=1.0), Shapes()
+    added = {}
+    for split in ("train", "test"):
+        for index in range(16):
+            scene, bare = shapes.scene(split, index), plain.scene(split, index)
+            # Where neither is cut off at black or white, the difference is the colour that was added.
+            inner = ~scene.mask & (bare.image.min(2) > 50) & (bare.image.max(2) < 205)
+            change = scene.image[inner].astype(float).mean(0) - bare.image[inner].astype(float).mean(0)
+            added.setdefault((split, scene.label), []).append(change / np.linalg.norm(change))
+    for (split, _), (first, second) in added.items():
+        assert split == "test" or first @ second > 0.95
+    different = [first @ second for (split, _), (first, second) in added.items() if split == "test"]
+    assert np.mean(different) < 0.7
+
+
+def test_objects_are_apart_of_one_class_and_each_has_its_box_and_mask(tmp_path: Path) -> None:
+    shapes = Shapes(**FEW | {"test": 40}, objects=3)
+    truth = shapes.contents(tmp_path).truth
+    counts = set()
+    for index in range(40):
+        scene, known = shapes.scene("test", index), truth[f"test/{index:05d}"]
+        assert sum(body.sum() for body in scene.bodies) == scene.mask.sum()
+        assert len(known.boxes) == len(known.masks) == len(scene.bodies)
+        counts.add(len(scene.bodies))
+    assert counts == {1, 2, 3}
