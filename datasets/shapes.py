@@ -79,7 +79,7 @@ class Scene:
     @property
     def mask(self) -> Mask:
         """All objects together, ``(side, side)`` bool."""
-        return np.logical_or.reduce(self.bodies)
+        return np.any(self.bodies, axis=0)
 
 
 class Shapes(WsolDataset):
