@@ -79,7 +79,7 @@ class Scene:
     @property
     def mask(self) -> Mask:
         """All objects together, ``(side, side)`` bool."""
-        return np.any(self.bodies, axis=0)
+        return np.asarray(np.any(self.bodies, axis=0))
 
 
 class Shapes(WsolDataset):
