@@ -44,7 +44,7 @@ def settings_from(tmp_path: Path, text: str) -> Settings:
 
 def test_the_committed_params_are_valid() -> None:
     settings = read_settings(Path("params.yaml"))
-    assert settings.run.tracks == ["shapes-convnet"]
+    assert "shapes-convnet" in settings.run.tracks
 
 
 EXTENDED = """
