@@ -31,10 +31,10 @@ from wsolbench.evaluation.thumbnails import read_thumbnails
 from wsolbench.launch.resolve import resolve
 from wsolbench.report.costs import read_costs
 from wsolbench.report.curves import read_curves
+from wsolbench.report.figures.curves import training
+from wsolbench.report.figures.style import figure_style
 from wsolbench.report.pictures import plot_picture
-from wsolbench.report.style import figure_style
-from wsolbench.report.training import training_figure
-from wsolbench.results.load import read_track
+from wsolbench.results.load import load_frame, read_track
 from wsolbench.results.per_image import read_per_image
 from wsolbench.runs import machine
 from wsolbench.runs.progress import PROGRESS_FILE, Progress, read_progress, write_progress
@@ -112,7 +112,7 @@ def files(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[
 
     def drawn() -> None:
         with figure_style():
-            training_figure(results, root)
+            training(load_frame(settings, [TRACK], root), root)
 
     def inspected() -> Any:
         with keep_checks(checked):

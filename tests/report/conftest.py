@@ -160,6 +160,19 @@ def full(repository: Callable[..., Repository]) -> Repository:
     return _filled(repository(**FULL))
 
 
+@pytest.fixture
+def everything(full: Repository) -> Repository:
+    """:func:`full` with histories of the methods and a search."""
+    layout = Layout(full.root)
+    store(full.root, [40.0, None, 30.0])
+    for method in ("alpha", "beta"):
+        for seed in full.seeds:
+            losses = {"loss_a": [2.0, 1.0], "loss_b": [1.0, 1.0 + seed], "val_cls": [7.0, 8.0]}
+            history = pd.DataFrame({"epoch": [1, 3], "lr": [0.1, 0.01]} | losses).to_csv(index=False)
+            _put(layout.history("toy", f"toy-{method}-{seed}"), history.encode())
+    return full
+
+
 @pytest.fixture(scope="session")
 def _report(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     made = _filled(Repository(tmp_path_factory.mktemp("report"), **FULL))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,29 +13,36 @@ from PIL import Image
 
 from tests.evaluation.made_up_run import KEY, OBJECT, TEST, TRACK, MadeUpRun, settings
 from tests.report.conftest import Repository
+from tests.report.test_plots import check_texts
+from wsolbench.config.settings import Settings
 from wsolbench.data.scoremaps import upsample_and_normalise
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.evaluation.evaluate import evaluate_key
 from wsolbench.evaluation.gallery import write_photographs
 from wsolbench.evaluation.photographs import Photograph
-from wsolbench.report import grid
-from wsolbench.report.grid import Column, Shown, grid_content
-from wsolbench.report.grid_figure import grid_figure
+from wsolbench.report.figures import photographs
+from wsolbench.report.figures.photographs import Column, Shown, grid
+from wsolbench.report.figures.style import figure_style
 from wsolbench.report.plot import PlotOptions, write_plot
-from wsolbench.report.style import figure_style
-from wsolbench.results.load import read_track
+from wsolbench.results.load import load_frame, load_runs
+
+
+def grid_content(
+    made: Settings, track: str, methods: Sequence[str], root: Path, images: Sequence[str], count: int, seed: int
+) -> tuple[list[Shown], list[Column]]:
+    frame, runs = load_frame(made, [track], root), load_runs(made, [track], root)
+    return photographs.grid_content(made, frame, runs, root, methods, images, count, seed)
 
 
 def content(
     made: Repository, methods: tuple[str, ...] = (), images: tuple[str, ...] = (), count: int = 2, seed: int = 0
 ) -> tuple[list[Shown], list[Column]]:
-    results = read_track(made.settings, "toy", made.root)
-    return grid_content(made.settings, results, methods, made.root, images, count, seed)
+    return grid_content(made.settings, "toy", methods, made.root, images, count, seed)
 
 
 def drawn(made: Repository, *methods: str) -> Figure:
     with figure_style(width=3.3):
-        return grid_figure(*content(made, methods))
+        return grid(*content(made, methods))
 
 
 def test_columns_are_those_asked_for_in_their_order(full: Repository) -> None:
@@ -60,16 +67,16 @@ def test_images_are_those_asked_for_or_chosen_by_a_seed(full: Repository) -> Non
 def test_chosen_images_are_spread_over_the_classes() -> None:
     candidates = [Photograph(str(k), 0 if k < 9 else k % 3, []) for k in range(12)]  # class 0 has ten, 1 and 2 one each
     for seed in range(5):
-        first = grid._spread(candidates, 3, seed)
+        first = photographs._spread(candidates, 3, seed)
         assert {candidates[int(name)].label for name in first} == {0, 1, 2}
-        assert set(first) < set(grid._spread(candidates, 5, seed))
+        assert set(first) < set(photographs._spread(candidates, 5, seed))
 
 
 def test_boxes_are_the_true_and_the_predicted_ones(full: Repository) -> None:
     figure = drawn(full, "alpha")
     assert len(figure.axes) == 4
     shown, _ = content(full, ("alpha",))
-    for number, (photograph, overlaid) in enumerate(zip(figure.axes[::2], figure.axes[1::2], strict=True)):
+    for number, (photograph, overlaid) in enumerate(zip(figure.axes[:2], figure.axes[2:], strict=True)):
         for axis, expected in (
             (photograph, shown[number].boxes),
             (overlaid, [*shown[number].boxes, (0.25, 0.125, 0.5, 1.0)]),  # 56, 28, 112, 224 of 224
@@ -84,39 +91,22 @@ def test_masks_are_drawn_as_outlines(masked: Repository) -> None:
     figure = drawn(masked, "alpha")
     shown, columns = content(masked, ("alpha",))
     assert all(guess.box is None for guess in columns[0].guesses)
-    for number, axis in enumerate(figure.axes[1::2]):
+    for number, axis in enumerate(figure.axes[2:]):
         polygons = [each for each in axis.patches if isinstance(each, Polygon)]
         assert len(polygons) == len(shown[number].outlines) + len(columns[0].guesses[number].outlines) > 1
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == ["true mask", "predicted mask"]
 
 
-def test_text_stays_inside_the_figure_and_apart(full: Repository) -> None:
+def test_methods_without_room_stand_in_a_band_below(full: Repository) -> None:
     shown, columns = content(full)
-    long = [Column("An exceedingly long-winded-title (our reconstruction)", 0, columns[0].guesses)] * 6
+    long = [Column("An exceedingly long-winded name (our reconstruction)", columns[0].guesses)] * 6
     with figure_style(width=3.3, font_size=9):
-        figure = grid_figure(shown, long)
-        figure.canvas.draw()
-        written = [text for text in figure.texts if text.get_rotation() == 0]
-        boxes = [text.get_window_extent() for text in written]
-        lines = {text.get_position()[1] for text in written}
-        for line in lines:
-            of_line = [box for text, box in zip(written, boxes, strict=True) if text.get_position()[1] == line]
-            assert all(left.x1 <= right.x0 + 1 for left, right in pairwise(of_line))
-    assert 1 < len(lines) < len(written) / 6 + 1
-    assert max(box.y1 for box in boxes) <= figure.bbox.y1
-    assert max(box.x1 for box in boxes) <= figure.bbox.x1 + 1
-
-
-def test_options_that_do_not_fit_are_refused(full: Repository, tmp_path: Path) -> None:
-    for kind, options, message in (
-        ("grid", PlotOptions(height=3), "--height"),
-        ("methods", PlotOptions(images=["image 0"]), "'methods' has none"),
-        ("methods", PlotOptions(count=3), "'methods' has none"),
-        ("methods", PlotOptions(seed=0), "'methods' has none"),
-    ):
-        with pytest.raises(SettingsError, match=message):
-            write_plot(full.settings, kind, [], [], tmp_path / "a.pdf", full.root, options)
+        figure = grid(shown, long)
+    check_texts(figure)
+    boxes = [axis.get_position() for axis in figure.axes]
+    assert len({round(box.x0, 3) for box in boxes}) == 4
+    assert len({round(box.y0, 3) for box in boxes}) == 2 * len(shown)
 
 
 def test_files_are_the_same_each_time_and_photographs_keep_their_colours(full: Repository, tmp_path: Path) -> None:
@@ -139,25 +129,23 @@ def evaluated(tmp_path: Path) -> MadeUpRun:
 
 
 def test_any_test_image_is_drawn_in_full_where_its_data_and_runs_are(evaluated: MadeUpRun) -> None:
-    results = read_track(settings(), TRACK, evaluated.root)
     every = [f"test{k}" for k in range(len(TEST))]
-    shown, (column,) = grid_content(settings(), results, ["cam"], evaluated.root, every, 1, 0)
+    shown, (column,) = grid_content(settings(), TRACK, ["cam"], evaluated.root, every, 1, 0)
     assert [each.pixels.shape for each in shown] == [(40, 60, 3)] * len(TEST)
     for picture, each, guess in zip(TEST, shown, column.guesses, strict=True):
         assert np.allclose(each.boxes, [np.array(picture.true) / 224])
         assert np.array_equal(guess.heat, upsample_and_normalise(picture.raw.astype(np.float32), 224, 224))
     assert np.array(column.guesses[2].box) * 224 == pytest.approx(np.array(OBJECT), abs=1.1)
     with pytest.raises(SettingsError, match="'test7' is no test image"):
-        grid_content(settings(), results, [], evaluated.root, ["test7"], 1, 0)
+        grid_content(settings(), TRACK, [], evaluated.root, ["test7"], 1, 0)
 
 
 def test_what_is_missing_for_other_images_is_named(evaluated: MadeUpRun) -> None:
-    results = read_track(settings(), TRACK, evaluated.root)
-    candidates = {each.id for each in grid_content(settings(), results, [], evaluated.root, [], 9, 0)[0]}
+    candidates = {each.id for each in grid_content(settings(), TRACK, [], evaluated.root, [], 9, 0)[0]}
     (other, *_) = sorted({f"test{k}" for k in range(len(TEST))} - candidates)
     evaluated.maps_file.unlink()
     with pytest.raises(DataError, match=r"maps\.npz is missing"):
-        grid_content(settings(), results, [], evaluated.root, [other], 1, 0)
+        grid_content(settings(), TRACK, [], evaluated.root, [other], 1, 0)
     (evaluated.layout.prepared(TRACK) / f"{other}.png").write_bytes(b"")
     with pytest.raises(DataError, match=f"{other}.png"):
-        grid_content(settings(), results, [], evaluated.root, [other], 1, 0)
+        grid_content(settings(), TRACK, [], evaluated.root, [other], 1, 0)

@@ -1,154 +1,114 @@
-"""Plots show the numbers of the results, are the same each time, and refuse what does not fit."""
+"""Each plot is drawn the same each time, with text that can be read in print; what does not fit is refused."""
 
 from __future__ import annotations
 
+import warnings
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from tests.report.conftest import Repository
 from tests.report.test_build import STEMS
-from tests.report.test_published import measured
-from tests.search.stored import store
 from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError, SettingsError
-from wsolbench.report.columns import summarised
-from wsolbench.report.plot import PLOTS, PlotOptions, figure_of, write_plot
-from wsolbench.report.published import comparisons, read_published
-from wsolbench.report.published_figure import published_figure
-from wsolbench.report.style import figure_style
-from wsolbench.results.load import TrackResults, read_track
+from wsolbench.report import plot
+from wsolbench.report.figures.ranks import critical_difference, published
+from wsolbench.report.figures.scores import heat_map
+from wsolbench.report.figures.style import figure_style
+from wsolbench.report.plot import PLOTS, PlotOptions, write_plot
+from wsolbench.report.ranks import RANKED, Ranking
+from wsolbench.results.load import load_frame
+
+LONG = "A Méthode of Łukasz with an exceedingly long-winded name (our reconstruction)"
+TITLES = {"alpha": LONG, "beta": "Bêta-CAM", "ceiling": "mask-supervised bound"}
+
+
+def hidden(figure: Figure) -> set[int]:
+    """Labels of ticks beyond the ends of an axis, which are not drawn."""
+    found = set()
+    for axis in (each for axes in figure.axes for each in (axes.xaxis, axes.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+            if not low - 1e-9 <= tick.get_loc() <= high + 1e-9:
+                found |= {id(tick.label1), id(tick.label2)}
+    return found
+
+
+def check_texts(figure: Figure) -> None:
+    """Refuse text that is small, reaches out of its figure or over other text, or lacks letters of its font."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.draw_without_rendering()
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    texts = [text for text in texts if text.axes is None or text.axes.get_visible()]
+    beyond = hidden(figure)
+    boxes = [(text, text.get_window_extent()) for text in texts if id(text) not in beyond]
+    boxes = [(text, box) for text, box in boxes if box.width]
+    assert len(boxes) > 1
+    inside = figure.bbox.padded(1)
+    for text, box in boxes:
+        assert text.get_size() >= 6, text
+        assert (inside.x0 <= box.x0, inside.y0 <= box.y0, box.x1 <= inside.x1, box.y1 <= inside.y1) == (True,) * 4, text
+    for (one, first), (other, second) in combinations(boxes, 2):
+        shared = first.intersection(first, second)
+        assert shared is None or min(shared.width, shared.height) <= 1, (one, other)
 
 
 @pytest.fixture
-def everything(full: Repository) -> Repository:
-    """The two methods and the bound, with histories of the methods and a search."""
-    layout = Layout(full.root)
-    store(full.root, [40.0, None, 30.0])
-    for method in ("alpha", "beta"):
-        for seed in full.seeds:
-            path = layout.history("toy", f"toy-{method}-{seed}")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            losses = {"loss_a": [2.0, 1.0], "loss_b": [1.0, 1.0 + seed], "val_cls": [7.0, 8.0]}
-            pd.DataFrame({"epoch": [1, 3], "lr": [0.1, 0.01]} | losses).to_csv(path, index=False)
-    return full
+def titled(everything: Repository) -> Repository:
+    for method, title in TITLES.items():
+        for seed in everything.seeds:
+            everything.write(method, seed, 45, title=title)
+    return everything
 
 
-def results_of(repository: Repository) -> TrackResults:
-    return read_track(repository.settings, "toy", repository.root)
+@pytest.mark.parametrize("width", [3.3, 6.9])
+@pytest.mark.parametrize("kind", [kind for kind in PLOTS if kind != "published"])
+def test_text_is_large_enough_inside_the_figure_and_apart(
+    titled: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, width: float
+) -> None:
+    made: list[Figure] = []
+
+    def encoded(figure: Figure, *_: Any, **__: Any) -> bytes:
+        check_texts(figure)
+        made.append(figure)
+        return b""
+
+    monkeypatch.setattr(plot, "encoded", encoded)
+    write_plot(titled.settings, kind, [], [], tmp_path / "x.pdf", titled.root, PlotOptions(width=width))
+    assert made[0].get_figwidth() == width
 
 
-def drawn(repository: Repository, kind: str) -> Figure:
-    with figure_style():
-        return figure_of(kind, [results_of(repository)], repository.root)
+@pytest.mark.parametrize("width", [3.3, 6.9])
+def test_text_of_plots_over_many_tracks_has_room(titled: Repository, width: float) -> None:
+    one = load_frame(titled.settings, ["toy"], titled.root)
+    names = [f"openimages30k-backbone{k}" for k in range(13)]
+    frame = pd.concat([one.assign(track=pd.Categorical([name] * len(one), names, ordered=True)) for name in names])
+    methods = [f"m{k}" for k in range(7)]
+    places = pd.Categorical(methods, methods, ordered=True)
+    found = Ranking(
+        RANKED[0], tuple(names), 1, {name: LONG if name == "m4" else name for name in methods}, (),
+        {name: 1.2 + 0.9 * k for k, name in enumerate(methods)}, 2.6, None,
+    )  # fmt: skip
+    numbers = {"number": "max_box_acc", "measured_mean": 46, "measured_sd": 1, "published": 50, "contradictory": True}
+    compared = pd.DataFrame([{"track": "toy", "method": "alpha", "recipe": "common"} | numbers])
+    with figure_style(width=width):
+        check_texts(heat_map(frame))
+        check_texts(critical_difference([found], pd.DataFrame({"method": places})))
+        check_texts(published(one, compared))
 
 
-def test_overlaps_are_shares_of_images(full: Repository) -> None:
-    axis = drawn(full, "overlaps").axes[0]
-    curve = dict(zip(axis.lines[0].get_xdata(), axis.lines[0].get_ydata(), strict=True))
-    # Alpha's val accuracies are 44, 45 and 46; its other images overlap by 0.25.
-    assert curve[0.5] == pytest.approx(45)
-    assert curve[0.2] == 100
-    assert curve[1.0] == 0
-
-
-def test_sizes_without_objects_are_left_out(full: Repository) -> None:
-    axis = drawn(full, "object_sizes").axes[0]
-    assert [label.get_text() for label in axis.get_xticklabels()] == ["medium\n300 images", "large\n100 images"]
-
-
-def test_misses_add_up(full: Repository) -> None:
-    axis = drawn(full, "misses").axes[0]
-    first = [bar for bar in axis.patches if bar.get_y() < 0.5]
-    assert sum(bar.get_width() for bar in first) == pytest.approx(20 + 5 + 0 + 3 + 2)
-
-
-def test_markers_and_lines_tell_methods_apart_without_colour(full: Repository) -> None:
-    lines = drawn(full, "overlaps").axes[0].lines[:3]
-    assert len({(line.get_marker(), line.get_linestyle()) for line in lines}) == 3
-
-
-def test_training_curves_are_sums_of_losses_with_their_spread(everything: Repository) -> None:
-    losses, rates = drawn(everything, "training").axes
-    assert losses.lines[0].get_xdata().tolist() == [1, 3]
-    np.testing.assert_allclose(losses.lines[0].get_ydata(), [3, 3])  # mean over seeds 0, 1, 2 of 2, 3, 4 in the end
-    assert len(losses.lines) == len(rates.lines) == 2  # no line for the bound
-    np.testing.assert_allclose(rates.lines[1].get_ydata(), [0.1, 0.01])
-    assert all("$" not in label.get_text() for label in losses.get_yticklabels())
-    band = losses.collections[0].get_paths()[0].vertices
-    last = band[band[:, 0] == 3][:, 1]
-    assert (last.min(), last.max()) == pytest.approx((2, 4))
-
-
-def test_a_track_that_trains_nothing_has_no_training_curves(everything: Repository) -> None:
-    for path in (everything.root / "results" / "history" / "toy").iterdir():
-        path.write_text("epoch,lr\n")
-    with pytest.raises(DataError, match="none of its runs trained anything"):
-        drawn(everything, "training")
-
-
-def test_a_damaged_history_is_named(everything: Repository) -> None:
-    Layout(everything.root).history("toy", "toy-beta-1").write_text("lr\n0.1\n")
-    with pytest.raises(DataError, match=r"toy-beta-1\.csv is damaged.*wsolbench evaluate toy-beta-"):
-        drawn(everything, "training")
-
-
-def test_published_and_measured_lie_on_the_diagonal_where_they_agree(repository) -> None:  # type: ignore[no-untyped-def]
-    results, published = measured(repository), read_published(Path())
-    with figure_style():
-        axis = published_figure([results], published).axes[0]
-    expected = {
-        (theirs, summary.mean)
-        for each in comparisons(results, published)
-        for theirs in each.published["value"]
-        if (summary := summarised(each.row, each.column))
-    }
-    points = {(line.get_xdata()[0], line.get_ydata()[0]) for line in axis.lines if line.get_marker() in "os"}
-    assert len(expected) > 5
-    assert expected <= points
-    assert axis.get_xlim() == axis.get_ylim()
-    (diagonal,) = [line for line in axis.lines if line.get_marker() == "None" and len(line.get_xdata()) == 2]
-    assert list(diagonal.get_xdata()) == list(diagonal.get_ydata())
-    markers = {line.get_marker() for line in axis.lines} & set("osD^")
-    assert len(markers) == 2  # a method each, without colour
-
-
-def test_nothing_published_is_said_and_not_drawn(full: Repository, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"\(toy: nobody has published numbers on data set pictures\)"):
-        write_plot(full.settings, "published", [], [], tmp_path / "x.pdf", full.root, PlotOptions())
-    assert list(tmp_path.glob("x.*")) == []
-
-
-def test_misses_have_the_spread_of_the_seeds(repository) -> None:  # type: ignore[no-untyped-def]
-    toy = repository(methods=["alpha", "beta"], seeds=[0, 1])
-    kinds = {"part": 20.0, "more": 5.0, "multi_instance": 0.0, "background": 3.0, "other": 2.0}
-    for seed in toy.seeds:
-        misses = {name: kinds | {"part": 20.0 + 4 * seed} for name in ("fixed", "val", "oracle")}
-        toy.write("alpha", seed, 50, misses=misses)
-        toy.write("beta", seed, 50)
-    axis = drawn(toy, "misses").axes[0]
-    found = [line.get_segments()[0][:, 0] for line in axis.collections]
-    # Alpha misses 30 and 34: 32, sd 2.83. Its parts are 20 and 24; nothing else varies, and of Beta nothing.
-    assert np.allclose(found, [(22 - 8**0.5, 22 + 8**0.5), (32 - 8**0.5, 32 + 8**0.5)])
-
-
-def test_one_seed_has_no_whisker_in_the_misses(repository) -> None:  # type: ignore[no-untyped-def]
-    toy = repository(seeds=[0])
-    toy.write("alpha", 0, 50)
-    assert not drawn(toy, "misses").axes[0].collections
-
-
-def test_a_heat_map_has_every_method_on_every_track(repository) -> None:  # type: ignore[no-untyped-def]
-    both = repository(tracks=["toy", "other"], seeds=[0])
-    both.write("alpha", 0, 50)
-    both.write("alpha", 0, 40, track="other")
-    with figure_style():
-        tracks = [read_track(both.settings, name, both.root) for name in ("toy", "other")]
-        axis = figure_of("heat_map", tracks, both.root).axes[0]
-    assert [text.get_text() for text in axis.texts] == ["50.0", "40.0"]
+def test_letters_that_a_font_lacks_are_drawn_in_another(titled: Repository, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", message="Glyph")
+        options = PlotOptions(font="cmr10")
+        write_plot(titled.settings, "trade_off", [], [], tmp_path / "x.svg", titled.root, options)
 
 
 @pytest.mark.parametrize(
@@ -159,38 +119,60 @@ def test_every_plot_is_written_the_same_twice(everything: Repository, tmp_path: 
     paths = [tmp_path / f"{name}.{suffix}" for name in "ab"]
     for path in paths:
         write_plot(everything.settings, kind, ["toy"], [], path, everything.root, PlotOptions())
-    assert paths[0].read_bytes() == paths[1].read_bytes()
+    content = paths[0].read_bytes()
+    assert content == paths[1].read_bytes()
+    assert b"Type3" not in content
 
 
 def test_size_font_and_methods_are_the_users(everything: Repository, tmp_path: Path) -> None:
     out = tmp_path / "sub" / "x.svg"
     options = PlotOptions(width=3, height=2, font_size=6, font="DejaVu Serif")
     write_plot(everything.settings, "trade_off", [], ["beta"], out, everything.root, options)
-    text = out.read_text()
-    assert 'width="216pt" height="144pt"' in text
+    assert 'width="216pt" height="144pt"' in out.read_text()
     assert not list(out.parent.glob("*.tmp"))
 
 
 @pytest.mark.parametrize(
-    ("kind", "tracks", "methods", "out", "message"),
+    ("kind", "tracks", "methods", "out", "options", "message"),
     [
-        ("bars", [], [], "x.pdf", "there is no plot 'bars'"),
-        ("misses", [], [], "x.jpg", "none of .pdf"),
-        ("misses", ["toy", "toy"], [], "x.pdf", "shows one track"),
-        ("misses", [], ["betta"], "x.pdf", "did you mean 'beta'"),
-        ("misses", ["tyo"], [], "x.pdf", "did you mean 'toy'"),
+        ("bars", [], [], "x.pdf", {}, "there is no plot 'bars'"),
+        ("misses", [], [], "x.jpg", {}, "none of .pdf"),
+        ("misses", ["toy", "toy"], [], "x.pdf", {}, "shows one track"),
+        ("misses", [], ["betta"], "x.pdf", {}, "did you mean 'beta'"),
+        ("misses", ["tyo"], [], "x.pdf", {}, "did you mean 'toy'"),
+        ("misses", [], [], "x.pdf", {"font": "DejaVu Sens"}, "did you mean 'DejaVu Sans'"),
+        ("grid", [], [], "x.pdf", {"height": 3}, "--height"),
+        ("methods", [], [], "x.pdf", {"images": ["image 0"]}, "'methods' has none"),
+        ("methods", [], [], "x.pdf", {"count": 3}, "'methods' has none"),
+        ("methods", [], [], "x.pdf", {"seed": 0}, "'methods' has none"),
     ],
 )
 def test_what_does_not_fit_is_refused(
-    full: Repository, tmp_path: Path, kind: str, tracks: list[str], methods: list[str], out: str, message: str
+    full: Repository,
+    tmp_path: Path,
+    kind: str,
+    tracks: list[str],
+    methods: list[str],
+    out: str,
+    options: Any,
+    message: str,
 ) -> None:
     with pytest.raises(SettingsError, match=message):
-        write_plot(full.settings, kind, tracks, methods, tmp_path / out, full.root, PlotOptions())
+        write_plot(full.settings, kind, tracks, methods, tmp_path / out, full.root, PlotOptions(**options))
     assert not (tmp_path / out).exists()
 
 
-@pytest.mark.parametrize(("kind", "lacking"), [("training", "is missing; run"), ("speed", "is missing")])
-def test_what_a_plot_lacks_is_named(full: Repository, tmp_path: Path, kind: str, lacking: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("training", "toy-alpha-0.*is missing; run"),
+        ("speed", "toy-alpha-0.*is missing"),
+        ("search", "no search of track 'toy'"),
+        ("published", r"\(toy: nobody has published numbers on data set pictures\)"),
+    ],
+)
+def test_what_a_plot_lacks_is_named(full: Repository, tmp_path: Path, kind: str, message: str) -> None:
     Layout(full.root).provenance("toy-alpha-0").unlink()
-    with pytest.raises(DataError, match=f"toy-alpha-0.*{lacking}"):
+    with pytest.raises(DataError, match=message):
         write_plot(full.settings, kind, [], [], tmp_path / "x.pdf", full.root, PlotOptions())
+    assert list(tmp_path.glob("x.*")) == []

@@ -5,21 +5,19 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from tests.report.conftest import Repository
 from tests.report.test_significance import DEMSAR
 from wsolbench.report.build import write_summary
 from wsolbench.report.columns import columns_named
+from wsolbench.report.figures.ranks import critical_difference
+from wsolbench.report.figures.style import figure_style
 from wsolbench.report.page import write_page
 from wsolbench.report.plot import PlotOptions, write_plot
-from wsolbench.report.rank_figure import rank_figure
 from wsolbench.report.ranks import Ranking, ranking, rankings, ranks_csv, ranks_section
-from wsolbench.report.style import figure_style
-from wsolbench.results.load import read_track
+from wsolbench.results.load import load_frame, read_track
 
 (VAL,) = columns_named("gt_known.val")
 
@@ -72,10 +70,9 @@ def test_methods_further_apart_than_the_critical_difference_are_not_joined(repos
     assert "are rough" in found.reading
     assert "independent" not in found.reading
     with figure_style():
-        axis = rank_figure([found]).axes[0]
-    bars = [line.get_segments() for line in axis.collections if line.get_linewidth()[0] == 3]
-    ends = [(bar[0][0, 0], bar[0][1, 0]) for bar in bars]
-    assert np.allclose(ends, [(0.96, 2.04), (1.96, 3.04), (2.96, 4.04)])
+        axis = critical_difference([found], load_frame(many.settings, many.tracks, many.root)).axes[0]
+    bars = [sorted(line.get_xdata()) for line in axis.lines if line.get_linewidth() == 2.5]
+    assert sorted(bars) == [[1, 2], [2, 3], [3, 4]]
 
 
 def test_without_evidence_of_any_difference_no_pair_is_told_apart(repository) -> None:  # type: ignore[no-untyped-def]
@@ -148,5 +145,6 @@ def test_a_single_track_has_a_picture_that_says_why_and_none_on_the_page(full: R
     assert "nothing is ranked" in page
     assert "Critical-difference diagram" not in page
     with figure_style():
-        figure: Figure = rank_figure(rankings([read_track(full.settings, "toy", full.root)]))
+        ranked = rankings([read_track(full.settings, "toy", full.root)])
+        figure = critical_difference(ranked, load_frame(full.settings, ["toy"], full.root))
     assert all("nothing is ranked" in axis.texts[0].get_text().replace("\n", " ") for axis in figure.axes)

@@ -15,11 +15,11 @@ from wsolbench.config.distributions import Choice, Uniform
 from wsolbench.config.recipe import MethodBlock
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.report.build import write_report
+from wsolbench.report.figures.searches import search
+from wsolbench.report.figures.style import figure_style
 from wsolbench.report.page import write_page
 from wsolbench.report.plot import PlotOptions, write_plot
-from wsolbench.report.search_plot import search_figure
 from wsolbench.report.searches import budget_differences, search_section, search_summary, searches_of
-from wsolbench.report.style import figure_style
 from wsolbench.results.load import read_track
 
 
@@ -68,7 +68,7 @@ def test_unequal_budgets_are_marked_with_what_differs(both: Repository, change: 
     assert "**The budgets are not equal, and the methods do not compare**" in text
     assert said in text
     with figure_style():
-        assert "UNEQUAL BUDGETS" in search_figure(searches_of("toy", [], both.root)).get_suptitle()
+        assert "UNEQUAL BUDGETS" in search(searches_of("toy", [], both.root)).get_suptitle()
 
 
 def test_another_number_of_trials_is_another_budget(both: Repository) -> None:
@@ -81,7 +81,7 @@ def test_a_search_in_which_every_trial_failed_has_no_numbers(both: Repository) -
     summary = search_summary(read_track(both.settings, "toy", both.root), both.settings, both.root)
     assert summary.lines[1] == ("Beta", "4", "4", "n/a", "n/a", "n/a", "n/a", "none")
     with figure_style():
-        search_figure(searches_of("toy", [], both.root))
+        search(searches_of("toy", [], both.root))
 
 
 def test_one_trial_has_no_spread(full: Repository) -> None:
@@ -97,7 +97,7 @@ def test_an_unfinished_search_is_said_to_be_one(both: Repository) -> None:
     assert "**Not finished**" in text
     assert "Beta (2)" in text
     with figure_style():
-        assert "NOT FINISHED" in search_figure(searches_of("toy", [], both.root)).get_suptitle()
+        assert "NOT FINISHED" in search(searches_of("toy", [], both.root)).get_suptitle()
 
 
 def test_without_searches_it_is_said_that_there_is_none_and_their_picture_goes(reported: Repository) -> None:
@@ -164,7 +164,7 @@ def test_a_damaged_search_is_named(both: Repository) -> None:
 
 def test_the_figure_shows_every_trial_against_every_parameter(both: Repository) -> None:
     with figure_style():
-        figure = search_figure(searches_of("toy", ["beta"], both.root))
+        figure = search(searches_of("toy", ["beta"], both.root))
         figure.draw_without_rendering()
     panels = [axis for axis in figure.axes if axis.get_visible()]
     assert [axis.get_title(loc="left") for axis in panels] == ["Beta", "", "", "Alpha", "", ""]
@@ -180,11 +180,11 @@ def test_the_figure_shows_every_trial_against_every_parameter(both: Repository) 
 def test_panels_show_all_that_was_searched(full: Repository) -> None:
     searched(full.root, "alpha", [30.0, 40.0, None, None], space=SPACE | {"args.rest": Uniform(2, 4)})
     with figure_style():
-        figure = search_figure(searches_of("toy", [], full.root))
+        figure = search(searches_of("toy", [], full.root))
         figure.draw_without_rendering()
     panels = [axis for axis in figure.axes if axis.get_visible()]
-    np.testing.assert_allclose(panels[1].get_xlim(), [0.01 / 100**0.05, 100**0.05])
-    np.testing.assert_allclose(panels[3].get_xlim(), [1.9, 4.1])
+    np.testing.assert_allclose(panels[1].get_xlim(), [0.01, 1])
+    np.testing.assert_allclose(panels[3].get_xlim(), [2, 4])
     assert panels[1].get_ylim()[0] > 20  # the height of a failed trial is no value
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from wsolbench.errors import DataError
-from wsolbench.report.bars import bar_figure
-from wsolbench.report.style import figure_style
+from wsolbench.report.figures.scores import method_bars
+from wsolbench.report.figures.style import figure_style
 from wsolbench.report.tables import markdown_table, table_frame
-from wsolbench.results.load import blocks_of, read_track
+from wsolbench.results.load import blocks_of, load_frame, read_track
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_variant_is_in_tables_and_figure_but_not_among_the_differences(ablated
     assert "| Alpha, less | common | 3 |" in page
     assert "Differences from" not in page
     with figure_style():
-        figure = bar_figure(results)
+        figure = method_bars(load_frame(ablated.settings, ["toy"], ablated.root))
     assert "variant" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 

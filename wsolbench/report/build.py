@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from wsolbench.config.settings import Settings
 from wsolbench.files import write_bytes
 from wsolbench.report.classes import classes_csv
@@ -16,7 +18,7 @@ from wsolbench.report.ranks import Ranking, rankings, ranks_csv, ranks_section
 from wsolbench.report.searches import search_section, searches_of
 from wsolbench.report.summary import TrackPage, summary_csv, summary_markdown
 from wsolbench.report.tables import csv_table, markdown_table
-from wsolbench.results.load import TrackResults, missing_metrics, read_track
+from wsolbench.results.load import TrackResults, load_frame, missing_metrics, read_track
 
 __all__ = ["write_report", "write_summary"]
 
@@ -55,7 +57,7 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
         DataError: a result is missing or damaged; the message names the file and how to make it anew.
     """
     results = read_track(settings, track, root)
-    pictures, costs = _pictures(results, settings, root), read_costs(results, root)
+    pictures, costs = _pictures(settings, track, root), read_costs(results, root)
     tables, plots = root / "results" / "tables", root / "results" / "plots" / track
     files = {
         tables / f"{track}.csv": csv_table(results).encode(),
@@ -94,13 +96,13 @@ def write_summary(settings: Settings, root: Path) -> tuple[Path, ...]:
     pages = [_page(settings, track, root) for track in dict.fromkeys(settings.run.tracks)]
     published = read_published(root)
     measured = [page.results for page in pages if page.results]
-    ranked = rankings(measured)
+    ranked, frame = rankings(measured), load_frame(settings, [each.track for each in measured], root)
     folder = root / "results"
     files = {
         folder / "summary.csv": summary_csv(pages).encode(),
         folder / "summary.md": summary_markdown(pages, ranks_section(ranked)).encode(),
         folder / "ranks.csv": ranks_csv(ranked).encode(),
-        **{folder / "plots" / name: content for name, content in _ranks_pictures(ranked).items()},
+        **{folder / "plots" / name: content for name, content in _ranks_pictures(ranked, frame).items()},
         folder / "comparison.csv": comparison_csv(measured, published).encode(),
         folder / "comparison.md": comparison_markdown(measured, published).encode(),
     }
@@ -111,23 +113,24 @@ def write_summary(settings: Settings, root: Path) -> tuple[Path, ...]:
 
 def _page(settings: Settings, track: str, root: Path) -> TrackPage:
     missing = missing_metrics(settings, track, root)
-    results = None if missing else read_track(settings, track, root)
-    return TrackPage(track, results, missing, _picture_names(results) if results else {})
+    if missing:
+        return TrackPage(track, None, missing, {})
+    return TrackPage(track, read_track(settings, track, root), (), _picture_names(load_frame(settings, [track], root)))
 
 
-def _picture_names(results: TrackResults) -> dict[str, str]:
+def _picture_names(frame: pd.DataFrame) -> dict[str, str]:
     """Return what there is to look at for a track, by what it shows."""
     from wsolbench.report.plot import why_not_drawn  # noqa: PLC0415 - Matplotlib takes seconds to import
 
-    return {shows: f"{stem}.svg" for shows, stem in _PICTURES.items() if not why_not_drawn(stem, results)}
+    return {shows: f"{stem}.svg" for shows, stem in _PICTURES.items() if not why_not_drawn(stem, frame)}
 
 
-def _ranks_pictures(ranked: Sequence[Ranking]) -> dict[str, bytes]:
-    from wsolbench.report.rank_figure import rank_figure  # noqa: PLC0415 - takes seconds
-    from wsolbench.report.style import encoded, figure_style  # noqa: PLC0415
+def _ranks_pictures(ranked: Sequence[Ranking], frame: pd.DataFrame) -> dict[str, bytes]:
+    from wsolbench.report.figures.ranks import critical_difference  # noqa: PLC0415 - takes seconds
+    from wsolbench.report.figures.style import encoded, figure_style  # noqa: PLC0415
 
     with figure_style():
-        figure = rank_figure(ranked)
+        figure = critical_difference(ranked, frame)
         return {f"critical_difference.{kind}": encoded(figure, kind) for kind in _KINDS}
 
 
@@ -135,19 +138,19 @@ def _markdown(results: TrackResults, costs: Costs, settings: Settings, root: Pat
     return markdown_table(results, paired_section(results, root), costs, search_section(results, settings, root))
 
 
-def _pictures(results: TrackResults, settings: Settings, root: Path) -> dict[str, bytes]:
-    searches = searches_of(results.track, settings.run.methods, root)
+def _pictures(settings: Settings, track: str, root: Path) -> dict[str, bytes]:
+    searches, frame = searches_of(track, settings.run.methods, root), load_frame(settings, [track], root)
     # Matplotlib and seaborn take seconds to import.
+    from wsolbench.report.figures.searches import search  # noqa: PLC0415
+    from wsolbench.report.figures.style import encoded, figure_style  # noqa: PLC0415
     from wsolbench.report.plot import figure_of, why_not_drawn  # noqa: PLC0415
-    from wsolbench.report.search_plot import search_figure  # noqa: PLC0415
-    from wsolbench.report.style import encoded, figure_style  # noqa: PLC0415
 
     pictures: dict[str, bytes] = {}
     with figure_style():
         for stem in _PICTURES.values():
-            if not why_not_drawn(stem, results):
-                figure = figure_of(stem, [results], root)
+            if not why_not_drawn(stem, frame):
+                figure = figure_of(stem, frame, root)
                 pictures |= {f"{stem}.{kind}": encoded(figure, kind) for kind in _KINDS}
         if searches:
-            pictures[_SEARCH] = encoded(search_figure(searches), "png", _SEARCH_DPI)
+            pictures[_SEARCH] = encoded(search(searches), "png", _SEARCH_DPI)
     return pictures

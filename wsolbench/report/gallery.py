@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -115,7 +115,7 @@ def gallery_sections(results: TrackResults, root: Path, count: int) -> list[Sect
     caption, tiles = read_photographs(root, results.track)
     ids = [each.id for each in caption.photographs]
     rows = [row for _, block in blocks_of(results.measured) for row in block]
-    check_digest(results, caption.data_digest, root)
+    check_digest(results.track, {run.key: run.data_digest for run in results.runs}, caption.data_digest, root)
     runs = [_read(row, run, ids, results.track, root) for row in rows for run in row.runs]
     shown = [next(each for each in runs if each.row is row) for row in rows]
     masks = results.truth == "masks"
@@ -203,16 +203,21 @@ def _path(polygons: Iterable[Outline]) -> str:
     return "".join(f"M{' '.join(f'{x * 100:.1f},{y * 100:.1f}' for x, y in each)}Z" for each in polygons)
 
 
-def check_digest(results: TrackResults, digest: str, root: Path) -> None:
+def check_digest(track: str, digests: Mapping[str, str | None], digest: str, root: Path) -> None:
     """Refuse photographs of other data than the results were measured on.
+
+    Args:
+        track: of the photographs.
+        digests: of the index, by the keys of the runs; missing where an old version did not store it.
+        digest: that of the photographs.
+        root: the repository.
 
     Raises:
         DataError: a run's metrics have another digest of the index; the message names the file.
     """
-    for run in results.runs:
-        if run.data_digest not in {None, digest}:
-            path = Layout(root).metrics(results.track, run.key)
+    for key, measured in digests.items():
+        if isinstance(measured, str) and measured != digest:
             raise DataError(
-                f"{path} was measured on other data ({run.data_digest}) than the photographs of the gallery show "
-                f"({digest}); run `make benchmark`"
+                f"{Layout(root).metrics(track, key)} was measured on other data ({measured}) than the photographs of "
+                f"the gallery show ({digest}); run `make benchmark`"
             )

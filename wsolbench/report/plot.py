@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from matplotlib.figure import Figure
 
+from wsolbench.config.paths import Layout
 from wsolbench.config.schema import check_known
 from wsolbench.config.settings import Settings
 from wsolbench.errors import DataError, SettingsError, nearest
 from wsolbench.files import write_bytes
-from wsolbench.report.bars import bar_figure
-from wsolbench.report.columns import columns_named, localization, summarised
-from wsolbench.report.curves import curve_figure, pixel_figure
-from wsolbench.report.grid import grid_content
-from wsolbench.report.grid_figure import GRID_DPI, grid_figure
-from wsolbench.report.plots import (
-    heat_figure,
-    iou_figure,
-    miss_figure,
-    scored_rows,
-    size_figure,
-    speed_figure,
-    trade_off_figure,
-)
-from wsolbench.report.published import read_published
-from wsolbench.report.published_figure import published_figure
-from wsolbench.report.rank_figure import rank_figure
+from wsolbench.report.costs import read_provenance
+from wsolbench.report.figures import curves, photographs, ranks, scores
+from wsolbench.report.figures.rows import labelled, localization, numbers, records
+from wsolbench.report.figures.searches import search
+from wsolbench.report.figures.style import encoded, figure_style
+from wsolbench.report.published import comparison_csv, read_published, why_not
 from wsolbench.report.ranks import rankings
-from wsolbench.report.search_plot import search_figure
 from wsolbench.report.searches import searches_of
-from wsolbench.report.style import encoded, figure_style
-from wsolbench.report.training import training_figure
-from wsolbench.results.load import TrackResults, read_track
+from wsolbench.results.load import load_frame, load_runs, read_track, truth_of
 from wsolbench.search.record import Search
 
 __all__ = ["PLOTS", "PlotOptions", "figure_of", "why_not_drawn", "write_plot"]
@@ -60,6 +49,17 @@ PLOTS = {
 
 _OVER_TRACKS = {"heat_map", "critical_difference", "published"}
 _SUFFIXES = (".pdf", ".svg", ".png")
+_OF_TRACK: dict[str, Callable[[pd.DataFrame, Path], Figure]] = {
+    "methods": lambda frame, _: scores.method_bars(frame),
+    "precision_recall": curves.precision_recall,
+    "threshold_curves": curves.threshold_curves,
+    "overlaps": curves.overlaps,
+    "object_sizes": lambda frame, _: scores.object_sizes(frame),
+    "misses": lambda frame, _: scores.misses(frame),
+    "trade_off": lambda frame, _: scores.trade_off(frame),
+    "training": curves.training,
+    "heat_map": lambda frame, _: scores.heat_map(frame),
+}
 
 
 @dataclass(frozen=True)
@@ -85,62 +85,29 @@ class PlotOptions:
     seed: int | None = None
 
 
-def figure_of(kind: str, tracks: Sequence[TrackResults], root: Path) -> Figure:
-    """Draw one kind of plot but ``grid`` and ``search``; call it inside :func:`~wsolbench.report.style.figure_style`.
+def figure_of(kind: str, frame: pd.DataFrame, root: Path) -> Figure:
+    """Draw a plot of one track (``heat_map``: of several) that is not empty; call it inside a figure style.
 
     Raises:
         DataError: what it shows is missing.
     """
-    results = tracks[0]
-    measured = [each for each in tracks if each.truth]
-    if kind in _OVER_TRACKS and not measured:
-        raise DataError(
-            f"there is no plot '{kind}' of {', '.join(each.track for each in tracks)}: nothing was measured"
-        )
-    if kind not in _OVER_TRACKS and (reason := why_not_drawn(kind, results)):
-        raise DataError(f"track '{results.track}' has no plot '{kind}': {reason}")
-    if kind == "critical_difference":
-        return rank_figure(rankings(tracks))
-    if kind == "published":
-        return published_figure(tracks, read_published(root))
-    if kind == "heat_map":
-        return heat_figure(measured)
-    plain = {"methods": bar_figure, "object_sizes": size_figure, "misses": miss_figure, "trade_off": trade_off_figure}
-    if kind in plain:
-        return plain[kind](results)
-    return _WITH_FILES[kind](results, root)
+    return _OF_TRACK[kind](frame, root)
 
 
-_WITH_FILES: dict[str, Callable[[TrackResults, Path], Figure]] = {
-    "overlaps": iou_figure,
-    "precision_recall": pixel_figure,
-    "speed": speed_figure,
-    "threshold_curves": curve_figure,
-    "training": training_figure,
-}
-
-
-def why_not_drawn(kind: str, results: TrackResults) -> str:
+def why_not_drawn(kind: str, frame: pd.DataFrame) -> str:
     """Return why a plot of a track would be empty, as the end of a sentence; empty if it has something to show."""
-    if not results.runs:
-        return "every run was skipped"
-    if results.truth is None:
-        return "neither boxes nor masks measured its runs"
-    (top1,), runs = columns_named("cls.top1"), [row.runs[0] for row in scored_rows(results)]
-    both = [row for row in results.measured if summarised(row, top1) and summarised(row, localization(results))]
-    untrained = "none of its runs was trained" if all(row.kind == "baseline" for row in results.measured) else ""
-    reasons = {
-        "trade_off": "" if both else "none of its runs classifies and has maps",
-        "precision_recall": "its test images have no masks, or no run has maps"
-        if all(run.px_ap is None for run in runs)
-        else "",
-        "threshold_curves": "its runs are boxes, which have no threshold"
-        if all(run.threshold.fixed is None for run in runs)
-        else "",
-        "training": untrained,
-        "speed": untrained,
+    if truth_of(frame) is None:
+        return "every run was skipped" if frame.empty else "neither boxes nor masks measured its runs"
+    if kind == "trade_off" and numbers(labelled(frame), "cls.top1", localization(frame)[0]).empty:
+        return "none of its runs classifies and has maps"
+    if kind in {"training", "speed"} and (frame["kind"] == "baseline").all():
+        return "none of its runs was trained"
+    needed = {
+        "precision_recall": ("px_ap", "its test images have no masks, or no run has maps"),
+        "threshold_curves": ("threshold.fixed", "its runs are boxes, which have no threshold"),
     }
-    return reasons.get(kind, "")
+    metric, reason = needed.get(kind, ("", ""))
+    return "" if not metric or (frame["metric"] == metric).any() else reason
 
 
 def write_plot(
@@ -159,7 +126,8 @@ def write_plot(
         kind: one of :data:`PLOTS`.
         tracks: of ``run.tracks``; all of them if empty. Only
             ``heat_map``, ``critical_difference`` and ``published`` take several.
-        methods: methods and baselines that are shown, in the order of the tables; all of them if empty.
+        methods: methods and baselines that are shown, in the order of the tables (``grid``: in this one); all of them
+            if empty.
         out: a ``.pdf``, ``.svg`` or ``.png`` file.
         root: the repository.
         options: size and font.
@@ -179,37 +147,70 @@ def write_plot(
         raise SettingsError("--height: that of a grid follows from its photographs; set --width")
     if kind != "grid" and (options.images or options.count is not None or options.seed is not None):
         raise SettingsError(f"--images, --n and --seed choose the photographs of plot 'grid'; '{kind}' has none")
-    found = [] if kind == "search" else [_only(read_track(settings, track, root), methods) for track in named]
-    searches = _searches(settings, named[0], methods, root) if kind == "search" else []
     with figure_style(options.font, options.font_size, options.width):
-        if kind == "grid":
-            chosen = options.images, options.count or 4, options.seed or 0
-            figure = grid_figure(*grid_content(settings, found[0], methods, root, *chosen))
-        else:
-            figure = search_figure(searches) if kind == "search" else figure_of(kind, found, root)
+        figure = _figure(settings, kind, named, methods, root, options)
         if options.height:
             figure.set_figheight(options.height)
-        how: dict[str, Any] = {"dpi": GRID_DPI, "colours": None} if kind == "grid" else {}
+        how: dict[str, Any] = {"dpi": photographs.GRID_DPI, "colours": None} if kind == "grid" else {}
         content = encoded(figure, out.suffix.removeprefix("."), **how)
     write_bytes(out, content)
+
+
+def _figure(
+    settings: Settings, kind: str, tracks: Sequence[str], methods: Sequence[str], root: Path, options: PlotOptions
+) -> Figure:
+    if kind == "search":
+        return search(_searches(settings, tracks[0], methods, root))
+    frame, runs = (_only(load(settings, tracks, root), methods) for load in (load_frame, load_runs))
+    if reason := why_not_drawn(kind, frame):
+        raise DataError(f"there is no plot '{kind}' of {', '.join(tracks)}: {reason}")
+    if kind == "grid":
+        chosen = options.images, options.count or 4, options.seed or 0
+        return photographs.grid(*photographs.grid_content(settings, frame, runs, root, methods, *chosen))
+    if kind == "speed":
+        return scores.speed(frame, _seconds(runs, root))
+    if kind not in {"critical_difference", "published"}:
+        return figure_of(kind, frame, root)
+    found = [read_track(settings, track, root) for track in tracks]
+    if kind == "critical_difference":
+        return ranks.critical_difference(rankings(found), frame)
+    published = read_published(root)
+    compared = pd.read_csv(io.StringIO(comparison_csv(found, published)))
+    compared = compared[compared["method"].isin(frame["method"])]
+    if compared.empty:
+        nothing = "no source measured these methods by these rules"
+        reasons = "; ".join(f"{each.track}: {why_not(each, published) or nothing}" for each in found)
+        raise DataError(f"no published number may stand beside ours ({reasons})")
+    return ranks.published(frame, compared)
+
+
+def _seconds(runs: pd.DataFrame, root: Path) -> pd.Series:
+    """Return the seconds that each training took, by the run's key."""
+    found = {}
+    for run in records(runs[runs["kind"] == "method"]):
+        seen: Any = read_provenance(run, root)
+        if seen is None:
+            path = Layout(root).provenance(run.key)
+            raise DataError(f"{path} is missing, or of other data; train the run (`wsolbench train {run.key}`)")
+        found[run.key] = seen.wall_seconds.training
+    return pd.Series(found)
 
 
 def _searches(settings: Settings, track: str, methods: Sequence[str], root: Path) -> list[Search]:
     check_known("--tracks", track, settings.tracks, error=SettingsError)
     found = searches_of(track, settings.run.methods, root)
-    known = [search.head.method for search in found]
+    known = [each.head.method for each in found]
     if not known:
         raise DataError(f"no search of track '{track}' is stored in results/search; run `wsolbench search {track}`")
     for method in methods:
         if method not in known:
             raise DataError(f"no search of '{method}' on track '{track}' is stored; {nearest(method, known)}")
-    return [search for search in found if not methods or search.head.method in methods]
+    return [each for each in found if not methods or each.head.method in methods]
 
 
-def _only(results: TrackResults, methods: Sequence[str]) -> TrackResults:
-    known = {row.method for row in results.rows}
+def _only(frame: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    known = list(dict.fromkeys(frame["method"]))
     for method in methods:
         if method not in known:
-            raise SettingsError(f"track '{results.track}' has no '{method}'; {nearest(method, sorted(known))}")
-    rows = tuple(row for row in results.rows if not methods or row.method in methods)
-    return replace(results, rows=rows)
+            raise SettingsError(f"track '{frame['track'].iloc[0]}' has no '{method}'; {nearest(method, sorted(known))}")
+    return frame[frame["method"].isin(methods)] if methods else frame

@@ -49,8 +49,9 @@ def load_frame(settings: Settings, tracks: Sequence[str], root: Path) -> pd.Data
 
     Returns:
         ``track``, ``dataset``, ``backbone``, ``kind``, ``method`` (its key), ``title``, ``status``, ``recipe``,
-        ``seed``, ``metric`` (a name in :data:`~wsolbench.results.metrics.METRICS`) and ``value``; a number that is not
-        defined has no row. Rows are in the order of ``run``; ``track``, ``kind``, ``method`` and ``metric`` are ordered
+        ``seed``, ``key`` (of the run), ``variant_of`` (the method that it is a variant of, None if it is none),
+        ``metric`` (a name in :data:`~wsolbench.results.metrics.METRICS`) and ``value``; a number that is not defined
+        has no row. Rows are in the order of ``run``; ``track``, ``kind``, ``method`` and ``metric`` are ordered
         categories, those of ``track`` and ``method`` in the order of ``params.yaml``.
 
     Raises:
@@ -72,11 +73,10 @@ def load_runs(settings: Settings, tracks: Sequence[str], root: Path) -> pd.DataF
     """Return what is true of every run beside its numbers, a row per run, in the order of :func:`load_frame`.
 
     Returns:
-        The first nine columns of :func:`load_frame`; ``key``; ``variant_of`` (the method that it is a variant of);
-        ``skipped`` (why there are no numbers); ``weights``, ``weights_sha256``; ``selection``; ``protocol``;
-        ``images_val``, ``images_test``; ``boxes_used``, ``masks_used`` and ``val_truth`` of ``val``; ``data_digest``;
-        ``learned_nothing``; ``class_agnostic``; ``place`` of the method among all of ``params.yaml``. Missing (NaN)
-        where there is nothing to say.
+        The first eleven columns of :func:`load_frame`; ``skipped`` (why there are no numbers); ``weights``,
+        ``weights_sha256``; ``selection``; ``protocol``; ``images_val``, ``images_test``; ``boxes_used``,
+        ``masks_used`` and ``val_truth`` of ``val``; ``data_digest``; ``learned_nothing``; ``class_agnostic``; ``place``
+        of the method among all of ``params.yaml``. Missing (NaN) where there is nothing to say.
 
     Raises:
         SettingsError, DataError: see :func:`load_frame`.
@@ -127,16 +127,18 @@ def truth_of(frame: pd.DataFrame) -> Literal["boxes", "masks"] | None:
 
 
 _IDENTITY = ["track", "dataset", "backbone", "kind", "method", "title", "status", "recipe", "seed"]
+_IDENTITY += ["key", "variant_of"]
 
 
 def _identity(asked: _Asked, run: RunResult | SkippedRun) -> tuple[object, ...]:
     kind = "baseline" if asked.kind == "baseline" else "readout" if run.reads else "method"
     title = run.title if kind == "baseline" else _title(run)
-    return run.track, run.dataset, run.backbone, kind, asked.method, title, run.method_status, run.recipe, run.seed
+    start = (run.track, run.dataset, run.backbone, kind, asked.method, title, run.method_status, run.recipe)
+    return (*start, run.seed, run.key, run.variant_of)
 
 
 def _facts(run: RunResult | SkippedRun) -> dict[str, object]:
-    known: dict[str, object] = {"key": run.key, "variant_of": run.variant_of, "class_agnostic": run.class_agnostic}
+    known: dict[str, object] = {"class_agnostic": run.class_agnostic}
     if isinstance(run, SkippedRun):
         return known | {"skipped": run.reason, "learned_nothing": False}
     return known | {
