@@ -259,7 +259,7 @@ def _read_cubv2(
                 f"folder has in classes.txt; take all {len(class_names)} classes, in the official order"
             )
     stated = [(item, (entries[item.id].width, entries[item.id].height)) for item in items]
-    check_sizes(str(metadata / "image_sizes.txt"), stated)
+    check_sizes(metadata / "image_sizes.txt", stated)
     source = str(metadata / "localization.txt")
     return items, {item.id: official.truth(entries[item.id].boxes, item, source) for item in items}
 

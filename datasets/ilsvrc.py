@@ -175,7 +175,7 @@ class Ilsvrc(RootedDataset):
                 for item, picture in zip(items, pictures, strict=True)
                 if picture.split == split and picture.stated_size
             ]
-            check_sizes(str(self._lists(base, split) / "image_sizes.txt"), stated)
+            check_sizes(self._lists(base, split) / "image_sizes.txt", stated)
         return Contents(list(synsets), items, truth, official.clipped)
 
     def image_root(self, directory: Path) -> Path:

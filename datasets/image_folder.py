@@ -13,8 +13,9 @@ from wsolbench.acquire.choe_metadata import class_names, read_labels, read_list,
 from wsolbench.acquire.dealing import TEST_SHARE, VAL_SHARE, check_shares, deal
 from wsolbench.acquire.mask_checks import MaskFiles, with_masks
 from wsolbench.acquire.mask_files import Greys
+from wsolbench.acquire.official_boxes import OfficialBoxes, check_sizes
 from wsolbench.acquire.pictures import Pictures
-from wsolbench.data.boxes import check_boxes, clip_boxes
+from wsolbench.data.boxes import check_boxes
 from wsolbench.data.dataset import SPLITS, Contents, Item, SplitName, Truth
 from wsolbench.data.folders import IMAGE_SUFFIXES, files_below
 from wsolbench.data.images import summarised
@@ -108,13 +109,16 @@ class ImageFolder(RootedDataset):
         pictures = Pictures(base / "images", self.key, displayed=self.orientation == "displayed")
         lists = (base / "metadata").is_dir()
         found = self._of_lists(base, pictures) if lists else self._of_folders(base, pictures)
-        check_boxes(str(base / ("metadata" if lists else "boxes.csv")), found.items, found.truth, pictures.turned)
+        where = base / ("metadata" if lists else "boxes.csv")
+        check_boxes(str(where), found.items, found.truth, pictures.turned)
+        official, truth = OfficialBoxes(), found.truth
+        truth = {item.id: official.truth(truth[item.id].boxes, item, where) for item in found.items if item.id in truth}
         masks = base / ("images" if lists else "masks")
-        truth = with_masks(masks, found.items, found.truth, found.masks, self._greys, pictures.turned, own=True)
+        truth = with_masks(masks, found.items, truth, found.masks, self._greys, pictures.turned, own=True)
         pictures.say_orientation()
-        examined = [item for item in found.items if item.split != "train"]
-        truth, clipped = clip_boxes(examined, {item.id: truth[item.id] for item in examined if item.id in truth})
-        return Contents(found.class_names, found.items, truth, clipped)
+        examined = {item.id for item in found.items if item.split != "train"}
+        truth = {name: each for name, each in truth.items() if name in examined}
+        return Contents(found.class_names, found.items, truth, official.clipped)
 
     def image_root(self, directory: Path) -> Path:
         """Return ``<root>/images``.
@@ -169,8 +173,8 @@ class ImageFolder(RootedDataset):
                 continue
             entries = read_metadata(metadata)
             found = pictures.items({name: each.label for name, each in entries.items()}, split)
-            stated = {name: (each.width, each.height) for name, each in entries.items()}
-            pictures.check_sizes(metadata / "image_sizes.txt", found, stated)
+            stated = [(item, (entries[item.id].width, entries[item.id].height)) for item in found]
+            check_sizes(metadata / "image_sizes.txt", stated, pictures.turned, tolerated=0)
             items += found
             truth |= {name: Truth(entry.boxes) for name, entry in entries.items()}
             masks |= {name: MaskFiles(entry.masks, entry.ignore) for name, entry in entries.items()}

@@ -203,7 +203,7 @@ def test_cubv2_is_val_and_all_training_images_are_trained_on(
         (
             "image_sizes.txt",
             "001.Auk/77.jpg,20,10\n002.Wren/88.jpg,40,20\n",
-            r"(?s)_sizes\.txt: 1 of 2 .*88\.jpg has 20x10 pixels, not 40x20",
+            r"(?s)_sizes\.txt: 1 of 2 .*88\.jpg: 20x10 pixels, not 40x20",
         ),
     ],
 )

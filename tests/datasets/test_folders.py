@@ -29,5 +29,5 @@ def test_a_walk_returns_names_that_are_not_utf_8_and_files_below_refuses_them(tm
     name = os.fsdecode(b"\xe4")
     (tmp_path / name).touch()
     assert walk(tmp_path) == [name]
-    with pytest.raises(DataError, match="1 file names are not UTF-8"):
+    with pytest.raises(DataError, match="1 file name is not UTF-8"):
         files_below(tmp_path)

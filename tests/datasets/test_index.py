@@ -85,7 +85,7 @@ def rewritten(path: Path, **columns: list[object]) -> None:
 @pytest.mark.parametrize(
     ("file", "columns"),
     [
-        (TRUTH_FILE, {"boxes": [[0.0, 0.0, 10.0, 8.0]] * 2}),
+        (TRUTH_FILE, {"boxes": [[[0.0, 0.0, 10.0, 8.0]]] * 2}),
         (TRUTH_FILE, {"masks": [[], []]}),
         (INDEX_FILE, {"label": [0, 0, 0]}),
         (INDEX_FILE, {"sha256": [""] * 3}),
@@ -107,7 +107,7 @@ def test_a_selection_that_was_rewritten_is_refused(contents: Contents, tmp_path:
     path = tmp_path / "selection.parquet"
     write_selection(tmp_path, path, wanted=True)
     assert read_selection(tmp_path, path).truth("val").boxes.tolist() == BOX.tolist()
-    rewritten(path, boxes=[[0.0, 0.0, 10.0, 8.0]])
+    rewritten(path, boxes=[[[0.0, 0.0, 10.0, 8.0]]])
     with pytest.raises(DataError, match=r"selection\.parquet is damaged"):
         read_selection(tmp_path, path)
 

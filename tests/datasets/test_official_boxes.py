@@ -109,7 +109,7 @@ def test_prepare_clips_stores_both_and_says_once_how_many(
     edit_line(cub_root / "CUB_200_2011" / "bounding_boxes.txt", 6, "6 10 5 30 10")
     with caplog.at_level("INFO", logger="wsolbench.prepare"):
         directory = prepare_whole("cub", tmp_path, root=str(cub_root), val="none")
-    assert caplog.text.count("1 boxes reached beyond their image and were clipped to it") == 1
+    assert caplog.text.count("1 box reached beyond its image and was clipped to it") == 1
     assert pq.read_schema(directory / TRUTH_FILE).metadata[b"clipped"] == b"1"
     test = read_split(directory, "test")
     clipped, ending = test.truth("002.Wren/Wren_5.jpg"), test.truth("001.Auk/Auk_5.jpg")
@@ -130,9 +130,9 @@ def test_more_clipped_boxes_than_annotators_draw_are_taken_for_resized_images() 
 
 def test_other_sizes_than_listed_are_refused_but_for_a_few_that_are_said(caplog: pytest.LogCaptureFixture) -> None:
     stated = [(item_of(40, 30), (40, 30))] * 99
-    check_sizes("sizes.txt", stated)
+    check_sizes(Path("sizes.txt"), stated)
     assert caplog.text == ""
-    check_sizes("sizes.txt", [*stated, (item_of(40, 30), (30, 40))])
+    check_sizes(Path("sizes.txt"), [*stated, (item_of(40, 30), (30, 40))])
     assert "sizes.txt: 1 of 100 images have another size" in caplog.text
-    with pytest.raises(DataError, match=r"6 of 98 images.*\n.*a\.jpg has 40x30 pixels, not 20x15"):
-        check_sizes("sizes.txt", [*stated[:92], *[(item_of(40, 30), (20, 15))] * 6])
+    with pytest.raises(DataError, match=r"6 of 98 images.*\n.*a\.jpg: 40x30 pixels, not 20x15"):
+        check_sizes(Path("sizes.txt"), [*stated[:92], *[(item_of(40, 30), (20, 15))] * 6])

@@ -346,7 +346,7 @@ def test_sizes_of_a_list_that_fit_the_other_orientation_or_are_height_first_say_
 
 def test_names_that_are_not_utf_8_are_named_first(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / "images" / "cat" / os.fsdecode(b"\xff.jpg")).write_bytes(b"")
-    with pytest.raises(DataError, match=r"1 file names are not UTF-8 \('cat/\\udcff\.jpg'\); rename them"):
+    with pytest.raises(DataError, match=r"1 file name is not UTF-8 \('cat/\\udcff\.jpg'\); rename them"):
         read(boxes(root, *GOOD))
     monkeypatch.setattr("sys.getfilesystemencoding", lambda: "ascii")
     monkeypatch.setattr("os.fsencode", lambda name: name.encode("ascii"))

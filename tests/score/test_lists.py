@@ -95,8 +95,9 @@ def test_a_directory_above_the_lists_is_answered_with_theirs(tmp_path: Path, nam
 
 def test_masks_of_lists_are_opened_before_anything_is_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    Image.new("1", (30, 20), 1).save(tmp_path / "x.png")
     listed(tmp_path, ["x.jpg"], ["x.png"], "30,20")
     truths = Truths(None, tmp_path / "lists", tmp_path, None)
     Image.fromarray(np.eye(30, 20, dtype=np.uint8)).save(tmp_path / "x.png")
-    with pytest.raises(DataError, match=r"1 images have another aspect.*'x\.jpg' 30x20, mask 20x30"):
+    with pytest.raises(DataError, match=r"1 image has masks of another aspect.*'x\.jpg' 30x20, mask 20x30"):
         run_score(None, truths, "test", [Folder("a", tmp_path / "maps")], tmp_path / "out", 1)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.acquire.dealing import check_shares, deal_missing
-from wsolbench.acquire.official_boxes import OfficialBoxes
+from wsolbench.acquire.official_boxes import OfficialBoxes, check_sizes
 from wsolbench.acquire.pictures import Pictures
 from wsolbench.data.dataset import Contents, Item, SplitName, Truth
 from wsolbench.data.masks import Mask, encode
@@ -152,7 +152,7 @@ class AnnotatedDataset(RootedDataset):
         pictures = Pictures(base, self.key, displayed=self.orientation == "displayed")
         items = pictures.items(labels, deal_missing(named, labels, *self._shares))
         images = {image.path: image for image in labelled}
-        pictures.check_sizes(base, items, {image.path: image.size for image in labelled})
+        check_sizes(base, [(item, images[item.id].size) for item in items], pictures.turned, tolerated=0)
         official = OfficialBoxes()
         # All annotations are checked, those of training images, too, which may be for testing by another share.
         found = {item.id: self._truth(images[item.id], class_names[item.label], item, official) for item in items}

@@ -51,11 +51,7 @@ class Entry:
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield number, from 1, and text of the lines of a file that are not blank; a byte order mark is no text.
-
-    Raises:
-        DataError: it is missing or cannot be read.
-    """
+    """Yield number, from 1, and text of the lines of a file that are not blank; a byte order mark is no text."""
     text = parse_file(path, partial(str, encoding="utf-8-sig"), "restore it from the data set")
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
@@ -63,11 +59,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def read_list(path: Path) -> list[str]:
-    """Return the lines of a text file, without blank ones.
-
-    Raises:
-        DataError: it is missing or cannot be read.
-    """
+    """Return the lines of a text file, without blank ones."""
     return [line for _, line in numbered_lines(path)]
 
 
@@ -112,9 +104,9 @@ def read_metadata(directory: Path, *, sizes: bool = True) -> dict[str, Entry]:
     unknown = not sizes or (has_masks_only and not (stated.is_file() and read_list(stated)))
     stated_sizes = {name: [0, 0] for name in ids} if unknown else _table(stated, 2, ids, range(1, _LONGEST_SIDE + 1))
     entries = {}
-    for name in ids:
-        (width, height), (boxes, masks, ignore) = stated_sizes[name], located[name].as_truth()
-        entries[name] = Entry(name, labels[name], width, height, boxes, masks, ignore)
+    for name, found in located.items():
+        (width, height), boxes = stated_sizes[name], np.array(found.boxes, np.float64).reshape(-1, _BOX)
+        entries[name] = Entry(name, labels[name], width, height, boxes, tuple(found.masks), found.ignore)
     return entries
 
 
@@ -155,9 +147,6 @@ class _Located:
     boxes: list[list[float]] = field(default_factory=list)
     masks: list[str] = field(default_factory=list)
     ignore: str | None = None
-
-    def as_truth(self) -> tuple[NDArray[np.float64], tuple[str, ...], str | None]:
-        return np.array(self.boxes, np.float64).reshape(-1, _BOX), tuple(self.masks), self.ignore
 
 
 def _located(path: Path, ids: list[str]) -> dict[str, _Located]:

@@ -6,7 +6,7 @@ import hashlib
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import requests
@@ -23,6 +23,7 @@ _MOST = 2**34  # bytes of an answer whose length is not known from anywhere; wha
 _TIMEOUT = (10, 60)  # seconds to connect, and between two pieces
 _ATTEMPTS = 4
 _PAUSE = 1.0  # seconds, doubled with every attempt
+_BROKEN = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, EOFError)
 
 
 def fetch(
@@ -58,7 +59,14 @@ def fetch(
     problems = []
     for url in [urls] if isinstance(urls, str) else urls:
         try:
-            _receive(url, part, target.name, size, digest=bool(sha256 or md5))
+            for attempt in range(_ATTEMPTS):
+                try:
+                    _receive(url, part, target.name, size, has_digest=bool(sha256 or md5))
+                    break
+                except _BROKEN:
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+                    time.sleep(_PAUSE * 2**attempt)
             problem = verify(part, size=size, sha256=sha256, md5=md5)
         except DataError as error:
             problem = str(error)
@@ -74,19 +82,8 @@ def fetch(
     raise DataError(f"{target.name} could not be fetched:\n{listed}")
 
 
-def _receive(url: str, part: Path, name: str, size: int | None, *, digest: bool) -> None:
-    for attempt in range(_ATTEMPTS):
-        try:
-            _receive_once(url, part, name, size, digest=digest)
-        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, EOFError):
-            if attempt == _ATTEMPTS - 1:
-                raise
-            time.sleep(_PAUSE * 2**attempt)
-        else:
-            return
-
-
-def _receive_once(url: str, part: Path, name: str, size: int | None, *, digest: bool) -> None:
+def _receive(url: str, part: Path, name: str, size: int | None, *, has_digest: bool) -> None:
+    """Receive the file, or what follows the part that is there."""
     have = part.stat().st_size if part.is_file() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
@@ -96,22 +93,35 @@ def _receive_once(url: str, part: Path, name: str, size: int | None, *, digest: 
             part.unlink()
             raise EOFError(f"the server has no more than the {have} bytes of an earlier attempt, which is removed")
         response.raise_for_status()
-        resumed = response.status_code == requests.codes.partial_content
-        if resumed and have != _stated(response, "Content-Range", r"bytes ([0-9]+)-.*"):
+        start = have if response.status_code == requests.codes.partial_content else 0
+        if start and start != _stated(response, "Content-Range", r"bytes ([0-9]+)-.*"):
             part.unlink()
             raise EOFError(f"the server sent another part of the file than what follows byte {have}")
-        start = have if resumed else 0
         length = _stated(response, "Content-Length", r"([0-9]+)")
         total = size if length is None else start + length
         if size is not None and total != size:
             raise DataError(f"has {total} bytes, expected are {size}")
-        if total is None and not digest and response.headers.get("Transfer-Encoding", "").lower() != "chunked":
+        if total is None and not has_digest and response.headers.get("Transfer-Encoding", "").lower() != "chunked":
             raise DataError("the server does not say where the file ends, so that a broken connection goes unnoticed")
-        _check_room(part, name, start, total)
-        _write(response.iter_content(_CHUNK), part, start, total, name)
-    found = part.stat().st_size
-    if total is not None and found < total:
-        raise EOFError(f"the connection ended after {found} of {total} bytes")
+        free = shutil.disk_usage(part.parent).free
+        if total is not None and total - start > free:
+            raise StorageError(f"{name} has {total} bytes, and the disk of {part.parent} has {free} free; make room")
+        with writing(part):
+            opened = part.open("r+b" if start else "wb")
+        with opened as stream, meter(name, (total or 0) // _MEBIBYTE, "MiB") as progress:
+            stream.seek(start)
+            stream.truncate()
+            progress.advance(start // _MEBIBYTE)
+            done, most = start, _MOST if total is None else total
+            for piece in response.iter_content(_CHUNK):
+                progress.advance((done + len(piece)) // _MEBIBYTE - done // _MEBIBYTE)
+                done += len(piece)
+                if done > most:
+                    raise DataError(f"the server sends more than the {most} bytes that it should have at most")
+                with writing(part):  # and no more: what requests raises is an OSError, too
+                    stream.write(piece)
+    if total is not None and done < total:
+        raise EOFError(f"the connection ended after {done} of {total} bytes")
 
 
 def _stated(response: requests.Response, header: str, form: str) -> int | None:
@@ -120,62 +130,24 @@ def _stated(response: requests.Response, header: str, form: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _check_room(part: Path, name: str, start: int, total: int | None) -> None:
-    free = shutil.disk_usage(part.parent).free
-    if total is not None and total - start > free:
-        raise StorageError(f"{name} has {total} bytes, and the disk of {part.parent} has {free} free; make room")
-
-
-def _write(pieces: Iterator[bytes], part: Path, start: int, total: int | None, name: str) -> None:
-    with writing(part):
-        opened = part.open("r+b" if start else "wb")
-    with opened as stream, meter(name, (total or 0) // _MEBIBYTE, "MiB") as progress:
-        stream.seek(start)
-        stream.truncate()
-        progress.advance(start // _MEBIBYTE)
-        done, most = start, _MOST if total is None else total
-        for piece in pieces:
-            before, done = done, done + len(piece)
-            if done > most:
-                raise DataError(f"the server sends more than the {most} bytes that it should have at most")
-            with writing(part):  # and no more: what requests raises is an OSError, too
-                stream.write(piece)
-            progress.advance(done // _MEBIBYTE - before // _MEBIBYTE)
-
-
 def verify(path: Path, *, size: int | None = None, sha256: str | None = None, md5: str | None = None) -> str | None:
-    """Return what is wrong with a file, with what was found and what was expected, or None.
-
-    Args:
-        path: the file.
-        size: bytes.
-        sha256: hex digest, or its first digits.
-        md5: hex digest.
-    """
+    """Return what is wrong with a file, with what was found and what was expected, or None; see :func:`fetch`."""
     found = path.stat().st_size
     if size is not None and found != size:
         return f"has {found} bytes, expected are {size}"
     for name, wanted in (("sha256", sha256), ("md5", md5)):
         if wanted:
-            digest = _digest(path, name)
-            if not digest.startswith(wanted.lower()):
-                return f"{name} is {digest}, expected is {wanted}"
+            digest = hashlib.new(name, usedforsecurity=False)
+            with path.open("rb") as stream, meter(f"checking {path.name}", found // _MEBIBYTE, "MiB") as progress:
+                while piece := stream.read(_MEBIBYTE):
+                    digest.update(piece)
+                    progress.advance()
+            if not digest.hexdigest().startswith(wanted.lower()):
+                return f"{name} is {digest.hexdigest()}, expected is {wanted}"
     return None
-
-
-def _digest(path: Path, name: str) -> str:
-    digest = hashlib.new(name, usedforsecurity=False)
-    size = path.stat().st_size // _MEBIBYTE
-    with path.open("rb") as stream, meter(f"checking {path.name}", size, "MiB") as progress:
-        while piece := stream.read(_MEBIBYTE):
-            digest.update(piece)
-            progress.advance()
-    return digest.hexdigest()
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answers {error.response.status_code} {error.response.reason}"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection"
-    return str(error)
+    return "no connection" if isinstance(error, requests.ConnectionError) else str(error)

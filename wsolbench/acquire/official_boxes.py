@@ -1,14 +1,16 @@
-"""Boxes of published data sets, some of which reach beyond their images."""
+"""Boxes of data sets, some of which reach beyond their images, and images of another size than is stated."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.data.boxes import Turned
 from wsolbench.data.dataset import Item, Truth
 from wsolbench.data.images import summarised
 from wsolbench.errors import DataError
@@ -20,7 +22,6 @@ _log = logging.getLogger("wsolbench.prepare")
 _FEW = 10
 TOLERATED = 0.05
 """Share of a published data set's boxes, masks or images that may be odd; CUB's annotators drew 0.5 % too far."""
-
 
 Listing = Literal["as written", "inside", "to the last pixel"]
 
@@ -40,7 +41,9 @@ class OfficialBoxes:
         self.clipped = 0
         self._all = 0
 
-    def truth(self, boxes: NDArray[np.float64], item: Item, source: str, listing: Listing = "as written") -> Truth:
+    def truth(
+        self, boxes: NDArray[np.float64], item: Item, source: str | Path, listing: Listing = "as written"
+    ) -> Truth:
         """Return the truth of an image.
 
         Args:
@@ -86,23 +89,37 @@ class OfficialBoxes:
             )
 
 
-def check_sizes(source: str, stated: Sequence[tuple[Item, tuple[int, int]]]) -> None:
-    """Compare images with the sizes that a list states; say it where a few differ.
+def check_sizes(
+    source: Path,
+    stated: Sequence[tuple[Item, tuple[int, int]]],
+    turned: Turned | None = None,
+    tolerated: float = TOLERATED,
+) -> None:
+    """Compare images with the sizes that a list or annotations state; say it where a few differ.
 
     Args:
-        source: file that states the sizes, for the message.
-        stated: images, each with the width and height that it should have.
+        source: file or folder that states the sizes, for the message.
+        stated: images, each with the width and height that it should have; 0 where it is not known.
+        turned: pictures that fit another way when they are turned.
+        tolerated: share of the images that may differ.
 
     Raises:
-        DataError: many differ, so that their boxes would not fit; the first ones are named.
+        DataError: more differ, so that their boxes would not fit; the first ones are named.
     """
-    differing = [
-        f"{item.path} has {item.width}x{item.height} pixels, not {width}x{height}"
-        for item, (width, height) in stated
-        if (width, height) != (item.width, item.height)
+    differing = [(item, size) for item, size in stated if 0 not in size and size != (item.width, item.height)]
+    if not differing:
+        return
+    guess = ""
+    if all((item.height, item.width) == size for item, size in differing):
+        lying = turned is not None and all(item.id in turned.ids for item, _ in differing)
+        guess = f"; with {turned.other} they would fit" if turned and lying else " (h,w? Width comes first)"
+    lines = [
+        f"{item.id}: {item.width}x{item.height} pixels, not {width}x{height}" for item, (width, height) in differing
     ]
-    message = f"{source}: {len(differing)} of {len(stated)} images have another size, so their boxes may not fit"
-    if len(differing) > TOLERATED * len(stated):
-        raise DataError(f"{message}; restore the original files:\n{summarised(differing)}")
-    if differing:
-        _log.warning("%s:\n%s", message, summarised(differing))
+    message = (
+        f"{source}: {len(differing)} of {len(stated)} images have another size, so their boxes may not fit{guess}; "
+        f"restore the original images, or correct the annotations:\n{summarised(lines)}"
+    )
+    if len(differing) > tolerated * len(stated):
+        raise DataError(message)
+    _log.warning("%s", message)

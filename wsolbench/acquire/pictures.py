@@ -10,8 +10,8 @@ from pathlib import Path
 from wsolbench.acquire.inspection import ImageFacts, inspect_images
 from wsolbench.data.boxes import Turned
 from wsolbench.data.dataset import Item, SplitName
-from wsolbench.data.images import summarised, turned_size
-from wsolbench.errors import DataError, counted, first_three
+from wsolbench.data.images import turned_size
+from wsolbench.errors import counted, first_three
 
 __all__ = ["Pictures"]
 
@@ -75,30 +75,3 @@ class Pictures:
                 self.key,
                 _OTHER[self.displayed],
             )
-
-    def check_sizes(self, source: Path, items: Sequence[Item], stated: Mapping[str, tuple[int, int]]) -> None:
-        """Compare images with the sizes that annotations state.
-
-        Args:
-            source: file or folder that states them, for the message.
-            items: the images.
-            stated: width and height by id; 0 where it is not known.
-
-        Raises:
-            DataError: images have another size, so that their boxes may not fit.
-        """
-        differing = [
-            item for item in items if 0 not in stated[item.id] and (item.width, item.height) != stated[item.id]
-        ]
-        if not differing:
-            return
-        guess = ""
-        if all((item.height, item.width) == stated[item.id] for item in differing):
-            lying = all(item.id in self.turned.ids for item in differing)
-            guess = f"; with {self.turned.other} they would fit" if lying else " (h,w? Width comes first)"
-        sizes = {item: "x".join(map(str, stated[item.id])) for item in differing}
-        lines = [f"{item.id}: {item.width}x{item.height} pixels, not {size}" for item, size in sizes.items()]
-        raise DataError(
-            f"{source}: {len(differing)} of {len(items)} images have another size, so their boxes may not fit{guess}; "
-            f"correct images or annotations:\n{summarised(lines)}"
-        )

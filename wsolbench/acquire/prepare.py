@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from wsolbench.acquire.policy import GROUND_TRUTH, divided
 from wsolbench.acquire.summary import check_classes, split_table
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
+from wsolbench.data.folders import directories
 from wsolbench.data.index import INDEX_FILE, write_index, write_selection
 from wsolbench.errors import DataError, StorageError, counted
 from wsolbench.files import locked, replace_directory, write_text
@@ -94,56 +94,39 @@ def _state(path: Path, *, every_file: bool = False) -> list[list[str | int]]:
         path: file or directory.
         every_file: whether to return names, sizes and times of all files below a directory, too.
     """
-    try:
-        found = path.stat()
-    except OSError:
-        return []
     if not path.is_dir():
-        return [[path.name, found.st_size, found.st_mtime_ns]]
+        return _times(path, path.name)
     seen: list[list[str | int]] = []
-    below, entered = [path], set()
-    while below:
-        folder = below.pop()
-        state, name = folder.stat(), folder.relative_to(path)
-        seen.append([str(name), state.st_mtime_ns])
-        if (state.st_dev, state.st_ino) in entered:
-            continue  # a link to a directory above it, or to one that has been seen
-        entered.add((state.st_dev, state.st_ino))
-        if every_file:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-            below += [Path(entry.path) for entry in entries if _is(entry.is_dir)]
-            files = [(entry, entry.stat()) for entry in entries if _is(entry.is_file)]
-            seen += [[str(name / entry.name), found.st_size, found.st_mtime_ns] for entry, found in files]
-        elif state.st_nlink != _LEAF or len(name.parts) < _LINKED:
-            below += sorted(Path(entry.path) for entry in os.scandir(folder) if _is(entry.is_dir))
+    for folder, names in directories(path, onerror=_raise):
+        place = folder.relative_to(path)
+        seen.append([str(place), folder.stat().st_mtime_ns])
+        for name in sorted(names) if every_file else ():
+            seen += _times(folder / name, str(place / name))
     return seen
 
 
-def _is(kind: Callable[[], bool]) -> bool:
+def _times(path: Path, name: str) -> list[list[str | int]]:
     try:
-        return kind()
-    except OSError:  # a link to itself
-        return False
+        found = path.stat()
+    except OSError:  # not there, or a link to nothing
+        return []
+    return [[name, found.st_size, found.st_mtime_ns]]
 
 
-_LEAF = 2  # links of a directory without directories in it, on file systems that count them; others say 1
-_LINKED = 2  # levels on which directories may be symbolic links, which are not counted: those of splits and of classes
+def _raise(error: OSError) -> None:
+    raise error
 
 
 @contextmanager
 def _renewed(directory: Path) -> Iterator[Path]:
-    """Yield an empty directory that takes the place of ``directory`` when the context ends well, else goes.
-
-    Raises:
-        StorageError: something in it cannot be written; the message names it as it would be called in ``directory``.
-    """
+    """Yield an empty directory that takes the place of ``directory`` when the context ends well, else goes."""
     new = directory.with_name(f".{directory.name}.tmp")
     shutil.rmtree(new, ignore_errors=True)  # of a process that was killed
     new.mkdir(parents=True)
     try:
         yield new
         replace_directory(new, directory)
-    except StorageError as error:
+    except StorageError as error:  # which names what could not be written by its temporary place
         raise StorageError(str(error).replace(str(new), str(directory))) from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -151,11 +134,7 @@ def _renewed(directory: Path) -> Iterator[Path]:
 
 @contextmanager
 def _permitted() -> Iterator[None]:
-    """Say which file or directory this user has no right to.
-
-    Raises:
-        DataError: so it is.
-    """
+    """Say which file or directory this user has no right to."""
     try:
         yield
     except PermissionError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wsolbench.data.dataset import Item, Truth
 from wsolbench.errors import DataError, first_three
 
-__all__ = ["Turned", "boxes_outside", "check_boxes", "clip_boxes"]
+__all__ = ["Turned", "boxes_outside", "check_boxes"]
 
 Floats = NDArray[np.float64]
 
@@ -64,13 +64,11 @@ def check_boxes(where: str, items: Sequence[Item], truth: Mapping[str, Truth], t
             how many, the first three, and which other convention most of them fit.
     """
     rows = [(item, box) for item in items if item.id in truth for box in truth[item.id].boxes]
-    if not rows:
-        return
-    boxes = np.array([box for _, box in rows], np.float64)
+    boxes = np.array([box for _, box in rows], np.float64).reshape(-1, 4)
     width, height = (np.array([getattr(item, side) for item, _ in rows], np.float64) for side in ("width", "height"))
     bad = boxes_outside(boxes, width, height)
     relative = (boxes >= 0).all(1) & (boxes <= 1).all(1) & (boxes[:, 2:] - boxes[:, :2] < 1).any(1)
-    if relative.mean() > _MOST:
+    if relative.sum() > _MOST * len(boxes):
         raise DataError(
             f"{where}: {relative.sum()} of {len(boxes)} boxes lie within the first pixel: relative? Coordinates are "
             "pixels; multiply them by width and height"
@@ -88,25 +86,6 @@ def check_boxes(where: str, items: Sequence[Item], truth: Mapping[str, Truth], t
         f"{where}: {bad.sum()} of {len(boxes)} boxes (x0, y0, x1, y1) are empty or lie outside of their images{other}; "
         f"correct them: {first_three(named)}"
     )
-
-
-def clip_boxes(items: Sequence[Item], truth: Mapping[str, Truth]) -> tuple[dict[str, Truth], int]:
-    """Return truth whose boxes end with their images, and how many reached beyond; ``choe2020`` keeps them as written.
-
-    Args:
-        items: images.
-        truth: by image id, of boxes that :func:`check_boxes` lets pass.
-    """
-    clipped, count = dict(truth), 0
-    for item in items:
-        if item.id in truth:
-            boxes = truth[item.id].boxes
-            inside = np.clip(boxes, 0, [item.width, item.height] * 2)
-            beyond = int((inside != boxes).any(1).sum())
-            if beyond:
-                clipped[item.id] = replace(truth[item.id], boxes=inside, published=truth[item.id].choe2020_boxes)
-                count += beyond
-    return clipped, count
 
 
 def _guess(boxes: Floats, width: Floats, height: Floats, bad: NDArray[np.bool_]) -> str:

@@ -4,47 +4,58 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from wsolbench.errors import DataError, first_three
+from wsolbench.errors import DataError, counted, first_three
 
-__all__ = ["IMAGE_SUFFIXES", "files_below", "is_nameable", "refuse_bad_names", "walk"]
+__all__ = ["IMAGE_SUFFIXES", "directories", "files_below", "is_nameable", "refuse_bad_names", "walk"]
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """What the names of images and masks end in, in either case."""
 
 
 def files_below(folder: Path) -> list[str]:
-    """Return what :func:`walk` finds, if all names are UTF-8.
-
-    Raises:
-        DataError: see :func:`refuse_bad_names`.
-    """
+    """Return what :func:`walk` finds, if :func:`refuse_bad_names` lets it pass."""
     found = walk(folder)
     refuse_bad_names(folder, found)
     return found
 
 
 def walk(folder: Path) -> list[str]:
-    """Return the paths of all files below a folder, relative to it and with forward slashes, in order.
+    """Return the paths of all files of :func:`directories`, relative to ``folder`` and with forward slashes, in order.
+
+    Hidden files are left out. Of a folder that does not exist, there are none.
+    """
+    found = [
+        (place / name).relative_to(folder).as_posix()
+        for place, names in directories(folder)
+        for name in names
+        if not name.startswith(".")
+    ]
+    return sorted(found, key=lambda path: path.split("/"))
+
+
+def directories(folder: Path, onerror: Callable[[OSError], object] | None = None) -> Iterator[tuple[Path, list[str]]]:
+    """Yield a folder and all below it that are not hidden, each with the names of its files.
 
     Links to files and directories are followed; a directory that was entered under another name already, or that the
-    folder itself lies in, and hidden files and directories, are left out. Of a folder that does not exist, there are
-    none.
+    folder itself lies in, is left out.
+
+    Args:
+        folder: the uppermost.
+        onerror: called where one cannot be listed; None passes it over.
     """
-    found: list[str] = []
     above = [each.stat() for each in folder.resolve().parents] if folder.is_dir() else []
     entered = {(state.st_dev, state.st_ino) for state in above}
-    for place, directories, names in os.walk(folder, followlinks=True):
+    for place, below, names in os.walk(folder, onerror=onerror, followlinks=True):
         state = Path(place).stat()
         if (state.st_dev, state.st_ino) in entered:
-            directories.clear()
+            below.clear()
             continue
         entered.add((state.st_dev, state.st_ino))
-        directories[:] = sorted(name for name in directories if not name.startswith("."))
-        found += [(Path(place) / name).relative_to(folder).as_posix() for name in names if not name.startswith(".")]
-    return sorted(found, key=lambda path: path.split("/"))
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        yield Path(place), names
 
 
 def refuse_bad_names(root: Path, paths: Iterable[str]) -> None:
@@ -58,9 +69,8 @@ def refuse_bad_names(root: Path, paths: Iterable[str]) -> None:
         return
     encoding = sys.getfilesystemencoding()
     cure = "rename them" if encoding == "utf-8" else f"set PYTHONUTF8=1: this locale's names are {encoding}"
-    raise DataError(
-        f"{root}: {len(bad)} file names are not UTF-8 ({first_three([ascii(path) for path in bad])}); {cure}"
-    )
+    what = counted(len(bad), "file name is", "file names are")
+    raise DataError(f"{root}: {what} not UTF-8 ({first_three([ascii(path) for path in bad])}); {cure}")
 
 
 def is_nameable(path: str) -> bool:

@@ -9,7 +9,6 @@ or more bits are refused: their range is not known.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import struct
 import warnings
@@ -22,7 +21,7 @@ from PIL import Image, UnidentifiedImageError
 
 from wsolbench.data.dataset import Item
 from wsolbench.errors import DataError
-from wsolbench.files import read_file
+from wsolbench.files import bytes_sha256, read_file
 
 __all__ = [
     "FORMATS",
@@ -34,7 +33,6 @@ __all__ = [
     "read_bytes",
     "read_displayed",
     "read_image",
-    "read_resized",
     "resize",
     "summarised",
     "turned_size",
@@ -67,13 +65,14 @@ _TURNS: Mapping[int, Image.Transpose] = {
 _LYING = 5  # from this orientation on, width and height change places
 
 
-def read_image(path: Path, item: Item | None = None) -> NDArray[np.uint8]:
+def read_image(path: Path, item: Item | None = None, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """Decode an image file, all of it.
 
     Args:
         path: the file.
         item: its row of the index; where given, the file must still have the digest and size that it names, and is
             turned by the orientation that it names.
+        size: height and width in pixels to resize it to, as :func:`resize` does; None for its own.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB.
@@ -81,39 +80,8 @@ def read_image(path: Path, item: Item | None = None) -> NDArray[np.uint8]:
     Raises:
         DataError: the file is missing, truncated, not an image, of more than 8 bits, or no longer what was indexed.
     """
-    return np.asarray(_checked(path, item))
-
-
-def read_displayed(path: Path) -> Image.Image:
-    """Decode a photograph of anybody's in RGB, turned by its EXIF orientation as viewers do.
-
-    Raises:
-        DataError: the file is missing, truncated, not an image, too large, or of more than 8 bits; it is named.
-    """
-    image, orientation = _picture(path, read_bytes(path))
-    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
-
-
-def read_resized(path: Path, item: Item | None, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Decode an image file and resize it; what :func:`read_image` and then :func:`resize` return, with less copying.
-
-    Args:
-        path: the file.
-        item: its row of the index, or None.
-        size: new height and width in pixels.
-
-    Raises:
-        DataError: as :func:`read_image`.
-    """
-    image, (height, width) = _checked(path, item), size
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image)
-
-
-def _checked(path: Path, item: Item | None) -> Image.Image:
     data = read_bytes(path)
-    if item is not None and item.sha256 and hashlib.sha256(data).hexdigest() != item.sha256:
+    if item is not None and item.sha256 and bytes_sha256(data) != item.sha256:
         raise DataError(f"{path}: the file has changed since prepare indexed it; run `dvc repro` to index it again")
     image, _ = _picture(path, data)
     if item is not None and item.orientation in _TURNS:
@@ -124,7 +92,15 @@ def _checked(path: Path, item: Item | None) -> Image.Image:
             f"{path}: the image is {width}x{height} pixels, the index says {item.width}x{item.height}; "
             "run `dvc repro` to index it again"
         )
-    return image
+    if size is not None and image.size != size[::-1]:
+        image = image.resize(size[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def read_displayed(path: Path) -> Image.Image:
+    """Decode a photograph of anybody's in RGB, turned by its EXIF orientation as viewers do; see :func:`read_image`."""
+    image, orientation = _picture(path, read_bytes(path))
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -140,10 +116,9 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     Returns:
         ``(height, width, 3)`` uint8; the aspect is not kept.
     """
-    height, width = size
     if image.shape[:2] == size:
         return image
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
 
 
 def summarised(lines: Sequence[str]) -> str:
@@ -155,11 +130,7 @@ def summarised(lines: Sequence[str]) -> str:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return what an image file, or a mask, holds.
-
-    Raises:
-        DataError: it is missing, cannot be read, or is no regular file.
-    """
+    """Return what an image file, or a mask, holds."""
     return read_file(path, "restore the file")
 
 

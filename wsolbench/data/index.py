@@ -101,11 +101,7 @@ def read_split(directory: Path, split: SplitName, *, with_truth: bool = True) ->
 
 
 def splits_of(path: Path, splits: Collection[SplitName]) -> pa.Table:
-    """Return index or truth with the rows of some splits only, as a table that reads back from a file of that name.
-
-    Raises:
-        DataError: the file is missing or damaged.
-    """
+    """Return index or truth with the rows of some splits only, as a table that reads back from a file of that name."""
     table = _read(path, _INDEX_SCHEMA if path.name == INDEX_FILE else _TRUTH_SCHEMA)
     return _with_content(table.filter(pc.is_in(table["split"], pa.array(splits))), _meta(table))
 
@@ -130,11 +126,7 @@ def write_selection(directory: Path, target: Path, *, wanted: bool) -> None:
 
 
 def read_selection(directory: Path, path: Path) -> Split:
-    """Read ``val`` with as much of its truth as :func:`write_selection` has written.
-
-    Raises:
-        DataError: a file is missing, unreadable, or belongs to another index.
-    """
+    """Read ``val`` with as much of its truth as :func:`write_selection` has written."""
     val = read_split(directory, "val", with_truth=False)
     table = _read(path, _TRUTH_SCHEMA)
     if _meta(table)["digest"] != val.digest or "val_truth" in _meta(table):
@@ -158,10 +150,10 @@ _TRUTH_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
         ("split", pa.string()),
-        ("boxes", pa.list_(pa.float64())),
+        ("boxes", pa.list_(pa.list_(pa.float64()))),
         ("masks", pa.list_(pa.string())),
         ("ignore", pa.string()),
-        ("published", pa.list_(pa.float64())),
+        ("published", pa.list_(pa.list_(pa.float64()))),
     ]
 )
 
@@ -210,33 +202,23 @@ def _truth_rows(items: Iterable[Item], truth: Mapping[str, Truth]) -> list[dict[
     for item in items:
         if item.split != "train":
             found = truth[item.id]
-            published = None if found.published is None else _flat(found.published)
-            boxes = {"boxes": _flat(found.boxes), "published": published}
+            boxes, published = (None if each is None else each.tolist() for each in (found.boxes, found.published))
             masks = {"masks": list(found.masks), "ignore": found.ignore}
-            rows.append({"id": item.id, "split": item.split, **boxes, **masks})
+            rows.append({"id": item.id, "split": item.split, "boxes": boxes, "published": published, **masks})
     return rows
 
 
-def _flat(boxes: NDArray[np.float64]) -> list[float]:
-    flat: list[float] = boxes.reshape(-1).astype(float).tolist()
-    return flat
-
-
-def _boxes(flat: Sequence[float]) -> NDArray[np.float64]:
-    return np.asarray(flat, np.float64).reshape(-1, 4)
-
-
 def _truth_of(table: pa.Table, split: SplitName = "val") -> dict[str, Truth]:
-    return {
-        row["id"]: Truth(
-            _boxes(row["boxes"]),
-            tuple(row["masks"]),
-            row["ignore"],
-            None if row["published"] is None else _boxes(row["published"]),
-        )
-        for row in table.to_pylist()
-        if row["split"] == split
-    }
+    found = {}
+    for row in table.to_pylist():
+        if row["split"] == split:
+            published = None if row["published"] is None else _boxes(row["published"])
+            found[row["id"]] = Truth(_boxes(row["boxes"]), tuple(row["masks"]), row["ignore"], published)
+    return found
+
+
+def _boxes(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    return np.array(rows, np.float64).reshape(-1, 4)
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, object]], schema: pa.Schema, meta: Mapping[str, str]) -> None:
@@ -263,7 +245,6 @@ _CONTENT = "content_sha256"
 
 
 def _content(table: pa.Table, meta: Mapping[str, str]) -> str:
-    """Return the sha256 of all rows and of what the file says beside them."""
     columns = {name: table[name].to_pylist() for name in table.column_names}
     said = {name: value for name, value in meta.items() if name != _CONTENT}
     return bytes_sha256(json.dumps([said, columns], sort_keys=True).encode())

@@ -206,7 +206,7 @@ def evaluation_batches(split: Split, image_root: Path, side: int, batch: int, re
     """Yield uint8 images resized straight to ``(side, side)`` without a crop, labels and positions, in index order."""
     pictures = pictures_of(split, image_root, side, reading)
     batches = [range(start, min(start + batch, len(split))) for start in range(0, len(split), batch)]
-    with ThreadPoolExecutor(reading.threads) as pool:
+    with ThreadPoolExecutor(reading.workers) as pool:
         # One batch ahead, so that images that have to be decoded are while the network runs.
         coming = [pool.submit(pictures.__getitem__, position) for positions in batches[:1] for position in positions]
         for number, positions in enumerate(batches):

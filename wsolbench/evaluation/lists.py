@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from wsolbench.acquire.choe_metadata import class_names, numbered_lines, read_metadata
 from wsolbench.acquire.mask_checks import MaskFiles, with_masks
-from wsolbench.data.boxes import check_boxes, clip_boxes
+from wsolbench.acquire.official_boxes import OfficialBoxes
+from wsolbench.data.boxes import check_boxes
 from wsolbench.data.dataset import Item, Split, SplitName, Truth
 from wsolbench.errors import DataError, counted, first_three, shortened
 
@@ -96,7 +97,9 @@ def split_of_metadata(directory: Path, name: SplitName, masks: Path = Path()) ->
     truth = {entry.id: Truth(entry.boxes) for entry in entries}
     check_boxes(str(directory / "localization.txt"), items, truth)
     files = {entry.id: MaskFiles(entry.masks, entry.ignore) for entry in entries}
-    truth, _ = clip_boxes(items, with_masks(masks, items, truth, files))
+    official, where = OfficialBoxes(), directory / "localization.txt"
+    truth = {item.id: official.truth(truth[item.id].boxes, item, where) for item in items}
+    truth = with_masks(masks, items, truth, files)
     return Split(name, items, class_names(directory / "class_names.txt", {entry.label for entry in entries}), "", truth)
 
 

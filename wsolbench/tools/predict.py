@@ -114,7 +114,7 @@ def predict(
     listed = counted(len(names) + len(skipped), "file")
     _log.info("%s: %s with the suffix of an image, %s", run.key, listed, run.cuts.described())
     masks = options.masks or run.cuts.masks_only
-    threads = Reading.of(RuntimeSettings() if settings is None else settings.runtime, layout).threads
+    threads = Reading.of(RuntimeSettings() if settings is None else settings.runtime, layout).workers
     with _replaced(target) as folder, meter("predicting", len(names), "images") as progress:
         work = _Written(folder, {*names}, skipped, run.cuts.mask if masks else None)
         for batch in open_photographs(root, names, run.side, _BATCH, threads):
