@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from wsolbench.config import registry
-from wsolbench.data.images import read_resized
+from wsolbench.data.images import read_image
 from wsolbench.errors import SettingsError, WeightsError
 from wsolbench.models.backbones.mobilenet_v1 import PlainMobileNetV1, from_timm
 from wsolbench.models.backbones.weights import PINNED, find_weights
@@ -232,7 +232,7 @@ def test_real_classifiers_recognise_real_photographs(test_data, backbone, name, 
     right = 0
     for row in rows:
         path = next(root.rglob(f"{row['ImageId']}.JPEG"))
-        image = torch.from_numpy(read_resized(path, None, (224, 224)).copy()).permute(2, 0, 1)[None]
+        image = torch.from_numpy(read_image(path, size=(224, 224)).copy()).permute(2, 0, 1)[None]
         with torch.no_grad():
             logits = method.predict(network.normalise(image), torch.zeros(1, dtype=torch.int64)).logits
         right += synsets[int(logits.argmax())] == row["PredictionString"].split()[0]
