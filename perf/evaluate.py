@@ -24,6 +24,7 @@ from typing import TypeVar
 
 import cv2
 import numpy as np
+from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 from numpy.typing import NDArray
 
@@ -31,19 +32,20 @@ from wsolbench.config.paths import Layout
 from wsolbench.config.settings import EvaluateSettings
 from wsolbench.data.dataset import Item, Split, Truth
 from wsolbench.data.masks import encode
-from wsolbench.data.scoremaps import NORMALISATIONS, StoredMaps, upsample_and_normalise
-from wsolbench.evaluation import pixel
-from wsolbench.evaluation.choe2020 import SIDE, best_ious, box_ious, candidates, threshold_grid
-from wsolbench.evaluation.evaluate import evaluate_maps, write_evaluation
-from wsolbench.evaluation.image_scores import Rules, Thresholds, score_image
+from wsolbench.data.scoremaps import StoredMaps, upsample_and_normalise
+from wsolbench.evaluation.boxes import candidates
+from wsolbench.evaluation.evaluate import evaluate_stored, write_evaluation
+from wsolbench.evaluation.normalisation import NORMALISATIONS
+from wsolbench.evaluation.protocols import CHOE2020, PIXEL, SIDE, threshold_grid
 from wsolbench.evaluation.pxap import histograms
+from wsolbench.evaluation.scoring import Rules, score_image
 
 T = TypeVar("T")
 R = TypeVar("R")
 Map = NDArray[np.float64]
 
 GRID = threshold_grid(0.001)
-RULES = Rules(Thresholds(GRID, (0.2,)), NORMALISATIONS[1:])
+RULES = Rules(GRID, (0.2,), NORMALISATIONS[1:])
 TRUTH = np.array([[40, 40, 180, 180]])
 RECORD = {
     "key": "made-made-0",
@@ -82,11 +84,11 @@ def report(name: str, raw_maps: list[NDArray[np.float32]]) -> None:
     coded = np.zeros((SIDE, SIDE), np.uint8)
     coded[40:180, 40:180] = 1
     upsample, maps = timed(lambda raw: upsample_and_normalise(raw, SIDE, SIDE), raw_maps)
-    boxes, ours = timed(lambda score_map: best_ious(candidates(score_map, GRID), TRUTH), maps)
+    boxes, ours = timed(lambda score_map: candidates(score_map[None], GRID)[0].best_ious(CHOE2020, TRUTH), maps)
     pxap, _ = timed(lambda score_map: histograms(score_map, coded, GRID), maps)
-    other, _ = timed(lambda score_map: pixel.best_ious(pixel.candidates(score_map, GRID), TRUTH.astype(float)), maps)
+    other, _ = timed(lambda score_map: candidates(score_map[None], GRID)[1].best_ious(PIXEL, TRUTH * 1.0), maps)
     item, true = Item("0", "0", 0, SIDE, SIDE, "test"), Truth(TRUTH.astype(float))
-    image, _ = timed(lambda raw: score_image(raw, item, true, None, RULES), raw_maps)
+    image, _ = timed(lambda raw: score_image(raw, item, true, RULES), raw_maps)
     floor, _ = timed(lambda score_map: np.bincount((score_map * 255).astype(np.uint8).ravel(), minlength=256), maps)
     few = maps[:PLAIN]
     plain_boxes, theirs = timed(plain, few, repeats=1)
@@ -110,7 +112,7 @@ def plain(score_map: Map) -> tuple[Map, Map]:
         boxes = [cv2.boundingRect(contour) for contour in contours] or [(0, 0, 0, 0)]
         ends = np.array([[x, y, min(x + w, SIDE - 1), min(y + h, SIDE - 1)] for x, y, w, h in boxes])
         areas = [cv2.contourArea(contour) for contour in contours] or [0.0]
-        overlaps = box_ious(ends, TRUTH)[:, 0]
+        overlaps = CHOE2020.ious(ends, TRUTH)[:, 0]
         single[k], multi[k] = overlaps[int(np.argmax(areas))], overlaps.max()
     return single, multi
 
@@ -135,9 +137,12 @@ def whole_run(count: int, jobs: int, *, masked: bool) -> None:
             "test": Split("test", items, [str(k) for k in range(1000)], "", truth),
         }
         stored = {name: made_up(split, random) for name, split in splits.items()}
-        score_image(stored["test"].maps[0], items[0], truth["0"], root, RULES)  # compiles
+        score_image(stored["test"].maps[0], items[0], truth["0"], RULES)  # compiles
+        # Processes start, and import what they need, before time is taken.
+        raws = stored["test"].maps[:64]
+        Parallel(jobs)(delayed(score_image)(raw, items[0], truth["0"], RULES) for raw in raws)
         start, cpu = time.perf_counter(), time.process_time()
-        evaluation = evaluate_maps(RECORD, stored, splits, root, EvaluateSettings(), None, jobs)
+        evaluation = evaluate_stored(RECORD, stored, splits, EvaluateSettings(), None, jobs)
         write_evaluation(evaluation, Layout(root), "made", "made-made-0")
         seconds, own_cpu = time.perf_counter() - start, time.process_time() - cpu
     get_reusable_executor().shutdown()  # the memory of processes is known when they have ended

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wsolbench.api import boxes_of, evaluate_maps, load_run, predict, score
     from wsolbench.data.dataset import WsolDataset
-    from wsolbench.evaluation.external_maps import MapsOf, write_scores
+    from wsolbench.evaluation.external_maps import MapsOf, Scores, write_scores
     from wsolbench.evaluation.external_maps import score as score_folder
     from wsolbench.evaluation.lists import read_predictions, split_of_metadata
     from wsolbench.evaluation.map_files import find_maps
-    from wsolbench.evaluation.predicted import Scores
     from wsolbench.evaluation.score_table import score_table
     from wsolbench.models.backbones.base import Backbone
     from wsolbench.models.method import Method
@@ -56,7 +55,7 @@ _FROM = {
     "Backbone": "models.backbones.base",
     "MapsOf": "evaluation.external_maps",
     "Method": "models.method",
-    "Scores": "evaluation.predicted",
+    "Scores": "evaluation.external_maps",
     "WsolDataset": "data.dataset",
     "boxes_of": "api",
     "evaluate_maps": "api",

@@ -20,11 +20,11 @@ from wsolbench.data.dataset import Item, Split, Truth
 from wsolbench.data.masks import encode
 from wsolbench.data.scoremaps import upsample_and_normalise
 from wsolbench.errors import DataError
-from wsolbench.evaluation import choe2020, joint, pixel
-from wsolbench.evaluation.choe2020 import SIDE, threshold_grid
-from wsolbench.evaluation.image_scores import Rules, Thresholds
-from wsolbench.evaluation.numbers import Scored, numbers
-from wsolbench.evaluation.scoring import score_maps
+from wsolbench.evaluation.boxes import candidates
+from wsolbench.evaluation.evaluate import Answers, score_answers
+from wsolbench.evaluation.numbers import numbers
+from wsolbench.evaluation.protocols import CHOE2020, PIXEL, SIDE, threshold_grid
+from wsolbench.evaluation.scoring import Rules
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -86,12 +86,9 @@ def score(
     raw, thresholds = _map(map, "the map"), threshold_grid(step)
     width, height = size or (raw.shape[1], raw.shape[0])
     boxes = _boxes(box, (width, height), "box")
-    contours, pieces = joint.candidates([upsample_and_normalise(raw, SIDE, SIDE)], thresholds)
-    if protocol == "pixel":
-        single, multi = pixel.best_ious(pieces, pixel.scaled_boxes(boxes, width, height))
-    else:
-        truth = choe2020.true_boxes(Truth(boxes), Item("", "", 0, width, height, "test"))
-        single, multi = choe2020.best_ious(contours, truth)
+    contours, pieces = candidates(upsample_and_normalise(raw, SIDE, SIDE)[None], thresholds)
+    found, rules = (pieces, PIXEL) if protocol == PIXEL.name else (contours, CHOE2020)
+    single, multi = found.best_ious(rules, rules.on_grid(boxes, width, height))
     return MapScore(thresholds, single, multi)
 
 
@@ -171,9 +168,6 @@ def evaluate_maps(
         DataError: there is not one truth (size, label, prediction) per map, or a map or a truth is none; the image is
             named by its position.
     """
-    rules_of = settings or EvaluateSettings()
-    thresholds = Thresholds(threshold_grid(rules_of.threshold_step), (rules_of.fixed_threshold,))
-    rules = Rules(thresholds, tuple(rules_of.normalisations), rules_of.ivr_percentile)
     test, arrays = _split("test", maps, truth, sizes, labels)
     guesses = np.zeros((len(test), 0), np.int64) if predictions is None else np.asarray(_plain(predictions), np.int64)
     if guesses.ndim != 2 or len(guesses) != len(test):
@@ -181,11 +175,9 @@ def evaluate_maps(
     of_val = None
     if val is not None:
         split, own = _split("val", *val, sizes if np.ndim(sizes or 0) == 1 else None, None)
-        of_val = score_maps(own, split, Path(), rules, jobs)
-    found = score_maps(arrays, test, Path(), rules, jobs)
-    label_array = np.array([item.label for item in test.items], np.int64)
-    scored = Scored(found, of_val, test, label_array, guesses, thresholds, rules_of.fixed_threshold, None)
-    return numbers(scored)
+        of_val = Answers(split, own, np.zeros((len(own), 0), np.int64))
+    rules = Rules.of(settings or EvaluateSettings())
+    return numbers(score_answers(Answers(test, arrays, guesses), of_val, rules, jobs))
 
 
 def load_run(run: str | Path, *, device: Literal["auto", "cpu", "cuda"] = "auto") -> TrainedRun:

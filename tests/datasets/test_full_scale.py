@@ -14,7 +14,7 @@ from PIL import Image
 from tests.datasets.conftest import prepare_whole, write_table
 from wsolbench.data.dataset import SPLITS, SplitName
 from wsolbench.data.index import TRUTH_FILE, read_split
-from wsolbench.evaluation.choe2020 import true_boxes
+from wsolbench.evaluation.protocols import CHOE2020
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +72,10 @@ class Placeholders:
 def scored_against(directory: Path, split: SplitName) -> dict[str, list[Box]]:
     """Return the boxes at 224 that ``choe2020`` scores against in a prepared split."""
     found = read_split(directory, split)
-    return {item.id: [tuple(box) for box in true_boxes(found.truth(item.id), item).tolist()] for item in found.items}
+    return {
+        item.id: list(map(tuple, CHOE2020.true_boxes([item], [found.truth(item.id)]).boxes.tolist()))
+        for item in found.items
+    }
 
 
 def official_boxes(splits: Iterable[Lists], known: Path) -> dict[str, Box]:

@@ -15,10 +15,9 @@ from wsolbench.data.dataset import Item, Split, Truth
 from wsolbench.data.masks import decode
 from wsolbench.data.scoremaps import StoredMaps
 from wsolbench.errors import DataError
-from wsolbench.evaluation.choe2020 import threshold_grid
-from wsolbench.evaluation.image_scores import CHOE2020, Rules, Thresholds
+from wsolbench.evaluation.protocols import CHOE2020, threshold_grid
 from wsolbench.evaluation.pxap import curve
-from wsolbench.evaluation.scoring import score_split
+from wsolbench.evaluation.scoring import Rules, score_split
 
 ROWS, COLUMNS = np.mgrid[:80, :120]
 DISC = (COLUMNS - 60) ** 2 + (ROWS - 40) ** 2 <= 398
@@ -89,8 +88,8 @@ def test_a_map_that_is_the_disc_has_its_pixels_average_precision(
     maps = StoredMaps(
         np.array(["a"]), np.zeros(1, np.int64), DISC[None].astype(np.float32), nothing.astype(int), nothing
     )
-    scores = score_split(maps, split, tmp_path, Rules(Thresholds(threshold_grid(0.001), ())), 1)
-    assert curve(*scores.pixels[CHOE2020].pooled).px_ap == pytest.approx(99.97, abs=0.005)
+    scores = score_split(list(maps.maps), split, Rules(threshold_grid(0.001)), 1)
+    assert curve(scores.histogram(CHOE2020.name)).px_ap == pytest.approx(99.97, abs=0.005)
 
 
 VOIDS: dict[str, Callable[[], Image.Image]] = {

@@ -12,12 +12,11 @@ from PIL import Image
 from tests.datasets.conftest import edit_line, prepare_whole
 from tests.datasets.roots import write_cub
 from wsolbench.acquire.official_boxes import Listing, OfficialBoxes, check_sizes
-from wsolbench.data.dataset import Item, Split, Truth
+from wsolbench.data.dataset import Item, Truth
 from wsolbench.data.index import TRUTH_FILE, read_split
-from wsolbench.data.scoremaps import StoredBoxes
 from wsolbench.errors import DataError
-from wsolbench.evaluation.image_scores import Rules, Thresholds, score_image
-from wsolbench.evaluation.scoring import score_split
+from wsolbench.evaluation.protocols import CHOE2020, PIXEL
+from wsolbench.evaluation.scoring import Rules, score_image
 
 # x, y, width, height of the official file; width and height of the image; x0, y0, x1, y1 of Choe et al.'s list.
 PUBLISHED = [
@@ -72,21 +71,21 @@ def test_each_protocol_scores_against_its_own_boxes() -> None:
     item = item_of(224, 224)
     score_map = np.zeros((224, 224))
     score_map[:, :100] = 1
-    rules = Rules(Thresholds(np.array([0.5]), ()), as_they_are=True)
+    rules = Rules(np.array([0.5]), as_they_are=True)
     truth = Truth(np.array([[0.0, 0, 112, 224]]), published=np.array([[0.0, 0, 111, 223]]))
-    scores = score_image(score_map, item, truth, None, rules).boxes
-    assert scores["choe2020"].single.tolist() == [101 / 112]
-    assert scores["pixel"].single.tolist() == [100 / 112]
+    drawn = score_image(score_map, item, truth, rules).drawn
+    for protocol, iou in ((CHOE2020, 101 / 112), (PIXEL, 100 / 112)):
+        true = protocol.true_boxes([item], [truth])
+        assert protocol.best_ious_of(drawn[protocol.name].at(0), true).tolist() == [iou]
 
 
 def test_a_box_without_a_map_is_scored_against_them_too() -> None:
     item = Item("a", "a.jpg", 0, 224, 224, "test")
-    truth = {"a": Truth(np.array([[0.0, 0, 112, 224]]), published=np.array([[0.0, 0, 99, 223]]))}
-    whole = StoredBoxes(np.array(["a"]), np.zeros(1, np.int64), np.array([[0.0, 0, 224, 224]]))
-    split = Split("test", [item], ["bird"], "", truth)
-    scores = score_split(whole, split, Path(), Rules(Thresholds(np.array([0.5]), ())), jobs=1).boxes
-    assert scores["choe2020"].overlaps.column(0).tolist() == [100 / 224]
-    assert scores["pixel"].overlaps.column(0).tolist() == [112 / 224]
+    truth = Truth(np.array([[0.0, 0, 112, 224]]), published=np.array([[0.0, 0, 99, 223]]))
+    drawn = score_image(np.array([0.0, 0, 224, 224]), item, truth, Rules(np.array([0.5]))).drawn
+    for protocol, iou in ((CHOE2020, 100 / 224), (PIXEL, 112 / 224)):
+        true = protocol.true_boxes([item], [truth])
+        assert protocol.best_ious_of(drawn[protocol.name].at(0), true).tolist() == [iou]
 
 
 def test_boxes_around_masks_take_the_place_of_both(tmp_path: Path) -> None:

@@ -6,35 +6,28 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from wsolbench.evaluation.accuracy import (
-    box_accuracy,
+    IOUS,
     choose_threshold,
     classified,
-    localization,
     max_box_acc_v2,
+    percent,
+    share,
 )
 
 # Three images, four thresholds.
 OVERLAPS = np.array([[0.8, 0.7, 0.5, 0.1], [0.2, 0.3, 0.5, 0.9], [0.0, 0.49, 0.69, 0.7]])
-
-
-def test_box_accuracy_counts_images_that_reach_the_overlap_exactly() -> None:
-    np.testing.assert_allclose(box_accuracy(OVERLAPS, 50), [100 / 3, 100 / 3, 100, 200 / 3])
-    np.testing.assert_allclose(box_accuracy(OVERLAPS, 70), [100 / 3, 100 / 3, 0, 200 / 3])
+ACCURACIES = {iou: percent((iou / 100 <= OVERLAPS).sum(0), 3) for iou in IOUS}
 
 
 def test_v2_takes_the_best_threshold_for_each_overlap() -> None:
-    found = max_box_acc_v2(OVERLAPS)
-    assert found["iou30"] == pytest.approx(100)
-    assert found["iou50"] == pytest.approx(100)
-    assert found["iou70"] == pytest.approx(200 / 3)
-    assert found["mean"] == pytest.approx((100 + 100 + 200 / 3) / 3)
+    found = max_box_acc_v2(ACCURACIES)
+    assert found == pytest.approx({"iou30": 100, "iou50": 100, "iou70": 200 / 3, "mean": 800 / 9})
 
 
 def test_v2_at_thresholds_chosen_elsewhere_takes_each_overlaps_own() -> None:
-    found = max_box_acc_v2(OVERLAPS, {30: 0, 50: 1, 70: 3})
+    found = max_box_acc_v2(ACCURACIES, {30: 0, 50: 1, 70: 3})
     assert found == pytest.approx({"iou30": 100 / 3, "iou50": 100 / 3, "iou70": 200 / 3, "mean": 400 / 9})
 
 
@@ -69,29 +62,7 @@ def test_right_at_the_first_guess_and_within_five() -> None:
 
 def test_what_does_not_classify_has_no_top_k() -> None:
     assert classified(np.zeros((3, 0), np.int64), np.arange(3)) is None
-    found = localization(np.array([0.5, 0.6, 0.4]), None)
-    assert (found.top1, found.top5) == (None, None)
-    assert found.gt_known == pytest.approx(200 / 3)
 
 
-def test_top_k_loc_needs_both_box_and_class() -> None:
-    first, five = np.array([True, True, False, False]), np.array([True, True, True, False])
-    found = localization(np.array([0.9, 0.1, 0.9, 0.9]), (first, five))
-    assert (found.gt_known, found.top1, found.top5) == (75, 25, 50)
-
-
-flags = arrays(bool, 12)
-
-
-@given(arrays(np.float64, 12, elements=st.floats(0, 1)), flags, flags)
-def test_top1_loc_top5_loc_and_gt_known_never_cross(overlaps: np.ndarray, first: np.ndarray, more: np.ndarray) -> None:
-    found = localization(overlaps, (first, first | more))
-    assert found.top1 <= found.top5 <= found.gt_known
-    assert found.top1 <= first.mean() * 100 + 1e-9
-
-
-@given(arrays(np.float64, 12, elements=st.floats(0, 1)))
-def test_with_a_perfect_classifier_only_the_box_counts(overlaps: np.ndarray) -> None:
-    right = np.ones(12, bool)
-    found = localization(overlaps, (right, right))
-    assert found.gt_known == found.top1 == found.top5 == box_accuracy(overlaps[:, None], 50)[0]
+def test_a_share_is_percent() -> None:
+    assert share(np.array([True, False, False, False])) == 25

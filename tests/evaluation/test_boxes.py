@@ -8,17 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from tests.evaluation.alone import choe2020
 from tests.evaluation.by_definition import boxes_by_definition, overlap_by_definition
 from wsolbench.errors import DataError
-from wsolbench.evaluation.choe2020 import (
-    SIDE,
-    best_ious,
-    box_ious,
-    candidates,
-    check_score_map,
-    scaled_boxes,
-    threshold_grid,
-)
+from wsolbench.evaluation.boxes import check_score_map
+from wsolbench.evaluation.protocols import CHOE2020, SIDE, threshold_grid
 
 THRESHOLDS = np.array([0.0, 0.2, 1 / 3, 0.5, 0.75, 0.99])
 FEW_LEVELS = st.sampled_from([0.0, 0.001, 0.2, 0.25, 0.5, 0.501, 0.9, 1.0])
@@ -41,12 +35,12 @@ def blob(*slices: tuple[int, int, int, int], shape: tuple[int, int] = (20, 30)) 
 
 
 def single(score_map: np.ndarray, threshold: float = 0.5) -> list[int]:
-    found = candidates(score_map, np.array([threshold]))
+    found = choe2020(score_map, np.array([threshold]))
     return found.single[found.cut[0]].tolist()
 
 
 def multi(score_map: np.ndarray, threshold: float = 0.5) -> list[list[int]]:
-    return sorted(candidates(score_map, np.array([threshold])).boxes_at(0).tolist())
+    return sorted(choe2020(score_map, np.array([threshold])).boxes_at(0).tolist())
 
 
 @settings(max_examples=300, deadline=None)
@@ -58,7 +52,7 @@ def test_shapes_of_any_topology_match_the_definition(score_map: np.ndarray) -> N
 @settings(max_examples=100, deadline=None)
 @given(score_maps)
 def test_every_threshold_matches_the_definition(score_map: np.ndarray) -> None:
-    found = candidates(score_map, THRESHOLDS)
+    found = choe2020(score_map, THRESHOLDS)
     for k, threshold in enumerate(THRESHOLDS):
         ours = found.single[found.cut[k]].tolist(), sorted(found.boxes_at(k).tolist())
         assert ours == boxes_by_definition(score_map, threshold)
@@ -68,7 +62,7 @@ def test_every_threshold_matches_the_definition(score_map: np.ndarray) -> None:
 @given(score_maps)
 def test_a_threshold_gives_the_same_box_alone_as_among_others(score_map: np.ndarray) -> None:
     grid = threshold_grid(0.05)
-    together = candidates(score_map, grid)
+    together = choe2020(score_map, grid)
     for k, threshold in enumerate(grid):
         assert single(score_map, threshold) == together.single[together.cut[k]].tolist()
 
@@ -77,7 +71,7 @@ def test_a_threshold_gives_the_same_box_alone_as_among_others(score_map: np.ndar
 @given(st.lists(boxes, min_size=1, max_size=4), st.lists(boxes, min_size=1, max_size=4))
 def test_overlap_is_shared_pixels_over_all_pixels(first: list[list[int]], second: list[list[int]]) -> None:
     expected = [[overlap_by_definition(a, b) for b in second] for a in first]
-    np.testing.assert_array_equal(box_ious(np.array(first), np.array(second)), expected)
+    np.testing.assert_array_equal(CHOE2020.ious(np.array(first), np.array(second)), expected)
 
 
 def test_a_box_ends_one_pixel_past_its_object() -> None:
@@ -89,7 +83,7 @@ def test_a_box_stays_within_the_map() -> None:
 
 
 def test_without_foreground_there_is_one_box_at_the_origin() -> None:
-    found = candidates(np.zeros((5, 6)), threshold_grid(0.25))
+    found = choe2020(np.zeros((5, 6)), threshold_grid(0.25))
     assert found.counts.tolist() == [1, 1, 1, 1]
     assert found.single[found.cut].tolist() == [[0, 0, 0, 0]] * 4
 
@@ -127,15 +121,15 @@ def test_a_hole_is_a_box_of_its_own_grown_by_a_pixel() -> None:
 
 
 def test_the_best_of_all_pairs_of_boxes_counts() -> None:
-    found = candidates(blob((0, 0, 12, 12), (20, 10, 25, 15)), np.array([0.5]))
+    found = choe2020(blob((0, 0, 12, 12), (20, 10, 25, 15)), np.array([0.5]))
     truth = np.array([[20, 10, 25, 15], [5, 17, 9, 19]])
-    only, best = best_ious(found, truth)
+    only, best = found.best_ious(CHOE2020, truth)
     assert only.tolist() == [0]
     assert best.tolist() == [1]
 
 
 def test_true_boxes_are_scaled_to_the_grid_and_truncated() -> None:
-    whole, part = scaled_boxes(np.array([[0.0, 0, 500, 375], [10.5, 10.5, 99, 99]]), 500, 375).tolist()
+    whole, part = CHOE2020.on_grid(np.array([[0.0, 0, 500, 375], [10.5, 10.5, 99, 99]]), 500, 375).tolist()
     assert whole == [0, 0, SIDE, SIDE]
     assert part == [4, 6, 44, 59]  # 4.704, 6.272, 44.352, 59.136
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +26,12 @@ from tests.evaluation.made_up_run import (
     rectangle,
     settings,
 )
-from wsolbench.data.dataset import Item
 from wsolbench.data.index import read_split
-from wsolbench.data.scoremaps import StoredBoxes
+from wsolbench.data.scoremaps import StoredBoxes, read_maps, write_maps
 from wsolbench.errors import DataError
-from wsolbench.evaluation.choe2020 import threshold_grid
 from wsolbench.evaluation.evaluate import evaluate_key
-from wsolbench.evaluation.image_scores import Rules, Thresholds
-from wsolbench.evaluation.scoring import score_split
+from wsolbench.evaluation.protocols import threshold_grid
+from wsolbench.evaluation.scoring import Rules, score_split
 from wsolbench.evaluation.thumbnails import candidates, read_thumbnails
 from wsolbench.runs.run_folder import write_record
 
@@ -379,26 +378,37 @@ def test_evaluation_runs_where_torch_cannot_be_imported(run: MadeUpRun) -> None:
     assert run.metrics()["max_box_acc"] == 60
 
 
-def item_named(name: str) -> Item:
-    return Item(name, f"{name}.png", 0, 224, 224, "test")
-
-
 def test_boxes_on_a_data_set_of_masks_are_scored_as_filled_masks(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, masks=len(TEST), boxless=len(TEST), val_masks=True).write()
     split = read_split(run.layout.prepared(TRACK), "test")
-    boxes = StoredBoxes(
-        np.array([item.id for item in split.items]), np.zeros(5, np.int64), np.tile([0.0, 0, 9, 9], (5, 1))
-    )
-    found = score_split(boxes, split, run.layout.prepared(TRACK), Rules(Thresholds(threshold_grid(0.1), (0.2,))), 1)
+    found = score_split(list(np.tile([0.0, 0, 9, 9], (5, 1))), split, Rules(threshold_grid(0.1), (0.2,)), 1)
     assert found.areas.tolist() == [10000 / SIDE**2] * 3 + [400 / SIDE**2, 10000 / SIDE**2]
-    assert (found.boxes, found.pixels) == ({}, {})
-    assert found.masks is not None
+    assert not found.boxed
+    assert not found.histograms.size
     # 9 x 9 pixels off four objects of 100 x 100 (and of 20 x 20, at 10 .. 30), whatever the threshold.
-    shares = found.masks.shares(3)
-    assert np.array_equal(shares, found.masks.shares(0))
+    shares = found.shares(3)
+    assert np.array_equal(shares, found.shares(0))
     assert shares[0].tolist() == approx([0, 10000 / 10081, 0, 81 / 10081])
     assert shares[3].tolist() == approx([0, 400 / 481, 81 / 481, 0])
-    assert found.drawn.column(0).tolist() == [[0, 0, 9, 9]] * 5
+    assert found.drawn["choe2020"].at(0).tolist() == [[0, 0, 9, 9]] * 5
+
+
+def test_a_run_that_stored_boxes_has_numbers_and_no_thresholds(run: MadeUpRun) -> None:
+    boxes = {
+        name: StoredBoxes(each.ids, each.labels, np.tile([50.0, 50, 150, 150], (len(each.ids), 1)), each.top5)
+        for name, each in ((name, read_maps(run.maps_file, name)) for name in ("val", "test"))
+    }
+    write_maps(run.maps_file, {name: replace(each, top5_logits=each.top5 * 1.0) for name, each in boxes.items()})
+    write_record(run.folder, record())
+    found = evaluate(run).metrics()
+    assert set(found["threshold"].values()) == {None}
+    assert found["regret"] is found["peak_width"] is found["px_ap"] is None
+    assert found["gt_known"] == {"fixed": 80, "val": 80, "oracle": 80, "published": None}
+    assert (found["top1_loc"]["fixed"], found["max_box_acc"], found["max_box_acc_v2"]["mean"]) == (40, 80, 80)
+    assert found["normalisation"] == {}
+    rows = pd.read_parquet(run.layout.per_image(TRACK, KEY))
+    assert rows["iou_val"].tolist() == [1, 1, 1, 0, 1]
+    assert len(read_thumbnails(run.layout.thumbnails(TRACK, KEY), "").ids) == 0
 
 
 def test_what_an_overlap_with_a_mask_lacks_adds_up_to_100(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from wsolbench.data.scoremaps import NORMALISATIONS, normalise, upsample
-from wsolbench.evaluation import choe2020, joint, pixel
-from wsolbench.evaluation.candidates import Candidates
-from wsolbench.evaluation.choe2020 import threshold_grid
+from tests.evaluation.alone import choe2020, pixel
+from wsolbench.data.scoremaps import upsample
+from wsolbench.evaluation.boxes import Candidates, candidates
+from wsolbench.evaluation.normalisation import NORMALISATIONS, normalise
+from wsolbench.evaluation.protocols import threshold_grid
 
 THRESHOLDS = np.concatenate([threshold_grid(0.01), [0.2, 0.155, 0.2]])
 raw_maps = st.one_of(
@@ -31,19 +32,18 @@ def drawn(found: Candidates, thresholds: slice) -> list[object]:
 @example(-np.arange(1, 17, dtype=np.float32).reshape(4, 4), 9)
 @example(np.arange(1, 17, dtype=np.float32).reshape(4, 4), 9)
 def test_each_normalisation_and_protocol_has_its_own_boxes(raw: np.ndarray, side: int) -> None:
-    upsampled = upsample(raw, side, side)
-    maps = [normalise(upsampled, how) for how in NORMALISATIONS]
-    contours, pieces = joint.candidates(maps, THRESHOLDS)
+    maps = normalise(upsample(raw, side, side), NORMALISATIONS)
+    contours, pieces = candidates(maps, THRESHOLDS)
     count = len(THRESHOLDS)
     for k, each in enumerate(maps):
-        own = drawn(choe2020.candidates(each, THRESHOLDS), slice(None))
+        own = drawn(choe2020(each, THRESHOLDS), slice(None))
         assert drawn(contours, slice(k * count, (k + 1) * count)) == own
-    assert drawn(pieces, slice(None)) == drawn(pixel.candidates(maps[0], THRESHOLDS), slice(None))
+    assert drawn(pieces, slice(None)) == drawn(pixel(maps[0], THRESHOLDS), slice(None))
 
 
 def test_a_map_that_is_taken_as_it_is_may_be_constant() -> None:
-    maps = [np.full((6, 6), 0.5), np.zeros((6, 6))]
-    contours, _ = joint.candidates(maps, THRESHOLDS)
+    maps = np.stack([np.full((6, 6), 0.5), np.zeros((6, 6))])
+    contours, _ = candidates(maps, THRESHOLDS)
     for k, each in enumerate(maps):
-        own = drawn(choe2020.candidates(each, THRESHOLDS), slice(None))
+        own = drawn(choe2020(each, THRESHOLDS), slice(None))
         assert drawn(contours, slice(k * len(THRESHOLDS), (k + 1) * len(THRESHOLDS))) == own

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from wsolbench.data.scoremaps import normalise, upsample
-from wsolbench.evaluation import choe2020, pixel
-from wsolbench.evaluation.candidates import Candidates
-from wsolbench.evaluation.choe2020 import SIDE, threshold_grid
+from tests.evaluation.alone import choe2020, pixel
+from wsolbench.data.scoremaps import upsample
+from wsolbench.evaluation.boxes import Candidates
+from wsolbench.evaluation.normalisation import NORMALISATIONS, normalise
+from wsolbench.evaluation.protocols import CHOE2020, PIXEL, SIDE, threshold_grid
 from wsolbench.evaluation.pxap import curve, histograms
 
 GRID = threshold_grid(0.01)
@@ -21,8 +22,8 @@ TRUTH = np.array([[40, 60, 150, 170]])
 raw_maps = arrays(np.float32, (5, 7), elements=st.floats(-4, 4, width=16))
 
 
-def found(protocol: ModuleType, score_map: np.ndarray) -> Candidates:
-    return protocol.candidates(score_map, GRID)
+def found(protocol: Callable[[np.ndarray, np.ndarray], Candidates], score_map: np.ndarray) -> Candidates:
+    return protocol(score_map, GRID)
 
 
 def boxes(candidates: Candidates, k: int) -> list[list[int]]:
@@ -30,7 +31,7 @@ def boxes(candidates: Candidates, k: int) -> list[list[int]]:
 
 
 def score_map_of(raw: np.ndarray) -> np.ndarray:
-    return normalise(upsample(raw, SIDE, SIDE))
+    return normalise(upsample(raw, SIDE, SIDE), ["min_max"])[0]
 
 
 @settings(max_examples=20, deadline=None)
@@ -59,7 +60,7 @@ def test_a_change_within_a_grey_level_changes_nothing(raw: np.ndarray, seed: int
     within = np.random.default_rng(seed).random(score_map.shape) * 0.98 + 0.01
     moved = np.minimum((np.trunc(score_map * 255) + within) / 255, 1)
     one, other = found(choe2020, score_map), found(choe2020, moved)
-    np.testing.assert_array_equal(choe2020.best_ious(one, TRUTH), choe2020.best_ious(other, TRUTH))
+    np.testing.assert_array_equal(one.best_ious(CHOE2020, TRUTH), other.best_ious(CHOE2020, TRUTH))
     np.testing.assert_array_equal(one.single[one.cut], other.single[other.cut])
 
 
@@ -67,8 +68,8 @@ def test_a_change_within_a_grey_level_changes_nothing(raw: np.ndarray, seed: int
 @given(raw_maps, st.sampled_from([0.5, 2.0, 1024.0]))
 def test_scale_does_not_matter_to_any_normalisation(raw: np.ndarray, factor: float) -> None:
     upsampled = upsample(raw, SIDE, SIDE)
-    for how in ("min_max", "max", "percentile", "ivr"):  # powers of two, so that nothing is rounded
-        np.testing.assert_array_equal(normalise(upsampled * factor, how), normalise(upsampled, how))
+    # Powers of two, so that nothing is rounded.
+    np.testing.assert_array_equal(normalise(upsampled * factor, NORMALISATIONS), normalise(upsampled, NORMALISATIONS))
 
 
 @settings(max_examples=20, deadline=None)
@@ -86,14 +87,14 @@ def test_every_box_lies_in_one_of_a_lower_threshold(raw: np.ndarray) -> None:
 def test_px_ap_of_a_split_does_not_change_when_each_image_comes_twice(raw: np.ndarray) -> None:
     coded = np.zeros((SIDE, SIDE), np.uint8)
     coded[40:90, 30:200] = 1
-    counts = np.stack(histograms(score_map_of(raw), coded, GRID))
-    assert curve(*(2 * counts)).px_ap == pytest.approx(curve(*counts).px_ap)
+    counts = histograms(score_map_of(raw), coded, GRID)
+    assert curve(2 * counts).px_ap == pytest.approx(curve(counts).px_ap)
 
 
 @settings(max_examples=30, deadline=None)
 @given(raw_maps)
 def test_all_boxes_do_at_least_as_well_as_one(raw: np.ndarray) -> None:
     score_map = score_map_of(raw)
-    for protocol in (choe2020, pixel):
-        single, multi = protocol.best_ious(found(protocol, score_map), TRUTH.astype(float))
+    for protocol, cut in ((CHOE2020, choe2020), (PIXEL, pixel)):
+        single, multi = found(cut, score_map).best_ious(protocol, TRUTH.astype(float))
         assert (multi >= single).all()

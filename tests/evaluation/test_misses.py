@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wsolbench.evaluation.misses import MISSES, SIZES, kind_of_miss, size_of
+from wsolbench.evaluation.misses import MISSES, SIZES, kinds_of_misses, sizes_of
+from wsolbench.evaluation.protocols import TrueBoxes
 
 ONE = [[50, 50, 99, 99]]
 TWO = [[0, 0, 39, 39], [60, 0, 99, 39]]
@@ -30,12 +31,13 @@ TWO = [[0, 0, 39, 39], [60, 0, 99, 39]]
     ],
 )
 def test_kinds(box: list[int], truth: list[list[int]], kind: str) -> None:
-    assert kind_of_miss(np.array(box, np.int16), np.array(truth)) == kind
+    two = TrueBoxes(np.array(TWO + truth), np.array([0, 2, 2 + len(truth)]))
+    assert kinds_of_misses(np.array([[0, 0, 39, 39], box]), two).tolist() == ["", kind]
     assert kind in {"", *MISSES}
 
 
 def test_sizes() -> None:
-    assert size_of(np.array([0.0, 0.0999, 0.1, 0.4, 0.4001, 1.0])).tolist() == [
+    assert sizes_of(np.array([0.0, 0.0999, 0.1, 0.4, 0.4001, 1.0])).tolist() == [
         "small", "small", "medium", "medium", "large", "large",
     ]  # fmt: skip
     assert set(SIZES) == {"small", "medium", "large"}

@@ -16,7 +16,7 @@ from scipy.ndimage import distance_transform_edt
 from tests.evaluation.by_definition import px_ap_by_definition
 from wsolbench.acquire.mask_files import read_mask
 from wsolbench.errors import DataError
-from wsolbench.evaluation.choe2020 import SIDE, threshold_grid
+from wsolbench.evaluation.protocols import SIDE, threshold_grid
 from wsolbench.evaluation.pxap import (
     IGNORED,
     code_masks,
@@ -32,7 +32,7 @@ SCORES = st.sampled_from([0.0, 0.05, 0.1, 0.3, 0.55, 0.9, 0.95, 1.0])
 
 
 def px_ap(score_map: np.ndarray, coded: np.ndarray) -> float:
-    return curve(*histograms(score_map, coded, GRID)).px_ap
+    return curve(histograms(score_map, coded, GRID)).px_ap
 
 
 @settings(deadline=None)  # the first call compiles
@@ -70,7 +70,7 @@ def test_ignored_pixels_change_nothing() -> None:
 def test_pixels_are_pooled_over_images_before_the_curve_is_drawn() -> None:
     large = histograms(np.ones((10, 10)), np.ones((10, 10), np.uint8), GRID)
     small = histograms(np.ones((2, 5)), np.zeros((2, 5), np.uint8), GRID)
-    pooled = curve(large[0] + small[0], large[1] + small[1])
+    pooled = curve(large + small)
     assert pooled.recall[1] == 1
     assert pooled.precision[1] == 100 / 110
 
@@ -78,7 +78,7 @@ def test_pixels_are_pooled_over_images_before_the_curve_is_drawn() -> None:
 def test_a_split_without_foreground_has_no_px_ap() -> None:
     nothing = np.zeros(len(GRID) + 2, np.int64)
     with pytest.raises(DataError, match="no mask of the split has a foreground pixel"):
-        curve(nothing, nothing + 1)
+        curve(np.stack([nothing, nothing + 1]))
 
 
 def test_masks_are_resized_as_opencv_does_for_every_size_up_to_2000() -> None:

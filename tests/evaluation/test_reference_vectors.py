@@ -9,13 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.evaluation.alone import choe2020
 from tests.evaluation.conftest import PART
 from tests.evaluation.vectors import SIDE, Vectors, arrays
 from wsolbench.acquire.mask_files import read_mask
 from wsolbench.data.scoremaps import upsample_and_normalise
-from wsolbench.evaluation.accuracy import IOUS, box_accuracy, max_box_acc_v2
-from wsolbench.evaluation.choe2020 import Candidates, best_ious, candidates, scaled_boxes, threshold_grid
+from wsolbench.evaluation.accuracy import IOUS, max_box_acc_v2, percent
+from wsolbench.evaluation.boxes import Candidates
+from wsolbench.evaluation.protocols import CHOE2020, threshold_grid
 from wsolbench.evaluation.pxap import code_masks, curve, histograms
+
+
+def box_acc(overlaps: np.ndarray, iou: int) -> np.ndarray:
+    return percent((overlaps >= iou / 100).sum(0), len(overlaps))
+
+
+def accuracies(overlaps: np.ndarray) -> dict[int, np.ndarray]:
+    return {iou: box_acc(overlaps, iou) for iou in IOUS}
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,7 @@ class Extracted:
 @pytest.fixture(scope="module", params=["0.001", "0.01"])
 def extracted(vectors: Vectors, request: pytest.FixtureRequest) -> Extracted:
     thresholds = threshold_grid(float(request.param))
-    found = {k: candidates(score_map, thresholds) for k, score_map in vectors.score_maps.items()}
+    found = {k: choe2020(score_map, thresholds) for k, score_map in vectors.score_maps.items()}
     return Extracted(vectors, request.param, found)
 
 
@@ -62,7 +72,7 @@ def test_the_boxes_of_all_contours_holes_included(extracted: Extracted) -> None:
 def test_overlaps(extracted: Extracted) -> None:
     single, multi = (extracted.expected(name)["best_iou"] for name in ("box_single", "box_multi"))
     for k, found in extracted.found.items():
-        ours = best_ious(found, extracted.vectors.boxes_224[k])
+        ours = found.best_ious(CHOE2020, extracted.vectors.boxes_224[k])
         np.testing.assert_array_equal(ours, (single[k], multi[k]), err_msg=f"map {k}")
 
 
@@ -71,25 +81,25 @@ def test_which_images_count_at_which_threshold(extracted: Extracted, kind: str) 
     expected = extracted.expected(kind)
     for k, overlaps in enumerate(expected["best_iou"]):
         counts = np.unpackbits(expected["correct_packed"][k], axis=-1, count=len(overlaps))
-        ours = [box_accuracy(overlaps[None], iou) for iou in IOUS]
+        ours = [box_acc(overlaps[None], iou) for iou in IOUS]
         np.testing.assert_array_equal(ours, counts * 100.0, err_msg=f"map {k}")
 
 
 @pytest.mark.parametrize("kind", ["box_single", "box_multi"])
 def test_accuracies_of_the_split(extracted: Extracted, kind: str) -> None:
     expected = extracted.expected(kind)
-    ours = np.stack([box_accuracy(expected["best_iou"], iou) for iou in IOUS])
+    ours = np.stack([box_acc(expected["best_iou"], iou) for iou in IOUS])
     np.testing.assert_array_equal(ours, expected["box_acc"])
-    v2 = max_box_acc_v2(expected["best_iou"])
+    v2 = max_box_acc_v2(accuracies(expected["best_iou"]))
     assert list(v2.values()) == [*expected["max_box_acc"], expected["max_box_acc_v2"]]
 
 
 def test_what_the_references_entry_point_returns(extracted: Extracted) -> None:
     single, multi, pixels = (extracted.expected(name) for name in ("box_single", "box_multi", "pxap"))
     ours = {
-        f"max_box_acc_v1_iou50@{extracted.step}": box_accuracy(single["best_iou"], 50).max(),
-        f"max_box_acc_v2@{extracted.step}": max_box_acc_v2(multi["best_iou"])["mean"],
-        f"pxap@{extracted.step}": curve(pixels["hist_true"].sum(0), pixels["hist_false"].sum(0)).px_ap,
+        f"max_box_acc_v1_iou50@{extracted.step}": box_acc(single["best_iou"], 50).max(),
+        f"max_box_acc_v2@{extracted.step}": max_box_acc_v2(accuracies(multi["best_iou"]))["mean"],
+        f"pxap@{extracted.step}": curve(np.stack([pixels["hist_true"].sum(0), pixels["hist_false"].sum(0)])).px_ap,
     }
     told = extracted.vectors.end_to_end
     assert {name: value for name, value in ours.items() if name in told} == {
@@ -107,7 +117,7 @@ def test_pixel_histograms(extracted: Extracted) -> None:
 
 def test_precision_recall_and_px_ap(extracted: Extracted) -> None:
     expected = extracted.expected("pxap")
-    ours = curve(expected["hist_true"].sum(0, np.int64), expected["hist_false"].sum(0, np.int64))
+    ours = curve(np.stack([expected[name].sum(0, np.int64) for name in ("hist_true", "hist_false")]))
     np.testing.assert_array_equal(ours.precision, expected["precision"])
     np.testing.assert_array_equal(ours.recall, expected["recall"])
     assert ours.px_ap == expected["pxap"]
@@ -115,7 +125,7 @@ def test_precision_recall_and_px_ap(extracted: Extracted) -> None:
 
 def test_true_boxes_are_scaled_and_truncated(vectors: Vectors) -> None:
     for k, stored in enumerate(vectors.stored_boxes()):
-        np.testing.assert_array_equal(scaled_boxes(*stored), vectors.boxes_224[k], err_msg=f"image {k}")
+        np.testing.assert_array_equal(CHOE2020.on_grid(*stored), vectors.boxes_224[k], err_msg=f"image {k}")
 
 
 def test_masks_of_any_png_kind_are_merged_on_the_grid(vectors: Vectors) -> None:
@@ -131,7 +141,7 @@ def test_boxes_of_maps_of_other_sizes(vectors: Vectors) -> None:
     for key, score_map in arrays(vectors.folder / "scoremaps_othersizes.npz").items():
         if key == "kinds":
             continue
-        ours = candidates(score_map, expected["thresholds"])
+        ours = choe2020(score_map, expected["thresholds"])
         np.testing.assert_array_equal(ours.single[ours.cut], expected[f"{key}_single"], err_msg=f"map {key}")
         lengths, runs = expected[f"{key}_multi_len"], expected[f"{key}_multi_run"]
         listed = np.split(expected[f"{key}_multi_boxes"], np.cumsum(lengths)[:-1])

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from wsolbench.data.scoremaps import (
-    NORMALISATIONS,
     StoredMaps,
-    normalise,
     read_maps,
     upsample_and_normalise,
     write_maps,
 )
 from wsolbench.errors import DataError
+from wsolbench.evaluation.normalisation import NORMALISATIONS, normalise
 
 
 def stored(images: int = 3, classes: int = 2) -> StoredMaps:
@@ -78,24 +80,35 @@ def test_a_single_nan_makes_the_whole_map_say_nothing() -> None:
 
 def test_normalisations_by_hand() -> None:
     upsampled = np.array([[-2.0, 0, 1, 2], [3, 4, 6, 8]])
-    np.testing.assert_array_equal(normalise(upsampled, "min_max"), (upsampled + 2) / 10)
-    np.testing.assert_array_equal(normalise(upsampled, "max"), np.maximum(upsampled, 0) / 8)
+    min_max, highest, percentile, ivr = normalise(upsampled, NORMALISATIONS)
+    np.testing.assert_array_equal(min_max, (upsampled + 2) / 10)
+    np.testing.assert_array_equal(highest, np.maximum(upsampled, 0) / 8)
     high = 6 + 2 * (0.995 * 5 - 4)  # between the last two of six positive scores
-    np.testing.assert_allclose(normalise(upsampled, "percentile"), np.clip(upsampled / high, 0, 1))
+    np.testing.assert_allclose(percentile, np.clip(upsampled / high, 0, 1))
     low = 1 + (0.35 * 7 - 2)  # between the third and fourth of eight
-    np.testing.assert_allclose(normalise(upsampled, "ivr"), np.maximum(upsampled - low, 0) / (8 - low))
-    np.testing.assert_allclose(normalise(upsampled, "ivr", ivr_percentile=0), (upsampled + 2) / 10)
+    np.testing.assert_allclose(ivr, np.maximum(upsampled - low, 0) / (8 - low))
+    np.testing.assert_allclose(normalise(upsampled, ["ivr"], ivr_percentile=0)[0], (upsampled + 2) / 10)
 
 
-@pytest.mark.parametrize("how", NORMALISATIONS)
+@settings(max_examples=200, deadline=None)
+@given(arrays(np.float64, (3, 70), elements=st.floats(-1e3, 1e3)), st.sampled_from([0.0, 35, 50, 99.5]))
+def test_percentiles_are_numpys_to_the_last_bit(upsampled: np.ndarray, percentile: float) -> None:
+    low, positive = np.percentile(upsampled, percentile), upsampled[upsampled > 0]
+    expected = np.maximum(upsampled - low, 0)
+    expected = expected / (expected.max() or 1)
+    np.testing.assert_array_equal(normalise(upsampled, ["ivr"], percentile)[0], expected * (np.ptp(upsampled) > 0))
+    if positive.size and np.ptp(upsampled) > 0:
+        shares = np.clip(upsampled / np.percentile(positive, 99.5), 0, 1)
+        np.testing.assert_array_equal(normalise(upsampled, ["percentile"])[0], shares)
+
+
 @pytest.mark.parametrize("upsampled", [np.full((3, 3), 4.0), np.array([[0.0, np.nan]])])
-def test_no_normalisation_makes_something_of_nothing(how: str, upsampled: np.ndarray) -> None:
-    assert not normalise(upsampled, how).any()
+def test_no_normalisation_makes_something_of_nothing(upsampled: np.ndarray) -> None:
+    assert not normalise(upsampled, NORMALISATIONS).any()
 
 
-@pytest.mark.parametrize("how", ["max", "percentile"])
-def test_where_only_positive_scores_count_a_negative_map_becomes_zero(how: str) -> None:
-    assert not normalise(np.array([[-3.0, -1, -2]]), how).any()
+def test_where_only_positive_scores_count_a_negative_map_becomes_zero() -> None:
+    assert not normalise(np.array([[-3.0, -1, -2]]), ["max", "percentile"]).any()
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf])

@@ -67,7 +67,7 @@ def test_what_is_no_map_or_no_box_of_it_is_refused(heat: Any, box: Any, named: s
 
 
 def test_the_numbers_of_arrays_are_those_of_files(run: MadeUpRun, maps: Path) -> None:
-    asked = MapsOf(maps, read_split(run.layout.prepared(TRACK), "test"), run.layout.prepared(TRACK))
+    asked = MapsOf(maps, read_split(run.layout.prepared(TRACK), "test"))
     boxed = [item for item in asked.split.items if len(asked.split.truth(item.id).boxes)]
     expected = wsolbench.score_folder(asked, jobs=1).numbers
     found = wsolbench.evaluate_maps(

@@ -16,7 +16,10 @@ from wsolbench.config.settings import EvaluateSettings
 from wsolbench.data.dataset import Split
 from wsolbench.errors import DataError
 from wsolbench.evaluation.accuracy import choose_threshold
+from wsolbench.evaluation.boxes import candidates
 from wsolbench.evaluation.external_maps import Task
+from wsolbench.evaluation.protocols import CHOE2020, threshold_grid
+from wsolbench.evaluation.scoring import Rules
 from wsolbench.tools.compare import compare
 from wsolbench.tools.score import Truths, folders_of, run_score
 
@@ -57,12 +60,11 @@ def made(folder: Path, name: str, *, masks: bool = False) -> Split:
 def tasks(folder: Path, split: Split, names: str = "abc", val: Split | None = None) -> dict[str, Task]:
     return {
         name: Task(
-            MapsOf(folder / "test" / name, split, folder),
+            MapsOf(folder / "test" / name, split),
             None if val is None else MapsOf(folder / "val" / name, val),
             None,
             "label",
-            RULES,
-            False,
+            Rules.of(RULES),
         )
         for name in names
     }
@@ -85,14 +87,13 @@ def test_numbers_are_those_of_each_alone_and_differences_theirs(tmp_path: Path, 
 def overlaps_of(split: Split, folder: Path) -> np.ndarray:
     """``(images, thresholds)`` best overlaps of all boxes, by one call per image and threshold."""
     from wsolbench.data.scoremaps import upsample_and_normalise
-    from wsolbench.evaluation import choe2020
 
     found = []
     for item in split.items:
         score_map = upsample_and_normalise(np.load(folder / f"{item.id}.npy"), 224, 224)
-        true = choe2020.true_boxes(split.truth(item.id), item)
-        each = [choe2020.candidates(score_map, np.array([cut])) for cut in choe2020.threshold_grid(STEP)]
-        found.append([choe2020.best_ious(boxes, true)[1][0] for boxes in each])
+        true = CHOE2020.true_boxes([item], [split.truth(item.id)]).boxes
+        each = [candidates(score_map[None], np.array([cut]))[0] for cut in threshold_grid(STEP)]
+        found.append([boxes.best_ious(CHOE2020, true)[1][0] for boxes in each])
     return np.array(found)
 
 

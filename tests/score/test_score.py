@@ -43,7 +43,7 @@ def write_maps(folder: Path, split: str, pictures: tuple[Picture, ...]) -> Path:
 
 
 def asked(run: MadeUpRun, maps: Path) -> MapsOf:
-    return MapsOf(maps, split_of(run), run.layout.prepared(TRACK))
+    return MapsOf(maps, split_of(run))
 
 
 def test_the_numbers_are_those_of_a_run_with_the_same_maps(run: MadeUpRun, maps: Path, tmp_path: Path) -> None:

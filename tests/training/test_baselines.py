@@ -18,9 +18,9 @@ from wsolbench.config.settings import Settings
 from wsolbench.data.dataset import Item, Split
 from wsolbench.data.index import read_split
 from wsolbench.data.scoremaps import StoredBoxes, StoredMaps, upsample_and_normalise
-from wsolbench.evaluation.choe2020 import threshold_grid
-from wsolbench.evaluation.image_scores import Rules, Thresholds
-from wsolbench.evaluation.scoring import score_split
+from wsolbench.evaluation.numbers import Scored
+from wsolbench.evaluation.protocols import CHOE2020, PIXEL, threshold_grid
+from wsolbench.evaluation.scoring import Rules, score_split
 
 COSTLESS = ["centre_gaussian", "random_box", "whole_image"]
 
@@ -87,16 +87,17 @@ def test_a_box_scores_its_overlap_at_every_threshold() -> None:
     stored = StoredBoxes(
         np.array(["0", "1"]), np.zeros(2, np.int64), np.array([[0.0, 0, 224, 224], [100, 100, 150, 150]])
     )
-    rules = Rules(Thresholds(threshold_grid(0.1), (0.2,)), ("max",))
-    found = score_split(stored, Split("test", split.items, split.class_names, "", truth), Path(), rules, 1)
+    rules = Rules(threshold_grid(0.1), (0.2,))
+    test = Split("test", split.items, split.class_names, "", truth)
+    found = score_split(list(stored.boxes), test, rules, 1)
+    scored = Scored(found, None, test, stored.top5, rules)
     # On the grid, a predicted box that reaches the border ends at 223, a true one at 224, and both ends count.
     for threshold in range(11):
-        overlaps = [found.boxes[protocol].overlaps.column(threshold) for protocol in ("choe2020", "pixel")]
+        overlaps = [scored.ious(protocol, threshold) for protocol in (CHOE2020, PIXEL)]
         np.testing.assert_allclose(overlaps, [[113 * 224 / (224**2 + 113), 1], [0.5, 1]])
-        assert found.drawn.column(threshold).tolist() == [[0, 0, 223, 223], [100, 100, 150, 150]]
-    assert found.boxes["choe2020"].single[:, 0].tolist() == [2, 2, 1]  # 0.504 at IoU 0.3, 0.5, 0.7
-    assert found.masks is None
-    assert not found.normalised  # a box is not normalised
+        assert found.drawn["choe2020"].at(threshold).tolist() == [[0, 0, 223, 223], [100, 100, 150, 150]]
+    assert found.hits[0, 0, :, 0].tolist() == [2, 2, 1]  # 0.504 at IoU 0.3, 0.5, 0.7
+    assert not found.masked
 
 
 @pytest.mark.parametrize("name", COSTLESS)

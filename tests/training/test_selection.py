@@ -22,8 +22,8 @@ from wsolbench.data.dataset import Item, Split, Truth
 from wsolbench.data.index import read_selection, read_split, write_selection
 from wsolbench.data.scoremaps import StoredMaps, read_maps, upsample_and_normalise
 from wsolbench.errors import DataError
-from wsolbench.evaluation.accuracy import box_accuracy
-from wsolbench.evaluation.choe2020 import best_ious, candidates, scaled_boxes, threshold_grid
+from wsolbench.evaluation.boxes import candidates
+from wsolbench.evaluation.protocols import CHOE2020, threshold_grid
 from wsolbench.training import loop, trainer
 from wsolbench.training.selection import box_accuracy_of_val, class_accuracy
 from wsolbench.training.trainer import train
@@ -58,13 +58,12 @@ def test_box_accuracy_is_that_of_the_metric_suite(maps: np.ndarray) -> None:
     stored = StoredMaps(np.array(["0", "1", "2"]), np.zeros(3, int), maps, nothing.astype(int), nothing)
     grid = threshold_grid(0.001)
     overlaps = [
-        best_ious(
-            candidates(upsample_and_normalise(raw, 224, 224), grid),
-            scaled_boxes(published if item.id == "0" else truth[item.id].boxes, 500, 375),
+        candidates(upsample_and_normalise(raw, 224, 224)[None], grid)[0].best_ious(
+            CHOE2020, CHOE2020.on_grid(published if item.id == "0" else truth[item.id].boxes, 500, 375)
         )[0]
         for raw, item in zip(maps, items, strict=True)
     ]
-    expected = box_accuracy(np.stack(overlaps), 50).max()
+    expected = (np.stack(overlaps) >= 0.5).sum(0).max() * 100 / 3
     assert box_accuracy_of_val(stored, Split("val", items, ["a"], "", truth)) == expected
 
 

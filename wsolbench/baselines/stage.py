@@ -14,7 +14,7 @@ from wsolbench.config.settings import Run, Settings
 from wsolbench.data.cache import Reading
 from wsolbench.data.dataset import Split
 from wsolbench.data.index import read_split
-from wsolbench.evaluation.evaluate import evaluate_maps, write_evaluation
+from wsolbench.evaluation.evaluate import evaluate_stored, write_evaluation
 from wsolbench.models.pretrained import read_placed
 from wsolbench.runs.scratch import exclusive, log_file
 
@@ -49,7 +49,7 @@ def run_baseline(settings: Settings, key: str, layout: Layout, jobs: int | None)
         stored = component().predictions(inputs)
         used = {name: _of_maps(split, set(stored[name].ids.tolist())) for name, split in splits.items()}
         record = _record(run, component, weights)
-        evaluation = evaluate_maps(record, stored, used, image_root, settings.evaluate, None, jobs)
+        evaluation = evaluate_stored(record, stored, used, settings.evaluate, None, jobs)
         write_evaluation(evaluation, layout, run.track_name, key)
         shutil.rmtree(work, ignore_errors=True)
 

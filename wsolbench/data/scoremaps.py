@@ -55,6 +55,11 @@ class StoredMaps:
     top5: NDArray[np.int64]
     top5_logits: NDArray[np.float32]
 
+    @property
+    def answers(self) -> NDArray[np.float32]:
+        """What says where the objects are."""
+        return self.maps
+
 
 @dataclass(frozen=True)
 class StoredBoxes:
@@ -73,6 +78,11 @@ class StoredBoxes:
     boxes: NDArray[np.float64]
     top5: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     top5_logits: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+
+    @property
+    def answers(self) -> NDArray[np.float64]:
+        """What says where the objects are."""
+        return self.boxes
 
     def __post_init__(self) -> None:
         for name in ("top5", "top5_logits"):

@@ -18,10 +18,10 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
 
     It lies next to the source, or in the user's cache directory where that cannot be written (``NUMBA_CACHE_DIR``
     chooses another place). Where neither can be written, every process compiles anew. Arithmetic stays strict
-    (IEEE 754), and the interpreter's lock is released.
+    (IEEE 754, divisions by 0 included), and the interpreter's lock is released.
     """
     try:
-        made = njit(function, cache=True, nogil=True)
+        made = njit(function, cache=True, nogil=True, error_model="numpy")
     except RuntimeError:  # numba found no directory to write to
-        made = njit(function, nogil=True)
+        made = njit(function, nogil=True, error_model="numpy")
     return cast("Callable[P, R]", made)

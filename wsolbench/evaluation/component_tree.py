@@ -8,39 +8,24 @@ that each pixel's neighbours fall into higher and lower ones, one bit each, and 
 happens: without a higher neighbour a component begins; where the higher ones hang together around the pixel it joins
 the component of any of them; only where they fall apart, at a saddle, components may merge.
 
-A component that does not change from one cut to the next is one *node*, so there are at most as many nodes as pixels.
-Importing this module imports numba (about half a second); import it where it is used.
+A component whose bounding box stays the same from one cut to the next is one *node*: there are hardly more nodes than
+components have rows and columns. Importing this module imports numba (about half a second); import it where it is used.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.evaluation.compiled import compiled
 
-__all__ = [
-    "FIRST_CUT",
-    "LAST_CUT",
-    "REFRESH",
-    "WEIGHT",
-    "X0",
-    "X1",
-    "Y0",
-    "Y1",
-    "Nodes",
-    "components",
-    "holes",
-    "in_holes",
-    "largest_per_cut",
-    "lowest_so_far",
-]
+__all__ = ["FIRST_CUT", "LAST_CUT", "X0", "X1", "Y0", "Y1", "Nodes", "components", "holes"]
 
-FIRST_CUT, LAST_CUT, X0, Y0, X1, Y1, WEIGHT, START = range(8)
+FIRST_CUT, LAST_CUT, X0, Y0, X1, Y1 = range(6)
 """Columns of a node: the cuts at which it is a component, first and last, both inclusive; its first and last column
-and row, inclusive; the sum of its pixels' weights; the order of its first pixel in the raster."""
+and row, inclusive."""
 
 Nodes = NDArray[np.int32]
 Values = NDArray[np.int16]
@@ -48,13 +33,11 @@ _Bytes = NDArray[np.uint8]
 _Labels = NDArray[np.uint32]
 _Parts = NDArray[np.int32]
 
-REFRESH: Final = 256
-"""Nodes after which a bound on the best so far is computed anew; see :func:`lowest_so_far`."""
-
 _BEGINS, _SADDLE = np.uint8(254), np.uint8(128)
-_SINCE, _FIRST, _LAST, _LEFT, _RIGHT, _WEIGHT = range(6)
+_SINCE, _FIRST, _LAST, _LEFT, _RIGHT, _WEIGHT, _SET, _X0, _Y0, _X1, _Y1 = range(11)
 """Of a component that still grows: the level of its last change, its first and last pixel in the padded map, its first
-and last column there, its weight."""
+and last column there, its weight; the level since which it has had the box that follows, and that box, all of it as it
+was before the present level (the level is 0 where the component began at the present one)."""
 
 
 def _table(diagonal: bool) -> _Bytes:
@@ -79,21 +62,6 @@ def _table(diagonal: bool) -> _Bytes:
     return table
 
 
-def _euler() -> NDArray[np.int8]:
-    """Return for each byte of higher neighbours what a pixel adds to the number of components less that of holes.
-
-    One component begins, or as many as it joins become one; where all four sides are taken, it fills a hole.
-    """
-    table = np.zeros(256, np.int8)
-    for byte in range(256):
-        sides = [byte >> k & 1 for k in (0, 2, 4, 6)]
-        corners = [byte >> k & 1 for k in (1, 3, 5, 7)]  # each between a side and the next
-        alone = sum(corners[k] and not sides[k] and not sides[(k + 1) % 4] for k in range(4))
-        runs = sum(sides[k] and not sides[k - 1] for k in range(4))  # sides next to one another touch
-        table[byte] = 1 if all(sides) else 1 - runs - alone
-    return table
-
-
 def _joined(groups: dict[int, int], one: int, other: int) -> dict[int, int]:
     return {k: groups[one] if group == groups[other] else group for k, group in groups.items()}
 
@@ -113,7 +81,6 @@ def _halves() -> _Bytes:
 
 
 _AROUND_8, _AROUND_4, _HALVES, _ONES = _table(True), _table(False), _halves(), np.ones(256, np.uint8)
-_EULER = _euler()
 
 
 @compiled
@@ -186,14 +153,14 @@ def _root(parent: _Labels, label: Any) -> Any:
 
 
 @compiled
-def _sweep(  # noqa: C901 - one loop for speed: its state stays in registers
+def _sweep(  # noqa: C901, PLR0915 - one loop for speed: its state stays in registers
     values: Values, levels: int, around: _Bytes, weights: _Bytes
-) -> tuple[Nodes, _Labels, Values]:
+) -> tuple[Nodes, Nodes, _Labels, Values]:
     """Sweep a map from the highest value down to 1.
 
     Returns:
-        Nodes; the label of each pixel, in the padded map; and for each label the level at which its component first
-        reached the border of the map, 0 if it never did.
+        Nodes; the box of the heaviest component at each cut; the label of each pixel, in the padded map; and for each
+        label the level at which its component first reached the border of the map, 0 if it never did.
     """
     height, width = values.shape
     shift = _shift(width)
@@ -206,42 +173,57 @@ def _sweep(  # noqa: C901 - one loop for speed: its state stays in registers
     parent = np.empty(size, np.uint32)
     into = np.empty(size, np.uint32)  # as parent, but never shortened
     border = np.zeros(size + 1, np.int16)
-    parts = np.empty((size, 6), np.int32)
-    nodes = np.empty((2 * size + 1, 8), np.int32)
+    parts = np.empty((size, 11), np.int32)
+    nodes = np.empty((2 * size + 1, 6), np.int32)
+    heaviest = np.zeros((levels, 4), np.int32)
+    touched = np.empty(size, np.uint32)  # labels of the components that change at the present level
     frame = np.array([shift, height, width], np.int32)
-    known, count = np.uint32(0), 0
+    known, count, top, rank = np.uint32(0), 0, np.uint32(0), -1
     for level in range(levels, 0, -1):
+        changes = 0
         for place in range(starts[level], starts[level + 1]):
             pixel = order[np.uint64(place)]
             mask = masks[pixel]
             entry = around[mask]
             if entry == _BEGINS:
-                parent[known] = into[known] = labels[pixel] = known
+                parent[known] = into[known] = labels[pixel] = touched[changes] = known
                 _begin(parts, known, level)
                 _add(parts, known, pixel, row, weights[mask])
                 known += np.uint32(1)
+                changes += 1
                 continue
             label = labels[np.uint64(pixel) + steps[entry & np.uint8(7)]]
             labels[pixel] = label
             root = _root(parent, label)
             if parts[root, _SINCE] != level:
-                count = _write(nodes, count, level, parts, border, root, frame)
+                count = _touch(nodes, count, level, parts, border, root, frame)
+                touched[changes] = root
+                changes += 1
             _add(parts, root, pixel, row, weights[mask])
             for k in range(8 if entry & _SADDLE else 0):
                 if mask >> np.uint8(k) & 1 and around[1 << k] != _BEGINS:
                     other = _root(parent, labels[np.uint64(pixel) + steps[k]])
-                    if parts[other, _SINCE] != level:
-                        count = _write(nodes, count, level, parts, border, other, frame)
                     if other != root:
+                        if parts[other, _SINCE] != level:
+                            count = _touch(nodes, count, level, parts, border, other, frame)
+                            touched[changes] = other
+                            changes += 1
                         root, other = min(root, other), max(root, other)  # so that `into` leads to lower labels
                         parent[other] = into[other] = root
+                        count = _write(nodes, count, level, parts, other)
                         _merge(parts, border, root, other, level)
+        top, rank = _heaviest(parts, parent, touched[:changes], known, top, rank)
+        if rank >= 0:
+            left, right, first, last = parts[top, _LEFT], parts[top, _RIGHT], parts[top, _FIRST], parts[top, _LAST]
+            found = heaviest[level - 1]
+            found[0], found[1], found[2], found[3] = left - 1, (first >> shift) - 1, right - 1, (last >> shift) - 1
     for last in range(known):
         if parent[last] == last:
-            count = _write(nodes, count, 0, parts, border, last, frame)
+            count = _touch(nodes, count, 0, parts, border, last, frame)
+            count = _write(nodes, count, 0, parts, last)
         elif border[last] == 0:
             border[last] = border[into[last]]
-    return nodes[:count], labels, border
+    return nodes[:count], heaviest, labels, border
 
 
 @compiled
@@ -249,7 +231,8 @@ def _begin(parts: _Parts, root: Any, level: int) -> None:
     """Begin a component without pixels."""
     parts[root, _SINCE] = level
     parts[root, _FIRST] = parts[root, _LEFT] = 2**31 - 1
-    parts[root, _LAST] = parts[root, _RIGHT] = parts[root, _WEIGHT] = 0
+    parts[root, _LAST] = parts[root, _RIGHT] = parts[root, _WEIGHT] = parts[root, _SET] = 0
+    parts[root, _X0] = -1
 
 
 @compiled
@@ -278,35 +261,57 @@ def _merge(parts: _Parts, border: Values, root: int, other: int, level: int) -> 
 
 
 @compiled
-def _write(
+def _touch(
     nodes: Nodes, count: int, level: int, parts: _Parts, border: Values, root: int, frame: NDArray[np.int32]
 ) -> int:
-    """Write down a component as it was from its last change to the cut ``level``."""
-    shift, height, width = frame[0], frame[1], frame[2]  # unpacking is slow
-    left, right = parts[root, _LEFT] - 1, parts[root, _RIGHT] - 1
-    top, bottom = (parts[root, _FIRST] >> shift) - 1, (parts[root, _LAST] >> shift) - 1
-    nodes[count, FIRST_CUT], nodes[count, LAST_CUT] = level, parts[root, _SINCE] - 1
-    nodes[count, X0], nodes[count, Y0] = left, top
-    nodes[count, X1], nodes[count, Y1] = right, bottom
-    nodes[count, WEIGHT], nodes[count, START] = parts[root, _WEIGHT], parts[root, _FIRST]
-    if border[root] == 0 and (left == 0 or top == 0 or right == width - 1 or bottom == height - 1):
-        border[root] = parts[root, _SINCE]
+    """Take down the box of a component as it was before the present level, and write down the one it had earlier."""
+    shift, height, width, since = frame[0], frame[1], frame[2], parts[root, _SINCE]  # unpacking is slow
+    x0, y0 = parts[root, _LEFT] - 1, (parts[root, _FIRST] >> shift) - 1
+    x1, y1 = parts[root, _RIGHT] - 1, (parts[root, _LAST] >> shift) - 1
     parts[root, _SINCE] = level
+    if parts[root, _X0] == x0 and parts[root, _Y0] == y0 and parts[root, _X1] == x1 and parts[root, _Y1] == y1:
+        return count
+    count = _write(nodes, count, since, parts, root)
+    parts[root, _SET], parts[root, _X0], parts[root, _Y0], parts[root, _X1], parts[root, _Y1] = since, x0, y0, x1, y1
+    if border[root] == 0 and (x0 == 0 or y0 == 0 or x1 == width - 1 or y1 == height - 1):
+        border[root] = since
+    return count
+
+
+@compiled
+def _write(nodes: Nodes, count: int, level: int, parts: _Parts, root: int) -> int:
+    """Write down the box of a component, which it has had down to the cut ``level``."""
+    if parts[root, _SET] == 0:
+        return count
+    nodes[count, FIRST_CUT], nodes[count, LAST_CUT] = level, parts[root, _SET] - 1
+    nodes[count, X0], nodes[count, Y0] = parts[root, _X0], parts[root, _Y0]
+    nodes[count, X1], nodes[count, Y1] = parts[root, _X1], parts[root, _Y1]
     return count + 1
 
 
 @compiled
-def _turned_inside(nodes: Nodes, height: int, width: int, levels: int) -> Nodes:
-    """Keep the components that do not reach the border, in terms of the cuts of the map that was turned over."""
-    kept = np.empty_like(nodes)
-    count = 0
-    for row in range(len(nodes)):
-        node = nodes[row]
-        if node[X0] > 0 and node[Y0] > 0 and node[X1] < width - 1 and node[Y1] < height - 1:
-            kept[count] = node
-            kept[count, FIRST_CUT], kept[count, LAST_CUT] = levels - 1 - node[LAST_CUT], levels - 1 - node[FIRST_CUT]
-            count += 1
-    return kept[:count]
+def _heaviest(parts: _Parts, parent: _Labels, touched: _Labels, known: Any, top: Any, rank: int) -> tuple[Any, int]:
+    """Return the heaviest component, of equals that whose first pixel comes last, and its rank by both.
+
+    Weights never fall: a component that did not change comes in question only if the former winner begins earlier now.
+    """
+    best = -1
+    if rank >= 0:
+        top = _root(parent, top)
+        best = _rank(parts, top)
+    for label in touched:
+        if parent[label] == label and _rank(parts, label) > best:
+            top, best = label, _rank(parts, label)
+    if best < rank:
+        for place in range(known):
+            if parent[place] == place and _rank(parts, place) > best:
+                top, best = np.uint32(place), _rank(parts, place)
+    return top, best
+
+
+@compiled
+def _rank(parts: _Parts, label: int) -> int:
+    return int((np.int64(parts[label, _WEIGHT]) << 32) + parts[label, _FIRST])
 
 
 @compiled
@@ -322,96 +327,23 @@ def _filled(values: Values, labels: _Labels, border: Values, levels: int) -> Val
     return made
 
 
-@compiled
-def largest_per_cut(nodes: Nodes, cuts: int) -> NDArray[np.int64]:
-    """Row of the heaviest component at every cut; of equals, the one whose first pixel comes last in raster order.
-
-    Args:
-        nodes: of :func:`components`.
-        cuts: number of cuts, from 0.
-
-    Returns:
-        ``(cuts,)`` int64; -1 where there is no component.
-    """
-    rank, up_to = np.full(cuts, -1, np.int64), np.full(cuts, -1, np.int64)
-    chosen = np.full(cuts, -1, np.int64)
-    for row in range(len(nodes) - 1, -1, -1):  # large ones first
-        if row % REFRESH == 0:
-            lowest_so_far(rank, up_to)
-        mine, last = (np.int64(nodes[row, WEIGHT]) << 32) + nodes[row, START], nodes[row, LAST_CUT]
-        if mine > up_to[last]:
-            for cut in range(nodes[row, FIRST_CUT], last + 1):
-                if mine > rank[cut]:
-                    rank[cut] = mine
-                    chosen[cut] = row
-    return chosen
-
-
-@compiled
-def lowest_so_far(best: NDArray[Any], up_to: NDArray[Any]) -> None:
-    """Set ``up_to`` to the running minimum of ``best``: what cannot beat it need not be compared cut by cut.
-
-    As ``best`` only rises, an old running minimum is still a bound.
-    """
-    lowest = best[0]
-    for cut in range(len(best)):
-        lowest = min(lowest, best[cut])
-        up_to[cut] = lowest
-
-
-def in_holes(values: Values, levels: int, around: Nodes, outlines: Nodes) -> bool:
-    """Return whether there are components that lie in holes, at any cut.
-
-    The number of components less that of holes, the Euler number, is a sum over pixels (Gray, IEEE Transactions on
-    Computers C-20(5), 1971). With the number of holes it gives that of components, which is the number of outlines
-    unless some lie in holes.
-
-    Args:
-        values: ``(H, W)`` int16 from 0 to ``levels``.
-        levels: at least 1.
-        around: holes of the map.
-        outlines: components of the map with its holes filled.
-    """
-    return bool(_in_holes(values, levels, around, outlines, _EULER))
-
-
-@compiled
-def _in_holes(values: Values, levels: int, around: Nodes, outlines: Nodes, euler: NDArray[np.int8]) -> bool:
-    height, width = values.shape
-    masks = _higher(_padded(values), width)
-    balance = np.zeros(levels + 1, np.int64)  # components less outlines at the cut below each level, as differences
-    for y in range(height):
-        for x in range(width):
-            balance[values[y, x]] += euler[masks[y + 1, x + 1]]
-    for row in range(len(around)):
-        balance[around[row, LAST_CUT] + 1] += 1
-        balance[around[row, FIRST_CUT]] -= 1
-    for row in range(len(outlines)):
-        balance[outlines[row, LAST_CUT] + 1] -= 1
-        balance[outlines[row, FIRST_CUT]] += 1
-    total = 0
-    for level in range(levels, 0, -1):
-        total += balance[level]
-        if total != 0:
-            return True
-    return False
-
-
-def components(values: Values, levels: int, *, area: str = "pixels") -> Nodes:
+def components(values: Values, levels: int, *, area: str = "pixels") -> tuple[Nodes, Nodes]:
     """Find the 8-connected components of ``{value > cut}`` for every cut from 0 to ``levels - 1``.
 
     Args:
         values: ``(H, W)`` int16 from 0 to ``levels``.
-        levels: at least 1.
-        area: what weight a component has: its number of ``"pixels"``; or ``"polygon"``, twice the area of the polygon
+        levels: of cuts.
+        area: what makes a component large: its number of ``"pixels"``; or ``"polygon"``, the area of the polygon
             through the centres of its outline's pixels, which is right only if no component has holes
             (:func:`holes` fills them).
 
     Returns:
-        ``(K, 8)`` int32 nodes; the columns are :data:`FIRST_CUT` to :data:`START`.
+        ``(K, 6)`` int32 nodes, whose columns are :data:`FIRST_CUT` to :data:`Y1`; and ``(levels, 4)`` int32, the box
+        ``x0, y0, x1, y1`` of the largest component at each cut (of equals, the one whose first pixel comes last in
+        raster order), both ends inclusive; all zero where there is none.
     """
-    nodes, _, _ = _sweep(values, levels, _AROUND_8, _HALVES if area == "polygon" else _ONES)
-    return nodes
+    nodes, largest, _, _ = _sweep(values, levels, _AROUND_8, _HALVES if area == "polygon" else _ONES)
+    return nodes, largest
 
 
 def holes(values: Values, levels: int) -> tuple[Nodes, Values]:
@@ -419,13 +351,13 @@ def holes(values: Values, levels: int) -> tuple[Nodes, Values]:
 
     Args:
         values: ``(H, W)`` int16 from 0 to ``levels``.
-        levels: at least 1.
+        levels: of cuts.
 
     Returns:
-        ``(K, 8)`` int32 nodes, and the map with the holes of all cuts filled, ``(H, W)`` int16.
+        ``(K, 6)`` int32 nodes, and the map with the holes of all cuts filled, ``(H, W)`` int16.
     """
     height, width = values.shape
-    turned = (levels - values).astype(np.int16)
-    nodes, labels, border = _sweep(turned, levels, _AROUND_4, _ONES)
-    nodes = _turned_inside(nodes, height, width, levels)
+    nodes, _, labels, border = _sweep((levels - values).astype(np.int16), levels, _AROUND_4, _ONES)
+    nodes = nodes[(nodes[:, [X0, Y0]] > 0).all(1) & (nodes[:, [X1, Y1]] < (width - 1, height - 1)).all(1)]
+    nodes[:, [FIRST_CUT, LAST_CUT]] = levels - 1 - nodes[:, [LAST_CUT, FIRST_CUT]]
     return nodes, _filled(values, labels, border, levels) if len(nodes) else values

@@ -1,10 +1,10 @@
-"""The evaluate stage: one pass over a run's stored maps gives all its numbers."""
+"""From maps or boxes, a run's or a stranger's, to all numbers; and the evaluate stage."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -12,24 +12,24 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import EvaluateSettings, Settings
 from wsolbench.data.dataset import Split
 from wsolbench.data.index import read_split
-from wsolbench.data.scoremaps import MAPS_FILE, Stored, StoredBoxes, StoredMaps, read_maps
+from wsolbench.data.scoremaps import MAPS_FILE, Stored, StoredMaps, read_maps
 from wsolbench.errors import DataError
-from wsolbench.evaluation.choe2020 import threshold_grid
-from wsolbench.evaluation.image_scores import CHOE2020, Rules, Thresholds
-from wsolbench.evaluation.numbers import CURVES, Scored, curves, no_images, numbers, per_image
-from wsolbench.evaluation.scoring import score_split
+from wsolbench.evaluation.numbers import Scored, numbers
+from wsolbench.evaluation.protocols import CHOE2020
+from wsolbench.evaluation.scoring import Answer, Rules, score_split
+from wsolbench.evaluation.tables import CURVES, curves, no_images, per_image
 from wsolbench.evaluation.thumbnails import encode_thumbnails
 from wsolbench.files import write_bytes, write_text
 from wsolbench.results.schema import checked_metrics
 from wsolbench.runs.run_folder import read_record
 
-__all__ = ["Evaluation", "evaluate_key", "evaluate_maps", "write_evaluation"]
-
+__all__ = ["Answers", "Evaluation", "evaluate_key", "evaluate_stored", "score_answers", "write_evaluation"]
 
 _HEADLINE = {
     "top1_cls": ("cls", "top1"),
@@ -39,6 +39,49 @@ _HEADLINE = {
     "px_ap": ("px_ap",),
     "p_iou_val": ("p_iou", "val"),
 }
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What was said of the images of a split.
+
+    Attributes:
+        split: with truth.
+        found: one map or box per image, in the order of the split.
+        top5: ``(N, k)`` guessed classes, best first; ``(N, 0)`` if nothing was classified.
+    """
+
+    split: Split
+    found: Sequence[Answer]
+    top5: NDArray[np.int64]
+
+    @classmethod
+    def stored(cls, stored: Stored, split: Split) -> Answers:
+        """Return what a run stored."""
+        return cls(split, list(stored.answers), stored.top5)
+
+
+def score_answers(test: Answers, val: Answers | None, rules: Rules, jobs: int | None) -> Scored:
+    """Score maps or boxes, whosever they are: every number comes from here.
+
+    Args:
+        test: of the split to report.
+        val: of the split on which thresholds are chosen; without it, or where it is empty, what it chooses is None.
+        rules: thresholds and normalisations.
+        jobs: parallel processes; None takes one per core.
+
+    Raises:
+        DataError: a map or a mask cannot be used; the message names the image or the file.
+    """
+    jobs = jobs or int(joblib.cpu_count())
+    swept = not any(isinstance(each, np.ndarray) and each.ndim == 1 for each in test.found)
+    rules = rules if swept else replace(rules, normalisations=())
+    scores = [
+        None if each is None or not len(each.split) else score_split(each.found, each.split, rules, jobs)
+        for each in (val, test)
+    ]
+    of_test = scores[1] or score_split([], test.split, rules, 1)
+    return Scored(of_test, scores[0], test.split, test.top5, rules, swept)
 
 
 @dataclass(frozen=True)
@@ -87,15 +130,14 @@ def evaluate_key(settings: Settings, key: str, layout: Layout, jobs: int | None)
     if record.get("index_digest", splits["test"].digest) != splits["test"].digest:
         raise DataError(f"{maps_file} was made of other images, labels or splits than {prepared}; train the run again")
     published = settings.evaluate.published_threshold.get(run.component, {}).get(run.track_name)
-    evaluation = evaluate_maps(record, stored, splits, prepared, settings.evaluate, published, jobs)
+    evaluation = evaluate_stored(record, stored, splits, settings.evaluate, published, jobs)
     write_evaluation(evaluation, layout, run.track_name, key)
 
 
-def evaluate_maps(
+def evaluate_stored(
     record: Mapping[str, Any],
     stored: Mapping[str, Stored],
     splits: Mapping[str, Split],
-    image_root: Path,
     settings: EvaluateSettings,
     published: float | None,
     jobs: int | None,
@@ -106,43 +148,18 @@ def evaluate_maps(
         record: contents of ``run.yaml``.
         stored: maps of ``val`` and ``test``, in the order of ``splits``; or boxes, whose threshold is null.
         splits: the same splits with truth; ``val`` may be empty, and what needs it is then null.
-        image_root: folder that mask paths are relative to.
         settings: thresholds and gallery.
         published: threshold that a source states for this method and track, or None.
         jobs: parallel processes; None takes one per core.
 
     Raises:
-        DataError: a map, a mask or a photograph cannot be used; the message names the image or the file.
+        DataError: see :func:`score_answers`.
     """
-    jobs = jobs or int(joblib.cpu_count())
-    extra = (settings.fixed_threshold, *(() if published is None else (published,)))
-    rules = Rules(
-        Thresholds(threshold_grid(settings.threshold_step), extra),
-        tuple(settings.normalisations),
-        settings.ivr_percentile,
-    )
-    val = None
-    if len(splits["val"]):
-        val = score_split(stored["val"], splits["val"], image_root, rules, jobs)
-    test = score_split(stored["test"], splits["test"], image_root, rules, jobs)
-    scored = Scored(
-        test=test,
-        val=val,
-        split=splits["test"],
-        labels=stored["test"].labels,
-        top5=stored["test"].top5,
-        thresholds=rules.thresholds,
-        fixed=settings.fixed_threshold,
-        published=published,
-        swept=isinstance(stored["test"], StoredMaps),
-    )
-    rows = per_image(scored, stored["test"].ids)
-    return Evaluation(
-        _head(record) | _used(splits) | numbers(scored),
-        rows,
-        curves(scored),
-        encode_thumbnails(stored["test"], settings.gallery),
-    )
+    val, test = (Answers.stored(stored[name], splits[name]) for name in ("val", "test"))
+    scored = score_answers(test, val, Rules.of(settings, published), jobs)
+    thumbnails = encode_thumbnails(stored["test"], settings.gallery)
+    metrics = _head(record) | _used(splits) | numbers(scored)
+    return Evaluation(metrics, per_image(scored), curves(scored), thumbnails)
 
 
 def write_evaluation(evaluation: Evaluation, layout: Layout, track: str, key: str) -> None:
@@ -195,7 +212,7 @@ def _head(record: Mapping[str, Any]) -> dict[str, Any]:
         "seed": record["seed"],
         "weights": record.get("weights"),
         "selection": track.get("selection", "last"),
-        "protocol": CHOE2020,
+        "protocol": CHOE2020.name,
         **({"class_agnostic": True} if method.get("class_agnostic") else {}),
         **({"training": record["training"]} if "training" in record else {}),
         **({"variant_of": method["variant_of"]} if variant else {}),
@@ -214,10 +231,9 @@ def _skipped(record: Mapping[str, Any]) -> Evaluation:
 
 
 def _check_finite(stored: Stored, maps_file: Path) -> None:
-    what, answers = ("box", stored.boxes) if isinstance(stored, StoredBoxes) else ("map", stored.maps)
-    finite = np.isfinite(answers).all(tuple(range(1, answers.ndim)))
+    finite = np.isfinite(stored.answers).all(tuple(range(1, stored.answers.ndim)))
     if not finite.all():
-        image = stored.ids[int(np.argmin(finite))]
+        what, image = "map" if isinstance(stored, StoredMaps) else "box", stored.ids[int(np.argmin(finite))]
         raise DataError(f"{maps_file}: the {what} of image '{image}' is not finite; train the run again")
 
 

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import joblib
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
 from wsolbench.config.settings import EvaluateSettings
 from wsolbench.data.dataset import Split
 from wsolbench.data.tables import literal
 from wsolbench.errors import DataError
-from wsolbench.evaluation.choe2020 import threshold_grid
-from wsolbench.evaluation.image_scores import ImageScores, Rules, Thresholds
+from wsolbench.evaluation.evaluate import Answers, score_answers
 from wsolbench.evaluation.lists import top5_of
 from wsolbench.evaluation.map_files import MapFile, check_maps, find_maps
-from wsolbench.evaluation.numbers import Scored, by_class, curves, numbers, per_image
-from wsolbench.evaluation.predicted import Scores, of_predicted_classes
-from wsolbench.evaluation.scoring import score_maps
+from wsolbench.evaluation.numbers import Scored, numbers
+from wsolbench.evaluation.predicted import of_predicted_classes
+from wsolbench.evaluation.scoring import Rules
+from wsolbench.evaluation.tables import by_class, curves, per_image
 from wsolbench.files import write_bytes
 
 __all__ = ["MapsOf", "Scores", "Task", "score", "write_scores"]
@@ -35,12 +34,27 @@ class MapsOf:
     Attributes:
         folder: where the files lie; see :func:`wsolbench.evaluation.map_files.find_maps`.
         split: with truth.
-        mask_root: folder that mask paths of the truth are relative to.
     """
 
     folder: Path
     split: Split
-    mask_root: Path = Path()
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What :func:`score` found.
+
+    Attributes:
+        numbers: all numbers of the split, percent or None, named as in ``results/metrics``.
+        per_image: one row per image, in the order of the split.
+        by_class: one row per class.
+        curves: accuracies over thresholds, percent.
+    """
+
+    numbers: dict[str, Any]
+    per_image: pd.DataFrame
+    by_class: pd.DataFrame
+    curves: pd.DataFrame
 
 
 def score(
@@ -74,13 +88,19 @@ def score(
         DataError: a map is missing, belongs to no image, or is no map; predictions do not fit the split, or are
             needed and missing. All files at fault are counted, the first ones named, and nothing is scored.
     """
-    task = Task(maps, val, predictions, maps_of, settings or EvaluateSettings(), as_they_are)
+    task = Task(maps, val, predictions, maps_of, Rules.of(settings or EvaluateSettings(), as_they_are=as_they_are))
     check_maps(task.files)
-    return task.scores(jobs or int(joblib.cpu_count()))
+    return task.results(task.score(jobs))
 
 
 class Task:
-    """Maps that are found and not scored yet; see :func:`score` for the arguments and errors."""
+    """Maps that are found and not scored yet; see :func:`score` for the arguments and errors.
+
+    Attributes:
+        files: all files, those of val last.
+        maps_of: see :func:`score`.
+        places: positions of the images whose maps are of their label, and are scored.
+    """
 
     def __init__(
         self,
@@ -88,74 +108,31 @@ class Task:
         val: MapsOf | None,
         predictions: Mapping[str, Sequence[int]] | None,
         maps_of: Literal["label", "predicted"],
-        settings: EvaluateSettings,
-        as_they_are: bool,
+        rules: Rules,
     ) -> None:
         if maps_of == "predicted" and predictions is None:
             raise DataError("maps of predicted classes need the predictions: without them, no map is of a known class")
-        self.maps, self.val, self.maps_of = maps, val, maps_of
-        self._settings = settings
-        self._rules = Rules(
-            Thresholds(threshold_grid(settings.threshold_step), (settings.fixed_threshold,)),
-            tuple(settings.normalisations),
-            settings.ivr_percentile,
-            as_they_are,
-        )
-        self._top5 = top5_of(predictions, maps.split)
-        self._labels = np.array([item.label for item in maps.split.items], np.int64)
-        self._files = find_maps(maps.folder, maps.split, as_they_are=as_they_are)
-        self._val_files = [] if val is None else find_maps(val.folder, val.split, as_they_are=as_they_are)
+        self.split, self.maps_of, self._rules = maps.split, maps_of, rules
+        top5, labels = top5_of(predictions, maps.split), np.array([item.label for item in maps.split.items], np.int64)
+        files = find_maps(maps.folder, maps.split, as_they_are=rules.as_they_are)
+        of_val = [] if val is None else find_maps(val.folder, val.split, as_they_are=rules.as_they_are)
+        self.files: list[MapFile] = [*files, *of_val]
+        self.places = np.arange(len(files)) if maps_of == "label" else np.flatnonzero(top5[:, 0] == labels)
+        scored = replace(maps.split, items=[maps.split.items[k] for k in self.places.tolist()])
+        self._top5 = top5
+        self._test = Answers(scored, [files[k] for k in self.places], top5[self.places])
+        self._val = None if val is None else Answers(val.split, of_val, np.zeros((len(of_val), 0), np.int64))
 
-    @property
-    def files(self) -> list[MapFile]:
-        """All files, those of val last."""
-        return [*self._files, *self._val_files]
+    def score(self, jobs: int | None) -> Scored:
+        """Score the maps of :attr:`places`, and of val."""
+        return score_answers(self._test, self._val, self._rules, jobs)
 
-    @property
-    def thresholds(self) -> Thresholds:
-        """At which maps are scored."""
-        return self._rules.thresholds
-
-    @property
-    def places(self) -> NDArray[np.int64]:
-        """Positions of the images whose maps are of their label, and are scored."""
-        if self.maps_of == "label":
-            return np.arange(len(self._labels))
-        return np.flatnonzero(self._top5[:, 0] == self._labels)
-
-    def scores(
-        self,
-        jobs: int,
-        seen: Callable[[ImageScores], object] | None = None,
-        seen_val: Callable[[ImageScores], object] | None = None,
-    ) -> Scores:
-        """Score the maps.
-
-        Args:
-            jobs: parallel processes.
-            seen: called with the scores of each image of :attr:`places`, in order.
-            seen_val: likewise with those of ``val``.
-        """
-        val, split, of_val = self.val, self.maps.split, None
-        if val is not None:
-            of_val = score_maps(self._val_files, val.split, val.mask_root, self._rules, jobs, seen_val)
-        places = self.places
-        own = replace(split, items=[split.items[k] for k in places])
-        files = [self._files[k] for k in places]
-        scored = Scored(
-            test=score_maps(files, own, self.maps.mask_root, self._rules, jobs, seen),
-            val=of_val,
-            split=own,
-            labels=self._labels[places],
-            top5=self._top5[places],
-            thresholds=self._rules.thresholds,
-            fixed=self._settings.fixed_threshold,
-            published=None,
-        )
+    def results(self, scored: Scored) -> Scores:
+        """Return all numbers and tables of what :meth:`score` has found."""
         if self.maps_of == "predicted":
-            return of_predicted_classes(scored, split, self._top5)
-        rows = per_image(scored, np.array([item.id for item in split.items], np.str_))
-        return Scores(numbers(scored), rows, by_class(rows, split.class_names), curves(scored))
+            return Scores(*of_predicted_classes(scored, self.split, self._top5))
+        rows = per_image(scored)
+        return Scores(numbers(scored), rows, by_class(rows, self.split.class_names), curves(scored))
 
 
 def write_scores(scores: Scores, head: Mapping[str, Any], folder: Path) -> None:

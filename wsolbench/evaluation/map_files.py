@@ -17,7 +17,7 @@ from wsolbench.data.dataset import Split
 from wsolbench.data.folders import files_below
 from wsolbench.data.images import summarised
 from wsolbench.errors import DataError, counted, first_three
-from wsolbench.evaluation.choe2020 import SIDE
+from wsolbench.evaluation.protocols import SIDE
 from wsolbench.files import open_regular, reason
 from wsolbench.runs.progress import track
 

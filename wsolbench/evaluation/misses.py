@@ -9,10 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.evaluation.candidates import Boxes
-from wsolbench.evaluation.choe2020 import box_ious
+from wsolbench.evaluation.protocols import Boxes, TrueBoxes
 
-__all__ = ["MISSES", "SIZES", "kind_of_miss", "size_of"]
+__all__ = ["MISSES", "SIZES", "kinds_of_misses", "sizes_of"]
 
 MISSES = ("multi_instance", "part", "more", "background", "other")
 """Kinds of miss, in the order in which they are tried."""
@@ -24,37 +23,34 @@ _HIT, _COVERED, _INSIDE, _NOTHING = 0.5, 0.5, 0.7, 0.1
 _SMALL, _LARGE = 0.1, 0.4
 
 
-def kind_of_miss(box: Boxes, truth: Boxes) -> str:
-    """Say what is wrong with a box, under the conventions of ``choe2020``: both ends of a box count.
+def kinds_of_misses(boxes: Boxes, true: TrueBoxes) -> NDArray[np.str_]:
+    """Say what is wrong with the box of each image, under the conventions of ``choe2020``: both ends of a box count.
 
     ``multi_instance``: it covers half or more of two or more true boxes. ``part``: 0.7 or more of it lies in one true
     box. ``more``: it holds 0.7 or more of one true box. ``background``: no overlap reaches 0.1. ``other``: the rest.
 
     Args:
-        box: ``(4,)`` int ``x0, y0, x1, y1`` on the 224x224 grid.
-        truth: ``(m, 4)`` int, at least one.
+        boxes: ``(N, 4)`` int ``x0, y0, x1, y1`` on the 224x224 grid.
+        true: of the same images.
 
     Returns:
-        One of :data:`MISSES`; empty for a hit (IoU of 0.5 or more).
+        ``(N,)``, of :data:`MISSES`; empty for a hit (IoU of 0.5 or more).
     """
-    box = box.astype(np.int64)
-    ious = box_ious(box[None], truth)[0]
-    if ious.max() >= _HIT:
-        return ""
-    size = np.minimum(box[2:], truth[:, 2:]) - np.maximum(box[:2], truth[:, :2]) + 1
-    shared = np.maximum(size, 0).prod(1)
-    of_truth = shared / (truth[:, 2:] - truth[:, :2] + 1).prod(1)
-    of_box = shared / (box[2:] - box[:2] + 1).prod()
-    if (of_truth >= _COVERED).sum() > 1:
-        return "multi_instance"
-    if of_box.max() >= _INSIDE:
-        return "part"
-    if of_truth.max() >= _INSIDE:
-        return "more"
-    return "background" if ious.max() < _NOTHING else "other"
+    if not len(boxes):
+        return np.zeros(0, np.str_)
+    starts = true.starts[:-1]
+    box = np.repeat(boxes.astype(np.int64), np.diff(true.starts), axis=0)
+    shared = np.maximum(np.minimum(box[:, 2:], true.boxes[:, 2:]) - np.maximum(box[:, :2], true.boxes[:, :2]) + 1, 0)
+    common = shared.prod(1)
+    area, of_true = ((each[:, 2:] - each[:, :2] + 1).prod(1) for each in (box, true.boxes))
+    iou = np.maximum.reduceat(common / (area + of_true - common), starts)
+    covered = np.add.reduceat((common / of_true >= _COVERED).astype(int), starts)
+    inside, held = (np.maximum.reduceat(common / each, starts) for each in (area, of_true))
+    tried = [iou >= _HIT, covered > 1, inside >= _INSIDE, held >= _INSIDE, iou < _NOTHING]
+    return np.select(tried, ["", *MISSES[:-1]], MISSES[-1])
 
 
-def size_of(areas: NDArray[np.float64]) -> NDArray[np.str_]:
+def sizes_of(areas: NDArray[np.float64]) -> NDArray[np.str_]:
     """Return the size of objects, one of :data:`SIZES`, from their shares of the image, ``(N,)``."""
     sizes: NDArray[np.str_] = np.array(SIZES)[(areas >= _SMALL).astype(int) + (areas > _LARGE)]
     return sizes

@@ -1,4 +1,4 @@
-"""Pixel average precision against masks.
+"""Pixel average precision, and overlap with masks at every threshold.
 
 Source: Choe et al., CVPR 2020 (arXiv 2001.07437): all pixels of a split are pooled; precision and recall of
 {score >= threshold} against the mask; PxAP is the area under their curve without interpolation. As in the authors'
@@ -15,15 +15,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.data.dataset import Truth
 from wsolbench.errors import DataError
-from wsolbench.evaluation.choe2020 import SIDE
+from wsolbench.evaluation.boxes import levels_reached
 from wsolbench.evaluation.compiled import compiled
+from wsolbench.evaluation.protocols import SIDE
 
 __all__ = [
     "IGNORED",
     "PIXEL_KINDS",
     "PixelCurve",
     "code_masks",
+    "coded_masks",
     "curve",
     "histograms",
     "nearest_cells",
@@ -93,7 +96,12 @@ def code_masks(objects: Sequence[NDArray[np.bool_]], ignored: NDArray[np.bool_] 
     return coded
 
 
-def histograms(score_map: Floats, coded: NDArray[np.uint8], thresholds: Floats) -> tuple[Counts, Counts]:
+def coded_masks(truth: Truth) -> NDArray[np.uint8]:
+    """Merge an image's masks: see :func:`code_masks`."""
+    return code_masks(truth.object_masks(), truth.ignored())
+
+
+def histograms(score_map: Floats, coded: NDArray[np.uint8], thresholds: Floats) -> Counts:
     """Count the scores of foreground and of background pixels per threshold bin.
 
     Args:
@@ -102,33 +110,22 @@ def histograms(score_map: Floats, coded: NDArray[np.uint8], thresholds: Floats) 
         thresholds: ``(n,)`` float64, ascending from 0.
 
     Returns:
-        Foreground and background counts, ``(n + 2,)`` int64 each: bins between the thresholds, ``[last, 1)``,
-        ``[1, 2)`` and an empty one, so that a score of 1 has a bin of its own.
+        Foreground and background counts, ``(2, n + 2)`` int64: bins between the thresholds, ``[last, 1)``, ``[1, 2)``
+        and an empty one, so that a score of 1 has a bin of its own.
     """
-    edges = np.concatenate([thresholds, [1.0, 2.0, 3.0]])
-    background, foreground = _counted(np.ascontiguousarray(score_map), coded, edges, 2)
-    return foreground, background
+    limits = np.concatenate([thresholds, [1.0, 2.0]])
+    return _counted(levels_reached(score_map, limits), coded, 2, len(limits))[::-1]
 
 
 @compiled
-def _counted(score_map: Floats, coded: NDArray[np.uint8], edges: Floats, codes: int) -> Counts:
-    """Count the scores per bin among the pixels of each code from 0 to ``codes - 1``, ``(codes, bins)``."""
-    counts = np.zeros((codes, len(edges) - 1), np.int64)
-    thresholds = len(edges) - 3
-    height, width = score_map.shape
+def _counted(reached: NDArray[np.int16], coded: NDArray[np.uint8], codes: int, bins: int) -> Counts:
+    """Count the pixels of each code from 0 to ``codes - 1`` that reach just 1, 2, ... limits, ``(codes, bins)``."""
+    counts = np.zeros((codes, bins), np.int64)
+    height, width = reached.shape
     for y in range(height):
         for x in range(width):
-            score, code = score_map[y, x], coded[y, x]
-            if code >= codes:
-                continue
-            place = min(int(score * thresholds), thresholds)  # about right for evenly spaced ones
-            while place >= 0 and edges[place] > score:
-                place -= 1
-            if place < 0:
-                continue
-            while edges[place + 1] <= score:
-                place += 1
-            counts[code, place] += 1
+            if coded[y, x] < codes and reached[y, x] > 0:
+                counts[coded[y, x], reached[y, x] - 1] += 1
     return counts
 
 
@@ -147,27 +144,26 @@ def pixels_over_thresholds(score_map: Floats, coded: NDArray[np.uint8], threshol
     Returns:
         ``(n, 4)`` int64, one column per kind of :data:`PIXEL_KINDS`; everything is background where the mask is empty.
     """
-    levels, place = np.unique(thresholds, return_inverse=True)
-    edges = np.concatenate([levels, [1.0, 2.0, 3.0]])
+    limits, place = np.unique(thresholds, return_inverse=True)
     inside = coded == 1
     distance = cv2.distanceTransform((~inside).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     near = inside.any() & (coded == 0) & (distance <= _NEAR)
     kinds = np.where(near, np.uint8(_CONTEXT), coded)
-    counts = _counted(np.ascontiguousarray(score_map), kinds, edges, _CONTEXT + 1)
+    counts = _counted(levels_reached(score_map, limits), kinds, _CONTEXT + 1, len(limits))
     background, hit, context = counts[:, ::-1].cumsum(1)[:, ::-1][:, place]
     return np.stack([hit, inside.sum() - hit, context, background], axis=1)
 
 
-def curve(foreground: Counts, background: Counts) -> PixelCurve:
+def curve(histogram: Counts) -> PixelCurve:
     """Turn pooled histograms into the curve and its area.
 
     Args:
-        foreground: ``(n + 2,)`` counts over the whole split.
-        background: the same of background pixels.
+        histogram: ``(2, n + 2)`` counts of foreground and background pixels over the whole split.
 
     Raises:
         DataError: there is no foreground pixel in the split.
     """
+    foreground, background = histogram
     total = foreground.sum()
     if total == 0:
         raise DataError("PxAP is not defined: no mask of the split has a foreground pixel")

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import joblib
 import torch
 
-from wsolbench.acquire.building import build_dataset
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Run
 from wsolbench.data.dataset import Split
 from wsolbench.data.index import read_split
 from wsolbench.data.scoremaps import MAPS_FILE, Stored, read_maps
 from wsolbench.errors import DataError, DivergedError, FailedTrialError, SettingsError, WsolbenchError
-from wsolbench.evaluation.accuracy import IOUS, classified, percent, v2
-from wsolbench.evaluation.choe2020 import threshold_grid
-from wsolbench.evaluation.image_scores import CHOE2020, Rules, Thresholds
+from wsolbench.evaluation.accuracy import IOUS, classified, max_box_acc_v2, percent
+from wsolbench.evaluation.numbers import mask_ious
+from wsolbench.evaluation.protocols import CHOE2020, threshold_grid
 from wsolbench.evaluation.pxap import curve
-from wsolbench.evaluation.scoring import score_split
+from wsolbench.evaluation.scoring import Rules, score_split
 from wsolbench.models.pretrained import read_placed
 from wsolbench.runs.run_folder import read_record
 from wsolbench.search.plan import Plan
@@ -57,16 +54,13 @@ def run_trial(plan: Plan, number: int) -> float:
     if not maps_file.is_file():  # else it was trained, and the process died while it was judged
         _train(plan, run, place)
     prepared = place.prepared(run.track_name)
-    mask_root = build_dataset(plan.settings, run.track.dataset).image_root(prepared)
     digest = read_record(place, run.key)["files"].get(MAPS_FILE, "none")
     maps, val = read_maps(maps_file, "val", digest), read_split(prepared, "val")
     made = plan.definition
-    return score_of(made.objective, maps, val, mask_root, made.threshold_step, int(joblib.cpu_count()))
+    return score_of(made.objective, maps, val, made.threshold_step, int(joblib.cpu_count()))
 
 
-def score_of(
-    objective: Objective, stored: Stored, val: Split, mask_root: Path, threshold_step: float, jobs: int
-) -> float:
+def score_of(objective: Objective, stored: Stored, val: Split, threshold_step: float, jobs: int) -> float:
     """Return the objective of a trial's maps.
 
     Args:
@@ -75,7 +69,6 @@ def score_of(
             ``p_iou``: mean overlap with the mask at the best threshold. ``top1_cls``: accuracy.
         stored: maps and classes of ``val``, in its order.
         val: with truth, which ``top1_cls`` does not look at.
-        mask_root: folder that mask paths are relative to.
         threshold_step: distance of the thresholds of the sweep.
         jobs: parallel processes.
 
@@ -92,13 +85,13 @@ def score_of(
         if classes is None:
             raise DataError("search.objective: top1_cls needs a method that classifies; take another objective")
         return float(classes[0].mean() * 100)
-    scores = score_split(stored, val, mask_root, Rules(Thresholds(threshold_grid(threshold_step), ())), jobs)
+    scores = score_split(list(stored.answers), val, Rules(threshold_grid(threshold_step)), jobs)
     if objective == "max_box_acc_v2":
-        hits = scores.boxes[CHOE2020].multi
-        return v2({iou: percent(hits[place], scores.images) for place, iou in enumerate(IOUS)})["mean"]
-    if objective == "p_iou" and scores.masks is not None:
-        return float(scores.masks.ious.max() * 100 / scores.images)
-    return curve(*scores.pixels[CHOE2020].pooled).px_ap
+        hits = scores.hits[0, 1]
+        return max_box_acc_v2({iou: percent(hits[place], scores.images) for place, iou in enumerate(IOUS)})["mean"]
+    if objective == "p_iou":
+        return float(mask_ious(scores).max() * 100 / scores.images)
+    return curve(scores.histogram(CHOE2020.name)).px_ap
 
 
 def _train(plan: Plan, run: Run, place: Layout) -> None:

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from wsolbench.data.tables import literal
 from wsolbench.evaluation.accuracy import IOUS, choose_threshold
-from wsolbench.evaluation.external_maps import Task
-from wsolbench.evaluation.image_scores import CHOE2020, ImageScores
+from wsolbench.evaluation.external_maps import Scores, Task
 from wsolbench.evaluation.map_files import check_maps
-from wsolbench.evaluation.predicted import Scores
 from wsolbench.evaluation.pxap import curve
+from wsolbench.evaluation.scoring import SplitScores
 from wsolbench.results.significance import holm, interval_and_p, resampled_images
 
 __all__ = ["Comparison", "compare", "merged_per_image"]
@@ -43,36 +42,22 @@ class Comparison:
 class _Hits:
     """What the bootstrap needs of a folder: a bit per image, overlap and threshold, and a histogram per image."""
 
-    def __init__(self, thresholds: int, places: NDArray[np.int64], *, predicted: bool = False) -> None:
-        self._grid, self._places, self._predicted = thresholds, places, predicted
-        self._bits: list[NDArray[np.uint8]] = []
-        self._pixels: list[NDArray[np.uint16]] = []  # of a map of 224 x 224, which has fewer pixels than 65,536
-
-    @property
-    def images(self) -> int:
-        """Images that were added."""
-        return max(len(self._bits), len(self._pixels))
-
-    def add(self, scores: ImageScores) -> None:
-        """Keep an image's scores."""
-        if scores.boxes:
-            overlaps = scores.boxes[CHOE2020]
-            tested = [overlaps.single >= 0.5] if self._predicted else [overlaps.multi >= iou / 100 for iou in IOUS]
-            self._bits.append(np.packbits(np.stack(tested)[:, : self._grid]))
-        if scores.pixels:
-            self._pixels.append(np.stack(scores.pixels[CHOE2020]).astype(np.uint16))
+    def __init__(self, scores: SplitScores, grid: int, places: NDArray[np.int64], *, predicted: bool = False) -> None:
+        self.images, self._grid, self._places, self._predicted = scores.images, grid, places, predicted
+        self._bits = scores.bits if not scores.boxed else scores.bits[:, :1] if predicted else scores.bits[:, 1:]
+        self._pixels = scores.of_images
 
     def statistics(self, val: _Hits | None) -> dict[str, Callable[[Floats], Floats]]:
         """Return the measures by name; each takes how often each image is drawn, ``(r, N)``, and returns percent."""
         found: dict[str, Callable[[Floats], Floats]] = {}
-        if self._bits:
+        if self._bits.size:
             name = "Top-1 Loc, oracle" if self._predicted else "MaxBoxAccV2"
             found[name] = lambda weights: self.accuracy(weights).max(2).mean(1)
-        if val is not None and not self._predicted and self._bits:
+        if val is not None and not self._predicted and self._bits.size:
             chosen = [choose_threshold(accuracies) for accuracies in val.accuracy(np.ones((1, val.images)))[0]]
             hits = np.concatenate([block[:, range(len(chosen)), chosen] for block in self._blocks()]).sum(1)
             found["MaxBoxAccV2, val"] = lambda weights: (weights @ hits) * 100 / (weights.sum(1) * len(chosen))
-        if self._pixels:
+        if self._pixels.size:
             found["PxAP"] = self._px_ap
         return found
 
@@ -92,18 +77,16 @@ class _Hits:
 
     def _blocks(self) -> Iterator[NDArray[np.uint8]]:
         """Yield ``(n, overlaps, thresholds)`` 0 or 1 of some images, in order."""
-        kinds = 1 if self._predicted else len(IOUS)
         for start in range(0, len(self._bits), _BLOCK):
-            packed = np.stack(self._bits[start : start + _BLOCK])
-            yield np.unpackbits(packed, axis=1, count=kinds * self._grid).reshape(-1, kinds, self._grid)
+            yield np.unpackbits(self._bits[start : start + _BLOCK], axis=2, count=self._grid)
 
     def _px_ap(self, weights: Floats) -> Floats:
-        pooled = weights @ np.stack(self._pixels).reshape(len(self._pixels), -1).astype(np.float64)
+        pooled = weights @ self._pixels.reshape(len(self._pixels), -1).astype(np.float64)
         both = pooled.reshape(len(weights), 2, -1).astype(np.int64)
-        return np.array([curve(*each).px_ap if each[0].any() else 0.0 for each in both])
+        return np.array([curve(each).px_ap if each[0].any() else 0.0 for each in both])
 
 
-def compare(tasks: Mapping[str, Task], jobs: int) -> Comparison:
+def compare(tasks: Mapping[str, Task], jobs: int | None) -> Comparison:
     """Score several folders of maps of the same images, and test each pair of them.
 
     The test is the report's bootstrap for one run each: images are drawn with replacement, the same for both folders;
@@ -120,13 +103,12 @@ def compare(tasks: Mapping[str, Task], jobs: int) -> Comparison:
     check_maps([file for task in tasks.values() for file in task.files])
     scores, statistics = {}, {}
     for name, task in tasks.items():
-        grid = len(task.thresholds.grid)
-        hits, of_val = _Hits(grid, task.places, predicted=task.maps_of == "predicted"), None
-        if task.val is not None:
-            of_val = _Hits(grid, np.arange(len(task.val.split)))
-        scores[name] = task.scores(jobs, hits.add, None if of_val is None else of_val.add)
-        statistics[name] = hits.statistics(of_val)
-    images = len(next(iter(tasks.values())).maps.split)
+        scored = task.score(jobs)
+        grid, val = len(scored.rules.grid), scored.val
+        of_val = None if val is None else _Hits(val, grid, np.arange(val.images))
+        hits = _Hits(scored.test, grid, task.places, predicted=task.maps_of == "predicted")
+        scores[name], statistics[name] = task.results(scored), hits.statistics(of_val)
+    images = len(next(iter(tasks.values())).split)
     return Comparison(scores, _differences(statistics, images))
 
 

@@ -20,8 +20,8 @@ from PIL import Image, ImageDraw, ImageFont
 from wsolbench.data.masks import decode
 from wsolbench.data.scoremaps import upsample_and_normalise
 from wsolbench.data.tables import literal
-from wsolbench.evaluation.choe2020 import SIDE
-from wsolbench.evaluation.pixel import candidates
+from wsolbench.evaluation.boxes import candidates
+from wsolbench.evaluation.protocols import SIDE
 from wsolbench.report.palette import PREDICTED_RGB
 
 __all__ = [
@@ -107,7 +107,7 @@ def boxes_at(score_map: NDArray[np.float64], size: tuple[int, int], cut: float, 
         cut: times the map's maximum, in [0, 1).
         every: whether to return the boxes of all components, and not of the largest only.
     """
-    found = candidates(score_map, np.array([cut]))
+    _, found = candidates(score_map[None], np.array([cut]))
     largest = found.single[found.cut[0]]
     if not largest[2] > largest[0]:
         return ()

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import joblib
-
-from wsolbench.acquire.building import build_dataset
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import EvaluateSettings, Settings
 from wsolbench.data.dataset import Split, SplitName
@@ -19,6 +16,7 @@ from wsolbench.evaluation.external_maps import MapsOf, Task, write_scores
 from wsolbench.evaluation.lists import read_predictions, split_of_metadata
 from wsolbench.evaluation.map_files import check_maps
 from wsolbench.evaluation.score_table import comparison_table, difference_table, score_table
+from wsolbench.evaluation.scoring import Rules
 from wsolbench.files import write_bytes, write_text
 
 __all__ = ["Folder", "Truths", "folders_of", "run_score"]
@@ -107,24 +105,22 @@ def run_score(
     _check_options(truths, folders, maps_of)
     asked = _truth(settings, truths, split, truths.metadata)
     val = _truth(settings, truths, "val", truths.val_metadata) if folders[0].val_maps is not None else None
-    rules = EvaluateSettings() if settings is None else settings.evaluate
+    rules = Rules.of(EvaluateSettings() if settings is None else settings.evaluate, as_they_are=as_they_are)
     tasks = {
         each.name: Task(
-            MapsOf(each.maps, *asked),
-            None if each.val_maps is None or val is None else MapsOf(each.val_maps, *val),
+            MapsOf(each.maps, asked),
+            None if each.val_maps is None or val is None else MapsOf(each.val_maps, val),
             None if each.predictions is None else read_predictions(each.predictions),
             maps_of,
             rules,
-            as_they_are,
         )
         for each in folders
     }
-    jobs = jobs or int(joblib.cpu_count())
     heads = {each.name: _head(truths, split, each, maps_of, as_they_are=as_they_are) for each in folders}
     if len(folders) == 1:
         ((name, task),) = tasks.items()
         check_maps(task.files)
-        scores = task.scores(jobs)
+        scores = task.results(task.score(jobs))
         write_scores(scores, heads[name], out)
         return f"{score_table(scores.numbers)}\n\nAll numbers are in {out}/metrics.json, *.csv and per_image.parquet."
     from wsolbench.tools.compare import compare, merged_per_image  # noqa: PLC0415 - imports scipy.stats: a second
@@ -165,9 +161,9 @@ def _head(
     }
 
 
-def _truth(settings: Settings | None, truths: Truths, split: SplitName, metadata: Path | None) -> tuple[Split, Path]:
+def _truth(settings: Settings | None, truths: Truths, split: SplitName, metadata: Path | None) -> Split:
     if metadata is not None:
-        return split_of_metadata(metadata, split, truths.masks), truths.masks
+        return split_of_metadata(metadata, split, truths.masks)
     name = truths.dataset or ""
     if settings is None:
         raise SettingsError("--dataset: there is no params.yaml here; run this in the repository, or give --metadata")
@@ -178,4 +174,4 @@ def _truth(settings: Settings | None, truths: Truths, split: SplitName, metadata
     prepared = [Layout().prepared(track) for track in tracks if (Layout().prepared(track) / INDEX_FILE).is_file()]
     if not prepared:
         raise DataError(f"data set '{name}' is not prepared; run `wsolbench prepare {tracks[0]}` first")
-    return read_split(prepared[0], split), build_dataset(settings, name).image_root(prepared[0])
+    return read_split(prepared[0], split)

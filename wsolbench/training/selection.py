@@ -17,13 +17,13 @@ from mmengine.dist import broadcast_object_list, get_dist_info
 from torch import Tensor
 
 from wsolbench.data.dataset import Split
-from wsolbench.data.scoremaps import Stored, StoredBoxes, upsample_and_normalise
+from wsolbench.data.scoremaps import Stored
 from wsolbench.errors import DataError
 from wsolbench.models.method import Method
 
 __all__ = ["EpochSelector", "box_accuracy_of_val", "class_accuracy"]
 
-_THRESHOLD_STEP, _IOU = 0.001, 0.5
+_THRESHOLD_STEP = 0.001
 _log = logging.getLogger("wsolbench.train")
 
 
@@ -77,16 +77,14 @@ def class_accuracy(stored: Stored) -> float:
 
 def box_accuracy_of_val(stored: Stored, split: Split) -> float:
     """Return BoxAcc of the single-contour box at IoU 0.5 and the best threshold, percent; box protocol ``choe2020``."""
-    from wsolbench.evaluation import choe2020  # noqa: PLC0415 - imports numba, half a second
+    from wsolbench.evaluation.accuracy import IOUS  # noqa: PLC0415
+    from wsolbench.evaluation.protocols import threshold_grid  # noqa: PLC0415 - imports numba, half a second
+    from wsolbench.evaluation.scoring import Rules, score_image  # noqa: PLC0415
 
-    grid, overlaps = choe2020.threshold_grid(_THRESHOLD_STEP), []
-    answers = stored.boxes if isinstance(stored, StoredBoxes) else stored.maps
-    for answer, item in zip(answers, split.items, strict=True):
-        truth = choe2020.true_boxes(split.truth(item.id), item)
-        if isinstance(stored, StoredBoxes):
-            drawn = np.minimum(choe2020.scaled_boxes(answer[None], item.width, item.height), choe2020.SIDE - 1)
-            overlaps.append(choe2020.box_ious(drawn, truth).max(keepdims=True)[0])
-            continue
-        found = choe2020.candidates(upsample_and_normalise(answer, choe2020.SIDE, choe2020.SIDE), grid)
-        overlaps.append(choe2020.best_ious(found, truth)[0])
-    return float((np.stack(overlaps) >= _IOU).sum(0).max() * 100.0 / len(overlaps))
+    rules = Rules(threshold_grid(_THRESHOLD_STEP))
+    scores = [
+        score_image(answer, item, split.truth(item.id), rules, masked=False)
+        for answer, item in zip(stored.answers, split.items, strict=True)
+    ]
+    hits = np.sum([each.hits[0, 0, IOUS.index(50)] for each in scores], axis=0)
+    return float(hits.max() * 100.0 / len(scores))
