@@ -15,7 +15,7 @@ import typer
 
 from wsolbench.errors import WsolbenchError
 from wsolbench.files import OF_THE_DISK
-from wsolbench.runs.startup import prepare_process, run_code_of
+from wsolbench.runs.startup import prepare_process, run_code_of, use_methods_of
 from wsolbench.search.command import search
 from wsolbench.tools import commands, stages
 
@@ -40,6 +40,7 @@ app = typer.Typer(
 )
 
 new = typer.Typer(no_args_is_help=True)
+new.command("project")(commands.new_project)
 new.command("method")(commands.new_method)
 new.command("dataset")(commands.new_dataset)
 new.command("track")(commands.new_track)
@@ -61,7 +62,7 @@ for _command in (
     _name = _command.__name__.removesuffix("_components")
     _first = (_command.__doc__ or "").partition("\n\n")[0]  # whole, where help would cut it
     app.command(_name, short_help=_first)(_command)
-_about = "Write the lines of a new method, data set or track in params.yaml."
+_about = "Begin a project of your own; write the lines of a new method, data set or track in its params.yaml."
 app.add_typer(new, name="new", help=_about, short_help=_about)
 
 
@@ -86,6 +87,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Lines()])
     try:
         run_code_of(Path.cwd())
+        use_methods_of(Path.cwd())
         prepare_process()
         app()
     except WsolbenchError as error:

@@ -78,29 +78,6 @@ def test_a_new_method_conforms_at_once_and_so_does_the_walk_through(checkout):
         assert checked.returncode == 0, checked.stdout
 
 
-@pytest.mark.slow
-def test_the_wheel_holds_all_code_and_what_it_reads(checkout):
-    shutil.copy("README.md", checkout)
-    shutil.copy("LICENSE", checkout)
-    (checkout / "wsolbench" / "methods").unlink()
-    (checkout / "wsolbench" / "datasets").unlink()
-    done = in_checkout(checkout, "-c", "from setuptools.build_meta import build_wheel; print(build_wheel('.'))")
-    assert done.returncode == 0, done.stderr
-    wheel = checkout / done.stdout.splitlines()[-1]
-    ours = [path.relative_to(checkout) for path in (checkout / "wsolbench").rglob("*") if path.is_file()]
-    ours = [path.as_posix() for path in ours if "__pycache__" not in path.parts]
-    ours += [f"wsolbench/{path.as_posix()}" for folder in ("methods", "datasets") for path in Path(folder).glob("*.py")]
-    assert "wsolbench/tools/templates/method.py.template" in ours
-    assert set(ours) <= set(names_in(wheel))
-
-
-def names_in(wheel):
-    import zipfile
-
-    with zipfile.ZipFile(wheel) as archive:
-        return archive.namelist()
-
-
 @pytest.fixture
 def small_repository(tmp_path):
     (tmp_path / "methods").mkdir()

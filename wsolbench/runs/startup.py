@@ -5,12 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from wsolbench import CODE_VARIABLE
 from wsolbench.errors import SettingsError
 
-__all__ = ["prepare_process", "run_code_of"]
+__all__ = ["prepare_process", "run_code_of", "use_methods_of"]
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -35,6 +36,13 @@ def run_code_of(root: Path) -> None:
         )
     os.environ[CODE_VARIABLE] = str(root.resolve())
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same program
+
+
+def use_methods_of(root: Path) -> None:
+    """Let methods that lie in ``methods/`` of a project that is no checkout be found beside the installed ones."""
+    own = root / "methods"
+    if (root / "params.yaml").is_file() and own.is_dir() and not (own / "__init__.py").is_file():
+        import_module("wsolbench.methods").__path__.append(str(own.resolve()))
 
 
 def prepare_process() -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "list_components",
     "new_dataset",
     "new_method",
+    "new_project",
     "new_track",
     "plot",
     "predict",
@@ -49,6 +50,16 @@ def list_components(
     print_listing(read_settings() if of_repository or Path("params.yaml").exists() else None, kind)
 
 
+def new_project(folder: Annotated[Path, typer.Argument(help="Where; an empty one, or a new one.")] = Path()) -> None:
+    """Write a small benchmark of your own: params.yaml, dvc.yaml and methods/, ready for `dvc repro`."""
+    from wsolbench.tools.project import new_project as write_project
+
+    typer.echo(f"{', '.join(write_project(folder))} are written in {folder.resolve()}. Next, in that folder:")
+    typer.echo(
+        "  wsolbench doctor\n  dvc repro   # or wsolbench launch\n  wsolbench new dataset NAME FOLDER   # your images"
+    )
+
+
 def new_method(
     name: Annotated[str, typer.Argument(help="Its name: stem of the file, key in params.yaml; in snake_case.")],
 ) -> None:
@@ -57,7 +68,9 @@ def new_method(
 
     written = write_method(name, read_settings(), Path())
     typer.echo(f"{written} is written, and {name} stands under methods and run.methods in params.yaml. Next:")
-    typer.echo(f"  python -m pytest tests/conformance -k {name}   # passes now; keep it so\n  make benchmark")
+    if Path("tests/conformance").is_dir():
+        typer.echo(f"  python -m pytest tests/conformance -k {name}   # passes now; keep it so")
+    typer.echo("  make benchmark" if Path("Makefile").is_file() else "  dvc repro")
 
 
 def new_dataset(
@@ -92,7 +105,7 @@ def new_track(
     typer.echo(f"{name} stands under tracks and run.tracks in params.yaml. Next:")
     typer.echo(f"  wsolbench prepare {name}   # classes and images per split\n  wsolbench show {name}   # look at them")
     typer.echo(f"  wsolbench weights {name}\n  wsolbench train {run}\n  wsolbench evaluate {run}   # a first run")
-    typer.echo("  make benchmark   # all that run names in params.yaml")
+    typer.echo("  wsolbench launch   # all that run names in params.yaml")
 
 
 def show(

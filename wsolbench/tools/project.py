@@ -1,0 +1,87 @@
+"""``wsolbench new project``: a benchmark of one's own in a folder of one's own, without a clone of the repository."""
+
+from __future__ import annotations
+
+import io
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from wsolbench.config.schema import PARAMS_FILE, load_yaml, validated
+from wsolbench.config.settings import Settings
+from wsolbench.errors import SettingsError
+from wsolbench.files import write_text
+
+__all__ = ["new_project"]
+
+_METHODS = ("cam", "has")
+_HEAD = """\
+# All choices of this benchmark; `wsolbench doctor` checks it. It runs two methods on generated images:
+#   dvc repro, or wsolbench launch, which executes several runs at a time
+# Next: wsolbench new dataset NAME FOLDER, wsolbench new track NAME-BACKBONE --dataset NAME, wsolbench new method NAME.
+"""
+_IGNORED = "/data/\n/results/runs/\n/results/logs/\n/.wsolbench/\n__pycache__/\n*.tmp\n"
+_DVC = "[core]\n    analytics = false\n"
+
+
+def new_project(folder: Path) -> list[str]:
+    """Write ``params.yaml``, ``dvc.yaml``, ``methods/`` and DVC's folder, ready for ``dvc repro``.
+
+    Args:
+        folder: made if need be; it may hold other files, but none of these.
+
+    Returns:
+        The names of what was written.
+
+    Raises:
+        SettingsError: there is one of them already.
+    """
+    in_git = any((place / ".git").exists() for place in (folder.resolve(), *folder.resolve().parents))
+    contents = {
+        "params.yaml": _HEAD + _params(),
+        "dvc.yaml": _shipped("dvc.yaml"),
+        "methods/README": "A file for each method of your own: `wsolbench new method NAME` writes one.\n",
+        ".dvc/config": _DVC + ("" if in_git else "    no_scm = true\n"),
+        ".dvcignore": "",
+        ".gitignore": _IGNORED,
+    }
+    for name in contents:
+        if (folder / name).exists():
+            raise SettingsError(f"{folder / name} exists already; choose an empty folder")
+    for name, text in contents.items():
+        write_text(folder / name, text)
+    return list(contents)
+
+
+def _shipped(name: str) -> str:
+    return files("wsolbench.tools").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _params() -> str:
+    """Return the part of the shipped ``params.yaml`` that concerns the track of generated images."""
+    shipped: dict[str, Any] = load_yaml(_shipped(str(PARAMS_FILE)))
+    track = shipped["run"]["tracks"][0]
+    settings = validated(Settings, shipped, "")
+    recipe = settings.tracks[track]
+    data = shipped | {
+        "methods": {name: _on_track(shipped["methods"][name], track) for name in _METHODS},
+        "datasets": {recipe.dataset: shipped["datasets"][recipe.dataset]},
+        "tracks": {track: recipe.model_dump(exclude_defaults=True)},
+        "run": {
+            name: [] if isinstance(value, list) and name != "baselines" else value
+            for name, value in shipped["run"].items()
+        }
+        | {"tracks": [track], "methods": [*_METHODS], "seeds": [0], "benchmark": None},
+    }
+    data["evaluate"] = {**shipped.get("evaluate", {}), "published_threshold": {}}
+    stream, yaml = io.StringIO(), YAML()
+    yaml.width = 120
+    yaml.dump(data, stream)
+    return stream.getvalue()
+
+
+def _on_track(block: dict[str, Any], track: str) -> dict[str, Any]:
+    tracks = {name: value for name, value in block.get("tracks", {}).items() if name == track}
+    return {key: value for key, value in block.items() if key != "tracks"} | ({"tracks": tracks} if tracks else {})
