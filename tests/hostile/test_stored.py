@@ -30,8 +30,8 @@ from wsolbench.evaluation.photographs import read_photographs
 from wsolbench.evaluation.thumbnails import read_thumbnails
 from wsolbench.launch.resolve import resolve
 from wsolbench.report.costs import read_costs
-from wsolbench.report.curves import read_curves
-from wsolbench.report.figures.curves import training
+from wsolbench.report.figures.curves import read_curves, training
+from wsolbench.report.figures.rows import labelled
 from wsolbench.report.figures.style import figure_style
 from wsolbench.report.pictures import plot_picture
 from wsolbench.results.load import load_frame, read_track
@@ -131,7 +131,7 @@ def files(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[
     plot.parent.mkdir()
     Image.new("RGB", (30, 20), "red").save(plot)
     row, recipe = results.rows[0], layout.recipes / "train" / f"{KEY}.json"
-    columns = ["threshold", "box_acc_iou50"]
+    frame, column = labelled(load_frame(settings, [TRACK], root)), "box_acc_iou50"
     thumbnails, history = layout.thumbnails(TRACK, KEY), layout.history(TRACK, KEY)
     return {
         "index": Stored(prepared / INDEX_FILE, splits_of, 250),
@@ -152,7 +152,7 @@ def files(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[
             layout.per_image(TRACK, KEY), lambda: read_per_image(results, row, root, ["iou_val", "label"]), 250
         ),
         "thumbnails": Stored(thumbnails, lambda: read_thumbnails(thumbnails, again), 200),
-        "curves": Stored(layout.curves(TRACK, KEY), lambda: read_curves(results, root, columns), pinned=False),
+        "curves": Stored(layout.curves(TRACK, KEY), lambda: read_curves(frame, root, column), pinned=False),
         "history": Stored(history, drawn, 60, pinned=False),
         "costs": Stored(layout.costs(TRACK, f"{TRACK}-cam"), lambda: read_costs(results, root).counted, pinned=False),
         "provenance": Stored(layout.provenance(KEY), lambda: read_costs(results, root).provenance, pinned=False),

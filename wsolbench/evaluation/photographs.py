@@ -96,7 +96,7 @@ def read_photographs(root: Path, track: str) -> tuple[Caption, NDArray[np.uint8]
     found = parse_file(caption, partial(_CAPTION.validate_json, strict=True), remedy)
     pixels = parse_file(sheet, _pixels, remedy)
     if any(not 0 <= each.label < len(found.class_names) for each in found.photographs):
-        raise DataError(f"{caption} is damaged (a label without a class name); delete it and {remedy}")
+        raise DataError(f"{caption} is damaged (a label without a class name); {remedy}")
     corners = [_corner(position) for position in range(len(found.photographs))]
     if any(top + TILE > pixels.shape[0] or left + TILE > pixels.shape[1] for top, left in corners):
         raise DataError(f"{sheet} has fewer photographs than {caption.name} names; {remedy}")

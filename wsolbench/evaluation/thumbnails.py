@@ -65,7 +65,7 @@ def read_thumbnails(path: Path, remedy: str) -> Thumbnails:
     """
     found = parse_file(path, _parsed, remedy)
     if found.maps.ndim != 3 or found.maps.dtype != np.uint8 or found.ids.shape != found.maps.shape[:1]:
-        raise DataError(f"{path} is damaged (its maps do not fit its ids); delete it and {remedy}")
+        raise DataError(f"{path} is damaged (its maps do not fit its ids); {remedy}")
     return found
 
 

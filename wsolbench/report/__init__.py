@@ -9,7 +9,7 @@ Data flow one way: :mod:`~wsolbench.results.run_result` and :mod:`~wsolbench.res
 :mod:`~wsolbench.report.columns` (what each number is), then what is shown (:mod:`~wsolbench.report.shown`, the cells of
 a table in every output; :mod:`~wsolbench.report.tables`, :mod:`~wsolbench.report.costs`,
 :mod:`~wsolbench.report.differences`, :mod:`~wsolbench.report.ranks`, :mod:`~wsolbench.report.summary`,
-:mod:`~wsolbench.report.bars`, :mod:`~wsolbench.report.curves`, :mod:`~wsolbench.report.gallery`), and
+:mod:`~wsolbench.report.figures`, :mod:`~wsolbench.report.gallery`), and
 :mod:`~wsolbench.report.build` and :mod:`~wsolbench.report.page` write it. No track ranks its methods or calls one
 better; differences stand beside the spread of the seeds. Over tracks, methods have mean ranks where there are enough.
 """

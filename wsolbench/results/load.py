@@ -357,9 +357,7 @@ def _read(asked: _Asked, track: str) -> RunResult | SkippedRun:
     wanted = {"key": asked.key, "track": track, "method": asked.method, "seed": asked.seed}
     for name, value in wanted.items():
         if getattr(run, name, value) != value:
-            raise DataError(
-                f"{asked.path} holds {name} {getattr(run, name)!r} instead of {value!r}; delete it and {asked.remedy}"
-            )
+            raise DataError(f"{asked.path} holds {name} {getattr(run, name)!r} instead of {value!r}; {asked.remedy}")
     return run
 
 
