@@ -75,23 +75,16 @@ class CocoFolder(AnnotatedDataset):
     several of one object are united. (COCO's own tools differ by part of a pixel along the outline.) Run lengths
     may be plain or compressed. Pixels are scored where all objects of ``val`` and ``test`` have a segmentation.
 
-    What an image's class is, and how images are dealt: :class:`wsolbench.acquire.annotated.AnnotatedDataset`.
-
     Source: T.-Y. Lin et al., Microsoft COCO, ECCV 2014, arXiv 1405.0312; cocodataset.org/#format-data.
 
     Args:
-        root: directory that holds all this, relative to the working directory or absolute; None for that of the
-            environment variable (:mod:`wsolbench.data.roots`).
+        root: directory that holds all this; see :class:`wsolbench.data.roots.RootedDataset`.
         annotations: file of all images, or file by split, relative to the root; None to look for them.
         images: folder that file names are relative to, itself relative to the root; None to look for it.
-        label: ``only`` leaves images of several classes out, ``largest`` takes the class of the largest box.
-        test_share: of each class's images, where there is no file of ``test``; above 0, at most 1.
-        val_share: likewise; 0 for no ``val``.
-        orientation: ``displayed`` turns pictures by their EXIF orientation, as viewers and annotation tools do;
-            ``raster`` takes them as they are stored.
-
-    Raises:
-        SettingsError: the shares are none.
+        label: see :class:`wsolbench.acquire.annotated.AnnotatedDataset`, as of the other arguments.
+        test_share: likewise.
+        val_share: likewise.
+        orientation: likewise.
     """
 
     title = "Own images (COCO)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from wsolbench.data.dataset import Contents, Item, SplitName, Truth
 from wsolbench.data.roots import RootedDataset
 from wsolbench.data.tables import as_number
 from wsolbench.errors import DataError, SettingsError
+from wsolbench.files import bytes_sha256
 
 __all__ = ["Cub"]
 
@@ -63,13 +63,13 @@ class _Record:
     path: str
     label: int
     is_train: bool
-    box: tuple[float, float, float, float]
-    box_line: int
+    box: NDArray[np.float64]
+    box_line: str
 
 
 @dataclass(frozen=True)
 class _Line:
-    number: int
+    where: str
     fields: list[str]
 
 
@@ -91,8 +91,7 @@ class Cub(RootedDataset):
     Source: C. Wah et al., The Caltech-UCSD Birds-200-2011 Dataset, CNS-TR-2011-001.
 
     Args:
-        root: directory that holds ``CUB_200_2011``, relative to the working directory or absolute; None for that of the
-            environment variable (:mod:`wsolbench.data.roots`).
+        root: directory that holds ``CUB_200_2011``; see :class:`wsolbench.data.roots.RootedDataset`.
         val: ``holdout`` takes ``val`` out of the training images; ``cubv2`` trains on all of them and reads ``val``
             from elsewhere; ``none`` trains on all of them and leaves ``val`` empty: then no threshold can be chosen
             on it.
@@ -140,11 +139,7 @@ class Cub(RootedDataset):
         self._holdout = holdout_per_class
 
     def obtain(self, sources: Sources) -> None:
-        """Unpack, or download, the images, and what ``val`` and the masks need.
-
-        Raises:
-            DataError: something is missing and cannot be downloaded, or is not the published file.
-        """
+        """Unpack, or download, the images, and what ``val`` and the masks need."""
         root = self.root()
         sources.provide(_IMAGES, root)
         if self._segmentations:
@@ -168,12 +163,7 @@ class Cub(RootedDataset):
         return [*self.below(*(f"{_FOLDER}/{name}.txt" for name in names), *masks), *lists]
 
     def contents(self, directory: Path) -> Contents:
-        """Read the official text files, check them against each other and decode every image once.
-
-        Raises:
-            DataError: the directory or a file is missing, files contradict each other, an image is missing or
-                damaged, or a box lies outside its image; the message names file and line.
-        """
+        """Read the official text files, check them against each other and decode every image once."""
         base = self._base()
         class_names, records = _read_records(base)
         val = self._val_paths(class_names, records)
@@ -184,8 +174,7 @@ class Cub(RootedDataset):
         truth, official = {}, OfficialBoxes()
         for record, item in zip(records, items, strict=True):
             if item.split != "train":
-                source = f"{base / 'bounding_boxes.txt'}:{record.box_line}"
-                truth[record.path] = official.truth(_corners(record.box), item, source, "to the last pixel")
+                truth[record.path] = official.truth(record.box, item, record.box_line, "to the last pixel")
         if self._segmentations:
             masks = {name: MaskFiles((Path(name).with_suffix(".png").as_posix(),)) for name in truth}
             truth = with_masks(base.parent / "segmentations", items, truth, masks, Greys(_HALF))
@@ -197,11 +186,7 @@ class Cub(RootedDataset):
         return Contents(class_names, items, truth, official.clipped)
 
     def image_root(self, directory: Path) -> Path:
-        """Return ``<root>/CUB_200_2011/images``.
-
-        Raises:
-            DataError: no root is set, or it does not hold the directory.
-        """
+        """Return ``<root>/CUB_200_2011/images``."""
         return self._base() / "images"
 
     @classmethod
@@ -236,7 +221,7 @@ class Cub(RootedDataset):
                     f"class '{class_names[label]}' has {len(paths)} training images, of which "
                     f"datasets.{self.key}.holdout_per_class would take {self._holdout} and leave none; lower it"
                 )
-            chosen.update(sorted(paths, key=_sha256)[: self._holdout])
+            chosen.update(sorted(paths, key=lambda path: bytes_sha256(path.encode()))[: self._holdout])
         return chosen
 
 
@@ -264,73 +249,54 @@ def _read_cubv2(
     return items, {item.id: official.truth(entries[item.id].boxes, item, source) for item in items}
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _read_records(base: Path) -> tuple[list[str], list[_Record]]:
-    classes = _read_table(base / "classes.txt", 1)
+    classes, images = _read_table(base / "classes.txt", 1), _read_table(base / "images.txt", 1)
     labels = {class_id: label for label, class_id in enumerate(classes)}
-    images = _read_table(base / "images.txt", 1)
-    label_lines = _matching(base / "image_class_labels.txt", 1, images)
-    split_lines = _matching(base / "train_test_split.txt", 1, images)
-    box_lines = _matching(base / "bounding_boxes.txt", 4, images)
+    label_lines = _read_table(base / "image_class_labels.txt", 1, images)
+    split_lines = _read_table(base / "train_test_split.txt", 1, images)
+    box_lines = _read_table(base / "bounding_boxes.txt", 4, images)
     records = []
     for image_id, line in images.items():
-        label = _choice(base / "image_class_labels.txt", label_lines[image_id], labels, "a class id of classes.txt")
-        is_train = _choice(base / "train_test_split.txt", split_lines[image_id], {"0": False, "1": True}, "0 or 1")
-        box = _numbers(base / "bounding_boxes.txt", box_lines[image_id])
-        records.append(_Record(line.fields[0], label, is_train, box, box_lines[image_id].number))
+        label = _choice(label_lines[image_id], labels, "a class id of classes.txt")
+        is_train = _choice(split_lines[image_id], {"0": False, "1": True}, "0 or 1")
+        box = box_lines[image_id]
+        records.append(_Record(line.fields[0], label, is_train, _corners(box), box.where))
     return [line.fields[0] for line in classes.values()], records
 
 
-def _read_table(path: Path, columns: int) -> dict[str, _Line]:
-    """Read ``id value ...`` lines by id."""
+def _read_table(path: Path, columns: int, images: Mapping[str, _Line] | None = None) -> dict[str, _Line]:
+    """Read ``id value ...`` lines by id; with ``images``, there must be one for each of these and no other."""
     table: dict[str, _Line] = {}
     for number, row in numbered_lines(path):
-        fields = row.split()
+        where, fields = f"{path}:{number}", row.split()
         if len(fields) != columns + 1:
-            raise DataError(f"{path}:{number}: expected an id and {columns} value(s), found {row!r}")
+            raise DataError(f"{where}: expected an id and {columns} value(s), found {row!r}")
         if fields[0] in table:
-            raise DataError(f"{path}:{number}: id {fields[0]} occurs for the second time; remove one of the lines")
-        table[fields[0]] = _Line(number, fields[1:])
+            raise DataError(f"{where}: id {fields[0]} occurs for the second time; remove one of the lines")
+        if images is not None and fields[0] not in images:
+            raise DataError(f"{where}: id {fields[0]} is not in images.txt; the files do not belong together")
+        table[fields[0]] = _Line(where, fields[1:])
     if not table:
         raise DataError(f"{path} is empty; unpack CUB_200_2011.tgz again")
-    return table
-
-
-def _matching(path: Path, columns: int, images: Mapping[str, _Line]) -> dict[str, _Line]:
-    table = _read_table(path, columns)
-    for image_id, line in table.items():
-        if image_id not in images:
-            raise DataError(
-                f"{path}:{line.number}: id {image_id} is not in images.txt; the files do not belong together"
-            )
-    for image_id, line in images.items():
+    for image_id, line in (images or {}).items():
         if image_id not in table:
             raise DataError(
-                f"{path} has {len(table)} lines, images.txt has {len(images)}: id {image_id} "
-                f"(images.txt:{line.number}) is missing; unpack CUB_200_2011.tgz again"
+                f"{path} has {len(table)} lines, images.txt has {len(images or {})}: id {image_id} "
+                f"({line.where}) is missing; unpack CUB_200_2011.tgz again"
             )
     return table
 
 
-def _choice(path: Path, line: _Line, valid: Mapping[str, V], what: str) -> V:
-    try:
-        return valid[line.fields[0]]
-    except KeyError:
-        raise DataError(f"{path}:{line.number}: '{line.fields[0]}' is not {what}; correct the line") from None
+def _choice(line: _Line, valid: Mapping[str, V], what: str) -> V:
+    if line.fields[0] not in valid:
+        raise DataError(f"{line.where}: '{line.fields[0]}' is not {what}; correct the line")
+    return valid[line.fields[0]]
 
 
-def _numbers(path: Path, line: _Line) -> tuple[float, float, float, float]:
+def _corners(line: _Line) -> NDArray[np.float64]:
     try:
         x, y, width, height = map(as_number, line.fields)
     except ValueError:
         found = " ".join(line.fields)
-        raise DataError(f"{path}:{line.number}: 'x y width height' must be numbers, found '{found}'") from None
-    return x, y, width, height
-
-
-def _corners(box: tuple[float, float, float, float]) -> NDArray[np.float64]:
-    x, y, width, height = box
+        raise DataError(f"{line.where}: 'x y width height' must be numbers, found '{found}'") from None
     return np.array([[x, y, x + width, y + height]])

@@ -87,8 +87,7 @@ class Ilsvrc(RootedDataset):
     Source: Russakovsky et al., IJCV 2015, arXiv 1409.0575; Recht et al., ICML 2019, arXiv 1902.10811 (ImageNetV2).
 
     Args:
-        root: directory that holds ``ILSVRC``, relative to the working directory or absolute; None for that of the
-            environment variable (:mod:`wsolbench.data.roots`).
+        root: directory that holds ``ILSVRC``; see :class:`wsolbench.data.roots.RootedDataset`.
         train: ``full``; ``proxy``, the tenth that Choe et al. list in ``image_ids_proxy.txt``; or ``none`` to evaluate
             a pretrained classifier only.
         val: ``imagenetv2`` or ``none``.
@@ -120,11 +119,7 @@ class Ilsvrc(RootedDataset):
         self._metadata = None if metadata is None else Path(metadata).expanduser()
 
     def obtain(self, sources: Sources) -> None:
-        """Unpack the images; download ImageNetV2 and Choe et al.'s lists, as far as they are needed.
-
-        Raises:
-            DataError: something is missing and cannot be downloaded, or is not the published file.
-        """
+        """Unpack the images; download ImageNetV2 and Choe et al.'s lists, as far as they are needed."""
         root = self.root().resolve()
         sources.provide(_TEST_IMAGES, root)
         if self._train != "none":
@@ -149,12 +144,7 @@ class Ilsvrc(RootedDataset):
         return [*self.below(_SYNSETS, _SOLUTION), *lists]
 
     def contents(self, directory: Path) -> Contents:
-        """Read lists and boxes, and decode every image once.
-
-        Raises:
-            DataError: a directory, a file or an image is missing or damaged, or a list contradicts another; the message
-                names it.
-        """
+        """Read lists and boxes, and decode every image once."""
         base = self._base()
         synsets = _read_synsets(base)
         pictures = [*self._training(base, synsets), *self._validation(base), *self._test(base, synsets)]
@@ -179,11 +169,7 @@ class Ilsvrc(RootedDataset):
         return Contents(list(synsets), items, truth, official.clipped)
 
     def image_root(self, directory: Path) -> Path:
-        """Return ``<root>/ILSVRC/Data/CLS-LOC``.
-
-        Raises:
-            DataError: no root is set, or it does not hold the directory.
-        """
+        """Return ``<root>/ILSVRC/Data/CLS-LOC``."""
         return self._base() / _IMAGES
 
     @classmethod

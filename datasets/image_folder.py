@@ -22,7 +22,7 @@ from wsolbench.data.images import summarised
 from wsolbench.data.mask_names import match_masks
 from wsolbench.data.roots import RootedDataset
 from wsolbench.data.tables import read_boxes, read_rows
-from wsolbench.errors import DataError, SettingsError
+from wsolbench.errors import DataError, SettingsError, counted
 
 __all__ = ["ImageFolder"]
 
@@ -46,8 +46,7 @@ class ImageFolder(RootedDataset):
     are masks only. Classes are named by the lines of ``<root>/class_names.txt`` or, without it, by their numbers.
 
     Args:
-        root: directory that holds all this, relative to the working directory or absolute; None for that of the
-            environment variable (:mod:`wsolbench.data.roots`).
+        root: directory that holds all this; see :class:`wsolbench.data.roots.RootedDataset`.
         test_share: of a class's images with truth, for folders without ``splits.csv``; above 0, at most 1.
         val_share: likewise; 0 for no ``val``.
         mask_above: level that an object's pixels exceed in a mask, 0-254; :mod:`wsolbench.data.masks` says what a
@@ -99,12 +98,7 @@ class ImageFolder(RootedDataset):
         return self.below("masks", "metadata", "boxes.csv", "splits.csv", "class_names.txt")
 
     def contents(self, directory: Path) -> Contents:
-        """Read what describes the images, and decode every image once.
-
-        Raises:
-            DataError: a file is missing or malformed, files contradict each other, an image or a mask is missing or
-                damaged, or sizes, boxes or masks do not fit the images.
-        """
+        """Read what describes the images, and decode every image once."""
         base = self.root("images")
         pictures = Pictures(base / "images", self.key, displayed=self.orientation == "displayed")
         lists = (base / "metadata").is_dir()
@@ -121,11 +115,7 @@ class ImageFolder(RootedDataset):
         return Contents(found.class_names, found.items, truth, official.clipped)
 
     def image_root(self, directory: Path) -> Path:
-        """Return ``<root>/images``.
-
-        Raises:
-            DataError: no root is set, or it does not hold the directory.
-        """
+        """Return ``<root>/images``."""
         return self.root("images") / "images"
 
     @classmethod
@@ -216,6 +206,6 @@ def _read_splits(path: Path, paths: list[str]) -> dict[str, SplitName]:
         splits[name] = known[split]
     missing, extra = [each for each in paths if each not in splits], sorted(set(splits) - set(paths))
     if missing or extra:
-        which = f"misses {len(missing)} images" if missing else f"names {len(extra)} images that are not there"
-        raise DataError(f"{path} {which}:\n{summarised(missing or extra)}")
+        verb, what = ("misses" if missing else "names, and there is not,"), counted(len(missing or extra), "image")
+        raise DataError(f"{path} {verb} {what}:\n{summarised(missing or extra)}")
     return splits

@@ -49,8 +49,8 @@ class INatLoc500(RootedDataset):
     made-up directories of that format only.
 
     Args:
-        root: directory that holds the archives or what they unpack to (``images`` and ``metadata``), relative to the
-            working directory or absolute; None for that of the environment variable (:mod:`wsolbench.data.roots`).
+        root: directory that holds the archives or what they unpack to (``images`` and ``metadata``); see
+            :class:`wsolbench.data.roots.RootedDataset`.
         labels: ``species``, or a coarser level of the same images: what the paper is about.
     """
 
@@ -70,11 +70,7 @@ class INatLoc500(RootedDataset):
         self._suffix = "" if labels == "species" else f"_{labels}"
 
     def obtain(self, sources: Sources) -> None:
-        """Unpack, or download, images and lists.
-
-        Raises:
-            DataError: an archive is missing and cannot be downloaded, or is not the published one.
-        """
+        """Unpack, or download, images and lists."""
         root = self.root()
         sources.provide(_LISTS, root)
         sources.provide(_IMAGES, root)
@@ -88,11 +84,7 @@ class INatLoc500(RootedDataset):
         return self.below(_LISTS.makes)
 
     def contents(self, directory: Path) -> Contents:
-        """Read the lists and decode every image once.
-
-        Raises:
-            DataError: a file is missing or malformed, or an image is missing or damaged.
-        """
+        """Read the lists and decode every image once."""
         lists, pictures = self.root() / _LISTS.makes, Pictures(self.image_root(directory))
         items = self._items(lists, pictures, "train", read_list(lists / "train" / "image_ids.txt"))
         truth: dict[str, Truth] = {}
@@ -107,11 +99,7 @@ class INatLoc500(RootedDataset):
         return Contents(_class_names(lists / f"class_names{self._suffix}.txt"), items, truth, official.clipped)
 
     def image_root(self, directory: Path) -> Path:
-        """Return ``<root>/images``.
-
-        Raises:
-            DataError: no root is set, or it is no directory.
-        """
+        """Return ``<root>/images``."""
         return self.root() / _IMAGES.makes
 
     def _items(self, lists: Path, pictures: Pictures, split: SplitName, ids: list[str]) -> list[Item]:

@@ -13,7 +13,7 @@ from wsolbench.acquire.sources import Sources
 from wsolbench.data.dataset import Contents, Item, SplitName, Truth
 from wsolbench.data.images import summarised
 from wsolbench.data.roots import RootedDataset
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, counted
 
 __all__ = ["OpenImages30k"]
 
@@ -31,8 +31,8 @@ class OpenImages30k(RootedDataset):
     Source: Benenson, Popov and Ferrari, CVPR 2019, arXiv 1903.10830 (masks).
 
     Args:
-        root: directory that holds ``OpenImages`` and ``metadata/OpenImages``, relative to the working directory or
-            absolute; None for that of the environment variable (:mod:`wsolbench.data.roots`).
+        root: directory that holds ``OpenImages`` and ``metadata/OpenImages``; see
+            :class:`wsolbench.data.roots.RootedDataset`.
         train: ``full``, or ``none`` to evaluate a pretrained classifier only.
         val: ``full``, or ``none``: no threshold can be chosen on it then.
     """
@@ -55,11 +55,7 @@ class OpenImages30k(RootedDataset):
         self._splits = [split for split, wanted in taken.items() if wanted]
 
     def obtain(self, sources: Sources) -> None:
-        """Download Choe et al.'s lists where they are not there.
-
-        Raises:
-            DataError: the images are not there, or a list cannot be downloaded or is not the published one.
-        """
+        """Download Choe et al.'s lists where they are not there."""
         root = self.root(_IMAGES)
         for split in self._splits:
             sources.lists("OpenImages", split, root / _LISTS / split)
@@ -69,12 +65,7 @@ class OpenImages30k(RootedDataset):
         return self.below(*(f"{part}/{split}" for part in (_IMAGES, _LISTS) for split in self._splits))
 
     def contents(self, directory: Path) -> Contents:
-        """Read the lists and decode every image and mask once.
-
-        Raises:
-            DataError: a file is missing or malformed, an image or mask is missing or damaged, or an image of ``val`` or
-                ``test`` has no mask; the message names it.
-        """
+        """Read the lists and decode every image and mask once."""
         base = self.root(_IMAGES, _LISTS)
         pictures = Pictures(base / _IMAGES)
         items: list[Item] = []
@@ -89,18 +80,16 @@ class OpenImages30k(RootedDataset):
             if split != "train":
                 bare = [name for name, entry in entries.items() if not entry.masks]
                 if bare:
-                    raise DataError(f"localization.txt has no mask for {len(bare)} images:\n{summarised(bare)}")
+                    raise DataError(
+                        f"localization.txt has no mask for {counted(len(bare), 'image')}:\n{summarised(bare)}"
+                    )
                 truth |= {entry.id: Truth(entry.boxes) for entry in entries.values()}
                 masks |= {entry.id: MaskFiles(entry.masks, entry.ignore) for entry in entries.values()}
         class_names = [names.get(label, str(label)) for label in range(max(names, default=-1) + 1)]
         return Contents(class_names, items, with_masks(pictures.root, items, truth, masks))
 
     def image_root(self, directory: Path) -> Path:
-        """Return ``<root>/OpenImages``.
-
-        Raises:
-            DataError: no root is set, or it does not hold the directory.
-        """
+        """Return ``<root>/OpenImages``."""
         return self.root(_IMAGES, _LISTS) / _IMAGES
 
     @classmethod

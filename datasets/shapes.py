@@ -193,9 +193,6 @@ class Shapes(WsolDataset):
             split: which split.
             index: which image of it, from 0; it may exceed the split's number of images.
             label: draw this class in place of the image's own, everything else alike.
-
-        Raises:
-            SettingsError: there is no such class.
         """
         shown = index % self._num_classes if label is None else label
         if not 0 <= shown < self._num_classes:

@@ -19,7 +19,7 @@ from wsolbench.data.dataset import Item, SplitName
 from wsolbench.data.folders import IMAGE_SUFFIXES, files_below
 from wsolbench.data.masks import Mask, tight_box
 from wsolbench.data.tables import as_number
-from wsolbench.errors import DataError, first_three
+from wsolbench.errors import DataError, counted, first_three
 from wsolbench.files import parse_file
 
 __all__ = ["VocFolder"]
@@ -49,22 +49,15 @@ class VocFolder(AnnotatedDataset):
     mask of all objects. Level 255 counts for neither side. Pixels are scored where all images of ``val`` and ``test``
     have masks.
 
-    What an image's class is, and how images are dealt: :class:`wsolbench.acquire.annotated.AnnotatedDataset`.
-
     Source: M. Everingham et al., The PASCAL Visual Object Classes Challenge, IJCV 2010, and its development kit.
 
     Args:
-        root: directory that holds all this (``VOC2012``, for instance), relative to the working directory or absolute;
-            None for that of the environment variable (:mod:`wsolbench.data.roots`).
+        root: directory that holds all this (``VOC2012``, say); see :class:`wsolbench.data.roots.RootedDataset`.
         first_pixel: what coordinates count from.
-        label: ``only`` leaves images of several classes out, ``largest`` takes the class of the largest box.
-        test_share: of each class's images, where no list or folder is of ``test``; above 0, at most 1.
-        val_share: likewise; 0 for no ``val``.
-        orientation: ``displayed`` turns pictures by their EXIF orientation, as viewers and annotation tools do;
-            ``raster`` takes them as they are stored.
-
-    Raises:
-        SettingsError: the shares are none.
+        label: see :class:`wsolbench.acquire.annotated.AnnotatedDataset`, as of the other arguments.
+        test_share: likewise.
+        val_share: likewise.
+        orientation: likewise.
     """
 
     title = "Own images (PASCAL VOC)"
@@ -177,7 +170,8 @@ def _lists(folder: Path, stems: set[str]) -> dict[str, SplitName]:
                 raise DataError(f"{folder}: '{stem}' is in {found[stem]}.txt and in {split}.txt; take it out of one")
     missing = [stem for stem in found if stem not in stems]
     if missing:
-        raise DataError(f"{folder} names {len(missing)} images without annotations: {first_three(missing)}")
+        what = counted(len(missing), "image")
+        raise DataError(f"{folder} names {what} without annotations: {first_three(missing)}")
     return found
 
 

@@ -308,7 +308,7 @@ def test_lists_say_the_splits_and_what_they_do_not_name_is_left_out(
     with pytest.raises(DataError, match=r"'1' is in test\.txt and in val\.txt"):
         read(VocFolder(str(tmp_path)))
     (lists / "test.txt").write_text("77\n")
-    with pytest.raises(DataError, match=r"names 1 images without annotations: 77"):
+    with pytest.raises(DataError, match=r"names 1 image without annotations: 77"):
         read(VocFolder(str(tmp_path)))
 
 

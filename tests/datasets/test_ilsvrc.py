@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tarfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,32 +79,6 @@ def test_evaluation_only_needs_no_training_images(made_up: Path, tmp_path: Path)
     write_index(tmp_path / "index", found.contents(tmp_path), found.image_root(tmp_path))
     assert len(read_split(tmp_path / "index", "train")) == 0
     assert len(read_split(tmp_path / "index", "test")) == 2
-
-
-def test_it_is_unpacked_from_the_official_archives(
-    made_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The training images come as a tar of a tar per class, without directories; those of val in one tar."""
-    images, place = made_up / "ILSVRC" / "Data" / "CLS-LOC", tmp_path / "packed"
-    place.mkdir()
-    with tarfile.open(place / "ILSVRC2012_img_val.tar", "w") as tar:
-        for file in sorted((images / "val").iterdir()):
-            tar.add(file, file.name)
-    with tarfile.open(place / "ILSVRC2012_img_train.tar", "w") as outer:
-        for folder in sorted((images / "train").iterdir()):
-            with tarfile.open(tmp_path / f"{folder.name}.tar", "w") as inner:
-                for file in sorted(folder.iterdir()):
-                    inner.add(file, file.name)
-            outer.add(tmp_path / f"{folder.name}.tar", f"{folder.name}.tar")
-    for name in ("LOC_synset_mapping.txt", "LOC_val_solution.csv"):
-        shutil.copyfile(made_up / name, place / name)
-    module = sys.modules[type(dataset(None)).__module__]
-    with pytest.raises(DataError, match=r"img_val\.tar has \d+ bytes, expected are 6744924160"):
-        dataset(place).obtain(Sources())
-    for name in ("_TEST_IMAGES", "_TRAINING_IMAGES"):
-        monkeypatch.setattr(module, name, replace(getattr(module, name), size=None, md5=None, sha256=None))
-    dataset(place).obtain(Sources(download=False))
-    assert dataset(place).contents(place).items == dataset(made_up).contents(made_up).items
 
 
 def test_without_an_account_it_is_said_where_to_get_one(tmp_path: Path) -> None:
@@ -214,16 +186,3 @@ def test_counts_of_the_full_size_split_files(
     assert min(counts) >= 1
     assert several is None or sum(count > 1 for count in counts) == several
     assert {entry.label for entry in entries.values()} == set(range(1000))
-
-
-def test_lists_that_do_not_fit_are_named(tmp_path: Path) -> None:
-    (tmp_path / "image_ids.txt").write_text("a,b.jpg\n")
-    (tmp_path / "class_labels.txt").write_text("a,b.jpg,3\n")
-    (tmp_path / "image_sizes.txt").write_text("a,b.jpg,20,10\n")
-    assert read_metadata(tmp_path)["a,b.jpg"].label == 3  # a comma in a name
-    (tmp_path / "image_sizes.txt").write_text("other,20,10\n")
-    with pytest.raises(DataError, match=r"image_sizes\.txt: image 'a,b\.jpg' of image_ids\.txt is missing"):
-        read_metadata(tmp_path)
-    (tmp_path / "class_labels.txt").write_text("a,b.jpg,three\n")
-    with pytest.raises(DataError, match=r"class_labels\.txt:1: expected an image id and 1 whole numbers"):
-        read_metadata(tmp_path)

@@ -194,7 +194,7 @@ def test_splits_of_a_file_are_taken_and_truth_of_train_is_left_aside(folders: Pa
     for text, message in (
         ("id,split\nauk/3.png,exam\n", r"splits\.csv:2: split 'exam' is none of"),
         ("id,split\nauk/3.png,test\n", r"misses 19 images"),
-        ("id,split\n" + "\n".join([*rows, "owl/1.png,test"]), r"names 1 images that are not there"),
+        ("id,split\n" + "\n".join([*rows, "owl/1.png,test"]), r"names, and there is not, 1 image"),
         ("id,split\n" + "\n".join([*rows, rows[0]]), r":22: image 'auk/0\.png' has a line already"),
         ("id;split\n", r"the header must be id,split"),
     ):

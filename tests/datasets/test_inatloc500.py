@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import sys
-import tarfile
-import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,27 +79,6 @@ def test_a_box_that_ends_with_its_image_is_scored_as_it_is_listed(root: Path) ->
     contents = INatLoc500(str(root)).contents(root)
     truth = contents.truth[IDS["test"][0]]
     assert (truth.boxes.tolist(), truth.choe2020_boxes.tolist(), contents.clipped) == ([[1, 2, 40, 30]],) * 2 + (0,)
-
-
-def test_it_is_unpacked_from_the_two_archives(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where an archive has a top directory of its own."""
-    place = tmp_path / "packed"
-    place.mkdir()
-    with tarfile.open(place / "iNatLoc.tar.gz", "w:gz") as tar:
-        tar.add(root / "images", "iNatLoc")
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as packed:
-        for path in (root / "metadata").rglob("*.txt"):
-            packed.write(path, path.relative_to(root / "metadata"))
-    (place / "metadata_choe.zip").write_bytes(stream.getvalue())
-    module = sys.modules[INatLoc500.__module__]
-    for name in ("_IMAGES", "_LISTS"):
-        archive = getattr(module, name)
-        digest = hashlib.md5((place / archive.file).read_bytes(), usedforsecurity=False).hexdigest()
-        monkeypatch.setattr(module, name, replace(archive, md5=digest))
-    found = INatLoc500(str(place))
-    found.obtain(Sources(download=False))
-    assert found.contents(place).items == INatLoc500(str(root)).contents(root).items
 
 
 def test_what_is_missing_is_said_with_what_to_do(root: Path) -> None:

@@ -84,6 +84,15 @@ def test_what_is_no_number_is_refused_in_its_line_of_the_file(
         read_metadata(tmp_path)
 
 
+def test_names_may_have_commas_and_lists_that_miss_an_image_are_named(tmp_path: Path) -> None:
+    for file, values in (("image_ids", ""), ("class_labels", ",3"), ("image_sizes", ",20,10")):
+        (tmp_path / f"{file}.txt").write_text(f"a,b.jpg{values}\n")
+    assert read_metadata(tmp_path)["a,b.jpg"].label == 3
+    (tmp_path / "image_sizes.txt").write_text("other,20,10\n")
+    with pytest.raises(DataError, match=r"image_sizes\.txt: image 'a,b\.jpg' of image_ids\.txt is missing"):
+        read_metadata(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["12", " 12.5 ", "-3", "+.5", "7.", "1e3", "1.5E-2"])
 def test_a_decimal_number_is_what_python_reads(text: str) -> None:
     assert as_number(text) == float(text)

@@ -80,7 +80,7 @@ def test_evaluation_only(made_up: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "line", "message"),
     [
-        ("localization.txt", "test/a/4.jpg,test/a/4_m0.png", r"no mask for 1 images:\n.*test/b/5\.jpg"),
+        ("localization.txt", "test/a/4.jpg,test/a/4_m0.png", r"no mask for 1 image:\n.*test/b/5\.jpg"),
         ("localization.txt", "test/a/9.jpg,test/a/4_m0.png", r"localization\.txt:1: image 'test/a/9\.jpg' is not in"),
         ("localization.txt", "test/a/4.jpg", r"localization\.txt:1: expected id,x0,y0,x1,y1 or id,mask,ignore"),
         ("class_labels.txt", "test/a/4.jpg,0\ntest/a/4.jpg,1", r"class_labels\.txt:2: image .* has a line already"),

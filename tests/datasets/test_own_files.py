@@ -79,9 +79,9 @@ def test_common_spellings_of_a_mask_are_found(root: Path, spelling: str) -> None
     ("files", "message"),
     [
         ([f"cat/{number}.png" for number in (5, 6, 7, 8)], r"4 masks belong to no image.*cat/5\.png, .*7\.png, \.\.\."),
-        (["cat/0.png", "cat/0.txt"], r"1 masks belong to no image.*cat/0\.txt"),
-        (["cat/0.png", "cat/0_mask.png"], r"1 masks .* same image.*cat/0\.png and cat/0_mask\.png of cat/0\.jpg"),
-        (["cat/1.png"], r"1 masks are of two images.*cat/1\.png of cat/1\.jpg and cat/1\.png"),
+        (["cat/0.png", "cat/0.txt"], r"1 mask belongs to no image.*cat/0\.txt"),
+        (["cat/0.png", "cat/0_mask.png"], r"1 image has two masks each.*cat/0\.png and cat/0_mask\.png of cat/0\.jpg"),
+        (["cat/1.png"], r"1 mask is of two images.*cat/1\.png of cat/1\.jpg and cat/1\.png"),
     ],
 )
 def test_masks_of_no_image_or_of_two_are_counted_and_named(tmp_path: Path, files: list[str], message: str) -> None:

@@ -136,7 +136,7 @@ def test_a_few_masks_of_another_aspect_do_not_stop_a_published_set(
 def test_resized_images_of_ilsvrc_are_refused(tmp_path: Path) -> None:
     write_ilsvrc(tmp_path / "root")
     Image.new("RGB", (20, 15)).save(tmp_path / "root" / IMAGES / "val" / "v1.JPEG")
-    with pytest.raises(DataError, match=r"image_sizes\.txt: 1 of 2 images have another size.*\n.*v1\.JPEG has 20x15"):
+    with pytest.raises(DataError, match=r"image_sizes\.txt: 1 of 2 images have another size.*\n.*v1\.JPEG: 20x15"):
         prepare_whole("ilsvrc", tmp_path, root=str(tmp_path / "root"))
 
 

@@ -60,9 +60,9 @@ def test_prepare_says_the_table_and_stops_before_it_changes_an_index(
     prepared = prepare_whole("image_folder", tmp_path, **block)
     rows = [line.split() for line in caplog.messages[-1].splitlines()]
     assert rows[-3:] == [
-        ["train", "4", "2", "2-2", "-", "-"],
+        ["train", "8", "2", "4-4", "-", "-"],
         ["val", "4", "2", "2-2", "4", "-"],
-        ["test", "8", "2", "4-4", "8", "-"],
+        ["test", "4", "2", "2-2", "4", "-"],
     ]
     (tmp_path / "root" / "splits.csv").write_text(
         "id,split\n"

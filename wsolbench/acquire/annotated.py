@@ -133,10 +133,6 @@ class AnnotatedDataset(RootedDataset):
         del boxes, sizes
         return "they are not of these images, or these were resized: correct the boxes, or take the original files"
 
-    def watched(self) -> Sequence[Path]:
-        """Return the root."""
-        return self.below(".")
-
     def contents(self, directory: Path) -> Contents:
         """Read the annotations, choose a class for each image, and decode every image once.
 
@@ -162,14 +158,6 @@ class AnnotatedDataset(RootedDataset):
         pictures.say_orientation()
         truth = {item.id: found[item.id] for item in items if item.split != "train"}
         return Contents(class_names, items, truth, official.clipped)
-
-    def image_root(self, directory: Path) -> Path:
-        """Return the root.
-
-        Raises:
-            DataError: none is set, or it is no directory.
-        """
-        return self.root()
 
     def _labelled(self, base: Path, images: Sequence[AnnotatedImage]) -> dict[AnnotatedImage, str]:
         """Return the images that are used, and their classes; say how many are not, and why."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsolbench.data.folders import IMAGE_SUFFIXES, files_below
-from wsolbench.errors import DataError, first_three
+from wsolbench.errors import DataError, counted, first_three
 
 __all__ = ["match_masks"]
 
@@ -44,9 +44,11 @@ def match_masks(folder: Path, images: Sequence[str]) -> dict[str, str]:
         else:
             alone.append(mask)
     double = [f"{' and '.join(masks)} of {image}" for image, masks in found.items() if len(masks) > 1]
-    _refuse(folder, alone, "belong to no image; the mask of <class>/<name>.jpg is <class>/<name>.png")
-    _refuse(folder, shared, "are of two images; name each after its image's whole name: <class>/<name>.jpg.png")
-    _refuse(folder, double, "(with another one each) are of the same image; take one of them away")
+    told = "to no image; the mask of <class>/<name>.jpg is <class>/<name>.png"
+    _refuse(folder, alone, ("mask belongs", "masks belong"), told)
+    told = "of two images; name each after its image's whole name: <class>/<name>.jpg.png"
+    _refuse(folder, shared, ("mask is", "masks are"), told)
+    _refuse(folder, double, ("image has two masks", "images have two masks"), "each; take one of them away")
     return {image: masks[0] for image, masks in found.items()}
 
 
@@ -59,6 +61,6 @@ def _owners(mask: str, by_name: dict[str, list[str]]) -> list[str]:
     return next((by_name[name] for name in (stem, *shorter) if name in by_name), [])
 
 
-def _refuse(folder: Path, names: list[str], why: str) -> None:
+def _refuse(folder: Path, names: list[str], forms: tuple[str, str], why: str) -> None:
     if names:
-        raise DataError(f"{folder}: {len(names)} masks {why}: {first_three(names)}")
+        raise DataError(f"{folder}: {counted(len(names), *forms)} {why}: {first_three(names)}")

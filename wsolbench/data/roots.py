@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -61,6 +62,14 @@ class RootedDataset(WsolDataset):
             if not (named / name).is_dir():
                 raise DataError(f"{named} does not hold a directory {name}. {cure}")
         return named
+
+    def watched(self) -> Sequence[Path]:
+        """Return the directory, all of which holds images unless a class says otherwise."""
+        return self.below(".")
+
+    def image_root(self, directory: Path) -> Path:
+        """Return the directory."""
+        return self.root()
 
     def _named(self) -> Path | None:
         keys = [self.key, type(self).key] if self.is_published else [self.key]
