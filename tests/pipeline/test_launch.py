@@ -113,8 +113,42 @@ def test_each_launch_looks_whether_data_outside_have_changed(
         assert log.is_file() is runs  # the last time, DVC has the outputs of the first
         assert (root / "index.txt").read_text() == content
     outside.unlink()
-    _look(root, *local(root))
+    repository, backend = local(root)
+    assert _look(root, repository, backend) == ["look"]
     assert "outside.txt" in capfd.readouterr().err
+
+
+STORED = f"""{TOY}
+  evaluate:
+    cmd: cp index.txt metrics/one.txt
+    deps: [index.txt]
+    outs: [metrics/one.txt: {{cache: false, persist: true}}]
+  report:
+    cmd: cp metrics/one.txt report.txt
+    deps: [metrics]
+    outs: [report.txt]
+"""
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
+def test_results_of_a_track_whose_data_are_not_here_stay_and_are_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "repository"
+    toy(root, STORED)
+    monkeypatch.chdir(root)
+    (root / "metrics").mkdir()
+    (root / "metrics" / "one.txt").write_text("stored")
+    repository, backend = local(root)
+    assert [task.name for task in repository.stale()] == ["prepare", "evaluate", "report"]
+    failed = _look(root, repository, backend)  # outside.txt is not there
+    tasks = repository.stale(failed)
+    assert [task.name for task in tasks] == ["report"]
+    assert Pool(backend, backend, root, Forecast(lambda task: 0)).run(tasks).failed == {}
+    assert (root / "report.txt").read_text() == "stored"
+    (root / "metrics" / "one.txt").unlink()
+    (root / "metrics").rmdir()
+    assert local(root)[0].stale(failed) == []  # there is nothing to report
 
 
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
@@ -242,7 +276,8 @@ def start(pipeline: Pipeline) -> Iterator[Callable[..., Launch]]:
 
 def touch_method(pipeline: Pipeline, name: str) -> None:
     """Make a method's runs stale, and long enough for two of them to be at work at the same time."""
-    pipeline.edit_params(**{f"methods__{name}": {"tracks": {TRACK: {"train": {"epochs": 15}}}}})
+    changes = {f"methods__{name}": {"tracks": {TRACK: {"train": {"epochs": 15}}}}, "run__seeds": [0, 1]}
+    pipeline.edit_params(**changes)
     method = pipeline.root / "methods" / f"{name}.py"
     method.write_text(method.read_text() + "\nCHANGED = True\n")
 

@@ -66,8 +66,7 @@ def launch(
         wanted = partial(_is_wanted, settings, chosen or BenchmarkSettings(**settings.run.model_dump(include=_CHOSEN)))
         repository = Repository(root, wanted)
         local = LocalBackend(repository, root, places, gpus, lock)
-        _look(root, repository, local)
-        tasks = repository.stale()
+        tasks = repository.stale(_look(root, repository, local))
         if slurm is None and trains_on_cpu(settings.runtime):
             check_precision(settings.resolve(task.trains) for task in tasks if task.kind == "train")
         if dry_run or not tasks:
@@ -102,12 +101,13 @@ def _is_wanted(settings: Settings, chosen: BenchmarkSettings, command: str) -> b
     return track in chosen.tracks and (method not in settings.methods or method in chosen.methods)
 
 
-def _look(root: Path, repository: Repository, local: LocalBackend) -> None:
-    """Run what runs each time; data that cannot be looked at are said, and stop their own track only.
+def _look(root: Path, repository: Repository, local: LocalBackend) -> list[str]:
+    """Run what runs each time, and return what failed: data that cannot be looked at stop their own track only.
 
     Raises:
         LaunchError: the runs cannot be resolved, so that those of before would run.
     """
+    failed = []
     for task in repository.always_run():
         job = local.start(task)
         while (status := job.poll()) is None:
@@ -116,6 +116,9 @@ def _look(root: Path, repository: Repository, local: LocalBackend) -> None:
             _say(f"{task.name}: {status if isinstance(status, str) else ''}{log_tail(task.log(root), _TAIL_LINES)}")
             if task.kind == "resolve":
                 raise LaunchError("the runs cannot be resolved (`wsolbench resolve`); correct what is said above")
+            _say("what needs these data is left out; stored results of this track stay as they are")
+            failed.append(task.name)
+    return failed
 
 
 def _images_of(root: Path, settings: Settings) -> Callable[[Task], int | None]:

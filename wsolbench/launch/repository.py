@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from dvc.exceptions import DvcException
@@ -47,10 +47,14 @@ class Repository:
         commands = {name: str(stage.cmd) for name, stage in self._stages.items() if stage.always_changed}
         return tasks_of(commands, self._edges, commands)
 
-    def stale(self) -> list[Task]:
+    def stale(self, failed: Iterable[str] = ()) -> list[Task]:
         """Return the others that are out of date, or depend on one that is.
 
         What they turn out to be when their turn comes says :meth:`is_done`.
+
+        Args:
+            failed: stages that run each time and did not succeed: data are not here. What needs them is left out, and
+                results that are stored stay as they are; reports are made of those.
 
         Raises:
             LaunchError: DVC cannot tell.
@@ -58,6 +62,10 @@ class Repository:
         commands = {name: str(stage.cmd) for name, stage in self._stages.items() if not stage.always_changed}
         try:
             with self._repo.lock:
+                for task in tasks_of(dict.fromkeys(self._stages, ""), self._edges, failed):
+                    lacks = any(not dep.exists for dep in self._stages[task.name].deps)
+                    if task.name in commands and (lacks or not task.is_report):
+                        del commands[task.name]
                 changed = [name for name in commands if self._stages[name].changed()]
         except DvcException as error:
             raise LaunchError(f"DVC cannot read this repository: {error}") from error

@@ -36,7 +36,7 @@ _M = TypeVar("_M", bound="_Stored")
 
 
 class _Stored(StrictModel):
-    """A file that holds the sha256 of everything else that it says, as :meth:`signed` puts it there."""
+    """A file that holds the sha256 of everything else that it says."""
 
     sha256: str = ""
 
@@ -199,8 +199,7 @@ def read_head(folder: Path) -> SearchHead | None:
     """Read how the trials of a search are made; None where there is no search.
 
     Raises:
-        DataError: the file is damaged, missing beside trials, or another search's; the message names it and says what
-            to do.
+        DataError: the file is damaged, missing beside trials, or another search's; the message names it.
     """
     path = folder / _HEAD
     if not path.exists() and not trial_files(folder):
@@ -215,7 +214,7 @@ def read_trial(path: Path, head: SearchHead) -> Trial:
     """Read a trial.
 
     Raises:
-        DataError: the file is missing or damaged; the message names it and says what to do.
+        DataError: the file is missing or damaged; the message names it.
         SearchError: it is whole, but no trial of this search; likewise.
     """
     trial = _read(path, Trial)
@@ -230,27 +229,16 @@ def read_trial(path: Path, head: SearchHead) -> Trial:
 
 
 def read_search(root: Path, track: str, method: str) -> Search | None:
-    """Read a search as far as it has come; None where there is none.
-
-    Raises:
-        DataError, SearchError: see :func:`read_head` and :func:`read_trial`.
-    """
+    """Read a search as far as it has come; None where there is none. Raises as :func:`read_trial` does."""
     folder = folder_of(root, track, method)
     head = read_head(folder)
-    if head is None:
-        return None
-    return Search(head, tuple(read_trial(path, head) for path in trial_files(folder)))
+    return None if head is None else Search(head, tuple(read_trial(path, head) for path in trial_files(folder)))
 
 
 def read_searches(root: Path, track: str) -> list[Search]:
-    """Read all searches of a track, by the names of their methods.
-
-    Raises:
-        DataError, SearchError: see :func:`read_search`.
-    """
-    folders = sorted(path.parent for path in folder_of(root, track, "*").parent.glob("*/*.json"))
-    found = (read_search(root, track, folder.name) for folder in dict.fromkeys(folders))
-    return [search for search in found if search is not None]
+    """Read all searches of a track, by the names of their methods."""
+    folders = sorted({path.parent for path in folder_of(root, track, "*").parent.glob("*/*.json")})
+    return [search for folder in folders if (search := read_search(root, track, folder.name)) is not None]
 
 
 def _read(path: Path, model: type[_M]) -> _M:
