@@ -17,7 +17,7 @@ from wsolbench.errors import WsolbenchError
 from wsolbench.files import OF_THE_DISK
 from wsolbench.runs.startup import prepare_process, run_code_of, use_methods_of
 from wsolbench.search.command import search
-from wsolbench.tools import commands, stages
+from wsolbench.tools import commands, new, stages
 
 __all__ = ["app", "main"]
 
@@ -39,12 +39,9 @@ app = typer.Typer(
     rich_markup_mode="markdown" if sys.stdout.isatty() else None,  # plain text in a pipe
 )
 
-new = typer.Typer(no_args_is_help=True)
-new.command("project")(commands.new_project)
-new.command("method")(commands.new_method)
-new.command("dataset")(commands.new_dataset)
-new.command("track")(commands.new_track)
-
+_new = typer.Typer(no_args_is_help=True)
+for _beginning in (new.project, new.method, new.dataset, new.track):
+    _new.command()(_beginning)
 for _command in (
     *(
         commands.list_components,
@@ -63,7 +60,7 @@ for _command in (
     _first = (_command.__doc__ or "").partition("\n\n")[0]  # whole, where help would cut it
     app.command(_name, short_help=_first)(_command)
 _about = "Begin a project of your own; write the lines of a new method, data set or track in its params.yaml."
-app.add_typer(new, name="new", help=_about, short_help=_about)
+app.add_typer(_new, name="new", help=_about, short_help=_about)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,7 +1,8 @@
 """Write files and directories so that they are whole or not there; read them with their digest checked; lock.
 
 Nothing here knows what a file means. A temporary file has a name of its own, ``.<name>.<random>.tmp``, beside its
-target, so that two processes never write into one; git and DVC pass such names over.
+target, so that two processes never write into one; git and DVC pass such names over. Where a function takes a ``cure``,
+that says what to do about a file that is missing or damaged, and ends the message: ``train the run again``.
 """
 
 from __future__ import annotations
@@ -58,25 +59,13 @@ def bytes_sha256(content: bytes) -> str:
 
 
 def file_sha256(path: Path, cure: str = "restore it") -> str:
-    """Return the hex sha256 of a file.
-
-    Args:
-        path: the file.
-        cure: what to do where it cannot be read, for the message.
-
-    Raises:
-        DataError: the file is missing, cannot be read, or is none (a pipe, a device, a directory).
-    """
+    """Return the hex sha256 of a file; raises as :func:`open_regular`."""
     with open_regular(path, cure) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def open_regular(path: Path, cure: str = "restore it") -> BufferedReader:
-    """Open a regular file to read, and nothing else: a pipe or a device would block, or never end.
-
-    Args:
-        path: the file; a link is followed.
-        cure: what to do where it cannot be read, for the message.
+    """Open a regular file (or a link to one) to read, and nothing else: a pipe or a device would block, or never end.
 
     Raises:
         DataError: the file is missing, is no regular file, or cannot be opened; the message names it.
@@ -94,15 +83,10 @@ def open_regular(path: Path, cure: str = "restore it") -> BufferedReader:
 
 
 def read_file(path: Path, cure: str, sha256: str | None = None) -> bytes:
-    """Return what a stored file holds, checked.
-
-    Args:
-        path: the file.
-        cure: what to do where it is missing or damaged, for the message: ``train the run again``.
-        sha256: hex digest that was recorded when it was written; None where there is none.
+    """Return what a stored file holds; with a digest, only if it is the one that was recorded.
 
     Raises:
-        DataError: the file is missing, unreadable, or not the recorded one; the message names it and ends in ``cure``.
+        DataError: the file is missing, unreadable, or not the recorded one; the message names it.
     """
     with open_regular(path, cure) as stream:
         try:
@@ -122,11 +106,11 @@ def parse_file(path: Path, parse: Callable[[bytes], T], cure: str, sha256: str |
     Args:
         path: the file.
         parse: makes something of its content; it does nothing else, since all that it raises is taken for damage.
-        cure: what to do where it is missing or damaged, for the message.
+        cure: what to do where it is missing or damaged.
         sha256: hex digest that was recorded when it was written; None where there is none.
 
     Raises:
-        DataError: the file cannot be read or parsed; the message is one line, names it and ends in ``cure``. A
+        DataError: the file cannot be read or parsed; the message is one line and names it. A
             :class:`~wsolbench.errors.WsolbenchError` of the parser goes through.
     """
     content = read_file(path, cure, sha256)
@@ -186,12 +170,7 @@ def with_digest(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_record(record: Any, path: Path, cure: str) -> dict[str, Any]:
-    """Return a record that was read, if it is what :func:`with_digest` returned when it was written.
-
-    Args:
-        record: as parsed from JSON or YAML.
-        path: where it was read, for the message.
-        cure: what to do where it is damaged.
+    """Return a record that was read from ``path``, if it is what :func:`with_digest` returned when it was written.
 
     Raises:
         DataError: it is not.
@@ -207,11 +186,7 @@ def check_record(record: Any, path: Path, cure: str) -> dict[str, Any]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Say of what goes wrong with disk or rights while ``path`` is written that it does so.
-
-    Raises:
-        StorageError: it cannot be written; the message names it.
-    """
+    """Turn what goes wrong with disk or rights while ``path`` is written into a StorageError that names it."""
     try:
         yield
     except OSError as error:
@@ -225,9 +200,6 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; what was written there replaces ``path`` when the context ends well.
 
     Directories above are made. The content reaches the disk before the rename. After an error, nothing is left.
-
-    Raises:
-        StorageError: it cannot be written; the message names ``path``.
     """
     temporary = _beside(path, "tmp")
     with writing(path):
@@ -254,17 +226,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def replace_directory(new: Path, target: Path) -> None:
-    """Put a finished directory where an older one may be, by one rename, and remove the older one.
+    """Put a finished directory of the same file system where an older one may be, by one rename; remove the older one.
 
     Where the file system cannot exchange two names (NFS, systems other than Linux), the older one is renamed first: a
     process that is killed just then leaves none in its place, but never a part of one.
-
-    Args:
-        new: the directory, on the same file system as ``target``; it is gone afterwards.
-        target: where it goes.
-
-    Raises:
-        StorageError: it cannot be put there; the message names ``target``.
     """
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -284,14 +249,8 @@ def locked(path: Path, refuse: WsolbenchError | None = None) -> Iterator[IO[str]
     """Hold a lock that the operating system lets go when the process ends; children do not inherit it.
 
     Args:
-        path: file to lock, made if need be, with the directories above; it stays.
+        path: file to lock, made if need be, with the directories above; it stays, and is yielded open.
         refuse: raised at once where another process (or another part of this one) holds the lock; None waits.
-
-    Yields:
-        The file, open for appending and reading.
-
-    Raises:
-        StorageError: it cannot be made; the message names ``path``.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ COMMAND_LINE = {
     ),
     *(
         "wsolbench.tools.commands",
+        "wsolbench.tools.new",
         "wsolbench.config.keys",
         "wsolbench.search",
         "wsolbench.search.command",

@@ -1,4 +1,4 @@
-"""Commands beside the pipeline: to look, compare, add and check."""
+"""Commands beside the pipeline: to look, compare and check."""
 
 from __future__ import annotations
 
@@ -16,10 +16,6 @@ __all__ = [
     "doctor",
     "launch",
     "list_components",
-    "new_dataset",
-    "new_method",
-    "new_project",
-    "new_track",
     "plot",
     "predict",
     "readme",
@@ -48,64 +44,6 @@ def list_components(
 
     of_repository = kind in {"tracks", "variants", "runs"}
     print_listing(read_settings() if of_repository or Path("params.yaml").exists() else None, kind)
-
-
-def new_project(folder: Annotated[Path, typer.Argument(help="Where; an empty one, or a new one.")] = Path()) -> None:
-    """Write a small benchmark of your own: params.yaml, dvc.yaml and methods/, ready for `dvc repro`."""
-    from wsolbench.tools.project import new_project as write_project
-
-    typer.echo(f"{', '.join(write_project(folder))} are written in {folder.resolve()}. Next, in that folder:")
-    typer.echo(
-        "  wsolbench doctor\n  dvc repro   # or wsolbench launch\n  wsolbench new dataset NAME FOLDER   # your images"
-    )
-
-
-def new_method(
-    name: Annotated[str, typer.Argument(help="Its name: stem of the file, key in params.yaml; in snake_case.")],
-) -> None:
-    """Write methods/NAME.py, a commented method that works, and its lines in params.yaml."""
-    from wsolbench.tools.scaffold import new_method as write_method
-
-    written = write_method(name, read_settings(), Path())
-    typer.echo(f"{written} is written, and {name} stands under methods and run.methods in params.yaml. Next:")
-    if Path("tests/conformance").is_dir():
-        typer.echo(f"  python -m pytest tests/conformance -k {name}   # passes now; keep it so")
-    typer.echo("  make benchmark" if Path("Makefile").is_file() else "  dvc repro")
-
-
-def new_dataset(
-    name: Annotated[str, typer.Argument(help="Its key in params.yaml.")],
-    root: Annotated[Path, typer.Argument(help="Directory that holds images, and what says where their objects are.")],
-    of: Annotated[
-        str | None, typer.Option(help="Stem of the file in datasets/ that reads it; by default its layout says it.")
-    ] = None,
-) -> None:
-    """Look at a folder of images, say what it holds, and write it into params.yaml as a data set."""
-    from wsolbench.tools.scaffold_sets import new_dataset as write_dataset
-
-    typer.echo(write_dataset(name, root, of, read_settings(), Path()))
-    typer.echo(f"{name} stands under datasets in params.yaml. Next:")
-    typer.echo(f"  wsolbench new track {name}-BACKBONE --dataset {name}   # `wsolbench list backbones` names them")
-
-
-def new_track(
-    name: Annotated[str, typer.Argument(help="Its key in params.yaml, for instance DATASET-BACKBONE.")],
-    dataset: Annotated[str, typer.Option(help="Key of datasets in params.yaml.")],
-    backbone: Annotated[str | None, typer.Option(help="By default what NAME ends in.")] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Pretrained ones, or none; by default those of the track that it extends.")
-    ] = None,
-) -> None:
-    """Write a track of a data set, with a recipe for a first training, into params.yaml, and NAME into run.tracks."""
-    from wsolbench.tools.scaffold_sets import new_track as write_track
-
-    settings = read_settings()
-    typer.echo(write_track(name, dataset, backbone, weights, settings, Path()))
-    run = f"{name}-{next(iter(settings.run.methods), 'METHOD')}-0"
-    typer.echo(f"{name} stands under tracks and run.tracks in params.yaml. Next:")
-    typer.echo(f"  wsolbench prepare {name}   # classes and images per split\n  wsolbench show {name}   # look at them")
-    typer.echo(f"  wsolbench weights {name}\n  wsolbench train {run}\n  wsolbench evaluate {run}   # a first run")
-    typer.echo("  wsolbench launch   # all that run names in params.yaml")
 
 
 def show(
