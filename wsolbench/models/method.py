@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from wsolbench.config import registry
 from wsolbench.config.distributions import CHOE2020, Choice, Distribution, LogUniform, Uniform, space
 from wsolbench.models.backbones.base import Backbone
 
@@ -91,6 +92,7 @@ class Method(nn.Module, ABC):
         status: ``"published"``, or ``"reconstruction"`` where the paper's text was not available to us;
             printed wherever the method's numbers stand.
         class_agnostic: True if the map does not depend on the label; printed wherever the method's numbers stand.
+        needs_tokens: True if it reads class tokens or attention, which only transformers have.
         needs_grad: True if :meth:`predict` needs gradients (maps from gradients).
         skips_parameters: True if in some steps a parameter takes no part in any loss (a loss may be a constant 0 at
             first); several processes that share a batch then look for such in each step, which takes time.
@@ -102,6 +104,7 @@ class Method(nn.Module, ABC):
     reference: ClassVar[str]
     status: ClassVar[Literal["published", "reconstruction"]] = "published"
     class_agnostic: ClassVar[bool] = False
+    needs_tokens: ClassVar[bool] = False
     needs_grad: ClassVar[bool] = False
     skips_parameters: ClassVar[bool] = False
     search_space: ClassVar[Mapping[str, Distribution]] = space()
@@ -185,6 +188,8 @@ class Method(nn.Module, ABC):
     @classmethod
     def unsupported(cls, backbone_name: str, dataset_traits: Iterable[str]) -> str | None:
         """Return why the method cannot run on this backbone or data set, or None if it can."""
+        if cls.needs_tokens and not registry.load("backbone", backbone_name).tokens:
+            return f"it reads a transformer's class token, and {backbone_name} has none"
         return None
 
     @classmethod
