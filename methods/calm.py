@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ class CALM(Method):
         self.objective = objective
         self.classes = nn.Conv2d(backbone.out_channels, num_classes, 1)
         self.attention = nn.Conv2d(backbone.out_channels, 1, 1)
-        nn.init.ones_(self.attention.bias)
+        nn.init.ones_(cast("nn.Parameter", self.attention.bias))
 
     def log_joint(self, images: Tensor) -> Tensor:
         """Return ``log p(y, x)`` of all classes and cells, ``(B, C, h, w)``."""
@@ -56,7 +56,8 @@ class CALM(Method):
             features = features.to(self.classes.weight.dtype)
             attention = self.attention(features).relu() + _SMALLEST
             total = attention.sum((2, 3), keepdim=True).detach()
-            return self.classes(features).log_softmax(1) + attention.log() - total.log()
+            joint: Tensor = self.classes(features).log_softmax(1) + attention.log() - total.log()
+        return joint
 
     def losses(self, images: Tensor, targets: Tensor, progress: float) -> dict[str, Tensor]:
         """Return the objective; see :meth:`wsolbench.models.method.Method.losses`."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from wsolbench.models.layers import above, between
+from wsolbench.config.ranges import Fraction, PositiveFactor
 from wsolbench.models.method import Backbone, Choice, LogUniform, Method, OptimRecipe, ParamGroup, Prediction, space
 
 __all__ = ["TriLite"]
@@ -39,9 +39,6 @@ class TriLite(Method):
         background_weight: of the background's loss, above 0.
         token_dropout: of the class token, in [0, 1].
         region_dropout: of the weighted means, in [0, 1].
-
-    Raises:
-        SettingsError: an argument is out of range.
     """
 
     title = "TriLite"
@@ -58,14 +55,14 @@ class TriLite(Method):
         self,
         backbone: Backbone,
         num_classes: int,
-        background_weight: float = 100.0,
-        token_dropout: float = 0.5,
-        region_dropout: float = 0.5,
+        background_weight: PositiveFactor = 100.0,
+        token_dropout: Fraction = 0.5,
+        region_dropout: Fraction = 0.5,
     ) -> None:
         super().__init__(backbone, num_classes)
-        self.background_weight = above("background_weight", background_weight, 0)
-        self.token_dropout = nn.Dropout(between("token_dropout", token_dropout, 0, 1))
-        self.region_dropout = nn.Dropout(between("region_dropout", region_dropout, 0, 1))
+        self.background_weight = background_weight
+        self.token_dropout = nn.Dropout(token_dropout)
+        self.region_dropout = nn.Dropout(region_dropout)
         backbone.freeze(backbone.stage_names)
         self.last_block = backbone.stage_names[-2]
         width = backbone.channels[self.last_block]

@@ -27,6 +27,7 @@ class TSCAM(Method):
     the epoch that is best on test; here the track's ``selection`` decides, for all methods alike.
 
     Ours: the weights' normal distribution, of deviation 0.02, is not cut off; the authors' is, at a hundred deviations.
+    The bias starts as PyTorch's does.
 
     Args:
         backbone: a transformer.
@@ -41,7 +42,6 @@ class TSCAM(Method):
         super().__init__(backbone, num_classes)
         self.classes = nn.Conv2d(backbone.out_channels, num_classes, 3, padding=1)
         nn.init.normal_(self.classes.weight, std=_STD)
-        nn.init.zeros_(self.classes.bias)
         blocks = [stage for stage in backbone.stage_names if stage.startswith("block")]
         self.attention_taps = [f"{block}.attention" for block in blocks]
 
