@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from matplotlib.patches import Polygon, Rectangle
+from matplotlib.patches import Polygon
 from PIL import Image
 
 from tests.evaluation.made_up_run import KEY, OBJECT, TEST, TRACK, MadeUpRun, settings
@@ -42,7 +43,13 @@ def content(
 
 def drawn(made: Repository, *methods: str) -> Figure:
     with figure_style(width=3.3):
-        return grid(*content(made, methods))
+        return grid(*content(made, methods), "mask" if made.masks else "box")
+
+
+def corners(outlined: Sequence[Any]) -> list[tuple[float, ...]]:
+    """Boxes around outlines, or around polygons of a figure."""
+    points = [np.array(each.get_xy() if isinstance(each, Polygon) else each) for each in outlined]
+    return [(*each.min(0), *each.max(0)) for each in points]
 
 
 def test_columns_are_those_asked_for_in_their_order(full: Repository) -> None:
@@ -50,7 +57,7 @@ def test_columns_are_those_asked_for_in_their_order(full: Repository) -> None:
     assert [column.title for column in columns] == ["Alpha", "Beta"]  # the bound is no method
     _, columns = content(full, ("ceiling", "alpha"))
     assert [column.title for column in columns] == ["Ceiling", "Alpha"]
-    assert [len(column.guesses) for column in columns] == [2, 2]
+    assert [(len(column.heats), len(column.predicted)) for column in columns] == [(2, 2)] * 2
 
 
 def test_images_are_those_asked_for_or_chosen_by_a_seed(full: Repository) -> None:
@@ -76,33 +83,28 @@ def test_boxes_are_the_true_and_the_predicted_ones(full: Repository) -> None:
     figure = drawn(full, "alpha")
     assert len(figure.axes) == 4
     shown, _ = content(full, ("alpha",))
-    for number, (photograph, overlaid) in enumerate(zip(figure.axes[:2], figure.axes[2:], strict=True)):
-        for axis, expected in (
-            (photograph, shown[number].boxes),
-            (overlaid, [*shown[number].boxes, (0.25, 0.125, 0.5, 1.0)]),  # 56, 28, 112, 224 of 224
-        ):
-            boxes = [each for each in axis.patches if isinstance(each, Rectangle)]
-            corners = [(*each.get_xy(), each.get_xy()[0] + each.get_width(), each.get_xy()[1] + each.get_height())
-                       for each in boxes]  # fmt: skip
-            assert np.allclose(corners, expected)
+    for each, photograph, overlaid in zip(shown, figure.axes[:2], figure.axes[2:], strict=True):
+        assert corners(each.truth) == corners(photograph.patches) == [(0.25, 0.25, 0.75, 0.75)]
+        assert corners(overlaid.patches) == [
+            (0.25, 0.25, 0.75, 0.75),
+            (0.25, 0.125, 0.5, 1.0),
+        ]  # of 224
 
 
 def test_masks_are_drawn_as_outlines(masked: Repository) -> None:
     figure = drawn(masked, "alpha")
     shown, columns = content(masked, ("alpha",))
-    assert all(guess.box is None for guess in columns[0].guesses)
     for number, axis in enumerate(figure.axes[2:]):
-        polygons = [each for each in axis.patches if isinstance(each, Polygon)]
-        assert len(polygons) == len(shown[number].outlines) + len(columns[0].guesses[number].outlines) > 1
+        assert len(axis.patches) == len(shown[number].truth) + len(columns[0].predicted[number]) > 1
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == ["true mask", "predicted mask"]
 
 
 def test_methods_without_room_stand_in_a_band_below(full: Repository) -> None:
     shown, columns = content(full)
-    long = [Column("An exceedingly long-winded name (our reconstruction)", columns[0].guesses)] * 6
+    long = [Column("An exceedingly long-winded name (our reconstruction)", columns[0].heats, columns[0].predicted)] * 6
     with figure_style(width=3.3, font_size=9):
-        figure = grid(shown, long)
+        figure = grid(shown, long, "box")
     check_texts(figure)
     boxes = [axis.get_position() for axis in figure.axes]
     assert len({round(box.x0, 3) for box in boxes}) == 4
@@ -132,10 +134,10 @@ def test_any_test_image_is_drawn_in_full_where_its_data_and_runs_are(evaluated: 
     every = [f"test{k}" for k in range(len(TEST))]
     shown, (column,) = grid_content(settings(), TRACK, ["cam"], evaluated.root, every, 1, 0)
     assert [each.pixels.shape for each in shown] == [(40, 60, 3)] * len(TEST)
-    for picture, each, guess in zip(TEST, shown, column.guesses, strict=True):
-        assert np.allclose(each.boxes, [np.array(picture.true) / 224])
-        assert np.array_equal(guess.heat, upsample_and_normalise(picture.raw.astype(np.float32), 224, 224))
-    assert np.array(column.guesses[2].box) * 224 == pytest.approx(np.array(OBJECT), abs=1.1)
+    for picture, each, heat in zip(TEST, shown, column.heats, strict=True):
+        assert np.allclose(corners(each.truth), [np.array(picture.true) / 224])
+        assert np.array_equal(heat, upsample_and_normalise(picture.raw.astype(np.float32), 224, 224))
+    assert np.array(corners(column.predicted[2])) * 224 == pytest.approx(np.array([OBJECT]), abs=1.1)
     with pytest.raises(SettingsError, match="'test7' is no test image"):
         grid_content(settings(), TRACK, [], evaluated.root, ["test7"], 1, 0)
 

@@ -166,7 +166,8 @@ def _figure(
         raise DataError(f"there is no plot '{kind}' of {', '.join(tracks)}: {reason}")
     if kind == "grid":
         chosen = options.images, options.count or 4, options.seed or 0
-        return photographs.grid(*photographs.grid_content(settings, frame, runs, root, methods, *chosen))
+        content = photographs.grid_content(settings, frame, runs, root, methods, *chosen)
+        return photographs.grid(*content, "mask" if truth_of(frame) == "masks" else "box")
     if kind == "speed":
         return scores.speed(frame, _seconds(runs, root))
     if kind not in {"critical_difference", "published"}:

@@ -7,7 +7,8 @@ photographs come from it, in full; images that are no candidates need it, and th
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,14 @@ import cv2
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Polygon, Rectangle
+from matplotlib.patches import Patch, Polygon
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from wsolbench.acquire.building import build_dataset
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
-from wsolbench.data.dataset import Item, Split
 from wsolbench.data.images import read_image, resize
 from wsolbench.data.index import INDEX_FILE, read_split
 from wsolbench.data.scoremaps import MAPS_FILE, read_maps, upsample_and_normalise
@@ -43,12 +42,11 @@ from wsolbench.report.palette import PREDICTED_RGB, TRUE_RGB
 from wsolbench.results.load import load_per_image, remedy, truth_of
 from wsolbench.runs.run_folder import read_record
 
-__all__ = ["GRID_DPI", "Column", "Guess", "Shown", "grid", "grid_content"]
+__all__ = ["GRID_DPI", "Column", "Shown", "grid", "grid_content"]
 
 GRID_DPI = 300
 """Dots per inch of photographs at their size in the figure."""
 
-Box = tuple[float, float, float, float]
 _CORNERS = ["x0", "y0", "x1", "y1"]
 _BLEND = 0.45  # share of the heat map
 _GAP = 0.04  # inches between cells
@@ -59,44 +57,27 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Shown:
-    """A photograph and what is true of it; places are shares of width and height.
-
-    Attributes:
-        id: of the image.
-        class_name: true class.
-        pixels: ``(H, W, 3)`` uint8.
-        boxes: true boxes, half-open.
-        outlines: of the true masks, where there are no boxes.
-    """
+    """A photograph, ``(H, W, 3)`` uint8, and the outlines of its true boxes or masks, as shares of width and height."""
 
     id: str
     class_name: str
     pixels: NDArray[np.uint8]
-    boxes: Sequence[Box]
-    outlines: Sequence[Outline]
-
-
-@dataclass(frozen=True)
-class Guess:
-    """What a run makes of a photograph, at the threshold from ``val`` (the fixed one without).
-
-    Attributes:
-        heat: ``(h, w)`` map in [0, 1]; None for what has no maps.
-        box: None if it is empty, or masks are predicted.
-        outlines: of the predicted mask, where truth has no boxes.
-    """
-
-    heat: NDArray[np.float64] | None
-    box: Box | None
-    outlines: Sequence[Outline]
+    truth: Sequence[Outline]
 
 
 @dataclass(frozen=True)
 class Column:
-    """A method's first seed on all photographs of a grid."""
+    """What a method's first run makes of the photographs of a grid.
+
+    Attributes:
+        title: of the method.
+        heats: a map in [0, 1] for each photograph; None for what has no maps.
+        predicted: outlines of the box or mask at the threshold from ``val`` (the fixed one without), for each.
+    """
 
     title: str
-    guesses: Sequence[Guess]
+    heats: Sequence[NDArray[np.float64] | None]
+    predicted: Sequence[Sequence[Outline]]
 
 
 def grid_content(
@@ -109,7 +90,7 @@ def grid_content(
     count: int,
     seed: int,
 ) -> tuple[list[Shown], list[Column]]:
-    """Return the photographs of a grid and its columns, of which each is the first run of a method.
+    """Return the photographs of a grid and its columns.
 
     Args:
         settings: name the track's data set.
@@ -128,56 +109,48 @@ def grid_content(
     track = str(runs["track"].iloc[0])
     caption, tiles = read_photographs(root, track)
     check_digest(track, dict(zip(runs["key"], runs["data_digest"], strict=True)), caption.data_digest, root)
-    known = {facts.id: (facts, tile) for facts, tile in zip(caption.photographs, tiles, strict=True)}
     chosen = list(images) or _spread(caption.photographs, count, seed)
-    others = [name for name in chosen if name not in known]
-    split, image_root = _prepared(settings, track, caption.data_digest, root, needed=others)
-    items = {} if split is None else {item.id: item for item in split.items}
-    if unknown := [name for name in others if name not in items]:
-        raise SettingsError(f"--images: '{unknown[0]}' is no test image of {track}; {nearest(unknown[0], items)}")
-    shown = [
-        _of_data(split, items[name], image_root)
-        if split is not None and image_root is not None and name in items
-        else Shown(
-            name,
-            caption.class_names[known[name][0].label],
-            known[name][1],
-            known[name][0].boxes,
-            known[name][0].outlines,
-        )
-        for name in chosen
-    ]
-    numbers = frame.pivot_table(index=["method", "seed"], columns="metric", values="value", observed=True)
+    small = {
+        facts.id: Shown(facts.id, caption.class_names[facts.label], tile, [*map(_box, facts.boxes), *facts.outlines])
+        for facts, tile in zip(caption.photographs, tiles, strict=True)
+    }
+    others = [name for name in chosen if name not in small]
+    full = _from_data(settings, track, caption.data_digest, root, chosen, needed=others)
     runs = runs[runs["skipped"].isna()]
     own = runs[(runs["kind"] == "method") & runs["variant_of"].isna()]
     asked = [runs[runs["method"] == method] for method in methods]
-    runs = pd.concat(asked) if asked else runs if own.empty else own
+    rows = pd.concat(asked) if asked else runs if own.empty else own
+    numbers = frame.pivot_table(index="key", columns="metric", values="value", observed=True)
     columns = []
-    for run in records(runs.drop_duplicates(["method", "recipe"])):
-        at = numbers.loc[(run.method, run.seed)]
-        threshold = at.get("threshold.val", at.get("threshold.fixed"))
-        maps = _maps(run, chosen, root, from_git=not others)
-        columns.append(
-            Column(run.title, _guesses(run, chosen, maps, threshold, root, masks=truth_of(frame) == "masks"))
-        )
+    for run in records(rows.drop_duplicates(["method", "recipe"])):
+        heats = _heats(run, chosen, root, from_git=not others)
+        at = numbers.loc[run.key].dropna()
+        threshold = at.get("threshold.val", at.get("threshold.fixed", 0.0))
+        predicted = _masks(heats, threshold) if truth_of(frame) == "masks" else _boxes(run, chosen, root)
+        columns.append(Column(run.title, heats, predicted))
     _log.info("grid of %s: %s", track, " ".join(f"--images {name}" for name in chosen))
-    return shown, columns
+    return [(small | full)[name] for name in chosen], columns
+
+
+def _box(corners: Sequence[float]) -> Outline:
+    x0, y0, x1, y1 = corners
+    return [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
 
 
 def _spread(photographs: Sequence[Photograph], count: int, seed: int) -> list[str]:
     """Return ids by the lowest hash of seed and id, a second one of a class after one of each."""
-    drawn: dict[int, int] = {}
+    drawn: Counter[int] = Counter()
     places: list[tuple[int, int, str]] = []
     for facts in sorted(photographs, key=lambda each: image_key(f"{seed}:{each.id}")):
-        places.append((drawn.get(facts.label, 0), len(places), facts.id))
-        drawn[facts.label] = places[-1][0] + 1
+        places.append((drawn[facts.label], len(places), facts.id))
+        drawn[facts.label] += 1
     return [name for _, _, name in sorted(places)[:count]]
 
 
-def _prepared(
-    settings: Settings, track: str, digest: str, root: Path, *, needed: Sequence[str]
-) -> tuple[Split | None, Path | None]:
-    """Return the test split and the folder of its images, if they are here and those that were measured."""
+def _from_data(
+    settings: Settings, track: str, digest: str, root: Path, chosen: Sequence[str], *, needed: Sequence[str]
+) -> dict[str, Shown]:
+    """Return photographs as they are in the data set, if it is here and the one that was measured, else none."""
     prepared = Layout(root).prepared(track)
     try:
         if not (prepared / INDEX_FILE).is_file():
@@ -190,79 +163,73 @@ def _prepared(
         if needed:
             raise DataError(f"only the gallery's candidates can be drawn, not {first_three(needed)}: {error}") from None
         _log.warning("photographs are small copies from results/thumbnails: %s", error)
-        return None, None
-    return split, folder
+        return {}
+    items = {item.id: item for item in split.items}
+    if unknown := [name for name in chosen if name not in items]:
+        raise SettingsError(f"--images: '{unknown[0]}' is no test image of {track}; {nearest(unknown[0], items)}")
+    found = {}
+    for item in (items[name] for name in chosen):
+        truth = split.truth(item.id)
+        boxes = (truth.boxes / np.array([item.width, item.height] * 2, np.float64)).tolist()
+        drawn = list(map(_box, boxes)) or outlines(coded_masks(truth) == 1)
+        pixels = read_image(folder / item.path, item)
+        found[item.id] = Shown(item.id, split.class_names[item.label], pixels, drawn)
+    return found
 
 
-def _of_data(split: Split, item: Item, image_root: Path) -> Shown:
-    truth = split.truth(item.id)
-    size = np.array([item.width, item.height] * 2, np.float64)
-    boxes = [(x0, y0, x1, y1) for x0, y0, x1, y1 in (truth.boxes / size).tolist()]
-    drawn = [] if boxes else outlines(coded_masks(truth) == 1)
-    return Shown(item.id, split.class_names[item.label], read_image(image_root / item.path, item), boxes, drawn)
-
-
-def _maps(run: Any, chosen: Sequence[str], root: Path, *, from_git: bool) -> list[NDArray[np.float64] | None]:
-    """Return the raw maps of a run; None for each where it has no maps."""
+def _heats(run: Any, chosen: Sequence[str], root: Path, *, from_git: bool) -> list[NDArray[np.float64] | None]:
+    """Return the maps of a run; None for each where it has no maps."""
     layout = Layout(root)
     path = layout.thumbnails(run.track, run.key)
     stored: Any = read_thumbnails(path, remedy(run.kind, run.key))
     if not len(stored.ids):
         return [None] * len(chosen)
+    if not from_git and run.kind == "baseline":
+        raise DataError(f"maps of '{run.method}' are kept for the gallery's candidates only; leave it out by --methods")
     if not from_git:
-        if run.kind == "baseline":
-            raise DataError(
-                f"maps of '{run.method}' are kept for the gallery's candidates only; leave it out by --methods"
-            )
         path = layout.run(run.key) / MAPS_FILE
         stored = read_maps(path, "test", read_record(layout, run.key)["files"].get(MAPS_FILE, "none"))
-    places = {name: place for place, name in enumerate(stored.ids.tolist())}
-    _all_here(chosen, places, path, run)
-    return [stored.maps[places[name]].astype(np.float64) for name in chosen]
+    maps = dict(zip(stored.ids.tolist(), stored.maps, strict=True))
+    _check_all(chosen, maps, path, run)
+    return [upsample_and_normalise(maps[name].astype(np.float64), SIDE, SIDE) for name in chosen]
 
 
-def _all_here(chosen: Sequence[str], there: Any, path: Path, run: Any) -> None:
+def _check_all(chosen: Sequence[str], there: Container[str], path: Path, run: Any) -> None:
     if missing := [name for name in chosen if name not in there]:
         raise DataError(f"{path} lacks image '{missing[0]}'; {remedy(run.kind, run.key)}")
 
 
-def _guesses(
-    run: Any, chosen: Sequence[str], maps: Sequence[Any], threshold: float | None, root: Path, *, masks: bool
-) -> list[Guess]:
+def _masks(heats: Sequence[NDArray[np.float64] | None], threshold: float) -> list[Sequence[Outline]]:
+    return [[] if heat is None else outlines((heat >= threshold) & (heat.max() > 0)) for heat in heats]
+
+
+def _boxes(run: Any, chosen: Sequence[str], root: Path) -> list[Sequence[Outline]]:
     table = load_per_image(run.track, [run.key], root, _CORNERS).set_index("id")
-    _all_here(chosen, table.index, Layout(root).per_image(run.track, run.key), run)
-    guesses = []
-    for name, raw in zip(chosen, maps, strict=True):
-        heat = None if raw is None else upsample_and_normalise(raw, SIDE, SIDE)
-        if masks:
-            drawn = [] if heat is None or threshold is None else outlines((heat >= threshold) & (heat.max() > 0))
-            guesses.append(Guess(heat, None, drawn))
-            continue
-        x0, y0, x1, y1 = (table.loc[name, _CORNERS].to_numpy(np.float64) / SIDE).tolist()
-        guesses.append(Guess(heat, (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None, []))
-    return guesses
+    _check_all(chosen, table.index, Layout(root).per_image(run.track, run.key), run)
+    boxes = (table.loc[list(chosen), _CORNERS].to_numpy(np.float64) / SIDE).tolist()
+    return [[_box(corners)] if corners[0] < corners[2] and corners[1] < corners[3] else [] for corners in boxes]
 
 
-def grid(shown: Sequence[Shown], columns: Sequence[Column]) -> Figure:
+def grid(shown: Sequence[Shown], columns: Sequence[Column], what: str) -> Figure:
     """Draw photographs with their truth, and each method's heat map and prediction over them.
 
     Cells keep the photographs' aspects. Methods for which the width has no room stand in a band below.
 
     Args:
         shown: a row each.
-        columns: with as many guesses each.
+        columns: a column each, after one of photographs.
+        what: is outlined, ``box`` or ``mask``.
     """
     width, size = mpl.rcParams["figure.figsize"][0], mpl.rcParams["font.size"]
     titles = ["photograph", *(column.title for column in columns)]
-    widest = max(text_inches(word, 1) for title in titles for word in title.split())  # inches a point
+    widest = max(text_inches(word, 1) for title in titles for word in title.split()) / 0.93  # small print is wider
     margin = 1.25 * size / 72  # for the names of classes
     room = width - margin - _EDGE + _GAP
-    bands = -(-len(titles) // max(int(room / (max(widest * _LEAST_SIZE / 0.93, _LEAST_SIDE) + _GAP)), 1))
+    bands = -(-len(titles) // max(int(room / (max(widest * _LEAST_SIZE, _LEAST_SIDE) + _GAP)), 1))
     across = -(-len(titles) // bands)
     side = room / across - _GAP
-    fitting = 0.93 * side  # for text: small letters are drawn a little wider than measured
-    heading_size = min(max(fitting / widest, _LEAST_SIZE), size)
-    headings = [wrapped(title, fitting, heading_size) for title in titles]
+    heading_size = min(max(side / widest, _LEAST_SIZE), size)
+    headings = [wrapped(title, 0.93 * side, heading_size) for title in titles]
     above = (max(heading.count("\n") for heading in headings) + 1.5) * 1.25 * heading_size / 72
     heights = [side * each.pixels.shape[0] / each.pixels.shape[1] for each in shown]
     band = above + sum(heights) + _GAP * len(shown)
@@ -279,43 +246,40 @@ def grid(shown: Sequence[Shown], columns: Sequence[Column]) -> Figure:
         for number, (each, high) in enumerate(zip(shown, heights, strict=True)):
             top -= high + _GAP * (number > 0)
             axis = figure.add_axes((left / width, top / height, side / width, high / height))
+            heat, predicted = (
+                (columns[place - 1].heats[number], columns[place - 1].predicted[number]) if place else (None, ())
+            )
+            # "none" keeps the pixels as they are in PDF and SVG, whatever the resolution at which these are written.
+            pixels = _blended(_fitted(each.pixels, side, high), heat)
+            axis.imshow(pixels, extent=(0, 1, 1, 0), aspect="auto", interpolation="none")
+            for outline, colour in [
+                *((one, TRUE_RGB) for one in each.truth),
+                *((one, PREDICTED_RGB) for one in predicted),
+            ]:
+                axis.add_patch(Polygon(outline, clip_on=False, **_line(colour)))
+            axis.set(xlim=(0, 1), ylim=(1, 0))
             axis.axis("off")
-            _draw(axis, each, columns[place - 1].guesses[number] if place else None, (side, high))
             if place % across == 0:
                 name = wrapped(each.class_name.replace("_", " "), high, size, 1)
                 text(margin * 0.45, top + high / 2, name, rotation=90, va="center")
-    what = "box" if any(each.boxes for each in shown) else "mask"
-    handles = [Patch(label=f"true {what}", **_line(TRUE_RGB)), Patch(label=f"predicted {what}", **_line(PREDICTED_RGB))]
+    keys = [Patch(label=f"true {what}", **_line(TRUE_RGB)), Patch(label=f"predicted {what}", **_line(PREDICTED_RGB))]
     middle = ((margin + width) / 2 / width, 0.3 * margin / height)
-    figure.legend(handles=handles, loc="lower center", bbox_to_anchor=middle, ncols=2, borderaxespad=0, borderpad=0)
+    figure.legend(handles=keys, loc="lower center", bbox_to_anchor=middle, ncols=2, borderaxespad=0, borderpad=0)
     return figure
 
 
-def _draw(axis: Axes, shown: Shown, guess: Guess | None, inches: tuple[float, float]) -> None:
-    pixels = _fitted(shown.pixels, inches)
-    if guess is not None and guess.heat is not None:
-        heat = cv2.resize(guess.heat, pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        coloured = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
-        pixels = (pixels * (1 - _BLEND) + coloured * _BLEND).astype(np.uint8)
-    # "none" keeps the pixels as they are in PDF and SVG, whatever the resolution at which these are written.
-    axis.imshow(pixels, extent=(0, 1, 1, 0), aspect="auto", interpolation="none")
-    predicted = guess or Guess(None, None, [])
-    for colour, boxes, polygons in (
-        (TRUE_RGB, shown.boxes, shown.outlines),
-        (PREDICTED_RGB, [predicted.box] if predicted.box else [], predicted.outlines),
-    ):
-        for x0, y0, x1, y1 in boxes:
-            axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, clip_on=False, **_line(colour)))
-        for outline in polygons:
-            axis.add_patch(Polygon(outline, **_line(colour)))
-    axis.set(xlim=(0, 1), ylim=(1, 0))
-
-
-def _fitted(pixels: NDArray[np.uint8], inches: tuple[float, float]) -> NDArray[np.uint8]:
+def _fitted(pixels: NDArray[np.uint8], wide: float, high: float) -> NDArray[np.uint8]:
     """Return a photograph at its size in print, but never enlarged to more than the grid of the protocols."""
-    wide, high = (max(round(each * GRID_DPI), 1) for each in inches)
-    least = max(wide / max(pixels.shape[1], SIDE), 1)
-    return resize(pixels, (max(round(high / least), 1), max(round(wide / least), 1)))
+    scale = GRID_DPI / max(wide * GRID_DPI / max(pixels.shape[1], SIDE), 1)
+    return resize(pixels, (max(round(high * scale), 1), max(round(wide * scale), 1)))
+
+
+def _blended(pixels: NDArray[np.uint8], heat: NDArray[np.float64] | None) -> NDArray[np.uint8]:
+    if heat is None:
+        return pixels
+    large = cv2.resize(heat, pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    coloured = cv2.applyColorMap((large * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
+    return (pixels * (1 - _BLEND) + coloured * _BLEND).astype(np.uint8)
 
 
 def _line(colour: tuple[int, int, int]) -> dict[str, Any]:
