@@ -219,7 +219,9 @@ def slurm(tmp_path: Path, runtime: RuntimeSettings, options: Mapping[str, str]) 
 
 
 @pytest.mark.usefixtures("sbatch")
-def test_slurm_jobs_get_the_cpus_of_a_run_one_gpu_and_the_given_options(tmp_path: Path) -> None:
+def test_slurm_jobs_get_the_cpus_of_a_run_one_gpu_to_train_and_the_given_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = {"partition": "gpu", "time": "90", "mem_gb": "8"}
     backend = slurm(tmp_path, RuntimeSettings(threads=3, workers=2), options)
     given = backend._executor._executor.parameters
@@ -228,6 +230,10 @@ def test_slurm_jobs_get_the_cpus_of_a_run_one_gpu_and_the_given_options(tmp_path
     assert given["partition"] == "gpu"
     assert given["time"] == 90
     assert given["mem"] == "8GB"
+    monkeypatch.setattr(backend._executor, "submit", lambda _: SimpleNamespace(cancel=None))
+    for task, gpus in ((Task("evaluate@a", "wsolbench evaluate a"), 0), (Task("train@a", "wsolbench train a"), 1)):
+        backend.start(task)
+        assert given["gpus_per_node"] == gpus
     for device, cpus in (("cpu", 3), ("auto", 7)):
         chosen = slurm(tmp_path, RuntimeSettings(threads=3, device=device), options)
         assert chosen._executor._executor.parameters["cpus_per_task"] == cpus

@@ -18,7 +18,7 @@ from wsolbench.data.index import read_split, splits_of
 
 pytestmark = pytest.mark.slow
 
-TRACK, METHOD, TRIALS = "shapes-convnet", "adl", 6
+TRACK, METHOD, TRIALS = "shapes-convnet", "adl", 4
 SEARCH = ("wsolbench", "search", TRACK, "--method", METHOD, "--trials", str(TRIALS))
 
 
@@ -47,7 +47,7 @@ def wait_for_trials(pipeline: Pipeline, process: subprocess.Popen[bytes], count:
 
 
 def test_a_search_from_the_command_line(pipeline: Pipeline) -> None:
-    pipeline.edit_params(**{f"tracks__{TRACK}__epochs": 20})
+    pipeline.edit_params(**{f"tracks__{TRACK}__epochs": 15})
     for command in ("prepare", "weights"):
         pipeline.run("wsolbench", command, TRACK)
     folder = pipeline.root / "data" / TRACK
@@ -70,7 +70,7 @@ def test_a_search_from_the_command_line(pipeline: Pipeline) -> None:
     killed.communicate()
     assert 0 < len(files_of(pipeline.root).keys() - {"search.json"}) < TRIALS
     stopped = started(pipeline, *SEARCH, "--workers", "2")
-    wait_for_trials(pipeline, stopped, 3)
+    wait_for_trials(pipeline, stopped, 2)
     stopped.send_signal(signal.SIGINT)
     _, said = stopped.communicate(timeout=120)
     assert stopped.returncode == 130, said

@@ -118,6 +118,7 @@ class SlurmBackend:
         try:
             self._executor = submitit.AutoExecutor(folder, cluster="slurm")
             self._executor.update_parameters(**given)
+            self._gpus = given["gpus_per_node"]
         except (RuntimeError, NameError, TypeError, ValueError) as error:
             raise SettingsError(f"--slurm: {error}") from error
 
@@ -126,7 +127,8 @@ class SlurmBackend:
         return False
 
     def start(self, task: Task) -> _Job:
-        """Queue a task."""
+        """Queue a task; only what may train asks for GPUs."""
+        self._executor.update_parameters(gpus_per_node=self._gpus if task.trains else 0)
         return _Job(self._executor.submit(StageRunner(task.name, self._root, task.log(self._root), self._lock)))
 
     def stop(self, jobs: list[_Job]) -> None:
