@@ -8,17 +8,17 @@ from pathlib import Path
 import pandas as pd
 
 from wsolbench.config.settings import Settings
-from wsolbench.files import write_bytes
+from wsolbench.files import write_bytes, write_text
 from wsolbench.report.classes import classes_csv
-from wsolbench.report.costs import Costs, read_costs
-from wsolbench.report.latex import latex_tables
-from wsolbench.report.paired import paired_section
+from wsolbench.report.costs import costs_csv, read_costs
+from wsolbench.report.latex import all_tables, headline_table
 from wsolbench.report.published import comparison_csv, comparison_markdown, read_published
 from wsolbench.report.ranks import Ranking, rankings, ranks_csv, ranks_section
-from wsolbench.report.searches import search_section, searches_of
+from wsolbench.report.searches import searches_of
 from wsolbench.report.summary import TrackPage, summary_csv, summary_markdown
-from wsolbench.report.tables import csv_table, markdown_table
-from wsolbench.results.load import TrackResults, load_frame, missing_metrics, read_track
+from wsolbench.report.tables import csv_table, markdown_page
+from wsolbench.report.track import Track, load_track
+from wsolbench.results.load import missing_metrics
 
 __all__ = ["write_report", "write_summary"]
 
@@ -48,32 +48,34 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
             ``search`` are read.
 
     Returns:
-        The files that were written: ``results/tables/<track>.csv``, ``.md``, ``.tex``, ``_classes.csv`` and
-        ``_costs.csv``, and below ``results/plots/<track>`` each picture as ``.svg`` and ``.png`` (that of searches as
-        ``.png``).
+        The files that were written: ``results/tables/<track>.csv``, ``.md``, ``.tex`` (the headline table),
+        ``_all.tex``, ``_classes.csv`` and ``_costs.csv``, and below ``results/plots/<track>`` each picture as ``.svg``
+        and ``.png`` (that of searches as ``.png``).
 
     Raises:
         SettingsError: the track does not exist, or ``run`` names no run of it.
         DataError: a result is missing or damaged; the message names the file and how to make it anew.
     """
-    results = read_track(settings, track, root)
-    pictures, costs = _pictures(settings, track, root), read_costs(results, root)
+    results = load_track(settings, track, root)
+    pictures, costs = _pictures(results, settings, root), read_costs(results, root)
     tables, plots = root / "results" / "tables", root / "results" / "plots" / track
-    files = {
-        tables / f"{track}.csv": csv_table(results).encode(),
-        tables / f"{track}.md": _markdown(results, costs, settings, root).encode(),
-        tables / f"{track}_classes.csv": classes_csv(results, root).encode(),
-        tables / f"{track}_costs.csv": costs.csv().encode(),
-        tables / f"{track}.tex": latex_tables(results, costs).encode(),
-        **{plots / name: content for name, content in pictures.items()},
+    texts = {
+        tables / f"{track}.csv": csv_table(results),
+        tables / f"{track}.md": markdown_page(results, costs, settings, root),
+        tables / f"{track}_classes.csv": classes_csv(results, root),
+        tables / f"{track}_costs.csv": costs_csv(results, costs),
+        tables / f"{track}.tex": headline_table(results),
+        tables / f"{track}_all.tex": all_tables(results, costs),
     }
-    for path, content in files.items():
-        write_bytes(path, content)
+    for path, text in texts.items():
+        write_text(path, text)
+    for name, content in pictures.items():
+        write_bytes(plots / name, content)
     plots.mkdir(parents=True, exist_ok=True)  # a stage's output, pictures or not
     for path in plots.iterdir():
-        if path not in files:
+        if path.name not in pictures:
             path.unlink()
-    return tuple(files)
+    return (*texts, *(plots / name for name in pictures))
 
 
 def write_summary(settings: Settings, root: Path) -> tuple[Path, ...]:
@@ -95,51 +97,51 @@ def write_summary(settings: Settings, root: Path) -> tuple[Path, ...]:
     """
     pages = [_page(settings, track, root) for track in dict.fromkeys(settings.run.tracks)]
     published = read_published(root)
-    measured = [page.results for page in pages if page.results]
-    ranked, frame = rankings(measured), load_frame(settings, [each.track for each in measured], root)
+    tracks = [page.track for page in pages if page.track]
+    ranked = rankings(tracks)
     folder = root / "results"
-    files = {
-        folder / "summary.csv": summary_csv(pages).encode(),
-        folder / "summary.md": summary_markdown(pages, ranks_section(ranked)).encode(),
-        folder / "ranks.csv": ranks_csv(ranked).encode(),
-        **{folder / "plots" / name: content for name, content in _ranks_pictures(ranked, frame).items()},
-        folder / "comparison.csv": comparison_csv(measured, published).encode(),
-        folder / "comparison.md": comparison_markdown(measured, published).encode(),
+    texts = {
+        folder / "summary.csv": summary_csv(pages),
+        folder / "summary.md": summary_markdown(pages, ranks_section(ranked)),
+        folder / "ranks.csv": ranks_csv(ranked),
+        folder / "comparison.csv": comparison_csv(tracks, published),
+        folder / "comparison.md": comparison_markdown(tracks, published),
     }
-    for path, content in files.items():
+    pictures = {folder / "plots" / name: content for name, content in _ranks_pictures(ranked, tracks).items()}
+    for path, text in texts.items():
+        write_text(path, text)
+    for path, content in pictures.items():
         write_bytes(path, content)
-    return tuple(files)
+    return (*texts, *pictures)
 
 
 def _page(settings: Settings, track: str, root: Path) -> TrackPage:
     missing = missing_metrics(settings, track, root)
     if missing:
         return TrackPage(track, None, missing, {})
-    return TrackPage(track, read_track(settings, track, root), (), _picture_names(load_frame(settings, [track], root)))
+    results = load_track(settings, track, root)
+    return TrackPage(track, results, (), _picture_names(results))
 
 
-def _picture_names(frame: pd.DataFrame) -> dict[str, str]:
+def _picture_names(track: Track) -> dict[str, str]:
     """Return what there is to look at for a track, by what it shows."""
     from wsolbench.report.plot import why_not_drawn  # noqa: PLC0415 - Matplotlib takes seconds to import
 
-    return {shows: f"{stem}.svg" for shows, stem in _PICTURES.items() if not why_not_drawn(stem, frame)}
+    return {shows: f"{stem}.svg" for shows, stem in _PICTURES.items() if not why_not_drawn(stem, track.frame)}
 
 
-def _ranks_pictures(ranked: Sequence[Ranking], frame: pd.DataFrame) -> dict[str, bytes]:
+def _ranks_pictures(ranked: Sequence[Ranking], tracks: Sequence[Track]) -> dict[str, bytes]:
     from wsolbench.report.figures.ranks import critical_difference  # noqa: PLC0415 - takes seconds
     from wsolbench.report.figures.style import encoded, figure_style  # noqa: PLC0415
 
+    frame = pd.concat([track.frame for track in tracks]) if tracks else pd.DataFrame()
     with figure_style():
         figure = critical_difference(ranked, frame)
         return {f"critical_difference.{kind}": encoded(figure, kind) for kind in _KINDS}
 
 
-def _markdown(results: TrackResults, costs: Costs, settings: Settings, root: Path) -> str:
-    return markdown_table(results, paired_section(results, root), costs, search_section(results, settings, root))
-
-
-def _pictures(settings: Settings, track: str, root: Path) -> dict[str, bytes]:
-    searches, frame = searches_of(track, settings.run.methods, root), load_frame(settings, [track], root)
+def _pictures(track: Track, settings: Settings, root: Path) -> dict[str, bytes]:
+    searches = searches_of(track.name, settings.run.methods, root)
     # Matplotlib and seaborn take seconds to import.
     from wsolbench.report.figures.searches import search  # noqa: PLC0415
     from wsolbench.report.figures.style import encoded, figure_style  # noqa: PLC0415
@@ -148,8 +150,8 @@ def _pictures(settings: Settings, track: str, root: Path) -> dict[str, bytes]:
     pictures: dict[str, bytes] = {}
     with figure_style():
         for stem in _PICTURES.values():
-            if not why_not_drawn(stem, frame):
-                figure = figure_of(stem, frame, root)
+            if not why_not_drawn(stem, track.frame):
+                figure = figure_of(stem, track.frame, root)
                 pictures |= {f"{stem}.{kind}": encoded(figure, kind) for kind in _KINDS}
         if searches:
             pictures[_SEARCH] = encoded(search(searches), "png", _SEARCH_DPI)

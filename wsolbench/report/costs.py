@@ -2,270 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Any, Literal
 
 import pandas as pd
-from pydantic import Field, TypeAdapter
 
 from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
 from wsolbench.files import parse_file
-from wsolbench.report.shown import ShownTable, shown_table
-from wsolbench.results.load import Row, TrackResults
-from wsolbench.results.run_result import RunResult
-from wsolbench.results.stats import Spread, spread
+from wsolbench.report.track import Track, score_table
+from wsolbench.results.metrics import Metric
+from wsolbench.results.schema import Costs, Provenance
+from wsolbench.results.stats import BY_ROW, summarise_by
 
-__all__ = ["COST_COLUMNS", "CostColumn", "Costs", "Counted", "Provenance", "read_costs", "read_provenance"]
-
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-@dataclass(frozen=True)
-class Counted:
-    """The file of stage ``costs``; see :class:`wsolbench.training.costs.Counts`."""
-
-    key: str
-    data_digest: str
-    train_images: Count
-    epochs: Count
-    side: Count
-    classes: Count
-    parameters: Count | None = None
-    train_flops_per_image: Count | None = None
-    test_flops_per_image: Count | None = None
-
-
-@dataclass(frozen=True)
-class Seconds:
-    """Wall time of a run."""
-
-    training: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Largest memory of a run's process, MiB; of the device only where that is a GPU."""
-
-    host: Count
-    device: Count | None = None
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What of a run's provenance concerns its costs."""
-
-    key: str
-    index_digest: str
-    amp: str
-    device: str
-    threads: Count
-    wall_seconds: Seconds
-    peak_memory_mib: Memory
-    processes: Count = 1
-
-
-@dataclass(frozen=True)
-class CostColumn:
-    """One number of a run's costs.
-
-    Attributes:
-        name: start of its columns in the CSV file.
-        heading: of a table's column.
-        meaning: one sentence for people.
-        unit: of what people are shown.
-        decimals: digits after the point that people are shown.
-        scale: what the CSV's number is multiplied by for people.
-        of: the number of a run, None where it is not known.
-        is_counted: the same for all seeds and machines, so that it has no spread.
-        higher_is_better: whether larger numbers are better.
-    """
-
-    name: str
-    heading: str
-    meaning: str
-    unit: str
-    decimals: int
-    scale: float
-    of: Callable[[Counted, Provenance | None], float | None]
-    is_counted: bool = False
-    higher_is_better: bool = False
-
-
-def _images_per_second(counted: Counted, seen: Provenance | None) -> float | None:
-    if seen is None or not counted.epochs or not seen.wall_seconds.training:
-        return None
-    return counted.train_images * counted.epochs / seen.wall_seconds.training
-
-
-def _seconds(counted: Counted, seen: Provenance | None) -> float | None:
-    return seen.wall_seconds.training if seen and counted.epochs else None
-
+__all__ = ["COSTS", "cost_table", "costs_csv", "costs_reading", "read_costs", "read_provenance"]
 
 _FLOP = "operations of convolutions and matrix products, two for an addition with a multiplication"
+_GOES_ON = "wall time of the training with its loading; of an interrupted one, since it last went on"
+_RESIDENT = "largest resident memory of the run's process, with its libraries"
+_TENSORS = "largest memory that the run's tensors had on the GPU"
+_SPEED = "training images of all epochs, divided by the training's time"
+_TRAINABLE = "numbers that training may change, of all branches together"
+_OF_COSTS: Literal["costs"] = "costs"
+_COUNTED = (
+    Metric("parameters", "parameters (millions)", _TRAINABLE, "millions", _OF_COSTS),
+    Metric("train_flops_per_image", "GFLOP per training image", f"{_FLOP}, forward and backward", "GFLOP", _OF_COSTS),
+    Metric("test_flops_per_image", "GFLOP per test image", f"{_FLOP}, for class and map together", "GFLOP", _OF_COSTS),
+)
+_MEASURED = (
+    Metric("train_images_per_second", "training images/s", _SPEED, "images/s", _OF_COSTS),
+    Metric("train_seconds", "training time (s)", _GOES_ON, "s", _OF_COSTS),
+    Metric("peak_host_mib", "peak memory, host (MiB)", _RESIDENT, "MiB", _OF_COSTS),
+    Metric("peak_device_mib", "peak memory, device (MiB)", _TENSORS, "MiB", _OF_COSTS),
+)
 
-COST_COLUMNS = (
-    CostColumn(
-        "parameters", "parameters (millions)", "numbers that training may change, of all branches together",
-        "millions", 3, 1e-6, lambda counted, _: counted.parameters, True,
-    ),
-    CostColumn(
-        "train_flops_per_image", "GFLOP per training image", f"{_FLOP}, forward and backward",
-        "GFLOP", 3, 1e-9, lambda counted, _: counted.train_flops_per_image, True,
-    ),
-    CostColumn(
-        "test_flops_per_image", "GFLOP per test image", f"{_FLOP}, for class and map together",
-        "GFLOP", 3, 1e-9, lambda counted, _: counted.test_flops_per_image, True,
-    ),
-    CostColumn(
-        "train_images_per_second", "training images/s", "training images of all epochs, divided by the training's time",
-        "images/s", 0, 1, _images_per_second, higher_is_better=True,
-    ),
-    CostColumn(
-        "train_seconds", "training time (s)",
-        "wall time of the training with its loading; of an interrupted one, since it last went on",
-        "s", 1, 1, _seconds,
-    ),
-    CostColumn(
-        "peak_host_mib", "peak memory, host (MiB)", "largest resident memory of the run's process, with its libraries",
-        "MiB", 0, 1, lambda _, seen: seen.peak_memory_mib.host if seen else None,
-    ),
-    CostColumn(
-        "peak_device_mib", "peak memory, device (MiB)", "largest memory that the run's tensors had on the GPU",
-        "MiB", 0, 1, lambda _, seen: seen.peak_memory_mib.device if seen else None,
-    ),
-)  # fmt: skip
+COSTS = {each.name: each for each in (*_COUNTED, *_MEASURED)}
 """Every number of the table of costs, in its order."""
 
 
-@dataclass(frozen=True)
-class Costs:
-    """What the rows of a track cost; baselines have no provenance and are left out.
-
-    Attributes:
-        track: its name.
-        rows: methods with results.
-        counted: by run key.
-        provenance: by run key, of those runs that have one.
-    """
-
-    track: str
-    rows: tuple[Row, ...]
-    counted: Mapping[str, Counted]
-    provenance: Mapping[str, Provenance]
-
-    def summary(self, row: Row, column: CostColumn) -> Spread | None:
-        """Return a number over a row's seeds, in the unit of the CSV file; None where no run has it."""
-        found = (column.of(self.counted[run.key], self.provenance.get(run.key)) for run in row.runs)
-        values = [value for value in found if value is not None]
-        if not values:
-            return None
-        # Runs of a method cannot differ in what they count.
-        return Spread(values[0], None, 1) if column.is_counted and len(set(values)) == 1 else spread(values)
-
-    def shown(self) -> ShownTable:
-        """Return the table for people."""
-
-        def scaled(row: Row, column: CostColumn) -> Spread | None:
-            found = self.summary(row, column)
-            if found is None:
-                return None
-            return Spread(found.mean * column.scale, found.sd and found.sd * column.scale, found.n)
-
-        return shown_table(self.rows, COST_COLUMNS, scaled)
-
-    def machines(self, row: Row) -> str:
-        """Return where and in which precision a row's runs went, each different answer once."""
-        seen = [self.provenance[run.key] for run in row.runs if run.key in self.provenance]
-        return "; ".join(dict.fromkeys(map(_machine, seen)))
-
-    @property
-    def reading(self) -> str:
-        """What a reader has to know about the numbers, in one paragraph without markup."""
-        places: dict[str, list[str]] = {}
-        for row in self.rows:
-            if place := self.machines(row):
-                places.setdefault(place, []).append(row.title)
-        where = [f"on {place}" + f" ({', '.join(names)})" * (len(places) > 1) for place, names in places.items()]
-        missing = sum(run.key not in self.provenance for row in self.rows for run in row.runs)
-        lacking = f" {missing} runs have no provenance of these data and count in no measurement." if missing else ""
-        seen = (
-            " Images per second, time and memory are measurements of the trainings as they went, mean over the seeds, "
-            f"{'; '.join(where)}: other work of the machine slows them, so that small differences mean nothing."
-        )
-        counts = "Parameters and operations are counted on the network and the same on every machine."
-        return f"{counts}{seen if places else ''}{lacking}"
-
-    def csv(self) -> str:
-        """Return the table with full precision: counts as they are, measurements as mean, sd, ci95 and n.
-
-        Empty where no method has results.
-        """
-        if not self.rows:
-            return ""
-        return pd.DataFrame([self._record(row) for row in self.rows]).to_csv(index=False, lineterminator="\n")
-
-    def _record(self, row: Row) -> dict[str, object]:
-        record: dict[str, object] = {
-            "track": self.track, "kind": row.kind, "method": row.method, "title": row.title, "recipe": row.recipe,
-        }  # fmt: skip
-        for column in COST_COLUMNS:
-            found = self.summary(row, column)
-            if column.is_counted:
-                record[column.name] = found.mean if found else None
-                continue
-            record[f"{column.name}_mean"] = found.mean if found else None
-            record[f"{column.name}_sd"] = found.sd if found else None
-            record[f"{column.name}_ci95"] = found.half_width() if found else None
-            record[f"{column.name}_n"] = found.n if found else 0
-        return record | {"measured_on": self.machines(row)}
-
-
-def read_costs(results: TrackResults, root: Path) -> Costs:
+def read_costs(track: Track, root: Path) -> pd.DataFrame:
     """Read what the methods of a track cost.
 
+    Returns:
+        :attr:`~wsolbench.report.track.Track.measured` without baselines and entries, with a column per number of
+        :data:`COSTS` (NaN where it is not known), and ``machine``: where and in which precision the run went.
+
     Raises:
-        DataError: the counts of a row are missing, damaged or of other data, or a provenance file is damaged; the
+        DataError: the counts of a method are missing, damaged or of other data, or a provenance file is damaged; the
             message names the file.
     """
-    rows = tuple(row for row in results.measured if row.kind != "baseline")
-    counted: dict[str, Counted] = {}
-    provenance: dict[str, Provenance] = {}
-    for row in rows:
-        for run in row.runs:
-            key = f"{results.track}-{row.method}"
-            counted[run.key] = _read_counted(Layout(root).costs(results.track, key), key, run)
-            seen = read_provenance(run, root)
-            if seen is not None:
-                provenance[run.key] = seen
-    return Costs(results.track, rows, counted, provenance)
+    runs = track.measured[track.measured["kind"].isin(["method", "readout"])]
+    found = [_of_run(run, root) for run in runs.to_dict("records")]
+    return runs.join(pd.DataFrame(found, index=runs.index, columns=[*COSTS, "machine"]))
 
 
-def read_provenance(run: RunResult, root: Path) -> Provenance | None:
+def _of_run(run: dict[Any, Any], root: Path) -> dict[str, Any]:
+    counted = _counted(run, root)
+    record: dict[str, Any] = {each.name: getattr(counted, each.name) for each in _COUNTED}
+    seen = read_provenance(run["key"], run["data_digest"], root)
+    if seen is None:
+        return record
+    seconds = seen.wall_seconds.training
+    if counted.epochs:
+        record["train_seconds"] = seconds
+        record["train_images_per_second"] = counted.train_images * counted.epochs / seconds if seconds else None
+    memory = seen.peak_memory_mib
+    return record | {"peak_host_mib": memory.host, "peak_device_mib": memory.device, "machine": _machine(seen)}
+
+
+def read_provenance(key: str, data_digest: str | None, root: Path) -> Provenance | None:
     """Return the provenance of the training that made a run's numbers; None if there is none, or of other data.
 
     Raises:
         DataError: the file is damaged; the message names it.
     """
-    path = Layout(root).provenance(run.key)
+    path = Layout(root).provenance(key)
     if not path.is_file():
         return None
-    found = _checked(path, Provenance, f"train the run again (`wsolbench train {run.key}`)")
-    alike = run.data_digest is None or found.index_digest == run.data_digest
-    return found if found.key == run.key and alike else None
+    read = partial(Provenance.model_validate_json, strict=True)
+    found = parse_file(path, read, f"train the run again (`wsolbench train {key}`)")
+    alike = not isinstance(data_digest, str) or found.index_digest == data_digest
+    return found if found.key == key and alike else None
 
 
-def _read_counted(path: Path, key: str, run: RunResult) -> Counted:
-    cure = f"run `wsolbench costs {run.track}`"
-    if not path.is_file():
-        raise DataError(f"{path} is missing; {cure}")
-    found = _checked(path, Counted, cure)
-    if found.key != key or (run.data_digest is not None and found.data_digest != run.data_digest):
-        raise DataError(f"{path} was counted for other data than {run.key} was trained on; {cure}")
+def _counted(run: dict[Any, Any], root: Path) -> Costs:
+    key, cure = f"{run['track']}-{run['method']}", f"run `wsolbench costs {run['track']}`"
+    path = Layout(root).costs(run["track"], key)
+    found = parse_file(path, partial(Costs.model_validate_json, strict=True), cure)
+    if found.key != key or (isinstance(run["data_digest"], str) and found.data_digest != run["data_digest"]):
+        raise DataError(f"{path} was counted for other data than {run['key']} was trained on; {cure}")
     return found
 
 
@@ -276,8 +102,50 @@ def _machine(seen: Provenance) -> str:
     return f"{seen.device}, {threads}{processes}, {precision}"
 
 
-_Record = TypeVar("_Record")
+def _summary(costs: pd.DataFrame) -> pd.DataFrame:
+    """Summarise costs over seeds; what is counted is the same for all, and has no spread."""
+    plain = costs.astype(dict.fromkeys(BY_ROW, str) | dict.fromkeys(COSTS, float))
+    found = {name: summarise_by(plain, BY_ROW, name) for name in COSTS}
+    for each in _COUNTED:
+        found[each.name][["sd", "ci95"]] = float("nan")
+    return pd.concat(found, axis=1)
 
 
-def _checked(path: Path, kind: type[_Record], cure: str) -> _Record:
-    return parse_file(path, partial(TypeAdapter(kind).validate_json, strict=True), cure)
+def cost_table(track: Track, costs: pd.DataFrame) -> pd.DataFrame:
+    """Return the table for people, as :func:`~wsolbench.report.track.score_table` does; empty without costs."""
+    rows = track.rows[track.rows.index.isin(_summary(costs).index)]
+    return score_table(rows, _summary(costs), COSTS.values())
+
+
+def costs_csv(track: Track, costs: pd.DataFrame) -> str:
+    """Return the table with full precision: counts as they are, measurements as mean, sd, ci95 and n.
+
+    Empty where no method has results.
+    """
+    if costs.empty:
+        return ""
+    summary = _summary(costs)
+    table = summary.index.to_frame(index=False)[["track", "kind", "method", "recipe"]]
+    table.insert(3, "title", track.rows["title"].reindex(summary.index).to_numpy())
+    for name, cost in COSTS.items():
+        numbers = summary[name].reset_index(drop=True)
+        table = table.join(numbers["mean"].rename(name) if cost in _COUNTED else numbers.add_prefix(f"{name}_"))
+    machines = costs.dropna(subset="machine").astype(dict.fromkeys(BY_ROW, str)).groupby(BY_ROW)["machine"]
+    where = machines.agg(lambda each: "; ".join(dict.fromkeys(each))).reindex(summary.index)
+    return table.assign(measured_on=where.to_numpy()).to_csv(index=False, lineterminator="\n")
+
+
+def costs_reading(costs: pd.DataFrame) -> str:
+    """Return what a reader has to know about the numbers, in one paragraph without markup."""
+    places: dict[str, dict[str, None]] = {}
+    for title, machine in costs[["title", "machine"]].dropna().to_numpy():
+        places.setdefault(machine, {})[title] = None
+    where = [f"on {place}" + f" ({', '.join(titles)})" * (len(places) > 1) for place, titles in places.items()]
+    missing = int(costs["machine"].isna().sum())
+    lacking = f" {missing} runs have no provenance of these data and count in no measurement." if missing else ""
+    seen = (
+        " Images per second, time and memory are measurements of the trainings as they went, mean over the seeds, "
+        f"{'; '.join(where)}: other work of the machine slows them, so that small differences mean nothing."
+    )
+    counts = "Parameters and operations are counted on the network and the same on every machine."
+    return f"{counts}{seen if places else ''}{lacking}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,8 @@ from wsolbench.evaluation.photographs import read_photographs
 from wsolbench.evaluation.thumbnails import Thumbnails, read_thumbnails
 from wsolbench.files import parse_file, read_parquet
 from wsolbench.report.pictures import heat_picture, photograph_picture
-from wsolbench.results.load import Row, TrackResults, blocks_of, remedy
-from wsolbench.results.run_result import RunResult
+from wsolbench.report.track import Row, Track, records
+from wsolbench.results.load import remedy
 
 __all__ = ["Picture", "Section", "Shot", "check_digest", "gallery_sections"]
 
@@ -87,15 +87,18 @@ class Section:
 
 @dataclass(frozen=True)
 class _Run:
-    row: Row
-    run: RunResult
+    row: Row  # of the track's rows
+    title: str
+    seed: int
+    compares: bool
+    threshold: float | None  # from val, or the fixed one
     boxes: NDArray[np.float64]  # of the candidates, as all that follows
     predicted: list[int | None]
     overlaps: NDArray[np.float64]
     thumbnails: Thumbnails
 
 
-def gallery_sections(results: TrackResults, root: Path, count: int) -> list[Section]:
+def gallery_sections(track: Track, root: Path, count: int) -> list[Section]:
     """Return the chosen images, the worst, and those that methods disagree on most, without empty sections.
 
     Only candidates are looked at (``evaluate.gallery``). Worst is the lowest overlap of prediction and truth, averaged
@@ -103,22 +106,21 @@ def gallery_sections(results: TrackResults, root: Path, count: int) -> list[Sect
     keep the candidates' order. Without methods, all rows count as such.
 
     Args:
-        results: of the track.
+        track: the results.
         root: the repository.
         count: images per section.
 
     Raises:
         DataError: an input is missing, damaged, or not of these images; the message names it.
     """
-    if not results.measured or not count:
+    if track.measured.empty or not count:
         return []
-    caption, tiles = read_photographs(root, results.track)
+    caption, tiles = read_photographs(root, track.name)
     ids = [each.id for each in caption.photographs]
-    rows = [row for _, block in blocks_of(results.measured) for row in block]
-    check_digest(results.track, {run.key: run.data_digest for run in results.runs}, caption.data_digest, root)
-    runs = [_read(row, run, ids, results.track, root) for row in rows for run in row.runs]
-    shown = [next(each for each in runs if each.row is row) for row in rows]
-    masks = results.truth == "masks"
+    check_digest(track.name, dict(track.measured[["key", "data_digest"]].to_numpy()), caption.data_digest, root)
+    runs = [each for row in track.rows.index for each in _read_row(track, row, ids, root)]
+    shown = [next(each for each in runs if each.row == row) for row in track.rows.index]
+    masks = track.truth == "masks"
 
     def picture(position: int) -> Picture:
         facts = caption.photographs[position]
@@ -148,19 +150,25 @@ def _orders(by_method: NDArray[np.float64], candidates: int) -> list[tuple[str, 
 
 def _by_method(runs: Sequence[_Run]) -> NDArray[np.float64]:
     """Return ``(methods, candidates)`` overlaps, mean over seeds."""
-    methods = [each for each in runs if each.row.kind == "method"] or runs
+    methods = [each for each in runs if each.compares] or runs
     rows = list(dict.fromkeys(each.row for each in methods))
-    return np.array([np.mean([each.overlaps for each in methods if each.row is row], axis=0) for row in rows])
+    return np.array([np.mean([each.overlaps for each in methods if each.row == row], axis=0) for row in rows])
 
 
-def _read(row: Row, run: RunResult, ids: Sequence[str], track: str, root: Path) -> _Run:
-    layout, again = Layout(root), remedy(row.kind, run.key)
-    path = layout.per_image(track, run.key)
-    images, boxes, predicted = parse_file(path, partial(_parsed, ids=ids), again)
-    thumbnails = read_thumbnails(layout.thumbnails(track, run.key), again)
-    if len(thumbnails.ids) and thumbnails.ids.tolist() != list(ids):
-        raise DataError(f"{layout.thumbnails(track, run.key)} is of other images than the photographs; {again}")
-    return _Run(row, run, boxes, predicted, _overlaps(images), thumbnails)
+def _read_row(track: Track, row: Row, ids: Sequence[str], root: Path) -> Iterator[_Run]:
+    layout, facts = Layout(root), track.rows.T[row]
+    thresholds = [track.values(row, f"threshold.{at}") for at in ("val", "fixed")]
+    for run in records(track.runs_of(row)):
+        again = remedy(run.kind, run.key)
+        images, boxes, predicted = parse_file(layout.per_image(track.name, run.key), partial(_parsed, ids=ids), again)
+        thumbnails = read_thumbnails(layout.thumbnails(track.name, run.key), again)
+        if len(thumbnails.ids) and thumbnails.ids.tolist() != list(ids):
+            raise DataError(
+                f"{layout.thumbnails(track.name, run.key)} is of other images than the photographs; {again}"
+            )
+        threshold = next((float(found[run.seed]) for found in thresholds if run.seed in found), None)
+        about = (row, facts["title"], run.seed, bool(facts["compares"]), threshold)
+        yield _Run(*about, boxes, predicted, _overlaps(images), thumbnails)
 
 
 def _parsed(content: bytes, ids: Sequence[str]) -> tuple[pd.DataFrame, NDArray[np.float64], list[int | None]]:
@@ -181,8 +189,8 @@ def _shot(found: _Run, position: int, label: int, class_names: Sequence[str], *,
     has_map = len(found.thumbnails.ids) > 0
     overlap, predicted = float(found.overlaps[position]), found.predicted[position]
     return Shot(
-        title=found.row.title,
-        seed=found.run.seed,
+        title=found.title,
+        seed=found.seed,
         heat=heat_picture(found.thumbnails.maps[position]) if has_map else None,
         box=(x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None,
         outline=_path(_predicted(found, position)) if has_map and masks else "",
@@ -194,8 +202,7 @@ def _shot(found: _Run, position: int, label: int, class_names: Sequence[str], *,
 
 def _predicted(found: _Run, position: int) -> list[Outline]:
     """Return the outlines of what reaches the threshold from ``val``, or the fixed one, on the evaluation's grid."""
-    threshold = found.run.threshold.fixed if found.run.threshold.val is None else found.run.threshold.val
-    small = found.thumbnails.maps[position].astype(np.float64)
+    small, threshold = found.thumbnails.maps[position].astype(np.float64), found.threshold
     return [] if threshold is None else outlines(upsample_and_normalise(small, _SIDE, _SIDE) >= threshold)
 
 

@@ -1,11 +1,11 @@
-"""Markdown text from values that users supplied."""
+"""Tables in Markdown, whose text may be a user's."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from wsolbench.report.shown import ShownTable
+import pandas as pd
 
 __all__ = ["escaped", "markdown_of", "pipe_table"]
 
@@ -17,26 +17,25 @@ def escaped(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
-def pipe_table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Return a pipe table; its cells are already escaped.
-
-    Args:
-        headings: one per column.
-        rows: of as many cells.
-        left: number of leading columns that are aligned left; the others are numbers.
-    """
-    rule = [":--" if index < left else "--:" for index in range(len(headings))]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in (headings, rule, *rows))
+def pipe_table(table: pd.DataFrame, left: Sequence[str] = ()) -> str:
+    """Return a table of escaped text as a pipe table; the first column and those named are aligned left."""
+    rule = [":--" if heading in {table.columns[0], *left} else "--:" for heading in table.columns]
+    rows: list[list[object]] = [[*table.columns], [*rule], *table.to_numpy().tolist()]
+    return "".join(f"| {' | '.join([str(cell) for cell in row])} |\n" for row in rows)
 
 
-def markdown_of(table: ShownTable) -> str:
-    """Return a table as a pipe table, its blocks under headings where there are several."""
-    headings = ["method", "recipe", "n", *map(escaped, table.headings)]
-    lines: list[list[str]] = []
-    for heading, block in table.blocks:
-        if len(table.blocks) > 1:
-            lines.append([f"**{escaped(heading)}**", *[""] * (len(headings) - 1)])
-        for line in block:
-            numbers = (cell.text for cell in line.cells)
-            lines.append([escaped(line.title), escaped(line.recipe), str(line.seeds), *numbers])
-    return pipe_table(headings, lines, left=2)
+def markdown_of(table: pd.DataFrame) -> str:
+    """Return a table of :func:`~wsolbench.report.track.score_table`, several blocks of it under headings."""
+    text = pd.DataFrame(table["text"]).reset_index(["method", "recipe", "n"])
+    text.columns = pd.Index([escaped(str(heading)) for heading in text.columns])
+    for labels in ("method", "recipe"):
+        text[labels] = [escaped(str(label)) for label in text[labels]]
+    blocks = list(text.groupby(level="block", sort=False))
+    parts = []
+    for name, block in blocks:
+        if len(blocks) > 1:
+            parts.append(
+                pd.DataFrame([[f"**{escaped(str(name))}**", *[""] * (len(text.columns) - 1)]], columns=text.columns)
+            )
+        parts.append(block)
+    return pipe_table(pd.concat(parts), ["recipe"])

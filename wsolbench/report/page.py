@@ -7,39 +7,30 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from wsolbench.config.settings import Settings
 from wsolbench.files import write_bytes
-from wsolbench.report.columns import (
-    COLUMNS,
-    RULES,
-    headline,
-)
-from wsolbench.report.costs import COST_COLUMNS, Costs, read_costs
+from wsolbench.report.columns import SCORE_TABLES, headline, in_order
+from wsolbench.report.costs import COSTS, cost_table, costs_reading, read_costs
+from wsolbench.report.facts import marks, over_seeds, skipped_runs, truth_used, weights_of
 from wsolbench.report.gallery import Section, gallery_sections
 from wsolbench.report.paired import PAIR_COLUMNS, PairedTests, paired_tests
 from wsolbench.report.palette import PREDICTED_RGB, TRUE_RGB
 from wsolbench.report.pictures import plot_picture
 from wsolbench.report.ranks import rankings
-from wsolbench.report.searches import SEARCH_COLUMNS, SearchSummary, search_summary
-from wsolbench.report.shown import LEARNED_NOTHING, ShownTable
-from wsolbench.report.tables import (
-    SCORE_TABLES,
-    by_row,
-    learned_nothing,
-    over_seeds,
-    shown_scores,
-    skipped_runs,
-    truth_used,
-    weights_of,
-)
-from wsolbench.results.load import Row, TrackResults, missing_metrics, read_track
-from wsolbench.results.run_result import RunResult
+from wsolbench.report.searches import SearchSummary, search_summary
+from wsolbench.report.track import Track, load_track, score_table
+from wsolbench.results.load import missing_metrics
+from wsolbench.results.metrics import METRICS, RULES
 
 __all__ = ["page_html", "write_page"]
 
@@ -51,7 +42,8 @@ _BOLD = re.compile(r"\*\*([^*]*)\*\*")
 @dataclass(frozen=True)
 class _Table:
     caption: str
-    shown: ShownTable
+    headings: list[str]
+    blocks: list[tuple[str, list[dict[str, Any]]]]  # rows: their labels, and cells of text, value and best
     note: str = ""
 
 
@@ -64,19 +56,11 @@ class _Plot:
 
 
 @dataclass(frozen=True)
-class _Run:
-    title: str
-    run: RunResult
-    metrics: str  # links, relative to the page
-    provenance: str
-
-
-@dataclass(frozen=True)
 class _Track:
     """What the page shows of a track; all but the first three is empty where results are missing."""
 
     name: str
-    results: TrackResults | None
+    results: Track | None
     missing: Sequence[str]
     facts: list[tuple[str, str]]
     tables: list[_Table]
@@ -84,7 +68,7 @@ class _Track:
     searches: SearchSummary | None
     plots: list[_Plot]
     gallery: list[Section]
-    runs: list[_Run]
+    runs: list[dict[Any, Any]]
     skipped: list[tuple[str, str, str]]
     link: str
 
@@ -112,7 +96,7 @@ def page_html(settings: Settings, root: Path) -> str:
     tracks = [_track(settings, name, root) for name in dict.fromkeys(settings.run.tracks)]
     script = (_FILES / "script.js").read_text(encoding="utf-8")
     ranked = rankings([track.results for track in tracks if track.results])
-    used = {heading for track in tracks for table in track.tables for heading in table.shown.headings}
+    used = {heading for track in tracks for table in track.tables for heading in table.headings}
     environment = Environment(
         loader=FileSystemLoader(_FILES),
         autoescape=True,
@@ -129,10 +113,10 @@ def page_html(settings: Settings, root: Path) -> str:
         ranks_plot=_ranks_plot(root) if any(each.ranks for each in ranked) else None,
         rules=RULES,
         pair_columns=PAIR_COLUMNS,
-        search_columns=SEARCH_COLUMNS,
         meanings=[
-            *((each.heading, each.unit, each.meaning) for each in COLUMNS if each.heading in used),
-            *((each.heading, each.unit, each.meaning) for each in COST_COLUMNS if each.heading in used),
+            (each.heading, each.unit, each.meaning)
+            for each in [*METRICS.values(), *COSTS.values()]
+            if each.heading in used
         ],
         true_colour=_css(TRUE_RGB),
         predicted_colour=_css(PREDICTED_RGB),
@@ -146,62 +130,85 @@ def _track(settings: Settings, name: str, root: Path) -> _Track:
     missing = missing_metrics(settings, name, root)
     if missing:
         return _Track(name, None, missing, [], [], None, None, [], [], [], [], quote(name))
-    results = read_track(settings, name, root)
+    track = load_track(settings, name, root)
     return _Track(
         name=name,
-        results=results,
+        results=track,
         missing=(),
-        facts=_facts(results, settings),
-        tables=_tables(results, read_costs(results, root)),
-        tests=paired_tests(results, root),
-        searches=search_summary(results, settings, root),
+        facts=_facts(track, settings),
+        tables=_tables(track, read_costs(track, root)),
+        tests=paired_tests(track, root),
+        searches=search_summary(track, settings, root),
         plots=_plots(name, root),
-        gallery=gallery_sections(results, root, settings.report.gallery),
-        runs=[_run(row, run) for row in results.measured for run in row.runs],
-        skipped=skipped_runs(results),
+        gallery=gallery_sections(track, root, settings.report.gallery),
+        runs=[run for row in track.rows.index for run in track.runs_of(row).to_dict("records")],
+        skipped=skipped_runs(track),
         link=quote(name),
     )
 
 
-def _tables(results: TrackResults, costs: Costs) -> list[_Table]:
+def _tables(track: Track, costs: pd.DataFrame) -> list[_Table]:
     """Return the tables that have a column; a table of scores is in percent unless the definitions say otherwise."""
     percent = "Percent of the test images unless the definitions say otherwise."
-    chosen = {"Headline numbers": headline(results), **SCORE_TABLES}
-    scores = [
-        _Table(f"{results.track}: {caption.replace('`', '')}. {percent}", shown_scores(results, columns))
-        for caption, columns in chosen.items()
+    chosen = {"Headline numbers": headline(track.truth), **SCORE_TABLES}
+    tables = [
+        _table(
+            score_table(track.rows, track.summary, in_order(metrics, track.truth)),
+            f"{track.name}: {caption.replace('`', '')}. {percent}",
+        )
+        for caption, metrics in chosen.items()
     ]
-    tables = [*scores, _Table(f"{results.track}: costs.", costs.shown(), costs.reading)]
-    return [each for each in tables if each.shown.headings]
+    if not costs.empty:
+        tables.append(_table(cost_table(track, costs), f"{track.name}: costs.", costs_reading(costs)))
+    return [each for each in tables if each.headings]
 
 
-def _facts(results: TrackResults, settings: Settings) -> list[tuple[str, str]]:
-    if not results.runs:
-        return [("Seeds asked for", ", ".join(map(str, results.seeds))), ("Results", "every run was skipped")]
-    run = results.runs[0]
-    of = settings.class_of(run.dataset)
+def _table(table: pd.DataFrame, caption: str, note: str = "") -> _Table:
+    if table.empty:
+        return _Table(caption, [], [])
+    parts = [table[part] for part in ("text", "value", "best")]
+    rows = [
+        (label[0], dict(zip(table.index.names, label, strict=True)) | {"cells": list(zip(*cells, strict=True))})
+        for label, *cells in zip(table.index, *(part.to_numpy() for part in parts), strict=True)
+    ]
+    blocks = [(name, [row for _, row in found]) for name, found in groupby(rows, key=itemgetter(0))]
+    return _Table(caption, parts[0].columns.tolist(), blocks, note)
+
+
+def _facts(track: Track, settings: Settings) -> list[tuple[str, str]]:
+    if track.measured.empty:
+        return [("Seeds asked for", ", ".join(map(str, track.seeds))), ("Results", "every run was skipped")]
+    run = track.measured.iloc[0]
+    of = settings.class_of(run["dataset"])
     return [
-        ("Data set", run.dataset if of == run.dataset else f"{run.dataset}, read by {of}"),
-        ("Data digest", by_row(results, lambda each: each.data_digest or "not stored")),
-        ("Backbone", run.backbone),
-        ("Weights", by_row(results, weights_of)),
-        ("Test images", str(run.images.test)),
-        ("Truth of val that chose thresholds", by_row(results, truth_used)),
-        ("Epoch that makes the maps", by_row(results, lambda each: each.selection)),
+        ("Data set", run["dataset"] if of == run["dataset"] else f"{run['dataset']}, read by {of}"),
+        (
+            "Data digest",
+            track.by_row(lambda each: "not stored" if pd.isna(each["data_digest"]) else each["data_digest"]),
+        ),
+        ("Backbone", run["backbone"]),
+        ("Weights", track.by_row(weights_of)),
+        ("Test images", str(int(run["images_test"]))),
+        ("Truth of val that chose thresholds", track.by_row(truth_used)),
+        ("Epoch that makes the maps", track.by_row(lambda each: str(each.selection))),
         (
             "Localization",
-            "masks; thresholds by pIoU" if results.truth == "masks" else f"boxes, protocol {run.protocol}",
+            "masks; thresholds by pIoU" if track.truth == "masks" else f"boxes, protocol {run['protocol']}",
         ),
-        ("Fixed threshold", _fixed_threshold(results)),
-        ("Seeds", over_seeds(results)),
-        *((LEARNED_NOTHING, note) for note in [learned_nothing(results, str).replace("`", "")] if note),
+        ("Fixed threshold", _fixed_threshold(track)),
+        ("Seeds", over_seeds(track)),
+        *((sign, note.replace("`", "")) for sign, note in marks(track, str)),
     ]
 
 
-def _fixed_threshold(results: TrackResults) -> str:
+def _digest(run: Any) -> str:
+    return "not stored" if pd.isna(run.data_digest) else str(run.data_digest)
+
+
+def _fixed_threshold(track: Track) -> str:
     """Return it as text; runs that were not measured alike have been refused, and boxes have none."""
-    found = [run.threshold.fixed for run in results.runs if run.threshold.fixed is not None]
-    return str(found[0]) if found else "none"
+    found = track.frame.loc[track.frame["metric"] == "threshold.fixed", "value"]
+    return "none" if found.empty else str(found.iloc[0])
 
 
 def _plots(track: str, root: Path) -> list[_Plot]:
@@ -214,11 +221,6 @@ def _ranks_plot(root: Path) -> _Plot | None:
     """Return the critical-difference diagram; None where the summary has not been written."""
     path = root / "results" / "plots" / "critical_difference.png"
     return _Plot("Critical difference", *plot_picture(path)) if path.is_file() else None
-
-
-def _run(row: Row, run: RunResult) -> _Run:
-    key = quote(run.key)
-    return _Run(row.title, run, f"metrics/{quote(run.track)}/{key}.json", f"provenance/{key}.json")
 
 
 def _marked_up(text: str) -> Markup:

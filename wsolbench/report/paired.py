@@ -1,4 +1,4 @@
-"""Tests between methods on the same test images."""
+"""How far methods are apart: from the first one, seed by seed; and each pair on the same test images."""
 
 from __future__ import annotations
 
@@ -7,154 +7,152 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from wsolbench.report.columns import headline
 from wsolbench.report.markdown import escaped, pipe_table
-from wsolbench.results.load import Row, TrackResults
-from wsolbench.results.per_image import read_per_image
-from wsolbench.results.significance import Scores, bootstrap_difference, holm, sign_test
-from wsolbench.results.stats import LEVEL
+from wsolbench.report.track import Row, Track, number_text, records
+from wsolbench.results.load import load_per_image
+from wsolbench.results.metrics import METRICS
+from wsolbench.results.stats import LEVEL, Scores, bootstrap_difference, holm, sign_test, summarise_by
 
-__all__ = ["PAIR_COLUMNS", "PairedTests", "TestedPair", "paired_section", "paired_tests", "read_scores"]
+__all__ = ["PAIR_COLUMNS", "PairedTests", "differences_section", "paired_section", "paired_tests"]
 
 _HIT = 0.5
 _FEWEST_SEEDS = 2
 
-PAIR_COLUMNS = ("pair", "difference", f"{LEVEL:.0%} interval", "p", "p, corrected", "sign test per seed, p")
+PAIR_COLUMNS = ["pair", "difference", f"{LEVEL:.0%} interval", "p", "p, corrected", "sign test per seed, p"]
 """Headings of a table of tested pairs."""
 
 
-def read_scores(results: TrackResults, row: Row, root: Path) -> Scores:
-    """Return how well a row localizes each test image at the threshold from ``val``.
+def differences_section(track: Track) -> str:
+    """Return a section on the differences from the first method, paired over seeds, in Markdown.
 
-    Returns:
-        ``(seeds, images)``, images in index order: whether the IoU with a true box is at least 0.5, bool; where a track
-        has no boxes, the overlap with the mask, float64 in [0, 1].
-
-    Raises:
-        DataError: a per-image file is missing or damaged, or of other images; the message names it.
+    Only methods of the first one's recipe are compared. The section is empty if the first method has no results, or
+    none is left to compare with it.
     """
-    masks = results.truth == "masks"
-    column = "mask_iou_val" if masks else "iou_val"
-    frames = read_per_image(results, row, root, [column])
-    overlaps = np.stack([frame[column].to_numpy(np.float64) for frame in frames])
-    return overlaps if masks else overlaps >= _HIT
+    first_run = track.runs.iloc[0]
+    rows = track.rows[track.rows["compares"] & (track.rows.index.get_level_values("recipe") == first_run["recipe"])]
+    if rows.empty or rows.index[0][3] != first_run["method"] or len(rows) == 1:
+        return ""
+    first, *others = rows.index
+    shown = [each for each in headline(track.truth) if not track.values(first, each.name).empty]
+    cells = [
+        [escaped(rows.loc[row, "title"]), *(_difference(track, row, first, each.name) for each in shown)]
+        for row in others
+    ]
+    table = pd.DataFrame(cells, columns=["method", *(each.heading for each in shown)])
+    heading = f"## Differences from {escaped(rows['title'].iloc[0])}, paired over seeds"
+    return f"{heading}\n\n{_reading(track, len(others) * len(shown))}\n\n{pipe_table(table)}"
 
 
-@dataclass(frozen=True)
-class TestedPair:
-    """Two methods on the same images, as text for people.
+def _reading(track: Track, intervals: int) -> str:
+    if len(track.seeds) == 1:
+        return "Points of percent. One seed has no spread: whether a difference is more than chance cannot be said."
+    return (
+        "Points of percent: mean ± standard deviation of the differences of runs with the same seed, and their "
+        f"{LEVEL:.0%} t-interval in brackets. Only where that excludes 0 do the two differ by more than their seeds. "
+        f"The {intervals} intervals are not corrected for their number: about one in twenty excludes 0 by chance alone."
+    )
 
-    Attributes:
-        first: title.
-        second: title.
-        points: first minus second, in points of percent of the test images, or of pIoU.
-        significant: whether the corrected p is below 0.05.
-        interval: of the difference.
-        p_value: of the bootstrap.
-        corrected: the same by Holm's correction for all pairs of the track.
-        by_seed: p of the sign test, seed by seed.
-    """
 
-    first: str
-    second: str
-    points: str
-    significant: bool
-    interval: str
-    p_value: str
-    corrected: str
-    by_seed: str
+def _difference(track: Track, row: Row, first: Row, metric: str) -> str:
+    found = (track.values(row, metric) - track.values(first, metric)).dropna()
+    if found.empty:
+        return "n/a"
+    (summary,) = records(summarise_by(pd.DataFrame({"value": found, "all": 0}), ["all"]))
+    text = number_text(METRICS[metric], summary.mean, summary.sd, summary.ci95, "+")
+    if pd.isna(summary.ci95):
+        return text
+    low, high = summary.mean - summary.ci95, summary.mean + summary.ci95
+    verdict = "includes 0" if low <= 0 <= high else "excludes 0"
+    return f"{text} ({low:+.1f} to {high:+.1f}, {verdict})"
 
 
 @dataclass(frozen=True)
 class PairedTests:
-    """All pairs of a track, and what a reader has to know about them; no pair where there are too few seeds."""
+    """All pairs of a track, and what a reader has to know about them.
+
+    Attributes:
+        title: heading.
+        reading: a paragraph in Markdown.
+        pairs: a row per pair: :data:`PAIR_COLUMNS` as text, and ``significant``: whether the corrected p is below 0.05;
+            empty where there are too few seeds.
+    """
 
     title: str
     reading: str
-    pairs: tuple[TestedPair, ...]
+    pairs: pd.DataFrame
 
 
-def paired_tests(results: TrackResults, root: Path) -> PairedTests | None:
+def paired_tests(track: Track, root: Path) -> PairedTests | None:
     """Test every pair of methods of one recipe on the same images.
 
     Returns:
         The tests; None where no two methods share a recipe, or where the data set has no ``val`` to choose a threshold.
 
     Raises:
-        DataError: see :func:`read_scores`.
+        DataError: a per-image file is missing or damaged, or of other images; the message names it.
     """
-    masks = results.truth == "masks"
-    rows = [
-        row
-        for row in results.measured
-        if row.kind == "method" and (row.runs[0].p_iou if masks else row.runs[0].gt_known).val is not None
-    ]
-    pairs = [pair for pair in combinations(rows, 2) if pair[0].recipe == pair[1].recipe]
+    masks = track.truth == "masks"
+    chosen = track.summary.get(("p_iou.val" if masks else "gt_known.val", "n"))
+    compared = track.rows[track.rows["compares"]]
+    rows = compared[chosen.reindex(compared.index) > 0] if chosen is not None else compared.iloc[:0]
+    pairs = [(one, other) for one, other in combinations(rows.index, 2) if one[2] == other[2]]
     if not pairs:
         return None
-    what = "pIoU, val" if masks else "GT-known, val"
-    if min(len(row.runs) for row in rows) < _FEWEST_SEEDS:
-        return PairedTests(_TITLE.format(what=what), _TOO_FEW, ())
-    scores = {id(row): read_scores(results, row, root) for row in rows}
-    found = [(first, second, bootstrap_difference(scores[id(first)], scores[id(second)])) for first, second in pairs]
-    tested = [(first, second, difference) for first, second, difference in found if difference is not None]
-    adjusted = holm([difference.p_value for _, _, difference in tested])
-    return PairedTests(
-        _TITLE.format(what=what),
-        _READING.format(
-            count=len(tested), points="Points of pIoU" if masks else "Points of percent of the test images"
-        ),
-        tuple(
-            TestedPair(
-                first=first.title,
-                second=second.title,
-                points=f"{difference.points:+.1f}",
-                significant=corrected < 1 - LEVEL,
-                interval=f"{difference.low:+.1f} to {difference.high:+.1f}",
-                p_value=_p(difference.p_value),
-                corrected=_p(corrected),
-                by_seed=_by_seed(scores[id(first)], scores[id(second)]),
-            )
-            for (first, second, difference), corrected in zip(tested, adjusted, strict=True)
-        ),
+    title = f"Pairs of methods on the same images: {'pIoU, val' if masks else 'GT-known, val'}"
+    if rows["n"].min() < _FEWEST_SEEDS:
+        too_few = "One seed says nothing about how much training again would change: no test is made."
+        return PairedTests(title, too_few, pd.DataFrame(columns=[*PAIR_COLUMNS, "significant"]))
+    scores = {row: _scores(track, row, root) for row in rows.index}
+    found = [bootstrap_difference(scores[one], scores[other]) for one, other in pairs]
+    tested = [(*pair, each) for pair, each in zip(pairs, found, strict=True) if each is not None]
+    lines = []
+    for (one, other, each), corrected in zip(tested, holm([each.p_value for *_, each in tested]), strict=True):
+        by_seed = [_p(sign_test(*pair)) for pair in zip(scores[one], scores[other], strict=False)]
+        names = f"{rows.loc[one, 'title']} - {rows.loc[other, 'title']}"
+        interval = f"{each.low:+.1f} to {each.high:+.1f}"
+        cells = [names, f"{each.points:+.1f}", interval, _p(each.p_value), _p(corrected), ", ".join(by_seed)]
+        lines.append([*cells, corrected < 1 - LEVEL])
+    points = "Points of pIoU" if masks else "Points of percent of the test images"
+    reading = (
+        f"{points}. Interval and p come from a bootstrap of two levels: images, the same for both methods, and seeds, "
+        f"for each by itself. The corrected p (Holm) counts all {len(lines)} pairs; **bold** is what stays below 0.05 "
+        "then. The exact sign test (McNemar's, of images that are right or wrong) compares two single runs and knows "
+        "nothing of training again."
     )
+    return PairedTests(title, reading, pd.DataFrame(lines, columns=[*PAIR_COLUMNS, "significant"]))
 
 
-def paired_section(results: TrackResults, root: Path) -> str:
+def paired_section(track: Track, root: Path) -> str:
     """Return :func:`paired_tests` as a section in Markdown, empty where there is nothing to test.
 
     Raises:
-        DataError: see :func:`read_scores`.
+        DataError: see :func:`paired_tests`.
     """
-    tests = paired_tests(results, root)
+    tests = paired_tests(track, root)
     if tests is None:
         return ""
-    lines = [
-        [
-            f"{escaped(each.first)} - {escaped(each.second)}",
-            f"**{each.points}**" if each.significant else each.points,
-            each.interval,
-            each.p_value,
-            each.corrected,
-            each.by_seed,
-        ]
-        for each in tests.pairs
-    ]
-    return f"## {tests.title}\n\n{tests.reading}\n" + ("\n" + pipe_table(PAIR_COLUMNS, lines) if lines else "")
+    table = tests.pairs[PAIR_COLUMNS].assign(pair=tests.pairs["pair"].map(escaped))
+    table["difference"] = table["difference"].where(
+        ~tests.pairs["significant"].astype(bool), "**" + table["difference"] + "**"
+    )
+    return f"## {tests.title}\n\n{tests.reading}\n" + ("" if table.empty else f"\n{pipe_table(table)}")
 
 
-_TITLE = "Pairs of methods on the same images: {what}"
-_TOO_FEW = "One seed says nothing about how much training again would change: no test is made."
-_READING = (
-    "{points}. Interval and p come from a bootstrap of two levels: images, the same for "
-    "both methods, and seeds, for each by itself. The corrected p (Holm) counts all {count} pairs; **bold** is what "
-    "stays below 0.05 then. The exact sign test (McNemar's, of images that are right or wrong) compares two single "
-    "runs and knows nothing of training again."
-)
+def _scores(track: Track, row: Row, root: Path) -> Scores:
+    """Return how well a row localizes each test image at the threshold from ``val``, ``(seeds, images)``.
 
-
-def _by_seed(first: Scores, second: Scores) -> str:
-    return ", ".join(_p(sign_test(one, other)) for one, other in zip(first, second, strict=False))
+    Whether the IoU with a true box is at least 0.5, bool; where a track has no boxes, the overlap with the mask,
+    float64 in [0, 1].
+    """
+    masks = track.truth == "masks"
+    column = "mask_iou_val" if masks else "iou_val"
+    keys = track.runs_of(row)["key"].tolist()
+    table = load_per_image(track.name, keys, root, [column])
+    overlaps = table[column].to_numpy(np.float64).reshape(len(keys), -1)
+    return overlaps if masks else overlaps >= _HIT
 
 
 def _p(value: float) -> str:

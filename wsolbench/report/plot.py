@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,11 @@ from wsolbench.report.figures import curves, photographs, ranks, scores
 from wsolbench.report.figures.rows import labelled, localization, numbers, records
 from wsolbench.report.figures.searches import search
 from wsolbench.report.figures.style import encoded, figure_style
-from wsolbench.report.published import comparison_csv, read_published, why_not
+from wsolbench.report.published import comparisons, read_published, why_not
 from wsolbench.report.ranks import rankings
 from wsolbench.report.searches import searches_of
-from wsolbench.results.load import load_frame, load_runs, read_track, truth_of
+from wsolbench.report.track import load_track
+from wsolbench.results.load import load_frame, load_runs, truth_of
 from wsolbench.search.record import Search
 
 __all__ = ["PLOTS", "PlotOptions", "figure_of", "why_not_drawn", "write_plot"]
@@ -172,15 +172,15 @@ def _figure(
         return scores.speed(frame, _seconds(runs, root))
     if kind not in {"critical_difference", "published"}:
         return figure_of(kind, frame, root)
-    found = [read_track(settings, track, root) for track in tracks]
+    found = [load_track(settings, track, root) for track in tracks]
     if kind == "critical_difference":
         return ranks.critical_difference(rankings(found), frame)
     published = read_published(root)
-    compared = pd.read_csv(io.StringIO(comparison_csv(found, published)))
+    compared = pd.concat([comparisons(each, published) for each in found])
     compared = compared[compared["method"].isin(frame["method"])]
     if compared.empty:
         nothing = "no source measured these methods by these rules"
-        reasons = "; ".join(f"{each.track}: {why_not(each, published) or nothing}" for each in found)
+        reasons = "; ".join(f"{each.name}: {why_not(each, published) or nothing}" for each in found)
         raise DataError(f"no published number may stand beside ours ({reasons})")
     return ranks.published(frame, compared)
 
@@ -189,7 +189,7 @@ def _seconds(runs: pd.DataFrame, root: Path) -> pd.Series:
     """Return the seconds that each training took, by the run's key."""
     found = {}
     for run in records(runs[runs["kind"] == "method"]):
-        seen: Any = read_provenance(run, root)
+        seen = read_provenance(run.key, run.data_digest, root)
         if seen is None:
             path = Layout(root).provenance(run.key)
             raise DataError(f"{path} is missing, or of other data; train the run (`wsolbench train {run.key}`)")

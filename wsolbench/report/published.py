@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
-from wsolbench.config.schema import StrictModel, validated
+from wsolbench.config.schema import StrictModel, load_yaml, validated
 from wsolbench.errors import DataError, SettingsError
-from wsolbench.report.columns import Column, columns_named, summarised
+from wsolbench.files import parse_file
 from wsolbench.report.markdown import escaped, pipe_table
-from wsolbench.report.shown import measured
-from wsolbench.results.load import Row, TrackResults
+from wsolbench.report.track import Row, Track, number_text, records
+from wsolbench.results.metrics import METRICS
 
-__all__ = [
-    "Comparison",
-    "Published",
-    "comparison_csv",
-    "comparison_markdown",
-    "comparisons",
-    "read_published",
-    "why_not",
-]
+__all__ = ["Published", "comparison_csv", "comparison_markdown", "comparisons", "read_published", "why_not"]
 
 _FOLDER = Path("results", "published")
 _RULES, _REFERENCES = "comparable.yaml", "references.yaml"
 _COLUMNS = ["method", "backbone", "dataset", "metric", "value", "source", "table", "note"]
+_COMPARED = ["track", "method", "recipe", "number", "measured_mean", "measured_sd", "measured_n", "published"]
+_COMPARED += ["difference", "contradictory", "bibkey", "table", "note", "title"]
+_CURE = "restore it"
 
 
 class _Dataset(StrictModel):
@@ -62,28 +56,6 @@ class Published:
     rules: _Rules
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A number of ours and those of the same thing that were published.
-
-    Attributes:
-        track: ours.
-        row: our method on it.
-        column: our number.
-        published: the published ones, as in :attr:`Published.rows`.
-    """
-
-    track: str
-    row: Row
-    column: Column
-    published: pd.DataFrame
-
-    @property
-    def contradictory(self) -> bool:
-        """Whether two sources disagree with one another."""
-        return len(set(self.published["bibkey"])) > 1 and len(set(self.published["value"])) > 1
-
-
 def read_published(root: Path) -> Published:
     """Read all published numbers.
 
@@ -91,71 +63,99 @@ def read_published(root: Path) -> Published:
         DataError: a file is missing or damaged, or a source has no reference; the message names it.
     """
     folder = root / _FOLDER
-    rules = _checked(folder / _RULES)
-    references = {key: value["reference"].strip() for key, value in _yaml(folder / _REFERENCES).items()}
+    try:
+        rules = validated(_Rules, _mapping(folder / _RULES), "", str(folder / _RULES))
+    except SettingsError as error:
+        raise DataError(str(error)) from None
+    references = {key: value["reference"].strip() for key, value in _mapping(folder / _REFERENCES).items()}
     frames = []
     for path in sorted(folder.glob("*.csv")):
         if path.stem not in references:
             raise DataError(f"{path} has no reference; add '{path.stem}' to {folder / _REFERENCES}")
-        try:
-            frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-            frame["value"] = pd.to_numeric(frame["value"], errors="coerce")  # some sources show half a number: 65.xx
-        except (KeyError, ValueError, UnicodeDecodeError) as error:
-            raise DataError(f"{path} is damaged ({error}); restore it") from None
-        if list(frame.columns) != _COLUMNS:
-            raise DataError(f"{path} must have the columns {', '.join(_COLUMNS)}; restore it")
-        frames.append(frame.assign(bibkey=path.stem))
+        frames.append(parse_file(path, _numbers, _CURE).assign(bibkey=path.stem))
     if not frames:
-        raise DataError(f"{folder} holds no published numbers; restore it")
+        raise DataError(f"{folder} holds no published numbers; {_CURE}")
     return Published(pd.concat(frames, ignore_index=True), references, rules)
 
 
-def comparisons(results: TrackResults, published: Published) -> list[Comparison]:
-    """Return every number of a track beside which a published one may stand: same data, network, method and rule."""
-    if why_not(results, published):
-        return []
-    rules, run = published.rules, results.runs[0]
-    alike = published.rows[
-        (published.rows["dataset"] == rules.datasets[run.dataset].name)
-        & published.rows["value"].notna()
-        & ~_refused(published)
-        & published.rows["backbone"].isin(rules.backbones[run.backbone])
-    ]
-    found = []
-    for row in results.measured:
-        named = alike[alike["method"].isin(rules.methods.get(row.runs[0].variant_of or row.method, []))]
-        if row.kind == "variant" and row.recipe != "published":
-            continue
-        for name, column in rules.metrics.items():
-            (shown,) = columns_named(column)
-            numbers = named[named["metric"] == name]
-            if len(numbers) and summarised(row, shown):
-                found.append(Comparison(results.track, row, shown, numbers))
+def _numbers(content: bytes) -> pd.DataFrame:
+    frame = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
+    if list(frame.columns) != _COLUMNS:
+        raise ValueError(f"it must have the columns {', '.join(_COLUMNS)}")
+    return frame.assign(value=pd.to_numeric(frame["value"], errors="coerce"))  # some sources show half a number: 65.xx
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    found = parse_file(path, lambda content: load_yaml(content.decode()), _CURE)
+    if not isinstance(found, dict):
+        raise DataError(f"{path} must be a mapping; {_CURE}")
     return found
 
 
-def _refused(published: Published) -> pd.Series:
-    """Return which rows were measured by another rule, as their notes say."""
-    patterns = [re.compile(pattern) for pattern in published.rules.refused_notes]
-    return published.rows["note"].map(lambda note: any(pattern.search(note) for pattern in patterns))
-
-
-def why_not(results: TrackResults, published: Published) -> str:
+def why_not(track: Track, published: Published) -> str:
     """Return why no published number may stand beside a track's, empty if some may."""
-    if not results.runs:
+    if track.measured.empty:
         return "nothing was measured"
-    rules, run = published.rules, results.runs[0]
-    if run.dataset not in rules.datasets:
-        return f"nobody has published numbers on data set {run.dataset}"
-    whole = rules.datasets[run.dataset]
-    if run.images.test != whole.test_images:
-        return f"{run.images.test} test images are a subset of {whole.name}, which has {whole.test_images}"
-    if run.backbone not in rules.backbones:
-        return f"no source has backbone {run.backbone} on {whole.name}"
+    rules, run = published.rules, track.measured.iloc[0]
+    if run["dataset"] not in rules.datasets:
+        return f"nobody has published numbers on data set {run['dataset']}"
+    whole, images = rules.datasets[run["dataset"]], int(run["images_test"])
+    if images != whole.test_images:
+        return f"{images} test images are a subset of {whole.name}, which has {whole.test_images}"
+    if run["backbone"] not in rules.backbones:
+        return f"no source has backbone {run['backbone']} on {whole.name}"
     return ""
 
 
-def comparison_markdown(tracks: Sequence[TrackResults], published: Published) -> str:
+def comparisons(track: Track, published: Published) -> pd.DataFrame:
+    """Return every number of a track beside which published ones may stand: same data, network, method and rule.
+
+    Returns:
+        A row per published number: ``track``, ``method``, ``recipe``, ``number``, ``measured_mean``, ``measured_sd``,
+        ``measured_n``, ``published``, ``difference`` (ours minus theirs), ``contradictory`` (whether sources disagree
+        with one another), ``bibkey``, ``table``, ``note``, and our ``title``.
+    """
+    found = [] if why_not(track, published) else [*_compared(track, published)]
+    return pd.concat(found)[_COMPARED] if found else pd.DataFrame(columns=_COMPARED)
+
+
+def _compared(track: Track, published: Published) -> Iterator[pd.DataFrame]:
+    rules, run, theirs = published.rules, track.measured.iloc[0], published.rows
+    patterns = [re.compile(pattern) for pattern in rules.refused_notes]
+    refused = theirs["note"].map(lambda note: any(pattern.search(note) for pattern in patterns))
+    alike = theirs[
+        (theirs["dataset"] == rules.datasets[run["dataset"]].name)
+        & theirs["backbone"].isin(rules.backbones[run["backbone"]])
+        & theirs["value"].notna()
+        & ~refused
+    ].rename(columns={"value": "published"})
+    for facts in records(track.rows):
+        row: Row = facts.Index
+        variant = facts.variant_of if isinstance(facts.variant_of, str) else None
+        if (variant and row[2] != "published") or row[1] == "entry":
+            continue
+        named = alike[alike["method"].isin(rules.methods.get(variant or row[3], []))]
+        for metric, name in rules.metrics.items():
+            numbers = named[named["metric"] == metric]
+            ours: Any = track.summary[name].loc[row] if name in track.summary else None
+            if numbers.empty or ours is None or not ours["n"]:
+                continue
+            yield numbers.assign(
+                track=track.name, method=row[3], recipe=row[2], number=name, title=facts.title,
+                measured_mean=ours["mean"], measured_sd=ours["sd"], measured_n=int(ours["n"]),
+                difference=ours["mean"] - numbers["published"],
+                contradictory=len(set(numbers["bibkey"])) > 1 and len(set(numbers["published"])) > 1,
+            )  # fmt: skip
+
+
+def comparison_csv(tracks: Sequence[Track], published: Published) -> str:
+    """Return all comparisons as CSV."""
+    found = [comparisons(track, published) for track in tracks]
+    table = pd.concat([each for each in found if not each.empty] or [pd.DataFrame(columns=_COMPARED)])
+    return table.drop(columns="title").to_csv(index=False, lineterminator="\n")
+
+
+def comparison_markdown(tracks: Sequence[Track], published: Published) -> str:
     """Return the page of published numbers beside ours."""
     start = (
         "# Published and measured\n\n"
@@ -166,79 +166,24 @@ def comparison_markdown(tracks: Sequence[TrackResults], published: Published) ->
         "minus theirs, in points; where sources contradict one another, all are shown and marked.\n"
     )
     parts = [start]
-    for results in tracks:
-        parts.append(f"## {escaped(results.track)}\n")
-        reason = why_not(results, published)
-        found = comparisons(results, published)
-        if reason or not found:
-            parts.append(
-                f"Nothing to compare: {escaped(reason or 'no source measured these methods by these rules')}.\n"
-            )
-            continue
-        lines = [cells for each in found for cells in _lines(each)]
-        headings = ["method", "recipe", "number", "n", "measured", "published", "difference", "source", "note"]
-        parts.append(pipe_table(headings, lines, left=3))
+    for track in tracks:
+        parts.append(f"## {escaped(track.name)}\n")
+        found = comparisons(track, published)
+        if found.empty:
+            reason = why_not(track, published) or "no source measured these methods by these rules"
+            parts.append(f"Nothing to compare: {escaped(reason)}.\n")
+        else:
+            table = pd.DataFrame([_line(each) for each in found.to_dict("records")])
+            parts.append(pipe_table(table, ["recipe", "number"]))
     return "\n".join(parts)
 
 
-def comparison_csv(tracks: Sequence[TrackResults], published: Published) -> str:
-    """Return all comparisons as CSV: one row per published number."""
-    rows = [
-        _record(each, theirs)
-        for results in tracks
-        for each in comparisons(results, published)
-        for theirs in each.published.to_dict("records")
-    ]
-    columns = ["track", "method", "recipe", "number", "measured_mean", "measured_sd", "measured_n", "published"]
-    columns += ["difference", "contradictory", "bibkey", "table", "note"]
-    return pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n")
-
-
-def _record(each: Comparison, theirs: Mapping[Hashable, Any]) -> dict[str, Any]:
-    ours = summarised(each.row, each.column)
+def _line(each: dict[Any, Any]) -> dict[str, str]:
+    metric, remark = METRICS[each["number"]], "sources disagree" if each["contradictory"] else ""
+    ours = number_text(metric, each["measured_mean"], each["measured_sd"], float("nan"))
     return {
-        "track": each.track,
-        "method": each.row.method,
-        "recipe": each.row.recipe,
-        "number": each.column.name,
-        "measured_mean": ours.mean if ours else None,
-        "measured_sd": ours.sd if ours else None,
-        "measured_n": ours.n if ours else 0,
-        "published": theirs["value"],
-        "difference": ours.mean - theirs["value"] if ours else None,
-        "contradictory": each.contradictory,
-        "bibkey": theirs["bibkey"],
-        "table": theirs["table"],
-        "note": theirs["note"],
-    }
-
-
-def _lines(each: Comparison) -> list[list[str]]:
-    ours = summarised(each.row, each.column)
-    start = [escaped(each.row.title), escaped(each.row.recipe), each.column.heading]
-    lines = []
-    for theirs in each.published.to_dict("records"):
-        value = theirs["value"]
-        remark = "sources disagree" if each.contradictory else ""
-        note = "; ".join(filter(None, [remark, escaped(theirs["note"])]))
-        difference = f"{ours.mean - value:+.1f}" if ours else ""
-        numbers = [str(ours.n if ours else 0), measured(ours, each.column), f"{value:g}", difference]
-        lines.append([*start, *numbers, escaped(theirs["bibkey"]), note])
-    return lines
-
-
-def _checked(path: Path) -> _Rules:
-    try:
-        return validated(_Rules, _yaml(path), "", str(path))
-    except SettingsError as error:
-        raise DataError(str(error)) from None
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        found = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise DataError(f"{path} cannot be read ({error}); restore it") from None
-    if not isinstance(found, dict):
-        raise DataError(f"{path} must be a mapping; restore it")
-    return found
+        "method": escaped(each["title"]), "recipe": escaped(each["recipe"]), "number": metric.heading,
+        "n": str(each["measured_n"]), "measured": ours, "published": f"{each['published']:g}",
+        "difference": f"{each['difference']:+.1f}", "source": escaped(each["bibkey"]),
+        "note": "; ".join(filter(None, [remark, escaped(each["note"])])),
+    }  # fmt: skip

@@ -8,16 +8,16 @@ from pathlib import Path
 from wsolbench.config.settings import Settings
 from wsolbench.errors import DataError
 from wsolbench.files import write_bytes
-from wsolbench.report.columns import HEADLINE_OF_MASKS, columns_named
-from wsolbench.report.markdown import escaped
-from wsolbench.report.shown import LEARNED_NOTHING
-from wsolbench.report.tables import learned_nothing, score_table
-from wsolbench.results.load import read_track
+from wsolbench.report.columns import HEADLINE_OF_MASKS
+from wsolbench.report.facts import marks
+from wsolbench.report.markdown import escaped, markdown_of
+from wsolbench.report.track import load_track, score_table
+from wsolbench.results.metrics import metrics_named
 
 __all__ = ["refreshed", "write_readme"]
 
 _BLOCK = re.compile(r"(<!-- results of (\S+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
-_COLUMNS = columns_named("cls.top1", "gt_known.fixed", "gt_known.val", "pixel.gt_known.val", "max_box_acc", "px_ap")
+_COLUMNS = metrics_named("cls.top1", "gt_known.fixed", "gt_known.val", "pixel.gt_known.val", "max_box_acc", "px_ap")
 
 
 def refreshed(text: str, settings: Settings, root: Path) -> str:
@@ -31,11 +31,11 @@ def refreshed(text: str, settings: Settings, root: Path) -> str:
     """
 
     def table(block: re.Match[str]) -> str:
-        results = read_track(settings, block[2], root)
-        columns = HEADLINE_OF_MASKS if results.truth == "masks" else _COLUMNS
-        note = learned_nothing(results, escaped)
-        footnote = f"\n{LEARNED_NOTHING} {note}\n" if note else ""
-        return f"{block[1]}\n{score_table(results, columns, interval=False)}{footnote}\n{block[3]}"
+        track = load_track(settings, block[2], root)
+        columns = HEADLINE_OF_MASKS if track.truth == "masks" else _COLUMNS
+        scores = markdown_of(score_table(track.rows, track.summary, columns, interval=False))
+        notes = "".join(f"\n{sign} {note}\n" for sign, note in marks(track, escaped))
+        return f"{block[1]}\n{scores}{notes}\n{block[3]}"
 
     return _BLOCK.sub(table, text)
 

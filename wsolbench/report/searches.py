@@ -5,27 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+
+import pandas as pd
 
 from wsolbench.config.settings import Run, Settings
 from wsolbench.report.markdown import escaped, pipe_table
-from wsolbench.results.load import TrackResults
-from wsolbench.results.stats import spread
+from wsolbench.report.track import Track, records
 from wsolbench.search.draw import ARGUMENT, RECIPE
 from wsolbench.search.record import OBJECTIVES, Search, read_searches
 
-__all__ = [
-    "SEARCH_COLUMNS",
-    "SearchSummary",
-    "budget_differences",
-    "objective_label",
-    "search_section",
-    "search_summary",
-    "searches_of",
-]
-
-SEARCH_COLUMNS = ("method", "trials", "failed", "best", "median", "range", "sd", "the best trial")
-"""Headings of a table of searches."""
+__all__ = ["SearchSummary", "budget_differences", "objective_label", "search_section", "search_summary", "searches_of"]
 
 _TITLE = "Hyper-parameter search on `val`"
 _READING = (
@@ -42,12 +31,12 @@ class SearchSummary:
     Attributes:
         title: heading.
         reading: paragraphs on budget and meaning.
-        lines: cells of :data:`SEARCH_COLUMNS`, a line per method.
+        table: a row of text per method; empty without searches.
     """
 
     title: str
     reading: tuple[str, ...]
-    lines: tuple[tuple[str, ...], ...]
+    table: pd.DataFrame
 
 
 def searches_of(track: str, order: Iterable[str], root: Path) -> list[Search]:
@@ -69,13 +58,11 @@ def budget_differences(searches: Sequence[Search]) -> dict[str, dict[str, list[s
     return {name: values for name, values in found.items() if len(values) > 1}
 
 
-def search_summary(
-    results: TrackResults, settings: Settings, root: Path, text: Callable[[str], str] = str
-) -> SearchSummary:
+def search_summary(track: Track, settings: Settings, root: Path, text: Callable[[str], str] = str) -> SearchSummary:
     """Return what there is to say about a track's searches, or that there is none.
 
     Args:
-        results: of the track.
+        track: the results.
         settings: by which they were made.
         root: the repository.
         text: escapes what users named.
@@ -83,40 +70,39 @@ def search_summary(
     Raises:
         DataError, SearchError: see :func:`searches_of`.
     """
-    searches = searches_of(results.track, (row.method for row in results.rows), root)
-    reading = (
-        [_budget(searches, text), _READING] if searches else [f"There is none in `results/search/{results.track}`."]
-    )
-    unfinished = [text(f"{search.head.title} ({len(search.trials)})") for search in searches if not search.finished]
-    if unfinished:
-        reading.append(f"**Not finished**, with the trials that are over so far: {', '.join(unfinished)}.")
-    stale = [text(search.head.title) for search in searches if _is_stale(search, results)]
-    if stale:
-        reading.append(f"Searched on other data than the track's results (the digests differ): {', '.join(stale)}.")
+    searches = searches_of(track.name, track.runs["method"], root)
     stored = {search.head.method: search for search in searches}
-    marked = [row for row in results.measured if row.kind == "method" and row.recipe == "searched"]
-    unknown = [text(row.title) for row in marked if row.method not in stored]
-    if unknown:
-        reading.append(f"Marked `searched` without a search that is stored here: {', '.join(unknown)}.")
+    digests = set(track.measured["data_digest"].dropna())
+    runs = track.measured[track.measured["variant_of"].isna() & (track.measured["recipe"] == "searched")]
+    marked = runs.drop_duplicates("method").set_index("method")[["title", "key"]]
+    unfinished = [f"{each.head.title} ({len(each.trials)})" for each in searches if not each.finished]
+    stale = [each.head.title for each in searches if digests and each.head.definition.data not in digests]
+    unknown = [title for method, title in marked["title"].items() if method not in stored]
     others = [
-        text(row.title)
-        for row in marked
-        if row.method in stored and not _is_applied(stored[row.method], settings.resolve(row.runs[0].key))
+        row.title
+        for row in records(marked)
+        if row.Index in stored and not _is_applied(stored[row.Index], settings.resolve(row.key))
     ]
-    if others:
-        reading.append(f"Marked `searched`, but not with what won the search that is stored here: {', '.join(others)}.")
-    lines = (tuple(text(cell) for cell in _line(search)) for search in searches)
-    return SearchSummary(_TITLE, tuple(reading), tuple(lines))
+    remarks = {
+        "**Not finished**, with the trials that are over so far": unfinished,
+        "Searched on other data than the track's results (the digests differ)": stale,
+        "Marked `searched` without a search that is stored here": unknown,
+        "Marked `searched`, but not with what won the search that is stored here": others,
+    }
+    start = [_budget(searches, text), _READING] if searches else [f"There is none in `results/search/{track.name}`."]
+    reading = [f"{remark}: {', '.join(map(text, titles))}." for remark, titles in remarks.items() if titles]
+    table = pd.DataFrame([_line(search) for search in searches]).map(text)
+    return SearchSummary(_TITLE, (*start, *reading), table)
 
 
-def search_section(results: TrackResults, settings: Settings, root: Path) -> str:
+def search_section(track: Track, settings: Settings, root: Path) -> str:
     """Return :func:`search_summary` as a section in Markdown.
 
     Raises:
         DataError, SearchError: see :func:`searches_of`.
     """
-    summary = search_summary(results, settings, root, escaped)
-    table = [pipe_table(SEARCH_COLUMNS, summary.lines)] if summary.lines else []
+    summary = search_summary(track, settings, root, escaped)
+    table = [] if summary.table.empty else [pipe_table(summary.table)]
     return "\n\n".join([f"## {summary.title}", *summary.reading, *table])
 
 
@@ -160,32 +146,24 @@ def _is_applied(search: Search, run: Run) -> bool:
     used = {ARGUMENT + name: value for name, value in run.on_track.args.items()}
     used |= {RECIPE + name: value for name, value in run.track.model_dump().items()}
     missing = object()
-    return all(used.get(name, missing) == value for name, value in search.best.values.items())
+    best = search.best.model_dump()["values"]
+    return all(used.get(name, missing) == value for name, value in best.items())
 
 
-def _is_stale(search: Search, results: TrackResults) -> bool:
-    digests = {run.data_digest for run in results.runs if run.data_digest}
-    return bool(digests) and search.head.definition.data not in digests
-
-
-def _line(search: Search) -> tuple[str, ...]:
-    head, values = search.head, search.values
-    counts = (head.title, str(len(search.trials)), str(search.failed))
+def _line(search: Search) -> dict[str, str]:
+    head, percent = search.head, pd.Series([trial.value for trial in search.trials], dtype=float).dropna()
+    cells = {"method": head.title, "trials": str(len(search.trials)), "failed": str(search.failed)}
     if search.best is None:
-        return (*counts, *["n/a"] * 4, "none")
-    deviation = spread(values).sd
-    shown = (
-        f"{name.partition('.')[2]} {value:.3g}" if isinstance(value, float) else f"{name.partition('.')[2]} {value}"
-        for name, value in search.best.values.items()
-    )
-    return (
-        *counts,
-        f"{max(values):.1f}",
-        f"{median(values):.1f}",
-        f"{min(values):.1f} to {max(values):.1f}",
-        "n/a" if deviation is None else f"{deviation:.1f}",
-        ", ".join(shown),
-    )
+        return cells | dict.fromkeys(["best", "median", "range", "sd"], "n/a") | {"the best trial": "none"}
+    chosen = {name.partition(".")[2]: value for name, value in search.best.model_dump()["values"].items()}
+    shown = [f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in chosen.items()]
+    return cells | {
+        "best": f"{percent.max():.1f}",
+        "median": f"{percent.median():.1f}",
+        "range": f"{percent.min():.1f} to {percent.max():.1f}",
+        "sd": "n/a" if len(percent) == 1 else f"{percent.std():.1f}",
+        "the best trial": ", ".join(shown),
+    }
 
 
 def objective_label(searches: Sequence[Search]) -> str:

@@ -9,9 +9,10 @@ from urllib.parse import quote
 import pandas as pd
 
 from wsolbench.report.columns import headline
-from wsolbench.report.markdown import escaped
-from wsolbench.report.tables import score_table, skipped_list, table_frame, track_facts
-from wsolbench.results.load import TrackResults
+from wsolbench.report.facts import skipped_list, track_facts
+from wsolbench.report.markdown import escaped, markdown_of
+from wsolbench.report.tables import table_frame
+from wsolbench.report.track import Track, score_table
 
 __all__ = ["TrackPage", "summary_csv", "summary_markdown"]
 
@@ -23,21 +24,21 @@ class TrackPage:
     """What the summary says about a track.
 
     Attributes:
-        track: its name.
-        results: its results; None where files are missing.
+        name: its key.
+        track: its results; None where files are missing.
         missing: what is missing, one message per run.
         pictures: file names of its pictures, by what they show.
     """
 
-    track: str
-    results: TrackResults | None
+    name: str
+    track: Track | None
     missing: Sequence[str]
     pictures: Mapping[str, str]
 
 
 def summary_csv(pages: Sequence[TrackPage]) -> str:
     """Return the CSV tables of all tracks that have results as one."""
-    frames = [table_frame(page.results) for page in pages if page.results]
+    frames = [table_frame(page.track) for page in pages if page.track]
     joined = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"track": []})
     return joined.to_csv(index=False, lineterminator="\n")
 
@@ -49,7 +50,7 @@ def summary_markdown(pages: Sequence[TrackPage], ranks: str = "") -> str:
         pages: the tracks.
         ranks: section on ranks over them.
     """
-    complete = sum(page.results is not None for page in pages)
+    complete = sum(page.track is not None for page in pages)
     start = (
         f"# Results\n\n{complete} of {len(pages)} tracks of `params.yaml` have results. Each column names the protocol "
         "by which its threshold was chosen: numbers of different protocols are not comparable, and oracle numbers are "
@@ -61,23 +62,23 @@ def summary_markdown(pages: Sequence[TrackPage], ranks: str = "") -> str:
 
 
 def _section(page: TrackPage) -> str:
-    heading = f"## {escaped(page.track)}\n"
-    if page.results is None:
+    heading = f"## {escaped(page.name)}\n"
+    if page.track is None:
         left_out = len(page.missing) - _SHOWN_RUNS
         lines = [f"- {escaped(each)}\n" for each in page.missing[:_SHOWN_RUNS]]
         lines += [f"- and {left_out} more\n"] if left_out > 0 else []
         return f"{heading}\nNo results: {len(page.missing)} runs have no metrics file.\n\n{''.join(lines)}"
-    name = quote(page.track)
-    parts = [heading, track_facts(page.results, interval=False)]
-    if page.results.measured:
-        parts.append(score_table(page.results, headline(page.results), interval=False))
+    name, track = quote(page.name), page.track
+    parts = [heading, track_facts(track, interval=False)]
+    table = score_table(track.rows, track.summary, headline(track.truth), interval=False)
+    parts += [] if table.empty else [markdown_of(table)]
     links = [f"[all columns](tables/{name}.md)", f"[CSV](tables/{name}.csv)"]
-    if any(row.kind != "baseline" for row in page.results.measured):
+    if track.measured["kind"].isin(["method", "readout"]).any():
         links.append(f"[costs](tables/{name}_costs.csv)")
     links += [f"[{shows}](plots/{name}/{file})" for shows, file in page.pictures.items()]
     parts.append(f"More: {', '.join(links)}.\n")
     if page.pictures:
         shows, file = next(iter(page.pictures.items()))
-        parts.append(f"![{escaped(page.track)}: {shows}](plots/{name}/{file})\n")
-    skipped = skipped_list(page.results)
+        parts.append(f"![{escaped(page.name)}: {shows}](plots/{name}/{file})\n")
+    skipped = skipped_list(track)
     return "\n".join([*parts, f"#{skipped}"] if skipped else parts)

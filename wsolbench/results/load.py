@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal
@@ -16,27 +16,40 @@ from wsolbench.config.settings import Settings
 from wsolbench.errors import DataError, SettingsError, first_three, nearest
 from wsolbench.files import parse_file, read_parquet
 from wsolbench.results.metrics import METRICS
-from wsolbench.results.schema import RunResult, SkippedRun, parse_metrics
+from wsolbench.results.schema import Measured, SkippedRun, parse_metrics
 
-__all__ = [
-    "Kind",
-    "Row",
-    "TrackResults",
-    "blocks_of",
-    "load_frame",
-    "load_per_image",
-    "load_runs",
-    "missing_metrics",
-    "read_track",
-    "remedy",
-    "truth_of",
-]
+__all__ = ["load_frame", "load_per_image", "load_runs", "missing_metrics", "remedy", "truth_of"]
 
 _log = logging.getLogger(__name__)
 
-Kind = Literal["method", "variant", "baseline"]
+_KINDS = ("method", "readout", "baseline", "entry")
+_IDENTITY = ["track", "dataset", "backbone", "kind", "method", "title", "status", "recipe", "seed", "key", "variant_of"]
+_FACTS = ["skipped", "weights", "weights_sha256", "selection", "protocol", "images_val", "images_test", "boxes_used"]
+_FACTS += ["masks_used", "val_truth", "data_digest", "learned_nothing", "class_agnostic"]
+# Not `images.val`: a supervised bound may spend part of `val` on training.
+_SAME_FOR_ALL = ("dataset", "backbone", "selection", "protocol", "images.test", "threshold.fixed")
 
-KINDS = ("method", "readout", "baseline", "entry")
+Run = Measured | SkippedRun
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A run that the settings name, and its metrics file."""
+
+    kind: Literal["method", "baseline"]
+    method: str
+    seed: int
+    key: str
+    path: Path
+
+    @property
+    def remedy(self) -> str:
+        return remedy(self.kind, self.key)
+
+
+def remedy(kind: str, key: str) -> str:
+    """Return what to do about a result that is missing or damaged, as the end of a sentence."""
+    return f"run `wsolbench {'baseline' if kind == 'baseline' else 'evaluate'} {key}`, or `make benchmark`"
 
 
 def load_frame(settings: Settings, tracks: Sequence[str], root: Path) -> pd.DataFrame:
@@ -62,7 +75,7 @@ def load_frame(settings: Settings, tracks: Sequence[str], root: Path) -> pd.Data
     rows = [
         (*_identity(asked, run), name, value)
         for asked, run in _read_all(settings, tracks, root)
-        if isinstance(run, RunResult)
+        if isinstance(run, Measured)
         for name, metric in METRICS.items()
         if (value := metric.value(run)) is not None
     ]
@@ -85,7 +98,7 @@ def load_runs(settings: Settings, tracks: Sequence[str], root: Path) -> pd.DataF
         dict(zip(_IDENTITY, _identity(asked, run), strict=True)) | _facts(run)
         for asked, run in _read_all(settings, tracks, root)
     ]
-    runs = _ordered(pd.DataFrame(rows), settings)
+    runs = _ordered(pd.DataFrame(rows, columns=[*_IDENTITY, *_FACTS]), settings)
     recipes = runs.groupby(["track", "method"], observed=True)["recipe"].transform(lambda each: pd.factorize(each)[0])
     methods = len(runs["method"].cat.categories)
     return runs.assign(place=runs["method"].cat.codes.astype(int) + methods * recipes.clip(lower=0).astype(int))
@@ -126,18 +139,14 @@ def truth_of(frame: pd.DataFrame) -> Literal["boxes", "masks"] | None:
     return "boxes" if "gt_known.fixed" in found else "masks" if "p_iou.fixed" in found else None
 
 
-_IDENTITY = ["track", "dataset", "backbone", "kind", "method", "title", "status", "recipe", "seed"]
-_IDENTITY += ["key", "variant_of"]
-
-
-def _identity(asked: _Asked, run: RunResult | SkippedRun) -> tuple[object, ...]:
-    kind = "baseline" if asked.kind == "baseline" else "readout" if run.reads else "method"
+def _identity(asked: _Asked, run: Run) -> tuple[object, ...]:
+    kind = "readout" if run.reads else asked.kind
     title = run.title if kind == "baseline" else _title(run)
     start = (run.track, run.dataset, run.backbone, kind, asked.method, title, run.method_status, run.recipe)
     return (*start, run.seed, run.key, run.variant_of)
 
 
-def _facts(run: RunResult | SkippedRun) -> dict[str, object]:
+def _facts(run: Run) -> dict[str, object]:
     known: dict[str, object] = {"class_agnostic": run.class_agnostic}
     if isinstance(run, SkippedRun):
         return known | {"skipped": run.reason, "learned_nothing": False}
@@ -158,101 +167,11 @@ def _facts(run: RunResult | SkippedRun) -> dict[str, object]:
 
 
 def _ordered(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    orders = {"track": settings.tracks, "kind": KINDS, "method": settings.methods, "metric": METRICS}
+    orders = {"track": settings.tracks, "kind": _KINDS, "method": settings.methods, "metric": METRICS}
     for column in frame.columns.intersection([*orders]):
         names = dict.fromkeys([*orders[column], *frame[column]])
         frame[column] = pd.Categorical(frame[column], [*names], ordered=True)
     return frame
-
-
-@dataclass(frozen=True)
-class Row:
-    """A method (or baseline) under one recipe, over its seeds.
-
-    Attributes:
-        method: name of the method or baseline.
-        kind: which of them it is; variants, baselines and bounds stand apart from methods.
-        title: its name for people; says so if it is a reconstruction.
-        recipe: whose hyper-parameters they are, empty if every run was skipped.
-        runs: results in the order of the seeds.
-        skipped: runs without results.
-        place: among all that ``params.yaml`` names, whether a figure shows them or not; makes marker and colour.
-    """
-
-    method: str
-    kind: Kind
-    title: str
-    recipe: str
-    runs: tuple[RunResult, ...]
-    skipped: tuple[SkippedRun, ...]
-    place: int = 0
-
-
-@dataclass(frozen=True)
-class TrackResults:
-    """All results of a track.
-
-    Attributes:
-        track: its name.
-        seeds: that were asked for.
-        rows: methods in the order of ``run.methods``, then variants of them, then baselines.
-    """
-
-    track: str
-    seeds: tuple[int, ...]
-    rows: tuple[Row, ...]
-
-    @property
-    def measured(self) -> tuple[Row, ...]:
-        """Rows with at least one result."""
-        return tuple(row for row in self.rows if row.runs)
-
-    @property
-    def runs(self) -> tuple[RunResult, ...]:
-        """All results, in the order of the rows and seeds."""
-        return tuple(run for row in self.rows for run in row.runs)
-
-    @property
-    def truth(self) -> Literal["boxes", "masks"] | None:
-        """What localization is measured by: boxes where the test split has any, else masks; None without results."""
-        if any(run.gt_known.fixed is not None for run in self.runs):
-            return "boxes"
-        return "masks" if any(run.p_iou.fixed is not None for run in self.runs) else None
-
-
-@dataclass(frozen=True)
-class _Asked:
-    kind: Kind
-    method: str
-    seed: int
-    key: str
-    path: Path
-
-    @property
-    def remedy(self) -> str:
-        return remedy(self.kind, self.key)
-
-
-_VARIANTS = "variants: ablations and published recipes"
-_BASELINES = "baselines and supervised bounds (no weakly supervised methods)"
-
-# Not `images.val`: a supervised bound may spend part of `val` on training.
-_SAME_FOR_ALL = ("dataset", "backbone", "selection", "protocol", "images.test", "threshold.fixed")
-
-
-def remedy(kind: Kind, key: str) -> str:
-    """Return what to do about a result that is missing or damaged, as the end of a sentence."""
-    return f"run `wsolbench {'baseline' if kind == 'baseline' else 'evaluate'} {key}`, or `make benchmark`"
-
-
-def blocks_of(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    """Divide rows into blocks: one per recipe of methods, whose rows compare, then variants, then baselines."""
-    methods = [row for row in rows if row.kind == "method"]
-    recipes = dict.fromkeys(row.recipe for row in methods)
-    blocks = [(f"methods, recipe: {recipe}", [row for row in methods if row.recipe == recipe]) for recipe in recipes]
-    variants = [row for row in rows if row.kind == "variant"]
-    others = [row for row in rows if row.kind == "baseline"]
-    return [*blocks, *[(heading, found) for heading, found in ((_VARIANTS, variants), (_BASELINES, others)) if found]]
 
 
 def missing_metrics(settings: Settings, track: str, root: Path) -> tuple[str, ...]:
@@ -276,36 +195,8 @@ def missing_metrics(settings: Settings, track: str, root: Path) -> tuple[str, ..
     )
 
 
-def read_track(settings: Settings, track: str, root: Path) -> TrackResults:
-    """Read the metrics files of a track: of all that ``run`` names.
-
-    Other files beside them are not counted; the log names them.
-
-    Args:
-        settings: name the runs.
-        track: key of ``tracks``.
-        root: the repository.
-
-    Raises:
-        SettingsError: the track does not exist, or ``run`` names no run of it.
-        DataError: a file is missing, damaged or another run's, or the runs were not measured alike; the message
-            names the file and how to make it anew.
-    """
-    found = _read_all(settings, [track], root)
-    asked = [each for each, _ in found]
-    rows: list[Row] = []
-    places = {
-        name: place for place, name in enumerate(dict.fromkeys([*settings.methods, *(each.method for each in asked)]))
-    }
-    for kind, method in dict.fromkeys((each.kind, each.method) for each in asked):
-        own = [run for each, run in found if (each.kind, each.method) == (kind, method)]
-        for recipe, row in enumerate(_rows(kind, method, own)):
-            rows.append(replace(row, place=places[method] + recipe * len(places)))
-    return TrackResults(track, tuple(dict.fromkeys(settings.run.seeds)), tuple(rows))
-
-
-def _read_all(settings: Settings, tracks: Sequence[str], root: Path) -> list[tuple[_Asked, RunResult | SkippedRun]]:
-    found: list[tuple[_Asked, RunResult | SkippedRun]] = []
+def _read_all(settings: Settings, tracks: Sequence[str], root: Path) -> list[tuple[_Asked, Run]]:
+    found: list[tuple[_Asked, Run]] = []
     for track in dict.fromkeys(tracks):
         missing = missing_metrics(settings, track, root)
         if missing:
@@ -313,7 +204,7 @@ def _read_all(settings: Settings, tracks: Sequence[str], root: Path) -> list[tup
         asked = _asked(settings, track, root)
         _warn_of_strangers(asked)
         read = [(each, _read(each, track)) for each in asked]
-        _check_alike(asked, [run for _, run in read if isinstance(run, RunResult)])
+        _check_alike(asked, [run for _, run in read if isinstance(run, Measured)])
         found += read
     return found
 
@@ -321,13 +212,14 @@ def _read_all(settings: Settings, tracks: Sequence[str], root: Path) -> list[tup
 def _asked(settings: Settings, track: str, root: Path) -> list[_Asked]:
     if track not in settings.tracks:
         raise SettingsError(f"params.yaml: tracks has no '{track}'; {nearest(track, settings.tracks)}")
-    seeds = dict.fromkeys(settings.run.seeds)
-    methods = dict.fromkeys(settings.run.methods)
-    named: list[tuple[Kind, str, int]] = [
-        *(("method", method, seed) for method in methods if settings.methods[method].of is None for seed in seeds),
-        *(("variant", method, seed) for method in methods if settings.methods[method].of is not None for seed in seeds),
-        *(("baseline", baseline, 0) for baseline in dict.fromkeys(settings.run.baselines)),
-        *(("baseline", baseline, seed) for baseline in dict.fromkeys(settings.run.seeded_baselines) for seed in seeds),
+    seeds, run = dict.fromkeys(settings.run.seeds), settings.run
+    methods = sorted(
+        dict.fromkeys(run.methods), key=lambda name: settings.methods[name].of is not None
+    )  # variants last
+    named: list[tuple[Literal["method", "baseline"], str, int]] = [
+        *(("method", method, seed) for method in methods for seed in seeds),
+        *(("baseline", baseline, 0) for baseline in dict.fromkeys(run.baselines)),
+        *(("baseline", baseline, seed) for baseline in dict.fromkeys(run.seeded_baselines) for seed in seeds),
     ]
     layout = Layout(root)
     asked = [
@@ -352,7 +244,7 @@ def _warn_of_strangers(asked: list[_Asked]) -> None:
         )
 
 
-def _read(asked: _Asked, track: str) -> RunResult | SkippedRun:
+def _read(asked: _Asked, track: str) -> Run:
     run = parse_file(asked.path, parse_metrics, asked.remedy)
     wanted = {"key": asked.key, "track": track, "method": asked.method, "seed": asked.seed}
     for name, value in wanted.items():
@@ -361,7 +253,7 @@ def _read(asked: _Asked, track: str) -> RunResult | SkippedRun:
     return run
 
 
-def _check_alike(asked: list[_Asked], runs: list[RunResult]) -> None:
+def _check_alike(asked: list[_Asked], runs: list[Measured]) -> None:
     paths = {each.key: each for each in asked}
     for run in runs[1:]:
         for name in _SAME_FOR_ALL:
@@ -373,19 +265,7 @@ def _check_alike(asked: list[_Asked], runs: list[RunResult]) -> None:
                 )
 
 
-def _rows(kind: Kind, method: str, found: Iterable[RunResult | SkippedRun]) -> Iterator[Row]:
-    results = [run for run in found if isinstance(run, RunResult)]
-    skipped = tuple(run for run in found if isinstance(run, SkippedRun))
-    recipes = dict.fromkeys(run.recipe for run in results)
-    for index, recipe in enumerate(recipes):
-        runs = tuple(run for run in results if run.recipe == recipe)
-        title = runs[0].title if kind == "baseline" else _title(runs[0])
-        yield Row(method, kind, title, recipe, runs, () if index else skipped)
-    if not recipes:
-        yield Row(method, kind, skipped[0].title or method, "", (), skipped)
-
-
-def _title(run: RunResult | SkippedRun) -> str:
+def _title(run: Run) -> str:
     remark = {"published": "", "reconstruction": "our reconstruction"}.get(run.method_status, run.method_status)
     named = not remark or run.method_status.lower() in run.title.lower()
     return run.title if named else f"{run.title} ({remark})"

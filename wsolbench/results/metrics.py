@@ -1,12 +1,11 @@
-"""Every number of a run, declared once: its name, what it means, its unit, and the protocol that it belongs to."""
+"""Every number of a run, declared once: its place in the metrics file, what it means, its unit, and its protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Literal
-
-from wsolbench.results.schema import RunResult
 
 __all__ = ["METRICS", "RULES", "Metric", "metrics_named"]
 
@@ -18,7 +17,11 @@ RULES = {
 }
 """How a threshold is chosen, by the last part of a metric's name."""
 
-_DECIMALS = {"%": 1, "points": 1, "threshold": 3, "images": 0}
+_UNITS: dict[str, tuple[int, float]] = {
+    "%": (1, 1), "points": (1, 1), "threshold": (3, 1), "images": (0, 1), "millions": (3, 1e-6), "GFLOP": (3, 1e-9),
+    "images/s": (0, 1), "s": (1, 1), "MiB": (0, 1),
+}  # fmt: skip
+"""Decimals that people are shown, and what a number is multiplied by for them, by unit."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +33,19 @@ class Metric:
         heading: of a table's column or a plot's axis; names the protocol.
         meaning: one sentence for people.
         unit: ``%`` of the test images (PxAP: of the largest area under the curve; pIoU: of the union), ``points`` of
-            percent, ``threshold`` in [0, 1], or ``images``.
-        protocol: ``choe2020`` and ``pixel`` of boxes; ``masks``; ``classification``.
+            percent, ``threshold`` in [0, 1], ``images``, or that of a cost.
+        protocol: ``choe2020`` and ``pixel`` of boxes; ``masks``; ``classification``; ``costs``.
         oracle: whether its threshold was chosen on the test split, so that it is an upper bound.
+        may_lack: whether a metrics file may be without its key; a number that is not defined is null.
     """
 
     name: str
     heading: str
     meaning: str
-    unit: Literal["%", "points", "threshold", "images"] = "%"
-    protocol: Literal["choe2020", "pixel", "masks", "classification"] = "choe2020"
+    unit: Literal["%", "points", "threshold", "images", "millions", "GFLOP", "images/s", "s", "MiB"] = "%"
+    protocol: Literal["choe2020", "pixel", "masks", "classification", "costs"] = "choe2020"
     oracle: bool = False
+    may_lack: bool = False
 
     @property
     def stem(self) -> str:
@@ -50,33 +55,40 @@ class Metric:
     @property
     def decimals(self) -> int:
         """Digits after the point that people are shown."""
-        return _DECIMALS[self.unit]
+        return _UNITS[self.unit][0]
+
+    @property
+    def scale(self) -> float:
+        """What a number is multiplied by for people."""
+        return _UNITS[self.unit][1]
 
     @property
     def higher_is_better(self) -> bool | None:
         """Whether larger numbers are better; None where neither is."""
         if self.unit in {"threshold", "images"}:
             return None
-        return self.unit == "%" and not self.name.startswith(("misses.", "pixel_errors."))
+        return self.unit in {"%", "images/s"} and not self.name.startswith(("misses.", "pixel_errors."))
 
-    def value(self, run: RunResult) -> float | None:
-        """Return the number of a run, or None where it is not defined."""
-        found: Any = run
-        for part in self.name.split("."):
-            found = None if found is None else getattr(found, part)
+    def value(self, run: object) -> float | None:
+        """Return the number of a run (as :mod:`wsolbench.results.schema` reads it), or None where it is not defined."""
+        try:
+            found: float | None = attrgetter(self.name)(run)
+        except AttributeError:  # of a block that is null as a whole
+            return None
         return None if found is None else float(found)
 
 
-_BOX = "the box around the largest contour of the true class's map has IoU >= 0.5 with a true box"
+_SPLITS = ("fixed", "val", "oracle")
 _SHARE = "share of the map's maximum"
-_KINDS_OF_MISS = {
+_BOX = "the box around the largest contour of the true class's map has IoU >= 0.5 with a true box"
+_MISSES = {
+    "multi_instance": "several objects",
     "part": "a part of the object",
     "more": "more than the object",
-    "multi_instance": "several objects",
     "background": "background",
     "other": "none of the others",
 }
-_KINDS_OF_PIXEL = {
+_PIXEL_ERRORS = {
     "missed": "pixels of the object that are below the threshold",
     "context": "pixels around the object that are above it",
     "background": "pixels far from the object that are above it",
@@ -86,98 +98,82 @@ _NORMALISATIONS = {
     "percentile": "maps divided by the 99.5th percentile of their positive scores (PaS)",
     "ivr": "maps from their own percentile to their maximum (IVR)",
 }
-_SPLITS = ("fixed", "val", "oracle")
 
 
 def _at(name: str, heading: str, meaning: str, keys: tuple[str, ...] = tuple(RULES), **kind: Any) -> Iterator[Metric]:
     for key in keys:
-        where = f"{meaning}, at {RULES[key]}"
-        yield Metric(f"{name}.{key}", f"{heading}, {key}", where, oracle=key == "oracle", **kind)
+        lacks = {"may_lack": kind.get("may_lack", False) or key == "published", "oracle": key == "oracle"}
+        yield Metric(f"{name}.{key}", f"{heading}, {key}", f"{meaning}, at {RULES[key]}", **kind | lacks)
 
 
-def _per_iou(name: str, heading: str, meaning: str, **kind: Any) -> Iterator[Metric]:
-    yield Metric(f"{name}.mean", f"{heading} mean", f"{meaning}, mean over IoU 0.3, 0.5 and 0.7", **kind)
-    for iou in (30, 50, 70):
-        yield Metric(f"{name}.iou{iou}", f"{heading} IoU {iou}", f"{meaning}, at IoU 0.{iou // 10}", **kind)
-
-
-def _v2(prefix: str, mark: str, contour: str, start: str, **kind: Any) -> Iterator[Metric]:
-    """Declare MaxBoxAccV2 of a protocol at both kinds of threshold."""
-    meaning = f"{start}any {contour}'s box reaches the IoU, at the"
-    best, chosen = "best threshold on test for each IoU", "threshold chosen on `val` for each IoU"
-    yield from _per_iou(
-        f"{prefix}max_box_acc_v2", f"MaxBoxAccV2{mark}, oracle:", f"{meaning} {best}", oracle=True, **kind
-    )
-    yield from _per_iou(f"{prefix}max_box_acc_v2_val", f"MaxBoxAccV2{mark}, val:", f"{meaning} {chosen}", **kind)
-
-
-def _normalised(name: str, how: str) -> Iterator[Metric]:
-    stem = f"normalisation.{name}"
-    yield from _at(f"{stem}.gt_known", f"GT-known ({name})", f"GT-known, {how}", _SPLITS)
-    yield Metric(f"{stem}.max_box_acc", f"MaxBoxAcc ({name}), oracle", f"MaxBoxAcc, {how}", oracle=True)
-    yield Metric(f"{stem}.max_box_acc_v2", f"MaxBoxAccV2 ({name}), oracle", f"MaxBoxAccV2 mean, {how}", oracle=True)
-    yield Metric(f"{stem}.px_ap", f"PxAP ({name})", f"PxAP, {how}", protocol="masks")
-
-
-def _of_size(size: str) -> Iterator[Metric]:
-    yield Metric(f"by_size.{size}.images", f"{size} objects", f"test images whose objects are {size}", "images")
-    yield from _at(f"by_size.{size}.gt_known", f"GT-known, {size}", f"GT-known of {size} objects", _SPLITS)
-    yield from _at(f"by_size.{size}.p_iou", f"pIoU, {size}", f"pIoU of {size} objects", _SPLITS, protocol="masks")
+def _boxes(prefix: str, protocol: str) -> Iterator[Metric]:
+    """Declare the numbers of a box protocol."""
+    kind: Any = {"protocol": protocol}
+    mark, start = (" (pixel)", "protocol `pixel`: ") if prefix else ("", "")
+    yield from _at(f"{prefix}threshold", f"threshold{mark}", f"{start}{_SHARE}", unit="threshold", **kind)
+    yield from _at(f"{prefix}gt_known", f"GT-known{mark}", f"{start}{_BOX}", **kind)
+    for name in ("Top-1", "Top-5"):
+        stem = f"{prefix}{name.lower().replace('-', '')}_loc"
+        yield from _at(stem, f"{name} Loc{mark}", f"{start}GT-known and {name} Cls both hold", **kind)
+    overlap = f"{start}overlap of the box with the best true box, mean over images"
+    yield from _at(f"{prefix}mean_iou", f"mean IoU{mark}", overlap, **kind)
+    kind["oracle"] = True
+    best = f"{start}GT-known at the threshold that is best on the test split itself"
+    yield Metric(f"{prefix}max_box_acc", f"MaxBoxAcc{mark}, oracle", best, **kind)
+    adds = f"{start}GT-known, oracle minus GT-known, val: what the oracle adds"
+    yield Metric(f"{prefix}regret", f"regret{mark}", adds, "points", **kind)
+    width = f"{start}share of the thresholds at which BoxAcc is 95 % of its peak or more"
+    yield Metric(f"{prefix}peak_width", f"width of the peak{mark}", width, **kind)
+    reaches = f"{start}any contour's box reaches the IoU, at the threshold"
+    for stem, rule, where in (("", "oracle", "that is best on the test split"), ("_val", "val", "chosen on `val`")):
+        name, heading = f"{prefix}max_box_acc_v2{stem}", f"MaxBoxAccV2{mark}, {rule}:"
+        kind["oracle"] = not stem
+        for iou in (30, 50, 70):
+            meaning = f"{reaches} {where} for each IoU, at IoU 0.{iou // 10}"
+            yield Metric(f"{name}.iou{iou}", f"{heading} IoU {iou}", meaning, **kind)
+        meaning = f"{reaches} {where} for each IoU, mean over IoU 0.3, 0.5 and 0.7"
+        yield Metric(f"{name}.mean", f"{heading} mean", meaning, **kind)
 
 
 def _declared() -> Iterator[Metric]:
-    classes: Any = {"protocol": "classification"}
     masks: Any = {"protocol": "masks"}
-    pixel: Any = {"protocol": "pixel"}
-    yield Metric("cls.top1", "Top-1 Cls", "the image's class is the most probable one", **classes)
-    yield Metric("cls.top5", "Top-5 Cls", "the image's class is among the five most probable ones", **classes)
-    yield from _at("gt_known", "GT-known", _BOX)
-    yield from _at("top1_loc", "Top-1 Loc", "GT-known and Top-1 Cls both hold")
-    yield from _at("top5_loc", "Top-5 Loc", "GT-known and Top-5 Cls both hold")
-    best = "GT-known at the threshold that is best on the test split itself"
-    yield Metric("max_box_acc", "MaxBoxAcc, oracle", best, oracle=True)
-    adds = "GT-known, oracle minus GT-known, val: what the oracle adds"
-    yield Metric("regret", "regret", adds, "points", oracle=True)
-    yield from _v2("", "", "contour", "")
+    for stem, where in (("top1", "the most probable one"), ("top5", "among the five most probable ones")):
+        meaning = f"the image's class is {where}"
+        yield Metric(f"cls.{stem}", f"Top-{stem[-1]} Cls", meaning, protocol="classification")
+    yield from _boxes("", "choe2020")
     yield Metric("px_ap", "PxAP, all thresholds", "area under the precision-recall curve of all test pixels", **masks)
     yield Metric("px_ap_per_class", "PxAP, mean over classes", "PxAP of each class, averaged over classes", **masks)
-    yield from _at("mean_iou", "mean IoU", "overlap of the box with the best true box, mean over images")
-    width = "share of the thresholds at which BoxAcc is 95 % of its peak or more"
-    yield Metric("peak_width", "width of the peak", width, oracle=True)
     overlap = "overlap of the pixels above the threshold with the mask"
     yield from _at("p_iou", "pIoU", f"{overlap}, mean over images", _SPLITS, **masks)
+    masks["may_lack"] = True
     yield from _at("p_iou_pooled", "pIoU, pooled", f"{overlap}, pixels of all images together", _SPLITS, **masks)
-    yield from _at("pixel.gt_known", "GT-known (pixel)", f"protocol `pixel`: {_BOX}", **pixel)
-    yield from _at("pixel.top1_loc", "Top-1 Loc (pixel)", "protocol `pixel`: GT-known and Top-1 Cls both hold", **pixel)
-    yield from _at("pixel.top5_loc", "Top-5 Loc (pixel)", "protocol `pixel`: GT-known and Top-5 Cls both hold", **pixel)
-    yield from _at(
-        "pixel.mean_iou", "mean IoU (pixel)", "protocol `pixel`: overlap of the box, mean over images", **pixel
-    )
-    best = "protocol `pixel`: GT-known at the best threshold on test"
-    yield Metric("pixel.max_box_acc", "MaxBoxAcc (pixel), oracle", best, oracle=True, **pixel)
-    adds = "protocol `pixel`: what the oracle adds to GT-known, val"
-    yield Metric("pixel.regret", "regret (pixel)", adds, "points", oracle=True, **pixel)
-    yield Metric("pixel.peak_width", "width of the peak (pixel)", f"protocol `pixel`: {width}", oracle=True, **pixel)
-    yield from _v2("pixel.", " (pixel)", "component", "protocol `pixel`: ", **pixel)
-    for name, how in _NORMALISATIONS.items():
-        yield from _normalised(name, how)
+    yield from _at("p_iou_threshold", "threshold of pIoU", _SHARE, _SPLITS, unit="threshold", **masks)
     for size in ("small", "medium", "large"):
-        yield from _of_size(size)
+        where, of = f"by_size.{size}", f"of {size} objects"
+        yield Metric(f"{where}.images", f"{size} objects", f"test images whose objects are {size}", "images")
+        yield from _at(f"{where}.gt_known", f"GT-known, {size}", f"GT-known {of}", _SPLITS)
+        yield from _at(f"{where}.p_iou", f"pIoU, {size}", f"pIoU {of}", _SPLITS, **masks)
     for at in _SPLITS:
-        for kind, what in _KINDS_OF_MISS.items():
+        for kind, what in _MISSES.items():
             meaning = f"test images whose box holds {what}, at {RULES[at]}"
             yield Metric(f"misses.{at}.{kind}", f"misses, {kind}, {at}", meaning, oracle=at == "oracle")
-        for kind, what in _KINDS_OF_PIXEL.items():
+    for at in _SPLITS:
+        for kind, what in _PIXEL_ERRORS.items():
             meaning = f"{what}, percent of the union with the mask, at {RULES[at]}"
-            yield Metric(f"pixel_errors.{at}.{kind}", f"pixels, {kind}, {at}", meaning, oracle=at == "oracle", **masks)
-    share: Any = {"unit": "threshold"}
-    yield from _at("threshold", "threshold", _SHARE, **share)
-    yield from _at("pixel.threshold", "threshold (pixel)", f"protocol `pixel`: {_SHARE}", **share, **pixel)
-    yield from _at("p_iou_threshold", "threshold of pIoU", _SHARE, _SPLITS, **share, **masks)
+            name, heading = f"pixel_errors.{at}.{kind}", f"pixels, {kind}, {at}"
+            yield Metric(name, heading, meaning, oracle=at == "oracle", **masks)
+    yield from _boxes("pixel.", "pixel")
+    for name, how in _NORMALISATIONS.items():
+        stem = f"normalisation.{name}"
+        best: Any = {"oracle": True, "may_lack": True}
+        yield from _at(f"{stem}.gt_known", f"GT-known ({name})", f"GT-known, {how}", _SPLITS, may_lack=True)
+        yield Metric(f"{stem}.max_box_acc", f"MaxBoxAcc ({name}), oracle", f"MaxBoxAcc, {how}", **best)
+        yield Metric(f"{stem}.max_box_acc_v2", f"MaxBoxAccV2 ({name}), oracle", f"MaxBoxAccV2 mean, {how}", **best)
+        yield Metric(f"{stem}.px_ap", f"PxAP ({name})", f"PxAP, {how}", **masks)
 
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _declared()}
-"""Every number of a metrics file by its name, in the order of the CSV tables."""
+"""Every number of a metrics file by its name, in the file's order, which is that of the CSV tables."""
 
 
 def metrics_named(*names: str) -> tuple[Metric, ...]:

@@ -6,18 +6,23 @@ the file; one that a reader misses has its default. Numbers are checked on both 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
-__all__ = ["Costs", "Provenance", "RunResult", "SkippedRun", "Stored", "checked_metrics", "parse_metrics"]
+from wsolbench.results.metrics import METRICS, Metric
 
-Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
-Points = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+__all__ = ["Costs", "Measured", "Provenance", "RunResult", "SkippedRun", "Stored", "checked_metrics", "parse_metrics"]
+
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
+_NUMBERS: dict[str, Any] = {
+    "%": Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)],
+    "points": Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)],
+    "threshold": Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)],
+    "images": Count,
+}
 
 
 class Stored(BaseModel):
@@ -28,122 +33,6 @@ class Stored(BaseModel):
     def text(self) -> str:
         """Return the file's content, without what was not given."""
         return self.model_dump_json(indent=2, exclude_unset=True) + "\n"
-
-
-class Classification(Stored):
-    """Top-k accuracy; None for runs that do not classify."""
-
-    top1: Percent | None
-    top5: Percent | None
-
-
-class AtThresholds(Stored):
-    """An accuracy at the fixed, val, oracle and (where a source states one) published threshold."""
-
-    fixed: Percent | None
-    val: Percent | None
-    oracle: Percent | None
-    published: Percent | None = None
-
-
-class Thresholds(Stored):
-    """The thresholds themselves, as shares of the map's maximum."""
-
-    fixed: Share | None
-    val: Share | None
-    oracle: Share | None
-    published: Share | None = None
-
-
-class PerIou(Stored):
-    """An accuracy at IoU 0.3, 0.5 and 0.7, and their mean."""
-
-    iou30: Percent | None
-    iou50: Percent | None
-    iou70: Percent | None
-    mean: Percent | None
-
-
-class Boxes(Stored):
-    """The numbers of one box protocol; :mod:`wsolbench.results.metrics` says what they mean."""
-
-    threshold: Thresholds
-    gt_known: AtThresholds
-    top1_loc: AtThresholds
-    top5_loc: AtThresholds
-    mean_iou: AtThresholds
-    max_box_acc: Percent | None
-    regret: Points | None
-    peak_width: Percent | None
-    max_box_acc_v2: PerIou
-    max_box_acc_v2_val: PerIou
-
-
-class Normalised(Stored):
-    """Numbers under another normalisation of the maps than min-max."""
-
-    gt_known: AtThresholds
-    max_box_acc: Percent | None
-    max_box_acc_v2: Percent | None
-    px_ap: Percent | None
-
-
-class Normalisations(Stored):
-    """The normalisations that were evaluated next to min-max."""
-
-    max: Normalised | None = None
-    percentile: Normalised | None = None
-    ivr: Normalised | None = None
-
-
-class Size(Stored):
-    """Accuracy on the objects of one size."""
-
-    images: Count
-    gt_known: AtThresholds
-    p_iou: AtThresholds | None = None
-
-
-class Sizes(Stored):
-    """Accuracy by object size."""
-
-    small: Size
-    medium: Size
-    large: Size
-
-
-class Kinds(Stored):
-    """Shares of the test images that are missed, by what is wrong with the box."""
-
-    multi_instance: Percent
-    part: Percent
-    more: Percent
-    background: Percent
-    other: Percent
-
-
-class Misses(Stored):
-    """Kinds of miss at each threshold."""
-
-    fixed: Kinds | None
-    val: Kinds | None
-    oracle: Kinds | None
-
-
-class PixelKinds(Stored):
-    """What an image's overlap with its mask lacks, percent of their union, mean over images."""
-
-    missed: Percent
-    context: Percent
-    background: Percent
-
-
-class PixelErrors(Stored):
-    """What the overlap lacks at each threshold."""
-
-    fixed: PixelKinds | None
-    val: PixelKinds | None
-    oracle: PixelKinds | None
 
 
 class Used(Stored):
@@ -188,7 +77,7 @@ class Head(Stored):
         method_status: ``published``, ``baseline``, or what else its title has to say.
         recipe: whose hyper-parameters they are.
         class_agnostic: whether its maps are the same whatever class is asked for.
-        variant_of: the method that it differs from in a setting, for a table's order.
+        variant_of: the method that it is a variant of.
         reads: the method whose trained run it reads maps from, for what trains nothing itself.
     """
 
@@ -224,10 +113,10 @@ class Measured(Head):
         training: how it ended; None for what is not trained.
         data_digest: sha256 of the index of the data set.
         val_truth: whose truth ``val`` has.
-        boxes_used: boxes of ``val`` that chose thresholds.
-        masks_used: masks of ``val``, likewise.
+        boxes_used: boxes of ``val`` that chose thresholds; ``masks_used`` likewise.
     """
 
+    status: Literal["ok"]
     weights: Weights | None
     selection: Literal["last", "val_boxes", "val_cls"]
     protocol: str
@@ -237,7 +126,6 @@ class Measured(Head):
     boxes_used: Used
     masks_used: Used
     images: Images
-    cls: Classification
 
     @property
     def learned_nothing(self) -> bool:
@@ -245,20 +133,23 @@ class Measured(Head):
         return self.training is not None and bool(self.training.at_chance or self.training.loss_grew)
 
 
-class RunResult(Boxes, Measured):
-    """The metrics file of a run: numbers in percent, None where one is not defined."""
+def _block(name: str, metrics: Iterable[tuple[list[str], Metric]], base: type[Stored] = Stored) -> Any:
+    """Return the model of a block of numbers, with a block within it per level of the metrics' names."""
+    parts: dict[str, list[tuple[list[str], Metric]]] = {}
+    for (first, *rest), metric in metrics:
+        parts.setdefault(first, []).append((rest, metric))
+    fields: dict[str, Any] = {}
+    for key, found in parts.items():
+        (rest, metric), may_lack = found[0], all(each.may_lack for _, each in found)
+        kind = _block(f"{name}.{key}", found) if rest else _NUMBERS[metric.unit]
+        fields[key] = (kind | None, None if may_lack else ...)
+    return create_model(name, __base__=base, **fields)
 
-    status: Literal["ok"]
-    px_ap: Percent | None
-    px_ap_per_class: Percent | None
-    p_iou: AtThresholds
-    p_iou_pooled: AtThresholds | None = None
-    p_iou_threshold: Thresholds | None = None
-    by_size: Sizes
-    misses: Misses
-    pixel_errors: PixelErrors | None = None
-    pixel: Boxes
-    normalisation: Normalisations
+
+RunResult: type[Measured] = _block(
+    "RunResult", [(name.split("."), metric) for name, metric in METRICS.items()], Measured
+)
+"""The metrics file of a run: :class:`Measured`, and all of :data:`~wsolbench.results.metrics.METRICS`."""
 
 
 class Costs(Stored):
@@ -322,12 +213,11 @@ class Provenance(Stored):
     peak_memory_mib: Memory
 
 
-_METRICS: TypeAdapter[RunResult | SkippedRun] = TypeAdapter(
-    Annotated[RunResult | SkippedRun, Field(discriminator="status")]
-)
+_FILE: Any = Annotated[RunResult | SkippedRun, Field(discriminator="status")]
+_METRICS: TypeAdapter[Measured | SkippedRun] = TypeAdapter(_FILE)
 
 
-def checked_metrics(record: Mapping[str, Any]) -> RunResult | SkippedRun:
+def checked_metrics(record: Mapping[str, Any]) -> Measured | SkippedRun:
     """Return what an evaluation found as the model of its file.
 
     Raises:
@@ -336,7 +226,7 @@ def checked_metrics(record: Mapping[str, Any]) -> RunResult | SkippedRun:
     return _METRICS.validate_python(dict(record))
 
 
-def parse_metrics(content: bytes) -> RunResult | SkippedRun:
+def parse_metrics(content: bytes) -> Measured | SkippedRun:
     """Read a metrics file.
 
     Raises:

@@ -16,7 +16,7 @@ from wsolbench.evaluation.external_maps import Scores, Task
 from wsolbench.evaluation.map_files import check_maps
 from wsolbench.evaluation.pxap import curve
 from wsolbench.evaluation.scoring import SplitScores
-from wsolbench.results.significance import holm, interval_and_p, resampled_images
+from wsolbench.results.stats import holm, interval_and_p, resampled_images
 
 __all__ = ["Comparison", "compare", "merged_per_image"]
 

@@ -1,0 +1,196 @@
+"""The results of one track as tables of numbers, and the rows that everything printed about it has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from wsolbench.config.settings import Settings
+from wsolbench.results.load import load_frame, load_runs, truth_of
+from wsolbench.results.metrics import Metric
+from wsolbench.results.stats import BY_ROW, summarise
+
+__all__ = ["CLASS_AGNOSTIC", "LEARNED_NOTHING", "Row", "Track", "load_track", "number_text", "records", "score_table"]
+
+LEARNED_NOTHING, CLASS_AGNOSTIC = "†", "‡"
+"""Stand behind the title of a row: a training learned nothing that shows; maps are the same for every class."""
+
+Row = tuple[str, str, str, str]
+"""Track, kind, recipe and method: what the runs of a row share."""
+
+_BLOCKS = {
+    "method": "methods, recipe: {recipe}",
+    "readout": "read-outs of trained methods, recipe: {recipe}",
+    "variant": "variants: ablations and published recipes",
+    "baseline": "baselines and supervised bounds (no weakly supervised methods)",
+    "entry": "not trained here: entries from outside this benchmark",
+}
+
+
+@dataclass(frozen=True)
+class Track:
+    """The results of a track.
+
+    Attributes:
+        name: its key.
+        seeds: that were asked for.
+        runs: of :func:`~wsolbench.results.load.load_runs`.
+        frame: of :func:`~wsolbench.results.load.load_frame`.
+    """
+
+    name: str
+    seeds: tuple[int, ...]
+    runs: pd.DataFrame
+    frame: pd.DataFrame
+
+    @cached_property
+    def measured(self) -> pd.DataFrame:
+        """The runs that have results."""
+        return self.runs[self.runs["skipped"].isna()]
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """The numbers over seeds; see :func:`~wsolbench.results.stats.summarise`."""
+        return summarise(self.frame)
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """A row per method and recipe, indexed like :attr:`summary`, with its title, block, number of seeds and marks.
+
+        Blocks are methods by recipe, read-outs by recipe, variants, baselines, entries; within one, the order is that
+        of the settings.
+        """
+        plain = self.measured.astype(dict.fromkeys(BY_ROW, str))
+        rows = plain.groupby(BY_ROW, sort=False).agg(
+            title=("title", "first"),
+            n=("seed", "size"),
+            variant_of=("variant_of", "first"),
+            learned_nothing=("learned_nothing", "any"),
+            class_agnostic=("class_agnostic", "any"),
+        )
+        kinds = ["variant" if isinstance(row.variant_of, str) else row.Index[1] for row in records(rows)]
+        names = [
+            _BLOCKS[kind].format(recipe=recipe) for kind, recipe in zip(kinds, _level(rows, "recipe"), strict=True)
+        ]
+        order = {
+            name: ([*_BLOCKS].index(str(kind)), names.index(name)) for kind, name in zip(kinds, names, strict=True)
+        }
+        rows["block"] = pd.Categorical(names, sorted(order, key=order.__getitem__), ordered=True)
+        rows["compares"] = pd.Series([kind in {"method", "readout"} for kind in kinds], rows.index, dtype=bool)
+        return rows.sort_values("block", kind="stable")
+
+    @property
+    def truth(self) -> Literal["boxes", "masks"] | None:
+        """What localization is measured by; None without results."""
+        return truth_of(self.frame)
+
+    def runs_of(self, row: Row) -> pd.DataFrame:
+        """Return the runs of a row, in the order of the seeds."""
+        found = self.measured
+        for name, value in zip(BY_ROW, row, strict=True):
+            found = found[found[name] == value]
+        return found
+
+    def values(self, row: Row, metric: str) -> pd.Series[float]:
+        """Return a number of a row by seed."""
+        found = self.frame[self.frame["metric"] == metric]
+        for name, value in zip(BY_ROW, row, strict=True):
+            found = found[found[name] == value]
+        return found.set_index("seed")["value"]
+
+    def by_row(self, fact: Callable[[Any], str]) -> str:
+        """Return a fact about the runs; where they differ, with the titles of the rows that each answer holds for."""
+        answers: dict[str, dict[str, None]] = {}
+        for run in records(self.measured):
+            answers.setdefault(fact(run), {})[run.title] = None
+        if len(answers) == 1:
+            return next(iter(answers))
+        return "; ".join(f"{answer} for {', '.join(titles)}" for answer, titles in answers.items())
+
+
+def load_track(settings: Settings, track: str, root: Path) -> Track:
+    """Read the results of a track.
+
+    Raises:
+        SettingsError, DataError: see :func:`~wsolbench.results.load.load_frame`.
+    """
+    seeds = tuple(dict.fromkeys(settings.run.seeds))
+    return Track(track, seeds, load_runs(settings, [track], root), load_frame(settings, [track], root))
+
+
+def score_table(
+    rows: pd.DataFrame, summary: pd.DataFrame, metrics: Iterable[Metric], *, interval: bool = True
+) -> pd.DataFrame:
+    """Return some numbers as people are shown them, without those that no row defines.
+
+    Args:
+        rows: of a track.
+        summary: of its numbers.
+        metrics: the columns.
+        interval: whether cells have the interval of the mean, too; see :func:`number_text`.
+
+    Returns:
+        ``text``, ``value`` and ``best`` of every number, as the first level of the columns, with the headings as the
+        second; indexed by ``block``, ``method`` (title and marks), ``recipe`` and ``n``. The best mean of a block of
+        methods, as far as the text tells, is ``best``. Empty where no number is defined.
+    """
+    found = summary.reindex(rows.index)
+    chosen = [each for each in metrics if each.name in found.columns and found[each.name]["n"].any()]
+    text, best = pd.DataFrame(index=rows.index), pd.DataFrame(index=rows.index)
+    value = pd.DataFrame({each.heading: found[each.name]["mean"] for each in chosen}, index=rows.index)
+    for each in chosen:
+        cells = records(pd.DataFrame(found[each.name]))
+        text[each.heading] = [number_text(each, cell.mean, cell.sd, cell.ci95, interval=interval) for cell in cells]
+        best[each.heading] = _best(rows, found[each.name]["mean"] * each.scale, each)
+    table = pd.concat({"text": text, "value": value, "best": best}, axis=1)
+    titles = rows["title"].where(~rows["learned_nothing"], rows["title"] + f" {LEARNED_NOTHING}")
+    titles = titles.where(~rows["class_agnostic"], titles + f" {CLASS_AGNOSTIC}")
+    labels = {"block": rows["block"].astype(str), "method": titles, "recipe": _level(rows, "recipe"), "n": rows["n"]}
+    return table.set_axis(pd.MultiIndex.from_frame(pd.DataFrame(labels)), axis=0)
+
+
+def records(table: pd.DataFrame) -> list[Any]:
+    """Return the rows of a table, their cells by attribute, and what they are indexed by as ``Index``."""
+    return list(table.itertuples())
+
+
+def _best(rows: pd.DataFrame, means: pd.Series[float], metric: Metric) -> pd.Series[bool]:
+    rounded = means.round(metric.decimals).where(rows["compares"])
+    blocks = rounded.groupby(rows["block"], observed=True)
+    if metric.higher_is_better is None:
+        return pd.Series(data=False, index=rows.index)
+    extreme = blocks.transform("max" if metric.higher_is_better else "min")
+    return (rounded == extreme) & (blocks.transform("nunique") > 1)
+
+
+def number_text(metric: Metric, mean: float, sd: float, ci95: float, sign: str = "", *, interval: bool = False) -> str:
+    """Return ``71.2 ± 1.3`` for several seeds, ``71.2`` for one, ``n/a`` where nothing is defined.
+
+    With ``interval``, half the width of the 95 % interval of the mean follows in brackets: ``71.2 ± 1.3 (±3.2)``.
+
+    Args:
+        metric: says how many digits are shown.
+        mean: over the seeds; NaN where the number is not defined.
+        sd: their standard deviation, NaN for a single one.
+        ci95: half the width of the interval.
+        sign: ``+`` to print the sign of positive means, too.
+        interval: whether the interval follows.
+    """
+    if math.isnan(mean):
+        return "n/a"
+    digits = f".{metric.decimals}f"
+    text = f"{mean * metric.scale:{sign}{digits}}"
+    if math.isnan(sd):
+        return text
+    text += f" ± {sd * metric.scale:{digits}}"
+    return f"{text} (±{ci95 * metric.scale:{digits}})" if interval else text
+
+
+def _level(rows: pd.DataFrame, name: str) -> Sequence[str]:
+    return [str(value) for value in rows.index.get_level_values(name)]
