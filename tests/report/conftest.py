@@ -20,7 +20,11 @@ from wsolbench.data.scoremaps import StoredMaps
 from wsolbench.evaluation.photographs import TILE, Caption, Photograph, encode_caption, encode_sheet
 from wsolbench.evaluation.thumbnails import candidates, encode_thumbnails
 from wsolbench.report.build import write_report
+from wsolbench.report.costs import read_costs
+from wsolbench.report.latex import all_tables
 from wsolbench.report.page import write_page
+from wsolbench.report.tables import markdown_page
+from wsolbench.report.track import TrackResults, load_track
 
 TRACK = Track(
     dataset="pictures", backbone="net", weights=None, resize=32, crop=32, epochs=1, batch=1, lr=0.1, weight_decay=0,
@@ -62,6 +66,20 @@ class Repository:
             evaluate=EvaluateSettings(gallery=self.gallery),
         )
 
+    def track(self, name: str = "toy") -> TrackResults:
+        """Read the results of a track."""
+        return load_track(self.settings, name, self.root)
+
+    def page(self, name: str = "toy") -> str:
+        """Return the Markdown page of a track."""
+        track = self.track(name)
+        return markdown_page(track, read_costs(track, self.root), self.settings, self.root)
+
+    def latex(self, name: str = "toy") -> str:
+        """Return all LaTeX tables of a track but the headline."""
+        track = self.track(name)
+        return all_tables(track, read_costs(track, self.root))
+
     def metrics(self, method: str, seed: int = 0, track: str = "toy") -> Path:
         return Layout(self.root).metrics(track, f"{track}-{method}-{seed}")
 
@@ -83,7 +101,7 @@ class Repository:
         """Write the metrics file of a run that its method refused."""
         key = f"{track}-{method}-{seed}"
         content = {"status": "skipped", "key": key, "track": track, "method": method, "seed": seed, "reason": reason}
-        content |= {"title": method}
+        content |= {"title": method, "recipe": "common"}
         _put(Layout(self.root).metrics(track, key), json.dumps(content | changes).encode())
 
 

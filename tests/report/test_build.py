@@ -11,7 +11,7 @@ from wsolbench.report.build import write_report
 from wsolbench.report.page import write_page
 
 STEMS = ("methods", "precision_recall", "threshold_curves", "overlaps", "object_sizes", "misses", "trade_off")
-TABLES = {"toy.csv", "toy.md", "toy.tex", "toy_classes.csv", "toy_costs.csv"}
+TABLES = {"toy.csv", "toy.md", "toy.tex", "toy_all.tex", "toy_classes.csv", "toy_costs.csv"}
 PICTURES = {f"{stem}.{kind}" for stem in STEMS for kind in ("svg", "png")}
 ANOTHER_PROCESS = """
 import sys
@@ -89,12 +89,6 @@ def test_a_track_whose_every_run_was_skipped_has_a_table_and_no_pictures(reposit
     stale.parent.mkdir(parents=True)
     stale.write_text("old")
     toy.skip("alpha", 0, "needs masks")
-    assert {path.name for path in write_report(toy.settings, "toy", toy.root)} == {
-        "toy.csv",
-        "toy.md",
-        "toy.tex",
-        "toy_classes.csv",
-        "toy_costs.csv",
-    }
+    assert {path.name for path in write_report(toy.settings, "toy", toy.root)} == TABLES
     assert not stale.exists()
     assert "- alpha (seeds 0): needs masks" in (toy.root / "results" / "tables" / "toy.md").read_text(encoding="utf-8")

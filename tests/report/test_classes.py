@@ -10,11 +10,10 @@ import pytest
 
 from tests.report.conftest import Repository
 from wsolbench.report.classes import classes_csv
-from wsolbench.results.load import read_track
 
 
 def test_hits_of_each_class_over_seeds(full: Repository) -> None:
-    table = pd.read_csv(io.StringIO(classes_csv(read_track(full.settings, "toy", full.root), full.root)))
+    table = pd.read_csv(io.StringIO(classes_csv(full.track(), full.root)))
     assert list(zip(table["method"], table["class"], strict=True)) == [
         (method, label) for method in ("alpha", "beta", "ceiling") for label in (0, 1)
     ]

@@ -12,18 +12,26 @@ import pytest
 from tests.report.conftest import Repository
 from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
-from wsolbench.report.costs import Costs, read_costs
-from wsolbench.report.latex import latex_tables
+from wsolbench.report.costs import cost_table, costs_csv, costs_reading, read_costs
 from wsolbench.report.page import write_page
-from wsolbench.report.tables import markdown_table
-from wsolbench.results.load import read_track
 
 # Of 60, 57.1 and 54.5 images/s; 20, 21 and 22 s; 1000, 1001 and 1002 MiB. t(2) / sqrt(3) is 2.484.
+COUNTED = ["parameters (millions)", "GFLOP per training image", "GFLOP per test image"]
 MEASURED = ["57 ± 3 (±7)", "21.0 ± 1.0 (±2.5)", "1001 ± 1 (±2)"]
 
 
-def costs_of(repository: Repository) -> Costs:
-    return read_costs(read_track(repository.settings, "toy", repository.root), repository.root)
+def csv_of(repository: Repository) -> pd.DataFrame:
+    track = repository.track()
+    return pd.read_csv(io.StringIO(costs_csv(track, read_costs(track, repository.root)))).set_index("method")
+
+
+def shown(repository: Repository) -> pd.DataFrame:
+    track = repository.track()
+    return cost_table(track, read_costs(track, repository.root))["text"]
+
+
+def reading_of(repository: Repository) -> str:
+    return costs_reading(read_costs(repository.track(), repository.root))
 
 
 def change(path: Path, **changes: object) -> None:
@@ -31,7 +39,7 @@ def change(path: Path, **changes: object) -> None:
 
 
 def test_counts_have_no_spread_and_measurements_have(full: Repository) -> None:
-    table = pd.read_csv(io.StringIO(costs_of(full).csv())).set_index("method")
+    table = csv_of(full)
     assert list(table.index) == ["alpha", "beta"]  # a bound is no competitor
     alpha = table.loc["alpha"]
     assert (alpha["parameters"], alpha["train_flops_per_image"], alpha["test_flops_per_image"]) == (12345, 3e6, 1e6)
@@ -42,16 +50,14 @@ def test_counts_have_no_spread_and_measurements_have(full: Repository) -> None:
     assert alpha["peak_host_mib_mean"] == 1001
     assert alpha["peak_device_mib_n"] == 0
     assert alpha["measured_on"] == "a device, 1 thread, bf16 autocast"
-    shown = costs_of(full).shown()
-    assert shown.headings[:3] == ("parameters (millions)", "GFLOP per training image", "GFLOP per test image")
-    assert not any("device" in heading for heading in shown.headings)
-    (_, (first, _)), *_ = shown.blocks
-    assert [cell.text for cell in first.cells] == ["0.012", "0.003", "0.001", *MEASURED]
+    found = shown(full)
+    assert found.columns[:3].tolist() == COUNTED
+    assert not any("device" in heading for heading in found.columns)
+    assert found.iloc[0].tolist() == ["0.012", "0.003", "0.001", *MEASURED]
 
 
 def test_the_table_stands_in_all_outputs_with_where_it_was_measured(reported: Repository) -> None:
-    results, costs = read_track(reported.settings, "toy", reported.root), costs_of(reported)
-    markdown, latex = markdown_table(results, "", costs), latex_tables(results, costs)
+    markdown, latex = reported.page(), reported.latex()
     assert "| Alpha | common | 3 | 0.012 | 0.003 | 0.001 | " + " | ".join(MEASURED) + " |" in markdown
     cells = " & ".join(["0.012", "0.003", "0.001", *MEASURED]).replace("±", r"$\pm$")
     assert rf"Alpha & common & 3 & {cells} \\" in latex
@@ -61,50 +67,48 @@ def test_the_table_stands_in_all_outputs_with_where_it_was_measured(reported: Re
         assert "on a device, 1 thread, bf16 autocast" in text
         assert "measurements" in text
     assert "- training images/s: " in markdown
-    assert (reported.root / "results/tables/toy_costs.csv").read_text() == costs.csv()
+    assert "a device" in (reported.root / "results/tables/toy_costs.csv").read_text()
 
 
 def test_devices_that_differ_are_named_with_their_methods(full: Repository) -> None:
     for seed in full.seeds:
         change(Layout(full.root).provenance(f"toy-beta-{seed}"), device="a GPU", amp="off", processes=2, threads=4)
         change(Layout(full.root).provenance(f"toy-beta-{seed}"), peak_memory_mib={"host": 900, "device": 70})
-    reading = costs_of(full).reading
+    reading = reading_of(full)
     assert "on a device, 1 thread, bf16 autocast (Alpha); on a GPU, 4 threads, 2 processes, float32 (Beta)" in reading
-    assert costs_of(full).shown().headings[-1] == "peak memory, device (MiB)"
+    assert shown(full).columns[-1] == "peak memory, device (MiB)"
 
 
 def test_a_provenance_that_is_missing_or_of_other_data_counts_in_nothing(full: Repository) -> None:
     Layout(full.root).provenance("toy-alpha-0").unlink()
     change(Layout(full.root).provenance("toy-beta-1"), index_digest="of other data")
-    table = pd.read_csv(io.StringIO(costs_of(full).csv())).set_index("method")
+    table = csv_of(full)
     assert table["train_seconds_n"].tolist() == [2, 2]
     assert table["train_seconds_mean"].tolist() == [21.5, 21]
-    assert "2 runs have no provenance of these data" in costs_of(full).reading
+    assert "2 runs have no provenance of these data" in reading_of(full)
 
 
 def test_without_any_provenance_nothing_is_said_to_be_measured(full: Repository) -> None:
     for path in (full.root / "results" / "provenance").iterdir():
         path.unlink()
-    costs = costs_of(full)
-    assert costs.shown().headings == ("parameters (millions)", "GFLOP per training image", "GFLOP per test image")
-    assert "measurements" not in costs.reading
+    assert shown(full).columns.tolist() == COUNTED
+    assert "measurements" not in reading_of(full)
 
 
 def test_baselines_alone_have_no_table(repository) -> None:  # type: ignore[no-untyped-def]
     toy = repository(methods=[], baselines=["ceiling"], seeds=[0])
     toy.write("ceiling", 0, 90)
-    results, costs = read_track(toy.settings, "toy", toy.root), costs_of(toy)
-    assert costs.csv() == ""
-    assert "## Costs" not in markdown_table(results, "", costs)
-    assert "costs" not in latex_tables(results, costs)
+    assert costs_csv(toy.track(), read_costs(toy.track(), toy.root)) == ""
+    assert "## Costs" not in toy.page()
+    assert "costs" not in toy.latex()
     assert "costs" not in write_page(toy.settings, toy.root).read_text(encoding="utf-8")
 
 
 def test_a_track_that_trains_nothing_has_no_speed(full: Repository) -> None:
     for method in ("alpha", "beta"):
         change(Layout(full.root).costs("toy", f"toy-{method}"), epochs=0, train_flops_per_image=None)
-    headings = costs_of(full).shown().headings
-    assert headings == ("parameters (millions)", "GFLOP per test image", "peak memory, host (MiB)")
+    headings = shown(full).columns.tolist()
+    assert headings == ["parameters (millions)", "GFLOP per test image", "peak memory, host (MiB)"]
 
 
 def test_a_variant_has_counts_of_its_own(repository) -> None:  # type: ignore[no-untyped-def]
@@ -113,7 +117,7 @@ def test_a_variant_has_counts_of_its_own(repository) -> None:  # type: ignore[no
         toy.write("alpha", seed, 45.0)
         toy.write("less", seed, 30.0 + seed, variant_of="alpha", title="Alpha, less")
     change(Layout(toy.root).costs("toy", "toy-less"), parameters=77)
-    table = pd.read_csv(io.StringIO(costs_of(toy).csv())).set_index("method")
+    table = csv_of(toy)
     assert table["parameters"].tolist() == [12345, 77]
     assert table.loc["less", "train_seconds_mean"] == 21
 
@@ -136,10 +140,10 @@ def test_counts_that_cannot_be_used_are_named(full: Repository, content: object,
     else:
         path.write_text(str(content))
     with pytest.raises(DataError, match=message):
-        costs_of(full)
+        shown(full)
 
 
 def test_a_damaged_provenance_is_named(full: Repository) -> None:
     change(Layout(full.root).provenance("toy-alpha-2"), wall_seconds={"training": "long"})
     with pytest.raises(DataError, match=r"toy-alpha-2\.json is damaged \(wall_seconds\.training"):
-        costs_of(full)
+        shown(full)

@@ -13,7 +13,6 @@ from wsolbench.errors import DataError
 from wsolbench.evaluation.photographs import read_photographs
 from wsolbench.evaluation.thumbnails import read_thumbnails
 from wsolbench.report.gallery import gallery_sections
-from wsolbench.results.load import read_track
 
 
 @pytest.fixture
@@ -39,7 +38,7 @@ def candidates(toy):
 
 
 def shown(toy, count=6):
-    sections = gallery_sections(read_track(toy.settings, "toy", toy.root), toy.root, count)
+    sections = gallery_sections(toy.track(), toy.root, count)
     return {section.title: [picture.id for picture in section.pictures] for section in sections}
 
 
@@ -86,7 +85,7 @@ def test_one_method_cannot_disagree_and_without_boxes_nothing_is_worst(repositor
 def test_a_shot_is_the_first_seeds_map_box_overlap_and_class(toy):
     overlaps(toy, "beta", 0, [0.25, 1, 1, 1, 1, 1])
     overlaps(toy, "beta", 1, [0.75, 1, 1, 1, 1, 1])
-    sections = gallery_sections(read_track(toy.settings, "toy", toy.root), toy.root, 1)
+    sections = gallery_sections(toy.track(), toy.root, 1)
     picture = sections[0].pictures[0]
     number = int(picture.id.split()[1])
     assert (picture.class_name, picture.boxes) == ("class one", [(0.25, 0.25, 0.75, 0.75)])
@@ -110,7 +109,7 @@ def test_a_run_without_maps_classes_and_box_is_shown_without(toy):
     frame.to_parquet(path, index=False)
     with Layout(toy.root).thumbnails("toy", "toy-ceiling-0").open("wb") as stream:
         np.savez(stream, ids=np.zeros(0, np.str_), maps=np.zeros((0, 0, 0), np.uint8))
-    sections = gallery_sections(read_track(toy.settings, "toy", toy.root), toy.root, 1)
+    sections = gallery_sections(toy.track(), toy.root, 1)
     shot = sections[0].pictures[0].shots[2]
     assert (shot.heat, shot.box, shot.predicted) == (None, None, None)
 

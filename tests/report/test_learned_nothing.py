@@ -9,11 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.report.conftest import Repository
-from wsolbench.report.latex import latex_tables
 from wsolbench.report.page import page_html
 from wsolbench.report.readme import refreshed
-from wsolbench.report.tables import csv_table, markdown_table
-from wsolbench.results.load import TrackResults, read_track
+from wsolbench.report.tables import csv_table
 
 AT_CHANCE, GREW, LEARNED = ({"at_chance": a, "loss_grew": b} for a, b in ((True, False), (None, True), (False, None)))
 
@@ -28,13 +26,8 @@ def toy(repository: Callable[..., Repository]) -> Repository:
     return toy
 
 
-def results_of(toy: Repository) -> TrackResults:
-    return read_track(toy.settings, "toy", toy.root)
-
-
 def test_the_mark_and_its_footnote_are_in_every_output(toy: Repository) -> None:
-    results = results_of(toy)
-    markdown, latex, page = markdown_table(results), latex_tables(results), page_html(toy.settings, toy.root)
+    markdown, latex, page = toy.page(), toy.latex(), page_html(toy.settings, toy.root)
     readme = refreshed("<!-- results of toy -->\n<!-- end -->\n", toy.settings, toy.root)
     for text, row, other, note in (
         (markdown, "| Beta † |", "| Alpha |", "† Trained without"),
@@ -50,7 +43,7 @@ def test_the_mark_and_its_footnote_are_in_every_output(toy: Repository) -> None:
 
 
 def test_they_count_in_the_mean(toy: Repository) -> None:
-    (alpha, beta) = csv.DictReader(io.StringIO(csv_table(results_of(toy))))
+    (alpha, beta) = csv.DictReader(io.StringIO(csv_table(toy.track())))
     assert (float(alpha["max_box_acc_mean"]), float(beta["max_box_acc_mean"])) == (55, 57)
     assert beta["max_box_acc_n"] == "2"
 
@@ -58,6 +51,15 @@ def test_they_count_in_the_mean(toy: Repository) -> None:
 def test_without_one_nothing_is_said(repository: Callable[..., Repository]) -> None:
     toy = repository(seeds=[0])
     toy.write("alpha", 0, 50, training=LEARNED)
-    for text in (markdown_table(results_of(toy)), latex_tables(results_of(toy)), page_html(toy.settings, toy.root)):
+    for text in (toy.page(), toy.latex(), page_html(toy.settings, toy.root)):
         assert "†" not in text
         assert "textdagger" not in text
+
+
+def test_maps_that_are_the_same_for_every_class_are_marked(repository: Callable[..., Repository]) -> None:
+    toy = repository(methods=["alpha", "beta"], seeds=[0])
+    toy.write("alpha", 0, 50, class_agnostic=True)
+    toy.write("beta", 0, 50)
+    assert "| Alpha ‡ |" in toy.page()
+    assert "‡ Maps are the same for every class: Alpha." in toy.page()
+    assert r"\textdaggerdbl{} Maps are" in toy.latex()

@@ -11,10 +11,9 @@ from PIL import Image
 
 from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
-from wsolbench.report.columns import COLUMNS, summarised
 from wsolbench.report.page import write_page
-from wsolbench.report.shown import shown_table
-from wsolbench.results.load import read_track
+from wsolbench.report.track import score_table
+from wsolbench.results.metrics import METRICS
 
 HOSTILE = """<script>alert(1)</script>"><img src=x onerror='alert(2)'>{{ 7 * 7 }}&amp;"""
 VOID = {"meta", "br", "img", "input", "link", "hr"}
@@ -180,14 +179,9 @@ def test_the_best_mean_of_the_methods_is_marked_and_nothing_else(full):
     for seed in full.seeds:
         full.write("gamma", seed, 53.5 + seed - 1, recipe="searched", regret=0.5)
         full.write("beta", seed, 52.5 + seed, regret=3.0)
-    table = shown_table(read_track(full.settings, "toy", full.root).measured, COLUMNS, summarised)
-    best = {
-        (line.title, heading)
-        for _, lines in table.blocks
-        for line in lines
-        for heading, cell in zip(table.headings, line.cells, strict=True)
-        if cell.is_best
-    }
+    track = full.track()
+    table = score_table(track.rows, track.summary, METRICS.values())["best"].reset_index()
+    best = {(row["method"], heading) for row in table.to_dict("records") for heading in row if row[heading] is True}
     assert ("Beta", "MaxBoxAcc, oracle") in best
     assert ("Alpha", "regret") in best  # less is better
     assert {title for title, _ in best} == {"Alpha", "Beta"}  # no bound, and nobody alone in a block

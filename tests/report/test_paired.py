@@ -10,13 +10,11 @@ import pytest
 from tests.report.conftest import Repository
 from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
-from wsolbench.report.paired import paired_section, read_scores
-from wsolbench.report.tables import markdown_table
-from wsolbench.results.load import blocks_of, read_track
+from wsolbench.report.paired import paired_section
 
 
 def section(repository: Repository) -> str:
-    return paired_section(read_track(repository.settings, "toy", repository.root), repository.root)
+    return paired_section(repository.track(), repository.root)
 
 
 def test_every_pair_is_tested_and_what_is_significant_is_bold(reported: Repository) -> None:
@@ -68,9 +66,8 @@ def test_other_images_are_named(full: Repository) -> None:
     path = Layout(full.root).per_image("toy", "toy-alpha-2")
     frame = pd.read_parquet(path)
     frame.iloc[::-1].to_parquet(path)
-    results = read_track(full.settings, "toy", full.root)
     with pytest.raises(DataError, match=r"toy-alpha-2\.parquet is of other images than toy-alpha-0"):
-        read_scores(results, results.rows[0], full.root)
+        section(full)
 
 
 def test_only_what_is_significant_is_bold(repository: Callable[..., Repository]) -> None:
@@ -78,11 +75,9 @@ def test_only_what_is_significant_is_bold(repository: Callable[..., Repository])
     for seed in toy.seeds:
         for method, level in (("alpha", 45.0), ("beta", 60.0), ("gamma", 45.5), ("ceiling", 90.0)):
             toy.write(method, seed, level + seed)
-    results = read_track(toy.settings, "toy", toy.root)
-    page = markdown_table(results, paired_section(results, toy.root))
+    page = toy.page()
     rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in page.splitlines() if line[:2] == "| "]
-    headings = {heading for heading, _ in blocks_of(results.rows)}
-    bold = [row for row in rows if any(cell.startswith("**") for cell in row) and row[0].strip("*") not in headings]
+    bold = [row for row in rows if any(cell.startswith("**") for cell in row[1:])]
     assert [row[0] for row in bold] == ["Alpha - Beta", "Beta - Gamma"]
     for row in rows:
         if " - " in row[0]:

@@ -12,7 +12,7 @@ import pytest
 from tests.report.conftest import Repository
 from wsolbench.errors import DataError
 from wsolbench.report.published import comparison_csv, comparison_markdown, comparisons, read_published, why_not
-from wsolbench.results.load import TrackResults, read_track
+from wsolbench.report.track import TrackResults
 
 WHOLE = {"dataset": "cub", "backbone": "vgg16", "images": {"val": 1000, "test": 5794}}
 Make = Callable[..., Repository]
@@ -23,7 +23,7 @@ def measured(repository: Make, **changes: object) -> TrackResults:
     for seed in toy.seeds:
         toy.write("cam", seed, 60 + seed, **WHOLE | changes)
         toy.write("adl", seed, 70 + seed, **WHOLE | changes)
-    return read_track(toy.settings, "toy", toy.root)
+    return toy.track()
 
 
 def test_all_rows_are_read_and_every_source_has_its_reference() -> None:
@@ -34,21 +34,17 @@ def test_all_rows_are_read_and_every_source_has_its_reference() -> None:
 
 def test_numbers_of_the_same_thing_stand_side_by_side(repository: Make) -> None:
     results, published = measured(repository), read_published(Path())
-    found = {(each.row.method, each.column.name): each for each in comparisons(results, published)}
-    each = found["cam", "max_box_acc_v2.mean"]
-    theirs = each.published
-    assert set(theirs["dataset"]) == {"CUB"}
-    assert set(theirs["backbone"]) <= {"VGG16", "VGG-GAP"}
-    assert set(theirs["method"]) == {"CAM"}
-    assert set(theirs["metric"]) == {"MaxBoxAccV2"}
+    found = comparisons(results, published)
+    each = found.query("method == 'cam' and number == 'max_box_acc_v2.mean'")
+    theirs = published.rows.loc[each.index]
     expected = published.rows.query("dataset == 'CUB' and method == 'CAM' and metric == 'MaxBoxAccV2'")
     alike = expected[expected["backbone"].isin(["VGG16", "VGG-GAP"])]
     assert 1 < len(theirs) < len(alike)
     left_out = alike.drop(theirs.index)
     assert left_out["note"].str.contains("normalisation = (?:IVR|Max|PaS)").all()
     assert not theirs["note"].str.contains("IVR|PaS").any()
-    assert each.contradictory == (len(set(theirs["bibkey"])) > 1 and len(set(theirs["value"])) > 1)
-    assert ("cam", "gt_known.published") not in found  # no published threshold, no comparison
+    assert set(each["contradictory"]) == {len(set(theirs["bibkey"])) > 1 and len(set(theirs["value"])) > 1}
+    assert "gt_known.published" not in set(found["number"])  # no published threshold, no comparison
     table = pd.read_csv(io.StringIO(comparison_csv([results], published)))
     ours = table[(table["method"] == "cam") & (table["number"] == "max_box_acc")]
     assert (ours["measured_mean"] == 61).all()
@@ -62,9 +58,9 @@ def test_gt_known_is_compared_at_the_published_threshold_only(repository: Make) 
     toy = repository(methods=["cam"], seeds=[0])
     at = {"fixed": 42.0, "val": 49.0, "oracle": 50.0, "published": 44.5}
     toy.write("cam", 0, 50, **WHOLE | {"gt_known": at})
-    found = comparisons(read_track(toy.settings, "toy", toy.root), read_published(Path()))
-    (each,) = [each for each in found if each.column.name == "gt_known.published"]
-    assert set(each.published["metric"]) == {"GT-known Loc"}
+    found = comparisons(toy.track(), read_published(Path()))
+    numbers = found.index[found["number"] == "gt_known.published"]
+    assert set(read_published(Path()).rows.loc[numbers, "metric"]) == {"GT-known Loc"}
 
 
 @pytest.mark.parametrize(
@@ -80,7 +76,7 @@ def test_what_was_not_measured_alike_is_refused_with_the_reason(
 ) -> None:
     results, published = measured(repository, **changes), read_published(Path())
     assert why_not(results, published) == reason
-    assert comparisons(results, published) == []
+    assert comparisons(results, published).empty
     assert f"Nothing to compare: {reason}" in comparison_markdown([results], published).replace("\\_", "_")
     assert comparison_csv([results], published).count("\n") == 1
 
@@ -88,16 +84,19 @@ def test_what_was_not_measured_alike_is_refused_with_the_reason(
 def test_numbers_whose_thresholds_were_chosen_elsewhere_are_refused(repository: Make) -> None:
     toy = repository(methods=["cam"], seeds=[0])
     toy.write("cam", 0, 50, **WHOLE | {"backbone": "resnet50"})
-    found = comparisons(read_track(toy.settings, "toy", toy.root), read_published(Path()))
-    (each,) = [each for each in found if each.column.name == "max_box_acc"]
-    protocols = each.published["note"].str.extract("(protocol B[TV]-[TV]T, selection by [A-Z]+)")[0].dropna()
+    found = comparisons(toy.track(), read_published(Path()))
+    protocols = (
+        found.loc[found["number"] == "max_box_acc", "note"]
+        .str.extract("(protocol B[TV]-[TV]T, selection by [A-Z]+)")[0]
+        .dropna()
+    )
     assert set(protocols) == {"protocol BV-TT, selection by GT"}
 
 
 def test_a_method_that_nobody_published_says_so(repository: Make) -> None:
     toy = repository(methods=["mine"], seeds=[0])
     toy.write("mine", 0, 50, **WHOLE)
-    page = comparison_markdown([read_track(toy.settings, "toy", toy.root)], read_published(Path()))
+    page = comparison_markdown([toy.track()], read_published(Path()))
     assert "no source measured these methods" in page
 
 
@@ -107,7 +106,7 @@ def test_a_method_that_nobody_published_says_so(repository: Make) -> None:
         ("choe2022journal.csv", "method\n", r"choe2022journal\.csv is damaged"),
         ("unknown.csv", "method\n", r"unknown\.csv has no reference"),
         ("comparable.yaml", "datasets: {}\n", r"comparable\.yaml"),
-        ("references.yaml", "[", r"references\.yaml cannot be read"),
+        ("references.yaml", "[", r"references\.yaml is damaged"),
     ],
 )
 def test_a_wrong_file_is_named(repository: Make, file: str, content: str, message: str) -> None:

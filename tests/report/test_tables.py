@@ -7,11 +7,9 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from wsolbench.report.columns import NORMALISED, ORACLE, PIXEL, WITHOUT_ORACLE
-from wsolbench.report.latex import latex_tables
+from wsolbench.report.columns import SCORE_TABLES
 from wsolbench.report.page import write_page
-from wsolbench.report.tables import csv_table, markdown_table
-from wsolbench.results.load import read_track
+from wsolbench.report.tables import csv_table
 
 
 def cells(page, start):
@@ -27,11 +25,11 @@ def three_seeds(repository):
     for seed, (alpha, beta) in enumerate([(48.0, 52.0), (50.0, 56.0), (52.0, 60.0)]):
         toy.write("alpha", seed, alpha)
         toy.write("beta", seed, beta)
-    return read_track(toy.settings, "toy", toy.root)
+    return toy
 
 
 def test_csv_has_mean_sd_and_count_of_every_number(three_seeds):
-    table = pd.read_csv(io.StringIO(csv_table(three_seeds))).set_index("method")
+    table = pd.read_csv(io.StringIO(csv_table(three_seeds.track()))).set_index("method")
     alpha = table.loc["alpha"]
     assert (alpha.max_box_acc_mean, alpha.max_box_acc_sd, alpha.max_box_acc_n) == (50, 2, 3)
     assert alpha.gt_known_val_mean == 49
@@ -45,12 +43,12 @@ def test_csv_has_mean_sd_and_count_of_every_number(three_seeds):
 def test_csv_keeps_full_precision(repository):
     toy = repository(seeds=[0])
     toy.write("alpha", 0, 50, px_ap=100 / 7)
-    (row,) = csv.DictReader(io.StringIO(csv_table(read_track(toy.settings, "toy", toy.root))))
+    (row,) = csv.DictReader(io.StringIO(csv_table(toy.track())))
     assert float(row["px_ap_mean"]) == 100 / 7
 
 
 def test_markdown_shows_mean_sd_and_number_of_seeds(three_seeds):
-    page = markdown_table(three_seeds)
+    page = three_seeds.page()
     fixed_and_val, oracle, *_ = cells(page, "Alpha")
     # Half an interval is t(2) = 4.3027 times sd / sqrt(3): 4.97 for 2, 0.0248 for 0.01.
     assert fixed_and_val[:5] == ["Alpha", "common", "3", "97.5 ± 0.0 (±0.0)", "100.0 ± 0.0 (±0.0)"]
@@ -69,14 +67,14 @@ def test_an_interval_is_students_and_needs_two_seeds(repository):
                 toy.write(method, seed, levels[seed])
             else:
                 toy.skip(method, seed, "stopped")
-    results = read_track(toy.settings, "toy", toy.root)
+    results = toy.track()
     table = pd.read_csv(io.StringIO(csv_table(results))).set_index("method")
     assert math.isnan(table.loc["alpha"].max_box_acc_ci95)
     # t(1) = 12.7062 times sd / sqrt(2) = 1
     assert table.loc["beta"].max_box_acc_ci95 == pytest.approx(12.7062, abs=1e-4)
     low, high = scipy.stats.ttest_1samp(values["gamma"], 0).confidence_interval(0.95)
     assert table.loc["gamma"].max_box_acc_ci95 == pytest.approx((high - low) / 2)
-    assert [row[3] for row in (cells(markdown_table(results), name)[1] for name in ("Alpha", "Beta"))] == [
+    assert [row[3] for row in (cells(toy.page(), name)[1] for name in ("Alpha", "Beta"))] == [
         "50.0",
         "51.0 ± 1.4 (±12.7)",
     ]
@@ -93,16 +91,16 @@ def formatted(table, method, column):
 
 def test_numbers_are_the_same_in_csv_markdown_latex_and_on_the_page(full):
     full.write("beta", 1, 53.5, top1_loc=dict.fromkeys(("fixed", "val", "oracle", "published")))
-    results = read_track(full.settings, "toy", full.root)
+    results = full.track()
     table = pd.read_csv(io.StringIO(csv_table(results))).set_index("method")
-    markdown, latex = markdown_table(results), latex_tables(results)
+    markdown, latex = full.page(), full.latex()
     page = write_page(full.settings, full.root).read_text(encoding="utf-8")
     shown = 0
-    for columns in (WITHOUT_ORACLE, ORACLE, PIXEL, NORMALISED):
+    for columns in SCORE_TABLES.values():
         used = [each for each in columns if table[f"{each.stem}_n"].any()]
-        for row in results.rows:
-            numbers = [formatted(table, row.method, each) for each in used]
-            start = [row.title, row.recipe, "3"]
+        for row in results.rows.itertuples():
+            numbers = [formatted(table, row.Index[3], each) for each in used]
+            start = [row.title, "common", "3"]
             assert f"| {' | '.join([*start, *numbers])} |\n" in markdown
             in_latex = [line.removesuffix(r" \\").split(" & ") for line in latex.splitlines()]
             without = [re.sub(r" \(±.*\)", "", number).replace("±", r"$\pm$") for number in numbers]
@@ -114,8 +112,8 @@ def test_numbers_are_the_same_in_csv_markdown_latex_and_on_the_page(full):
 
 
 def test_no_column_mixes_protocols_and_oracles_stand_apart(three_seeds):
-    first, second, pixel, normalised = [
-        cells(line, "method")[0] for line in markdown_table(three_seeds).splitlines() if "| recipe |" in line
+    first, second, pixel, normalised, _ = [  # costs
+        cells(line, "method")[0] for line in three_seeds.page().splitlines() if "| recipe |" in line
     ]
     assert all("(pixel)" in heading for heading in pixel[3:])
     assert all(any(name in heading for name in ("(max)", "(percentile)", "(ivr)")) for heading in normalised[3:])
@@ -127,7 +125,7 @@ def test_no_column_mixes_protocols_and_oracles_stand_apart(three_seeds):
 
 def test_differences_are_paired_and_carry_their_interval(three_seeds):
     # Differences 4, 6, 8: mean 6, sd 2, t(2) = 4.3027, half width 4.3027 * 2 / sqrt(3) = 4.968.
-    page = markdown_table(three_seeds)
+    page = three_seeds.page()
     assert "Differences from Alpha" in page
     assert "+6.0 ± 2.0 (+1.0 to +11.0, excludes 0)" in cells(page, "Beta")[4]
     assert "+0.0 ± 0.0 (+0.0 to +0.0, includes 0)" in cells(page, "Beta")[4]
@@ -137,7 +135,7 @@ def test_one_seed_claims_no_spread(repository):
     toy = repository(methods=["alpha", "beta"], seeds=[0])
     toy.write("alpha", 0, 50)
     toy.write("beta", 0, 60)
-    page = markdown_table(read_track(toy.settings, "toy", toy.root))
+    page = toy.page()
     assert cells(page, "Alpha")[1][3] == "50.0"
     assert cells(page, "Beta")[4][1:3] == ["+0.0", "+10.0"]
     assert "±" not in page
@@ -149,7 +147,7 @@ def test_baselines_stand_below_the_methods_under_their_own_heading(repository):
     toy.write("alpha", 0, 50)
     none = {"fixed": None, "val": None, "oracle": None, "published": None}
     toy.write("ceiling", 0, 90, cls={"top1": None, "top5": None}, top1_loc=none, top5_loc=none, px_ap=None)
-    page = markdown_table(read_track(toy.settings, "toy", toy.root))
+    page = toy.page()
     assert page.index("| Alpha") < page.index("supervised bounds") < page.index("| Ceiling")
     assert cells(page, "Ceiling")[0][3:7] == ["n/a", "n/a", "82.0", "89.0"]
     assert "Differences" not in page
@@ -160,7 +158,7 @@ def test_recipes_stand_apart_and_are_not_compared(repository):
     for seed in (0, 1):
         toy.write("alpha", seed, 50)
         toy.write("beta", seed, 60, recipe="published")
-    page = markdown_table(read_track(toy.settings, "toy", toy.root))
+    page = toy.page()
     assert page.index("recipe: common") < page.index("| Alpha") < page.index("recipe: published") < page.index("| Beta")
     assert "Differences" not in page
 
@@ -168,7 +166,7 @@ def test_recipes_stand_apart_and_are_not_compared(repository):
 def test_columns_that_nobody_defines_are_left_out(repository):
     toy = repository(seeds=[0])
     toy.write("alpha", 0, 50, px_ap=None, px_ap_per_class=None, normalisation={})
-    page = markdown_table(read_track(toy.settings, "toy", toy.root))
+    page = toy.page()
     assert "PxAP" not in page
     assert ", published" not in page
 
@@ -176,7 +174,7 @@ def test_columns_that_nobody_defines_are_left_out(repository):
 def test_a_published_threshold_gets_its_own_columns(repository):
     toy = repository(seeds=[0])
     toy.write("alpha", 0, 50, gt_known={"fixed": 42.0, "val": 49.0, "oracle": 50.0, "published": 44.5})
-    page = markdown_table(read_track(toy.settings, "toy", toy.root))
+    page = toy.page()
     (headings, *_), (values, *_) = cells(page, "method"), cells(page, "Alpha")
     assert values[headings.index("GT-known, published")] == "44.5"
 
@@ -186,8 +184,8 @@ def test_skipped_runs_are_listed_with_their_reason(repository):
     for seed in (0, 1):
         toy.skip("alpha", seed, "needs a deeper network", title="Alpha")
         toy.write("beta", seed, 50)
-    results = read_track(toy.settings, "toy", toy.root)
-    page = markdown_table(results)
+    results = toy.track()
+    page = toy.page()
     assert "- Alpha (seeds 0, 1): needs a deeper network" in page
     assert "Differences" not in page
     table = pd.read_csv(io.StringIO(csv_table(results))).set_index("method")
@@ -199,7 +197,7 @@ def test_weights_and_val_images_are_given_per_row_where_they_differ(repository):
     toy = repository(baselines=["ceiling"], seeds=[0])
     toy.write("alpha", 0, 50, weights={"name": "pretrained", "sha256": "0123456789abcdef" * 4})
     toy.write("ceiling", 0, 90, images={"val": 48, "test": 400})
-    page = markdown_table(read_track(toy.settings, "toy", toy.root))
+    page = toy.page()
     assert (
         "240 images with 250 boxes and 240 masks for Alpha; 48 images with 250 boxes and 240 masks for Ceiling" in page
     )
@@ -209,14 +207,12 @@ def test_weights_and_val_images_are_given_per_row_where_they_differ(repository):
 def test_names_cannot_break_the_page(repository):
     toy = repository(seeds=[0])
     toy.write("alpha", 0, 50, title="A|B <script> *x* $y$\n# z")
-    page = markdown_table(read_track(toy.settings, "toy", toy.root))
+    page = toy.page()
     assert r"| A\|B \<script\> \*x\* \$y\$ \# z | common | 1 |" in page
 
 
 def test_a_blank_line_is_before_every_heading(three_seeds):
-    lines = markdown_table(three_seeds).splitlines()
+    lines = three_seeds.page().splitlines()
     headings = [number for number, line in enumerate(lines) if line.startswith("#") and number]
     assert "## What the columns mean" in lines
     assert all(not lines[number - 1] and lines[number - 2] for number in headings)
-    searched = markdown_table(three_seeds, searched="## Searches\n\n| a |").splitlines()
-    assert not searched[searched.index("## What the columns mean") - 1]

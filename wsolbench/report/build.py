@@ -17,7 +17,7 @@ from wsolbench.report.ranks import Ranking, rankings, ranks_csv, ranks_section
 from wsolbench.report.searches import searches_of
 from wsolbench.report.summary import TrackPage, summary_csv, summary_markdown
 from wsolbench.report.tables import csv_table, markdown_page
-from wsolbench.report.track import Track, load_track
+from wsolbench.report.track import TrackResults, load_track
 from wsolbench.results.load import missing_metrics
 
 __all__ = ["write_report", "write_summary"]
@@ -123,14 +123,14 @@ def _page(settings: Settings, track: str, root: Path) -> TrackPage:
     return TrackPage(track, results, (), _picture_names(results))
 
 
-def _picture_names(track: Track) -> dict[str, str]:
+def _picture_names(track: TrackResults) -> dict[str, str]:
     """Return what there is to look at for a track, by what it shows."""
     from wsolbench.report.plot import why_not_drawn  # noqa: PLC0415 - Matplotlib takes seconds to import
 
     return {shows: f"{stem}.svg" for shows, stem in _PICTURES.items() if not why_not_drawn(stem, track.frame)}
 
 
-def _ranks_pictures(ranked: Sequence[Ranking], tracks: Sequence[Track]) -> dict[str, bytes]:
+def _ranks_pictures(ranked: Sequence[Ranking], tracks: Sequence[TrackResults]) -> dict[str, bytes]:
     from wsolbench.report.figures.ranks import critical_difference  # noqa: PLC0415 - takes seconds
     from wsolbench.report.figures.style import encoded, figure_style  # noqa: PLC0415
 
@@ -140,7 +140,7 @@ def _ranks_pictures(ranked: Sequence[Ranking], tracks: Sequence[Track]) -> dict[
         return {f"critical_difference.{kind}": encoded(figure, kind) for kind in _KINDS}
 
 
-def _pictures(track: Track, settings: Settings, root: Path) -> dict[str, bytes]:
+def _pictures(track: TrackResults, settings: Settings, root: Path) -> dict[str, bytes]:
     searches = searches_of(track.name, settings.run.methods, root)
     # Matplotlib and seaborn take seconds to import.
     from wsolbench.report.figures.searches import search  # noqa: PLC0415

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from wsolbench.report.track import Track
+from wsolbench.report.track import TrackResults
 from wsolbench.results.load import load_per_image
 
 __all__ = ["classes_csv"]
@@ -15,7 +15,7 @@ _HIT = 0.5
 _AT = ("fixed", "val", "oracle")
 
 
-def classes_csv(track: Track, root: Path) -> str:
+def classes_csv(track: TrackResults, root: Path) -> str:
     """Return localization of each method class by class: images, then mean, sd and n over seeds, percent.
 
     GT-known Loc (``gt_known_*``, box protocol ``choe2020``), or pIoU (``p_iou_*``) where a track has no boxes; empty

@@ -11,7 +11,7 @@ import pandas as pd
 from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
 from wsolbench.files import parse_file
-from wsolbench.report.track import Track, score_table
+from wsolbench.report.track import TrackResults, score_table
 from wsolbench.results.metrics import Metric
 from wsolbench.results.schema import Costs, Provenance
 from wsolbench.results.stats import BY_ROW, summarise_by
@@ -41,11 +41,11 @@ COSTS = {each.name: each for each in (*_COUNTED, *_MEASURED)}
 """Every number of the table of costs, in its order."""
 
 
-def read_costs(track: Track, root: Path) -> pd.DataFrame:
+def read_costs(track: TrackResults, root: Path) -> pd.DataFrame:
     """Read what the methods of a track cost.
 
     Returns:
-        :attr:`~wsolbench.report.track.Track.measured` without baselines and entries, with a column per number of
+        :attr:`~wsolbench.report.track.TrackResults.measured` without baselines and entries, with a column per number of
         :data:`COSTS` (NaN where it is not known), and ``machine``: where and in which precision the run went.
 
     Raises:
@@ -111,13 +111,13 @@ def _summary(costs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(found, axis=1)
 
 
-def cost_table(track: Track, costs: pd.DataFrame) -> pd.DataFrame:
+def cost_table(track: TrackResults, costs: pd.DataFrame) -> pd.DataFrame:
     """Return the table for people, as :func:`~wsolbench.report.track.score_table` does; empty without costs."""
     rows = track.rows[track.rows.index.isin(_summary(costs).index)]
     return score_table(rows, _summary(costs), COSTS.values())
 
 
-def costs_csv(track: Track, costs: pd.DataFrame) -> str:
+def costs_csv(track: TrackResults, costs: pd.DataFrame) -> str:
     """Return the table with full precision: counts as they are, measurements as mean, sd, ci95 and n.
 
     Empty where no method has results.

@@ -10,7 +10,7 @@ import pandas as pd
 
 from wsolbench.errors import counted
 from wsolbench.report.markdown import escaped
-from wsolbench.report.track import CLASS_AGNOSTIC, LEARNED_NOTHING, Track
+from wsolbench.report.track import CLASS_AGNOSTIC, LEARNED_NOTHING, TrackResults
 from wsolbench.results.stats import LEVEL
 
 __all__ = ["facts", "marks", "over_seeds", "skipped_list", "skipped_runs", "track_facts", "truth_used", "weights_of"]
@@ -22,12 +22,12 @@ _SELECTIONS = {
 }
 
 
-def track_facts(track: Track, *, interval: bool = True) -> str:
+def track_facts(track: TrackResults, *, interval: bool = True) -> str:
     """Return :func:`facts` in Markdown."""
     return "\n\n".join(facts(track, escaped, interval=interval)) + "\n"
 
 
-def facts(track: Track, mark: Callable[[str], str], *, interval: bool = True) -> list[str]:
+def facts(track: TrackResults, mark: Callable[[str], str], *, interval: bool = True) -> list[str]:
     """Return what was measured, as paragraphs in which names of parameters stand in backticks.
 
     Args:
@@ -53,7 +53,7 @@ def facts(track: Track, mark: Callable[[str], str], *, interval: bool = True) ->
     return [measured, chosen, *(f"{sign} {note}" for sign, note in marks(track, mark))]
 
 
-def marks(track: Track, mark: Callable[[str], str]) -> list[tuple[str, str]]:
+def marks(track: TrackResults, mark: Callable[[str], str]) -> list[tuple[str, str]]:
     """Return the footnotes that the titles of rows refer to, each with its sign."""
     failed, agnostic = [], []
     for _, runs in track.measured.groupby(["method", "recipe"], sort=False, observed=True):
@@ -71,7 +71,7 @@ def marks(track: Track, mark: Callable[[str], str]) -> list[tuple[str, str]]:
     return [(sign, f"{note}: {', '.join(titles)}.") for sign, (note, titles) in notes.items() if titles]
 
 
-def over_seeds(track: Track, *, interval: bool = True) -> str:
+def over_seeds(track: TrackResults, *, interval: bool = True) -> str:
     """Return the seeds of a track, and what its numbers say about them."""
     seeds = ", ".join(map(str, track.seeds))
     if len(track.seeds) == 1:
@@ -99,7 +99,7 @@ def weights_of(run: Any) -> str:
     return f"{run.weights} (sha256 {run.weights_sha256[:12]})"
 
 
-def skipped_runs(track: Track) -> list[tuple[str, str, str]]:
+def skipped_runs(track: TrackResults) -> list[tuple[str, str, str]]:
     """Return title, seeds and reason of the runs without results."""
     runs = track.runs[track.runs["skipped"].notna()]
     keyed = [((title, reason), str(seed)) for title, reason, seed in runs[["title", "skipped", "seed"]].to_numpy()]
@@ -109,7 +109,7 @@ def skipped_runs(track: Track) -> list[tuple[str, str, str]]:
     ]
 
 
-def skipped_list(track: Track) -> str:
+def skipped_list(track: TrackResults) -> str:
     """Return a section on runs without results and why, empty if there is none."""
     lines = [f"- {escaped(title)} (seeds {seeds}): {escaped(why)}\n" for title, seeds, why in skipped_runs(track)]
     return "## Skipped\n\n" + "".join(lines) if lines else ""

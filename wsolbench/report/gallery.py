@@ -19,7 +19,7 @@ from wsolbench.evaluation.photographs import read_photographs
 from wsolbench.evaluation.thumbnails import Thumbnails, read_thumbnails
 from wsolbench.files import parse_file, read_parquet
 from wsolbench.report.pictures import heat_picture, photograph_picture
-from wsolbench.report.track import Row, Track, records
+from wsolbench.report.track import Row, TrackResults, records
 from wsolbench.results.load import remedy
 
 __all__ = ["Picture", "Section", "Shot", "check_digest", "gallery_sections"]
@@ -98,7 +98,7 @@ class _Run:
     thumbnails: Thumbnails
 
 
-def gallery_sections(track: Track, root: Path, count: int) -> list[Section]:
+def gallery_sections(track: TrackResults, root: Path, count: int) -> list[Section]:
     """Return the chosen images, the worst, and those that methods disagree on most, without empty sections.
 
     Only candidates are looked at (``evaluate.gallery``). Worst is the lowest overlap of prediction and truth, averaged
@@ -155,7 +155,7 @@ def _by_method(runs: Sequence[_Run]) -> NDArray[np.float64]:
     return np.array([np.mean([each.overlaps for each in methods if each.row == row], axis=0) for row in rows])
 
 
-def _read_row(track: Track, row: Row, ids: Sequence[str], root: Path) -> Iterator[_Run]:
+def _read_row(track: TrackResults, row: Row, ids: Sequence[str], root: Path) -> Iterator[_Run]:
     layout, facts = Layout(root), track.rows.T[row]
     thresholds = [track.values(row, f"threshold.{at}") for at in ("val", "fixed")]
     for run in records(track.runs_of(row)):

@@ -28,7 +28,7 @@ from wsolbench.report.palette import PREDICTED_RGB, TRUE_RGB
 from wsolbench.report.pictures import plot_picture
 from wsolbench.report.ranks import rankings
 from wsolbench.report.searches import SearchSummary, search_summary
-from wsolbench.report.track import Track, load_track, score_table
+from wsolbench.report.track import TrackResults, load_track, score_table
 from wsolbench.results.load import missing_metrics
 from wsolbench.results.metrics import METRICS, RULES
 
@@ -60,7 +60,7 @@ class _Track:
     """What the page shows of a track; all but the first three is empty where results are missing."""
 
     name: str
-    results: Track | None
+    results: TrackResults | None
     missing: Sequence[str]
     facts: list[tuple[str, str]]
     tables: list[_Table]
@@ -147,7 +147,7 @@ def _track(settings: Settings, name: str, root: Path) -> _Track:
     )
 
 
-def _tables(track: Track, costs: pd.DataFrame) -> list[_Table]:
+def _tables(track: TrackResults, costs: pd.DataFrame) -> list[_Table]:
     """Return the tables that have a column; a table of scores is in percent unless the definitions say otherwise."""
     percent = "Percent of the test images unless the definitions say otherwise."
     chosen = {"Headline numbers": headline(track.truth), **SCORE_TABLES}
@@ -175,7 +175,7 @@ def _table(table: pd.DataFrame, caption: str, note: str = "") -> _Table:
     return _Table(caption, parts[0].columns.tolist(), blocks, note)
 
 
-def _facts(track: Track, settings: Settings) -> list[tuple[str, str]]:
+def _facts(track: TrackResults, settings: Settings) -> list[tuple[str, str]]:
     if track.measured.empty:
         return [("Seeds asked for", ", ".join(map(str, track.seeds))), ("Results", "every run was skipped")]
     run = track.measured.iloc[0]
@@ -184,7 +184,7 @@ def _facts(track: Track, settings: Settings) -> list[tuple[str, str]]:
         ("Data set", run["dataset"] if of == run["dataset"] else f"{run['dataset']}, read by {of}"),
         (
             "Data digest",
-            track.by_row(lambda each: "not stored" if pd.isna(each["data_digest"]) else each["data_digest"]),
+            track.by_row(_digest),
         ),
         ("Backbone", run["backbone"]),
         ("Weights", track.by_row(weights_of)),
@@ -205,7 +205,7 @@ def _digest(run: Any) -> str:
     return "not stored" if pd.isna(run.data_digest) else str(run.data_digest)
 
 
-def _fixed_threshold(track: Track) -> str:
+def _fixed_threshold(track: TrackResults) -> str:
     """Return it as text; runs that were not measured alike have been refused, and boxes have none."""
     found = track.frame.loc[track.frame["metric"] == "threshold.fixed", "value"]
     return "none" if found.empty else str(found.iloc[0])

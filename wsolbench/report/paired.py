@@ -11,7 +11,7 @@ import pandas as pd
 
 from wsolbench.report.columns import headline
 from wsolbench.report.markdown import escaped, pipe_table
-from wsolbench.report.track import Row, Track, number_text, records
+from wsolbench.report.track import Row, TrackResults, number_text, records
 from wsolbench.results.load import load_per_image
 from wsolbench.results.metrics import METRICS
 from wsolbench.results.stats import LEVEL, Scores, bootstrap_difference, holm, sign_test, summarise_by
@@ -25,7 +25,7 @@ PAIR_COLUMNS = ["pair", "difference", f"{LEVEL:.0%} interval", "p", "p, correcte
 """Headings of a table of tested pairs."""
 
 
-def differences_section(track: Track) -> str:
+def differences_section(track: TrackResults) -> str:
     """Return a section on the differences from the first method, paired over seeds, in Markdown.
 
     Only methods of the first one's recipe are compared. The section is empty if the first method has no results, or
@@ -46,7 +46,7 @@ def differences_section(track: Track) -> str:
     return f"{heading}\n\n{_reading(track, len(others) * len(shown))}\n\n{pipe_table(table)}"
 
 
-def _reading(track: Track, intervals: int) -> str:
+def _reading(track: TrackResults, intervals: int) -> str:
     if len(track.seeds) == 1:
         return "Points of percent. One seed has no spread: whether a difference is more than chance cannot be said."
     return (
@@ -56,7 +56,7 @@ def _reading(track: Track, intervals: int) -> str:
     )
 
 
-def _difference(track: Track, row: Row, first: Row, metric: str) -> str:
+def _difference(track: TrackResults, row: Row, first: Row, metric: str) -> str:
     found = (track.values(row, metric) - track.values(first, metric)).dropna()
     if found.empty:
         return "n/a"
@@ -85,7 +85,7 @@ class PairedTests:
     pairs: pd.DataFrame
 
 
-def paired_tests(track: Track, root: Path) -> PairedTests | None:
+def paired_tests(track: TrackResults, root: Path) -> PairedTests | None:
     """Test every pair of methods of one recipe on the same images.
 
     Returns:
@@ -125,7 +125,7 @@ def paired_tests(track: Track, root: Path) -> PairedTests | None:
     return PairedTests(title, reading, pd.DataFrame(lines, columns=[*PAIR_COLUMNS, "significant"]))
 
 
-def paired_section(track: Track, root: Path) -> str:
+def paired_section(track: TrackResults, root: Path) -> str:
     """Return :func:`paired_tests` as a section in Markdown, empty where there is nothing to test.
 
     Raises:
@@ -141,7 +141,7 @@ def paired_section(track: Track, root: Path) -> str:
     return f"## {tests.title}\n\n{tests.reading}\n" + ("" if table.empty else f"\n{pipe_table(table)}")
 
 
-def _scores(track: Track, row: Row, root: Path) -> Scores:
+def _scores(track: TrackResults, row: Row, root: Path) -> Scores:
     """Return how well a row localizes each test image at the threshold from ``val``, ``(seeds, images)``.
 
     Whether the IoU with a true box is at least 0.5, bool; where a track has no boxes, the overlap with the mask,

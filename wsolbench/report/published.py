@@ -15,7 +15,7 @@ from wsolbench.config.schema import StrictModel, load_yaml, validated
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.files import parse_file
 from wsolbench.report.markdown import escaped, pipe_table
-from wsolbench.report.track import Row, Track, number_text, records
+from wsolbench.report.track import Row, TrackResults, number_text, records
 from wsolbench.results.metrics import METRICS
 
 __all__ = ["Published", "comparison_csv", "comparison_markdown", "comparisons", "read_published", "why_not"]
@@ -92,7 +92,7 @@ def _mapping(path: Path) -> dict[str, Any]:
     return found
 
 
-def why_not(track: Track, published: Published) -> str:
+def why_not(track: TrackResults, published: Published) -> str:
     """Return why no published number may stand beside a track's, empty if some may."""
     if track.measured.empty:
         return "nothing was measured"
@@ -107,7 +107,7 @@ def why_not(track: Track, published: Published) -> str:
     return ""
 
 
-def comparisons(track: Track, published: Published) -> pd.DataFrame:
+def comparisons(track: TrackResults, published: Published) -> pd.DataFrame:
     """Return every number of a track beside which published ones may stand: same data, network, method and rule.
 
     Returns:
@@ -119,7 +119,7 @@ def comparisons(track: Track, published: Published) -> pd.DataFrame:
     return pd.concat(found)[_COMPARED] if found else pd.DataFrame(columns=_COMPARED)
 
 
-def _compared(track: Track, published: Published) -> Iterator[pd.DataFrame]:
+def _compared(track: TrackResults, published: Published) -> Iterator[pd.DataFrame]:
     rules, run, theirs = published.rules, track.measured.iloc[0], published.rows
     patterns = [re.compile(pattern) for pattern in rules.refused_notes]
     refused = theirs["note"].map(lambda note: any(pattern.search(note) for pattern in patterns))
@@ -148,14 +148,14 @@ def _compared(track: Track, published: Published) -> Iterator[pd.DataFrame]:
             )  # fmt: skip
 
 
-def comparison_csv(tracks: Sequence[Track], published: Published) -> str:
+def comparison_csv(tracks: Sequence[TrackResults], published: Published) -> str:
     """Return all comparisons as CSV."""
     found = [comparisons(track, published) for track in tracks]
     table = pd.concat([each for each in found if not each.empty] or [pd.DataFrame(columns=_COMPARED)])
     return table.drop(columns="title").to_csv(index=False, lineterminator="\n")
 
 
-def comparison_markdown(tracks: Sequence[Track], published: Published) -> str:
+def comparison_markdown(tracks: Sequence[TrackResults], published: Published) -> str:
     """Return the page of published numbers beside ours."""
     start = (
         "# Published and measured\n\n"

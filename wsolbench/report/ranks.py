@@ -11,7 +11,7 @@ from scikit_posthocs import posthoc_nemenyi_friedman
 
 from wsolbench.errors import counted
 from wsolbench.report.markdown import escaped, pipe_table
-from wsolbench.report.track import Track, records
+from wsolbench.report.track import TrackResults, records
 from wsolbench.results.metrics import Metric, metrics_named
 from wsolbench.results.stats import LEVEL, RankTest, critical_difference, fewest_tracks, friedman
 
@@ -133,13 +133,13 @@ class Ranking:
         return " ".join(parts)
 
 
-def rankings(tracks: Sequence[Track]) -> list[Ranking]:
+def rankings(tracks: Sequence[TrackResults]) -> list[Ranking]:
     """Return a ranking per number of :data:`RANKED` that any track defines; boxes and pixels share none."""
     defined = {name for track in tracks for name in track.summary.columns.get_level_values(0)}
     return [ranking(tracks, each) for each in RANKED if each.name in defined] or [ranking(tracks, RANKED[0])]
 
 
-def ranking(tracks: Sequence[Track], column: Metric) -> Ranking:
+def ranking(tracks: Sequence[TrackResults], column: Metric) -> Ranking:
     """Rank the methods of several tracks by a number.
 
     On each track those methods compete that have the recipe of its first method; variants, baselines and entries never
@@ -207,7 +207,7 @@ def ranks_section(found: Sequence[Ranking]) -> str:
     return "\n".join(parts)
 
 
-def _titles(track: Track) -> dict[str, str]:
+def _titles(track: TrackResults) -> dict[str, str]:
     """Return the titles of the methods that could compete, in the order of the settings."""
     rows = track.rows[track.rows["compares"]]
     order = {str(name): place for place, name in enumerate(track.runs["method"].unique())}
@@ -215,7 +215,7 @@ def _titles(track: Track) -> dict[str, str]:
     return dict(sorted(titles.items(), key=lambda item: order[item[0]]))
 
 
-def _competing(track: Track, column: Metric) -> dict[str, float]:
+def _competing(track: TrackResults, column: Metric) -> dict[str, float]:
     """Return the mean over seeds by method, of those with the recipe of the first."""
     rows = track.rows[track.rows["compares"]]
     if rows.empty or column.name not in track.summary:

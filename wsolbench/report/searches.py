@@ -10,7 +10,7 @@ import pandas as pd
 
 from wsolbench.config.settings import Run, Settings
 from wsolbench.report.markdown import escaped, pipe_table
-from wsolbench.report.track import Track, records
+from wsolbench.report.track import TrackResults, records
 from wsolbench.search.draw import ARGUMENT, RECIPE
 from wsolbench.search.record import OBJECTIVES, Search, read_searches
 
@@ -58,7 +58,9 @@ def budget_differences(searches: Sequence[Search]) -> dict[str, dict[str, list[s
     return {name: values for name, values in found.items() if len(values) > 1}
 
 
-def search_summary(track: Track, settings: Settings, root: Path, text: Callable[[str], str] = str) -> SearchSummary:
+def search_summary(
+    track: TrackResults, settings: Settings, root: Path, text: Callable[[str], str] = str
+) -> SearchSummary:
     """Return what there is to say about a track's searches, or that there is none.
 
     Args:
@@ -95,7 +97,7 @@ def search_summary(track: Track, settings: Settings, root: Path, text: Callable[
     return SearchSummary(_TITLE, (*start, *reading), table)
 
 
-def search_section(track: Track, settings: Settings, root: Path) -> str:
+def search_section(track: TrackResults, settings: Settings, root: Path) -> str:
     """Return :func:`search_summary` as a section in Markdown.
 
     Raises:

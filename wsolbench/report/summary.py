@@ -12,7 +12,7 @@ from wsolbench.report.columns import headline
 from wsolbench.report.facts import skipped_list, track_facts
 from wsolbench.report.markdown import escaped, markdown_of
 from wsolbench.report.tables import table_frame
-from wsolbench.report.track import Track, score_table
+from wsolbench.report.track import TrackResults, score_table
 
 __all__ = ["TrackPage", "summary_csv", "summary_markdown"]
 
@@ -31,7 +31,7 @@ class TrackPage:
     """
 
     name: str
-    track: Track | None
+    track: TrackResults | None
     missing: Sequence[str]
     pictures: Mapping[str, str]
 

@@ -15,7 +15,7 @@ from wsolbench.report.facts import skipped_list, track_facts
 from wsolbench.report.markdown import escaped, markdown_of
 from wsolbench.report.paired import differences_section, paired_section
 from wsolbench.report.searches import search_section
-from wsolbench.report.track import Track, score_table
+from wsolbench.report.track import TrackResults, score_table
 from wsolbench.results.metrics import METRICS, Metric
 from wsolbench.results.stats import BY_ROW
 
@@ -25,7 +25,7 @@ _FACTS = ["dataset", "backbone", "title", "status", "variant_of", "class_agnosti
 _FACTS += ["protocol", "images_val", "images_test"]
 
 
-def table_frame(track: Track) -> pd.DataFrame:
+def table_frame(track: TrackResults) -> pd.DataFrame:
     """Return one row per method and recipe, in the order of the settings.
 
     Returns:
@@ -52,12 +52,12 @@ def _joined(separator: str) -> Callable[[pd.Series], str]:
 _STATISTICS = ["mean", "sd", "ci95", "n"]
 
 
-def csv_table(track: Track) -> str:
+def csv_table(track: TrackResults) -> str:
     """Return :func:`table_frame` as CSV with full precision (each number reads back as the same float)."""
     return table_frame(track).to_csv(index=False, lineterminator="\n")
 
 
-def markdown_page(track: Track, costs: pd.DataFrame, settings: Settings, root: Path) -> str:
+def markdown_page(track: TrackResults, costs: pd.DataFrame, settings: Settings, root: Path) -> str:
     """Return the track's page: a table per protocol, differences, costs, searches, and what the columns mean.
 
     Args:
@@ -81,7 +81,7 @@ def markdown_page(track: Track, costs: pd.DataFrame, settings: Settings, root: P
     return "\n\n".join(section.strip("\n") for section in sections if section) + "\n"
 
 
-def _meanings(track: Track, costs: pd.DataFrame) -> str:
+def _meanings(track: TrackResults, costs: pd.DataFrame) -> str:
     used = [each for each in chain.from_iterable(SCORE_TABLES.values()) if each.name in track.summary]
     used += [each for name, each in COSTS.items() if not costs.empty and costs[name].notna().any()]
     return "## What the columns mean\n\n" + "".join(map(_meaning, used)) if used else ""

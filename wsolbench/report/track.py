@@ -16,13 +16,14 @@ from wsolbench.results.load import load_frame, load_runs, truth_of
 from wsolbench.results.metrics import Metric
 from wsolbench.results.stats import BY_ROW, summarise
 
-__all__ = ["CLASS_AGNOSTIC", "LEARNED_NOTHING", "Row", "Track", "load_track", "number_text", "records", "score_table"]
+__all__ = ["CLASS_AGNOSTIC", "LEARNED_NOTHING", "Row", "TrackResults"]
+__all__ += ["load_track", "number_text", "records", "score_table"]
 
 LEARNED_NOTHING, CLASS_AGNOSTIC = "†", "‡"
 """Stand behind the title of a row: a training learned nothing that shows; maps are the same for every class."""
 
 Row = tuple[str, str, str, str]
-"""Track, kind, recipe and method: what the runs of a row share."""
+"""TrackResults, kind, recipe and method: what the runs of a row share."""
 
 _BLOCKS = {
     "method": "methods, recipe: {recipe}",
@@ -34,7 +35,7 @@ _BLOCKS = {
 
 
 @dataclass(frozen=True)
-class Track:
+class TrackResults:
     """The results of a track.
 
     Attributes:
@@ -114,14 +115,14 @@ class Track:
         return "; ".join(f"{answer} for {', '.join(titles)}" for answer, titles in answers.items())
 
 
-def load_track(settings: Settings, track: str, root: Path) -> Track:
+def load_track(settings: Settings, track: str, root: Path) -> TrackResults:
     """Read the results of a track.
 
     Raises:
         SettingsError, DataError: see :func:`~wsolbench.results.load.load_frame`.
     """
     seeds = tuple(dict.fromkeys(settings.run.seeds))
-    return Track(track, seeds, load_runs(settings, [track], root), load_frame(settings, [track], root))
+    return TrackResults(track, seeds, load_runs(settings, [track], root), load_frame(settings, [track], root))
 
 
 def score_table(

@@ -3,7 +3,6 @@ import logging
 import pytest
 
 from wsolbench.errors import DataError, SettingsError
-from wsolbench.results.load import read_track
 
 
 def test_rows_follow_the_settings_methods_first(repository):
@@ -11,11 +10,11 @@ def test_rows_follow_the_settings_methods_first(repository):
     for method in ("alpha", "beta", "ceiling"):
         for seed in (0, 1):
             toy.write(method, seed, 50)
-    rows = read_track(toy.settings, "toy", toy.root).rows
-    assert [(row.method, row.kind) for row in rows] == [
-        ("beta", "method"), ("alpha", "method"), ("ceiling", "baseline"),
-    ]  # fmt: skip
-    assert [run.seed for run in rows[0].runs] == [1, 0]
+    runs = toy.track().runs
+    assert runs["key"].tolist() == [
+        f"toy-{method}-{seed}" for method in ("beta", "alpha", "ceiling") for seed in (1, 0)
+    ]
+    assert runs["kind"].tolist() == ["method"] * 4 + ["baseline"] * 2
 
 
 def test_every_missing_file_is_named_with_the_command_that_makes_it(repository):
@@ -23,7 +22,7 @@ def test_every_missing_file_is_named_with_the_command_that_makes_it(repository):
     toy.write("alpha", 0, 50)
     toy.write("ceiling", 0, 90)
     with pytest.raises(DataError) as error:
-        read_track(toy.settings, "toy", toy.root)
+        toy.track()
     assert "2 runs of track 'toy'" in str(error.value)
     assert "results/metrics/toy/toy-alpha-1.json is missing; run `wsolbench evaluate toy-alpha-1`" in str(error.value)
     assert "run `wsolbench baseline toy-ceiling-1`" in str(error.value)
@@ -44,7 +43,7 @@ def test_a_damaged_file_is_named_with_what_is_wrong(repository, content, problem
     toy.write("alpha", 0, 50)
     toy.metrics("alpha").write_bytes(content)
     with pytest.raises(DataError, match=rf"toy-alpha-0.json is damaged \(.*({problem}).*; run"):
-        read_track(toy.settings, "toy", toy.root)
+        toy.track()
 
 
 @pytest.mark.parametrize(
@@ -60,7 +59,7 @@ def test_a_number_that_cannot_be_is_damage(repository, field, value, place):
     toy = repository(seeds=[0])
     toy.write("alpha", 0, 50, **{field: value})
     with pytest.raises(DataError, match=rf"toy-alpha-0.json is damaged \({place}: "):
-        read_track(toy.settings, "toy", toy.root)
+        toy.track()
 
 
 def test_a_file_of_another_run_is_refused(repository):
@@ -68,7 +67,7 @@ def test_a_file_of_another_run_is_refused(repository):
     toy.write("alpha", 0, 50)
     toy.metrics("alpha").write_bytes(toy.metrics("alpha").read_bytes().replace(b'"seed": 0', b'"seed": 3'))
     with pytest.raises(DataError, match=r"toy-alpha-0\.json holds seed 3 instead of 0"):
-        read_track(toy.settings, "toy", toy.root)
+        toy.track()
 
 
 @pytest.mark.parametrize(
@@ -84,7 +83,7 @@ def test_runs_that_were_not_measured_alike_share_no_table(repository, change, na
     toy.write("alpha", 0, 50)
     toy.write("beta", 0, 50, **change)
     with pytest.raises(DataError, match=f"toy-beta-0.json has {name} .* but toy-alpha-0 has"):
-        read_track(toy.settings, "toy", toy.root)
+        toy.track()
 
 
 def test_files_of_no_run_are_warned_about_and_not_counted(repository, caplog):
@@ -92,8 +91,8 @@ def test_files_of_no_run_are_warned_about_and_not_counted(repository, caplog):
     toy.write("alpha", 0, 50)
     toy.write("alpha", 7, 99)
     with caplog.at_level(logging.WARNING):
-        results = read_track(toy.settings, "toy", toy.root)
-    assert [run.key for run in results.runs] == ["toy-alpha-0"]
+        runs = toy.track().runs
+    assert runs["key"].tolist() == ["toy-alpha-0"]
     assert "1 files of no run that params.yaml names, which are not counted: toy-alpha-7.json" in caplog.text
 
 
@@ -101,17 +100,16 @@ def test_skipped_runs_keep_their_reason(repository):
     toy = repository(seeds=[0, 1])
     toy.write("alpha", 0, 50)
     toy.skip("alpha", 1, "needs a deeper network")
-    (row,) = read_track(toy.settings, "toy", toy.root).rows
-    assert [run.seed for run in row.runs] == [0]
-    assert [run.reason for run in row.skipped] == ["needs a deeper network"]
+    track = toy.track()
+    assert track.measured["seed"].tolist() == [0]
+    assert track.runs["skipped"].fillna("").tolist() == ["", "needs a deeper network"]
 
 
 def test_runs_of_two_recipes_are_two_rows(repository):
     toy = repository(seeds=[0, 1])
     toy.write("alpha", 0, 50)
     toy.write("alpha", 1, 60, recipe="searched")
-    rows = read_track(toy.settings, "toy", toy.root).rows
-    assert [(row.recipe, len(row.runs)) for row in rows] == [("common", 1), ("searched", 1)]
+    assert toy.track().rows.reset_index()[["recipe", "n"]].to_numpy().tolist() == [["common", 1], ["searched", 1]]
 
 
 @pytest.mark.parametrize(
@@ -121,19 +119,19 @@ def test_runs_of_two_recipes_are_two_rows(repository):
 def test_a_reconstruction_is_called_one_exactly_once(repository, title, shown):
     toy = repository(seeds=[0])
     toy.write("alpha", 0, 50, title=title, method_status="reconstruction")
-    assert read_track(toy.settings, "toy", toy.root).rows[0].title == shown
+    assert toy.track().runs["title"].tolist() == [shown]
 
 
 def test_an_unknown_track_is_answered_with_the_nearest(repository):
     toy = repository(tracks=["toy"])
     with pytest.raises(SettingsError, match="no 'tyo'; did you mean 'toy'"):
-        read_track(toy.settings, "tyo", toy.root)
+        toy.track("tyo")
 
 
 def test_settings_without_runs_are_refused(repository):
     toy = repository(methods=[])
     with pytest.raises(SettingsError, match="nothing to report"):
-        read_track(toy.settings, "toy", toy.root)
+        toy.track()
 
 
 def test_a_baseline_that_depends_on_no_seed_has_one_run(repository):
@@ -142,6 +140,5 @@ def test_a_baseline_that_depends_on_no_seed_has_one_run(repository):
         for seed in (3, 4):
             toy.write(method, seed, 50)
     toy.write("middle", 0, 20)
-    rows = {row.method: row for row in read_track(toy.settings, "toy", toy.root).rows}
-    assert [run.seed for run in rows["ceiling"].runs] == [3, 4]
-    assert [run.seed for run in rows["middle"].runs] == [0]
+    seeds = toy.track().runs.groupby("method", observed=True)["seed"].agg(list)
+    assert seeds.to_dict() == {"alpha": [3, 4], "ceiling": [3, 4], "middle": [0]}
