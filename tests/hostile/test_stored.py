@@ -34,8 +34,8 @@ from wsolbench.report.figures.curves import read_curves, training
 from wsolbench.report.figures.rows import labelled
 from wsolbench.report.figures.style import figure_style
 from wsolbench.report.pictures import plot_picture
-from wsolbench.results.load import load_frame, read_track
-from wsolbench.results.per_image import read_per_image
+from wsolbench.report.track import load_track
+from wsolbench.results.load import load_frame, load_per_image
 from wsolbench.runs import machine
 from wsolbench.runs.progress import PROGRESS_FILE, Progress, read_progress, write_progress
 from wsolbench.runs.run_folder import CHECKPOINT_FILE, HISTORY_FILE, RUN_FILE, read_part, read_record
@@ -95,7 +95,7 @@ def files(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[
     resolve(settings, layout)
     prepared, run, again = layout.prepared(TRACK), layout.run(KEY), "make it again"
     photographs, caption = layout.photographs(TRACK)
-    results = read_track(settings, TRACK, root)
+    results = load_track(settings, TRACK, root)
     record = read_record(layout, KEY)
     splits: list[Any] = ["train", "val", "test"]
 
@@ -130,7 +130,7 @@ def files(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[
     plot = root / "plots" / "a.png"
     plot.parent.mkdir()
     Image.new("RGB", (30, 20), "red").save(plot)
-    row, recipe = results.rows[0], layout.recipes / "train" / f"{KEY}.json"
+    recipe = layout.recipes / "train" / f"{KEY}.json"
     frame, column = labelled(load_frame(settings, [TRACK], root)), "box_acc_iou50"
     thumbnails, history = layout.thumbnails(TRACK, KEY), layout.history(TRACK, KEY)
     return {
@@ -147,15 +147,15 @@ def files(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[
         "state": Stored(*_one(root, "states/*/*.pt"), keeper.load, 500, silent=True),
         "cache": Stored(*_one(pictures, "*.u8"), cached, 200, silent=True),
         "record of inspection": Stored(*_one(checked, "*.jsonl"), inspected, 300, silent=True),
-        "metrics": Stored(layout.metrics(TRACK, KEY), lambda: read_track(settings, TRACK, root), 200, pinned=False),
+        "metrics": Stored(layout.metrics(TRACK, KEY), lambda: load_track(settings, TRACK, root), 200, pinned=False),
         "per image": Stored(
-            layout.per_image(TRACK, KEY), lambda: read_per_image(results, row, root, ["iou_val", "label"]), 250
+            layout.per_image(TRACK, KEY), lambda: load_per_image(TRACK, [KEY], root, ["iou_val", "label"]), 250
         ),
         "thumbnails": Stored(thumbnails, lambda: read_thumbnails(thumbnails, again), 200),
         "curves": Stored(layout.curves(TRACK, KEY), lambda: read_curves(frame, root, column), pinned=False),
         "history": Stored(history, drawn, 60, pinned=False),
-        "costs": Stored(layout.costs(TRACK, f"{TRACK}-cam"), lambda: read_costs(results, root).counted, pinned=False),
-        "provenance": Stored(layout.provenance(KEY), lambda: read_costs(results, root).provenance, pinned=False),
+        "costs": Stored(layout.costs(TRACK, f"{TRACK}-cam"), lambda: read_costs(results, root), pinned=False),
+        "provenance": Stored(layout.provenance(KEY), lambda: read_costs(results, root), pinned=False),
         "photographs": Stored(photographs, lambda: read_photographs(root, TRACK), pinned=False),
         "caption": Stored(caption, lambda: read_photographs(root, TRACK), pinned=False),
         "search": Stored(searched / "search.json", lambda: read_searches(root, "toy"), 150),

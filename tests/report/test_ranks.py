@@ -9,17 +9,17 @@ import pandas as pd
 import pytest
 
 from tests.report.conftest import Repository
-from tests.report.test_significance import DEMSAR
+from tests.results.test_significance import DEMSAR
 from wsolbench.report.build import write_summary
-from wsolbench.report.columns import columns_named
 from wsolbench.report.figures.ranks import critical_difference
 from wsolbench.report.figures.style import figure_style
 from wsolbench.report.page import write_page
 from wsolbench.report.plot import PlotOptions, write_plot
 from wsolbench.report.ranks import Ranking, ranking, rankings, ranks_csv, ranks_section
-from wsolbench.results.load import load_frame, read_track
+from wsolbench.results.load import load_frame
+from wsolbench.results.metrics import metrics_named
 
-(VAL,) = columns_named("gt_known.val")
+(VAL,) = metrics_named("gt_known.val")
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def demsar(repository) -> Repository:  # type: ignore[no-untyped-def]
 
 def ranked(repository: Repository, tracks: int | None = None) -> Ranking:
     names = repository.tracks[:tracks]
-    return ranking([read_track(repository.settings, name, repository.root) for name in names], VAL)
+    return ranking([repository.track(name) for name in names], VAL)
 
 
 def test_demsars_example_from_metrics_files_to_text(demsar: Repository) -> None:
@@ -145,6 +145,6 @@ def test_a_single_track_has_a_picture_that_says_why_and_none_on_the_page(full: R
     assert "nothing is ranked" in page
     assert "Critical-difference diagram" not in page
     with figure_style():
-        ranked = rankings([read_track(full.settings, "toy", full.root)])
+        ranked = rankings([full.track()])
         figure = critical_difference(ranked, load_frame(full.settings, ["toy"], full.root))
     assert all("nothing is ranked" in axis.texts[0].get_text().replace("\n", " ") for axis in figure.axes)

@@ -20,7 +20,6 @@ from wsolbench.report.figures.style import figure_style
 from wsolbench.report.page import write_page
 from wsolbench.report.plot import PlotOptions, write_plot
 from wsolbench.report.searches import budget_differences, search_section, search_summary, searches_of
-from wsolbench.results.load import read_track
 
 
 @pytest.fixture
@@ -32,14 +31,14 @@ def both(full: Repository) -> Repository:
 
 
 def section(repository: Repository) -> str:
-    return search_section(read_track(repository.settings, "toy", repository.root), repository.settings, repository.root)
+    return search_section(repository.track(), repository.settings, repository.root)
 
 
 def test_a_line_has_counts_best_median_range_and_deviation_of_what_did_not_fail(both: Repository) -> None:
-    summary = search_summary(read_track(both.settings, "toy", both.root), both.settings, both.root)
-    alpha, beta = summary.lines
-    assert alpha[:7] == ("Alpha", "4", "0", "60.0", "25.0", "10.0 to 60.0", f"{np.std([10, 20, 60, 30], ddof=1):.1f}")
-    assert beta[:7] == ("Beta", "4", "1", "50.0", "40.0", "30.0 to 50.0", "10.0")
+    summary = search_summary(both.track(), both.settings, both.root)
+    alpha, beta = summary.table.to_numpy().tolist()
+    assert alpha[:7] == ["Alpha", "4", "0", "60.0", "25.0", "10.0 to 60.0", f"{np.std([10, 20, 60, 30], ddof=1):.1f}"]
+    assert beta[:7] == ["Beta", "4", "1", "50.0", "40.0", "30.0 to 50.0", "10.0"]
     assert alpha[7] == "lr 0.4, sizes None"
     assert beta[7] == "lr 0.4, sizes None"
 
@@ -78,8 +77,8 @@ def test_another_number_of_trials_is_another_budget(both: Repository) -> None:
 
 def test_a_search_in_which_every_trial_failed_has_no_numbers(both: Repository) -> None:
     searched(both.root, "beta", [None] * 4)
-    summary = search_summary(read_track(both.settings, "toy", both.root), both.settings, both.root)
-    assert summary.lines[1] == ("Beta", "4", "4", "n/a", "n/a", "n/a", "n/a", "none")
+    summary = search_summary(both.track(), both.settings, both.root)
+    assert summary.table.iloc[1].tolist() == ["Beta", "4", "4", "n/a", "n/a", "n/a", "n/a", "none"]
     with figure_style():
         search(searches_of("toy", [], both.root))
 
@@ -135,7 +134,7 @@ def test_a_searched_row_has_what_won_the_search_or_is_named(
     on_track = {"recipe": "searched", "args": {} if sizes == "absent" else {"sizes": sizes}, "train": {"lr": lr}}
     block = MethodBlock.model_validate({"tracks": {"toy": on_track}})
     settings = toy.settings.model_copy(update={"methods": toy.settings.methods | {"alpha": block}})
-    text = search_section(read_track(settings, "toy", toy.root), settings, toy.root)
+    text = search_section(toy.track(), settings, toy.root)
     assert ("but not with what won the search" in text) != applied
 
 

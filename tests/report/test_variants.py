@@ -7,8 +7,8 @@ import pytest
 from wsolbench.errors import DataError
 from wsolbench.report.figures.scores import method_bars
 from wsolbench.report.figures.style import figure_style
-from wsolbench.report.tables import markdown_table, table_frame
-from wsolbench.results.load import blocks_of, load_frame, read_track
+from wsolbench.report.tables import table_frame
+from wsolbench.results.load import load_frame
 
 
 @pytest.fixture
@@ -23,21 +23,16 @@ def ablated(repository):
 
 
 def test_a_variant_is_one_row_between_methods_and_baselines(ablated):
-    results = read_track(ablated.settings, "toy", ablated.root)
-    assert [(row.kind, row.method, [run.seed for run in row.runs]) for row in results.rows] == [
-        ("method", "alpha", [0, 1, 2]),
-        ("variant", "less", [0, 1, 2]),
-        ("baseline", "ceiling", [0, 1, 2]),
-    ]
-    assert blocks_of(results.rows)[1][0].startswith("variants")
+    results = ablated.track()
+    assert [row.Index[3] for row in results.rows.itertuples()] == ["alpha", "less", "ceiling"]
+    assert results.rows["block"].iloc[1].startswith("variants")
     frame = table_frame(results).set_index("method")
     assert frame.loc["less", "max_box_acc_mean"] == 31.0
     assert frame.loc["less", "max_box_acc_n"] == 3
 
 
 def test_a_variant_is_in_tables_and_figure_but_not_among_the_differences(ablated):
-    results = read_track(ablated.settings, "toy", ablated.root)
-    page = markdown_table(results)
+    page = ablated.page()
     assert "| Alpha, less | common | 3 |" in page
     assert "Differences from" not in page
     with figure_style():
@@ -48,4 +43,4 @@ def test_a_variant_is_in_tables_and_figure_but_not_among_the_differences(ablated
 def test_a_missing_run_of_a_variant_says_how_to_make_it(ablated):
     ablated.metrics("less", 2).unlink()
     with pytest.raises(DataError, match="run `wsolbench evaluate toy-less-2`"):
-        read_track(ablated.settings, "toy", ablated.root)
+        ablated.track()

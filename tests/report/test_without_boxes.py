@@ -21,19 +21,13 @@ from wsolbench.report.classes import classes_csv
 from wsolbench.report.figures.scores import speed
 from wsolbench.report.figures.style import figure_style
 from wsolbench.report.gallery import gallery_sections
-from wsolbench.report.latex import latex_tables
 from wsolbench.report.page import write_page
 from wsolbench.report.paired import paired_tests
 from wsolbench.report.plot import PLOTS, PlotOptions, figure_of, write_plot
 from wsolbench.report.readme import refreshed
-from wsolbench.report.tables import markdown_table
-from wsolbench.results.load import TrackResults, load_frame, read_track
+from wsolbench.results.load import load_frame
 
 Make = Callable[..., Repository]
-
-
-def results_of(repository: Repository) -> TrackResults:
-    return read_track(repository.settings, "toy", repository.root)
 
 
 def drawn(repository: Repository, kind: str) -> Figure:
@@ -48,15 +42,15 @@ def headings(table: str) -> list[list[str]]:
 
 
 def test_tables_lead_with_pixels_and_have_no_column_of_boxes(masked: Repository) -> None:
-    fixed_and_val, oracle, others, _ = headings(markdown_table(results_of(masked)) + "| method | recipe | n |\n")
+    fixed_and_val, oracle, others, _ = headings(masked.page())  # costs
     assert fixed_and_val[:4] == ["pIoU, fixed", "pIoU, val", "PxAP, all thresholds", "PxAP, mean over classes"]
     assert fixed_and_val[4:6] == ["Top-1 Cls", "Top-5 Cls"]
     assert oracle[0] == "pIoU, oracle"
     assert others == ["PxAP (max)", "PxAP (percentile)", "PxAP (ivr)"]
-    page, latex = markdown_table(results_of(masked)), latex_tables(results_of(masked))
+    page, latex = masked.page(), masked.latex()
     assert "Box protocol" not in page + latex
     assert "protocol `pixel`" not in page
-    assert latex.count(r"\caption{") == 3
+    assert latex.count(r"\caption{") == 4  # with costs
 
 
 def test_readme_and_summary_show_the_numbers_of_pixels(masked: Repository) -> None:
@@ -179,28 +173,28 @@ def test_pairs_are_tested_by_the_overlap_with_the_mask(repository: Make) -> None
             frame = pd.read_parquet(path)
             frame["mask_iou_val"] = level + random.uniform(-0.2, 0.2, len(frame))
             frame.to_parquet(path, index=False)
-    tests = paired_tests(results_of(toy), toy.root)
+    tests = paired_tests(toy.track(), toy.root)
     assert tests is not None
     assert tests.title.endswith("pIoU, val")
-    (pair,) = tests.pairs
-    assert float(pair.points) == pytest.approx(-10, abs=1)
-    assert pair.significant
+    (pair,) = tests.pairs.to_dict("records")
+    assert float(pair["difference"]) == pytest.approx(-10, abs=1)
+    assert pair["significant"]
 
 
 def test_classes_have_the_overlap_with_the_mask(masked: Repository) -> None:
-    table = pd.read_csv(io.StringIO(classes_csv(results_of(masked), masked.root)))
+    table = pd.read_csv(io.StringIO(classes_csv(masked.track(), masked.root)))
     first = table.iloc[0]
     assert first["p_iou_val_mean"] == pytest.approx(27)
     assert first["p_iou_val_sd"] == pytest.approx(1)
 
 
 def test_the_gallery_draws_true_and_predicted_masks(masked: Repository) -> None:
-    picture = gallery_sections(results_of(masked), masked.root, 1)[0].pictures[0]
+    picture = gallery_sections(masked.track(), masked.root, 1)[0].pictures[0]
     assert (picture.boxes, picture.outline) == ([], "M25.0,25.0 75.0,25.0 50.0,75.0Z")
     shot = picture.shots[0]
     assert shot.outline.startswith("M")
     path = masked.metrics("alpha")
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"threshold": content["threshold"] | {"val": 1.0}}))
-    highest = gallery_sections(results_of(masked), masked.root, 1)[0].pictures[0].shots[0]
+    highest = gallery_sections(masked.track(), masked.root, 1)[0].pictures[0].shots[0]
     assert len(highest.outline) < len(shot.outline)  # at the maximum, hardly a pixel is left
