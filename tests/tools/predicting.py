@@ -13,13 +13,13 @@ from tests.training.conftest import TRACK
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
 from wsolbench.tools import predict as module
-from wsolbench.tools.predict import Predicted, PredictOptions
+from wsolbench.tools.predict import Predicted
 
 KEY = f"{TRACK}-adl-0"
 
 
 def predicted(settings: Settings, layout: Layout, out: Path, *sources: Path, **options: Any) -> Predicted:
-    return module.predict(settings, KEY, sources, out, layout, PredictOptions(**options))
+    return module.predict(settings, KEY, sources, out, layout, **options)
 
 
 def noise(path: Path, size: tuple[int, int] = (60, 40), seed: int = 0, **how: Any) -> Path:

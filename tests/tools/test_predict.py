@@ -22,7 +22,6 @@ from wsolbench.errors import DataError, SettingsError
 from wsolbench.evaluation.evaluate import evaluate_key
 from wsolbench.tools import predict as module
 from wsolbench.tools.photographs import ABOUT_FILE
-from wsolbench.tools.predict import PredictOptions
 from wsolbench.training.trained import load_trained, read_trained, run_of_record
 
 
@@ -237,11 +236,11 @@ def test_a_key_of_no_training_says_what_was_meant(
 ) -> None:
     photograph = noise(tmp_path / "a.png")
     with pytest.raises(SettingsError) as caught:
-        module.predict(tiny_settings, key, [photograph], tmp_path / "out", copied, PredictOptions())
+        module.predict(tiny_settings, key, [photograph], tmp_path / "out", copied)
     assert expected in str(caught.value)
 
 
 def test_a_run_that_is_not_trained_is_to_be_trained(copied: Layout, tiny_settings: Settings, tmp_path: Path) -> None:
     key = f"{TRACK}-cam-0"
     with pytest.raises(DataError, match=rf"'{key}' is not trained; train it .*wsolbench train {key}"):
-        module.predict(tiny_settings, key, [noise(tmp_path / "a.png")], tmp_path / "out", copied, PredictOptions())
+        module.predict(tiny_settings, key, [noise(tmp_path / "a.png")], tmp_path / "out", copied)

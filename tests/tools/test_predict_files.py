@@ -21,7 +21,6 @@ from wsolbench.runs import progress
 from wsolbench.tools import commands
 from wsolbench.tools import predict as module
 from wsolbench.tools.photographs import ABOUT_FILE, find_photographs
-from wsolbench.tools.predict import PredictOptions
 
 
 def test_runs_do_not_mix_and_one_replaces_its_own_results(
@@ -237,7 +236,7 @@ def test_a_run_is_given_by_its_folder_where_there_is_no_repository(
     monkeypatch.chdir(tmp_path)
     shutil.copytree(trained.run(KEY), "mine")
     photograph = noise(tmp_path / "a.png")
-    found = module.predict(None, "mine", [photograph], tmp_path / "out", Layout(), PredictOptions())
+    found = module.predict(None, "mine", [photograph], tmp_path / "out", Layout())
     assert (found.folder, found.count) == (tmp_path / "out" / KEY, 1)
     with pytest.raises(SettingsError, match=r"no run 'cam' here.*run\.yaml"):
-        module.predict(None, "cam", [photograph], tmp_path / "out", Layout(), PredictOptions())
+        module.predict(None, "cam", [photograph], tmp_path / "out", Layout())

@@ -15,6 +15,7 @@ from wsolbench.config.paths import Layout
 from wsolbench.data.index import read_split
 from wsolbench.data.masks import decode
 from wsolbench.errors import DataError
+from wsolbench.tools.predictions import label_font
 from wsolbench.tools.show import chosen_items, contact_sheet
 
 
@@ -74,3 +75,10 @@ def test_what_cannot_be_shown_is_said(layout: Layout, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*sheet*"))
     with pytest.raises(DataError, match=r"index\.parquet is missing; run `wsolbench prepare small`"):
         contact_sheet(settings_with(), "small", "val", 2, 0, Layout(tmp_path / "new"), tmp_path / "sheet.png")
+
+
+def test_names_with_accents_are_drawn() -> None:
+    font = label_font(11)
+    missing = bytes(font.getmask("\uffff"))
+    assert all(bytes(font.getmask(letter)) not in {missing, b""} for letter in "éüßñçøÅ")
+    assert bytes(font.getmask("é")) != bytes(font.getmask("e"))

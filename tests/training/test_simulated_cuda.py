@@ -23,7 +23,7 @@ from wsolbench.data.cache import Reading
 from wsolbench.data.index import read_split
 from wsolbench.data.scoremaps import read_maps
 from wsolbench.runs.device import set_up_device
-from wsolbench.tools.predict import PredictOptions, predict
+from wsolbench.tools.predict import predict
 from wsolbench.training import loop
 from wsolbench.training.optim import Optimiser
 from wsolbench.training.prediction import predict_split
@@ -121,7 +121,7 @@ def test_a_trained_run_predicts_there_what_it_stored(layout: Layout, settings: S
     stored = read_maps(layout.run(CAM) / "maps.npz", "test")
     np.testing.assert_allclose(found.maps, stored.maps, rtol=1e-4, atol=1e-5)
     photographs = [layout.prepared(TRACK) / item.path for item in split.items]
-    out = predict(settings, CAM, photographs, layout.root / "out", layout, PredictOptions(0.5)).folder
+    out = predict(settings, CAM, photographs, layout.root / "out", layout, threshold=0.5).folder
     listed = read_predictions(out / "classes.txt")
     for item, best, raw in zip(split.items, stored.top5, stored.maps, strict=True):
         (name,) = [each for each in listed if item.path.endswith(each)]

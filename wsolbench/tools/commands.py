@@ -152,13 +152,23 @@ def predict(
     Photographs are turned as viewers display them, and boxes are in pixels of the displayed picture; a box's score is
     the mean of the map, 0 to 1, inside it. A file that cannot be read is named at the end, and makes the exit status 1.
     """
-    from wsolbench.tools.predict import PredictOptions
     from wsolbench.tools.predict import predict as run_predict
 
     settings = read_settings() if Path("params.yaml").exists() else None
     listed: list[Any] = [each.value for each in formats or [_Format.csv]]
-    options = PredictOptions(threshold, class_name, masks, all_boxes, listed, device)
-    found = run_predict(settings, run, images, out, Layout(), options)
+    found = run_predict(
+        settings,
+        run,
+        images,
+        out,
+        Layout(),
+        threshold=threshold,
+        class_name=class_name,
+        masks=masks,
+        all_boxes=all_boxes,
+        formats=listed,
+        device=device,
+    )
     total = counted(found.count + len(found.skipped), "photograph")
     typer.echo(f"{f'{found.count} of ' if found.skipped else ''}{total}: {', '.join(found.kinds)} in {found.folder}")
     if found.skipped:

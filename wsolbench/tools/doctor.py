@@ -145,7 +145,8 @@ def _dvc(root: Path) -> Finding:
     if place is None:
         return Finding("wrong", "dvc", "there is no .dvc folder here or above; run `dvc init`, or clone the repository")
     settings = "".join(file.read_text(encoding="utf-8") for file in sorted((place / ".dvc").glob("config*")))
-    if not (place / ".git").exists() and "no_scm" not in settings:
+    in_git = any((each / ".git").exists() for each in (place, *place.parents))
+    if not in_git and "no_scm" not in settings:
         return Finding("wrong", "dvc", f"{place} is no git repository; run `dvc config --local core.no_scm true`")
     if shutil.which("wsolbench") is None or shutil.which("dvc") is None:
         return Finding("note", "dvc", "stages call `wsolbench`, which is not on the PATH: use make, or activate .venv")

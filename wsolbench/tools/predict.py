@@ -30,31 +30,10 @@ from wsolbench.tools.photographs import ABOUT_FILE, Photograph, find_photographs
 from wsolbench.tools.predictions import FORMATS, Format, Prediction, coco, draw, score_map_of, table, tree
 from wsolbench.tools.trained_run import TrainedRun, label_of, localize, open_run
 
-__all__ = ["PredictOptions", "Predicted", "predict"]
+__all__ = ["Predicted", "predict"]
 
 _BATCH = 16  # photographs at a time, which bounds memory
 _log = logging.getLogger("wsolbench.tools.predict")
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """What is asked for.
-
-    Attributes:
-        threshold: in [0, 1), of box and mask; None takes those that the run's ``val`` split chose.
-        class_name: name, or number, of the class to localize in all photographs; None localizes the predicted one.
-        masks: whether to write masks also where the run's data set has boxes.
-        all_boxes: whether to give the boxes of all components, as MaxBoxAccV2 counts them, and not of the largest only.
-        formats: of the table.
-        device: None takes ``runtime.device``.
-    """
-
-    threshold: float | None = None
-    class_name: str | None = None
-    masks: bool = False
-    all_boxes: bool = False
-    formats: Sequence[Format] = ("csv",)
-    device: Literal["auto", "cpu", "cuda"] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +54,18 @@ class Predicted:
 
 
 def predict(
-    settings: Settings | None, key: str, sources: Sequence[Path], out: Path, layout: Layout, options: PredictOptions
+    settings: Settings | None,
+    key: str,
+    sources: Sequence[Path],
+    out: Path,
+    layout: Layout,
+    *,
+    threshold: float | None = None,
+    class_name: str | None = None,
+    masks: bool = False,
+    all_boxes: bool = False,
+    formats: Sequence[Format] = ("csv",),
+    device: Literal["auto", "cpu", "cuda"] | None = None,
 ) -> Predicted:
     """Predict photographs with a trained run.
 
@@ -100,34 +90,39 @@ def predict(
         sources: image files and directories.
         out: directory for the results of all runs.
         layout: where the run lies.
-        options: what is asked for.
+        threshold: in [0, 1), of box and mask; None takes those that the run's ``val`` split chose.
+        class_name: name, or number, of the class to localize in all photographs; None localizes the predicted one.
+        masks: whether to write masks also where the run's data set has boxes.
+        all_boxes: whether to give the boxes of all components, as MaxBoxAccV2 counts them, and not of the largest only.
+        formats: of the table.
+        device: None takes ``runtime.device``.
 
     Raises:
         SettingsError: the class does not exist, or the key is that of no run, or of a baseline.
         DataError: the run is not trained or damaged, no photograph can be read, or the results cannot be written.
     """
-    run = open_run(settings, key, layout, options.threshold, options.device)
-    wanted = None if options.class_name is None else label_of(options.class_name, run.class_names)
+    run = open_run(settings, key, layout, threshold, device)
+    wanted = None if class_name is None else label_of(class_name, run.class_names)
     target = out / run.key
     _check_target(target)
     root, names, skipped = find_photographs(sources)
     listed = counted(len(names) + len(skipped), "file")
     _log.info("%s: %s with the suffix of an image, %s", run.key, listed, run.cuts.described())
-    masks = options.masks or run.cuts.masks_only
+    masks = masks or run.cuts.masks_only
     threads = Reading.of(RuntimeSettings() if settings is None else settings.runtime, layout).workers
     with _replaced(target) as folder, meter("predicting", len(names), "images") as progress:
         work = _Written(folder, {*names}, skipped, run.cuts.mask if masks else None)
         for batch in open_photographs(root, names, run.side, _BATCH, threads):
             opened = [each for each in batch if isinstance(each, Photograph)]
             work.skipped += [each for each in batch if isinstance(each, str)]
-            found = localize(run, opened, wanted, every=options.all_boxes, masks=masks)
+            found = localize(run, opened, wanted, every=all_boxes, masks=masks)
             for photograph, prediction in zip(opened, found, strict=True):
                 work.add(photograph, prediction)
             progress.advance(len(batch))
         if not work.done:
             raise DataError("no photograph can be used:\n" + "\n".join(work.skipped))
-        _write_tables(work, options, run)
-    kinds = [FORMATS[each] for each in dict.fromkeys(options.formats)] + ["maps", "pictures"]
+        _write_tables(work, run, formats, class_name)
+    kinds = [FORMATS[each] for each in dict.fromkeys(formats)] + ["maps", "pictures"]
     return Predicted(target, len(work.done), tuple(work.skipped), (*kinds, *(["masks"] if masks else [])))
 
 
@@ -198,10 +193,10 @@ def _save(path: Path, content: NDArray[np.float32] | Image.Image) -> None:
         np.save(path, content)
 
 
-def _write_tables(work: _Written, options: PredictOptions, run: TrainedRun) -> None:
+def _write_tables(work: _Written, run: TrainedRun, formats: Sequence[Format], class_name: str | None) -> None:
     contents = {"csv": lambda: table(work.done), "json": lambda: tree(work.done)}
     contents["coco"] = lambda: coco(work.done, run.class_names)
-    for kind in dict.fromkeys(options.formats):
+    for kind in dict.fromkeys(formats):
         (work.folder / FORMATS[kind]).write_text(contents[kind](), encoding="utf-8")
     listed = io.StringIO()
     rows = csv.writer(listed, lineterminator="\n")
@@ -211,7 +206,7 @@ def _write_tables(work: _Written, options: PredictOptions, run: TrainedRun) -> N
         "run": run.key,
         "method": run.method,
         "version": __version__,
-        "maps_of": "predicted class" if options.class_name is None else work.done[0].name,
+        "maps_of": "predicted class" if class_name is None else work.done[0].name,
         "threshold": {"box": run.cuts.box, "mask": run.cuts.mask, "from": run.cuts.origin},
         "box": "largest component at the threshold (protocol pixel), half-open, pixels of the displayed photograph",
         "score": "mean of the normalised map inside the box",
