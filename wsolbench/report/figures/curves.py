@@ -80,7 +80,7 @@ def threshold_curves(frame: pd.DataFrame, root: Path) -> Figure:
     styles = look(curves)
     figure, axes = panels(len(styles), 1.6 if is_narrow() else 2.3, 1.7, sharex=True, sharey=True)
     for axis, (row, style) in zip(axes, styles.items(), strict=True):
-        for other in set(styles) - {row}:
+        for other in (each for each in styles if each != row):  # in order, for equal bytes
             axis.plot(means[other], **_OTHERS)
         band: dict[str, Any] = {"errorbar": "sd", "err_kws": {"alpha": 0.3}, "color": style["color"], "linewidth": 1.6}
         sns.lineplot(curves[curves["row"] == row], x="threshold", y=column, ax=axis, **band)
