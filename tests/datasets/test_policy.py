@@ -144,7 +144,12 @@ def test_images_of_each_class_and_split_are_drawn_by_a_seed(keys: dict[str, Any]
     part = Policy(**keys).applied(small_birds())
     assert sizes(part) == {f"{split} {name}": count for split in SPLITS for name in part.class_names}
     assert Policy(**keys).applied(small_birds()).items == part.items
-    assert (Policy(**keys, part_seed=1).applied(small_birds()).items == part.items) == (count == 5)
+    assert (Policy(**keys, seed=1).applied(small_birds()).items == part.items) == (count == 5)
+
+
+def test_a_seed_draws_the_pictures_of_a_generated_set_too(tmp_path: Path) -> None:
+    first, other = (read_split(prepared(tmp_path, seed=seed), "test") for seed in (0, 1))
+    assert not {item.sha256 for item in first.items} & {item.sha256 for item in other.items}
 
 
 def test_a_part_of_any_set_is_prepared(tmp_path: Path) -> None:

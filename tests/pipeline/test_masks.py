@@ -194,3 +194,16 @@ def test_photographs_are_cut_at_the_threshold_that_val_chose(finished: Pipeline)
     images = Path(finished.params()["datasets"]["discs"]["root"]) / "images" / "red"
     done = finished.run("wsolbench", "predict", str(images), "--run", f"{GENERATED}-cam-0", "--out", "predictions")
     assert f"threshold {chosen:g}" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("track", REAL)
+def test_stored_maps_are_verified_where_the_photographs_and_masks_are_not(
+    finished: Pipeline, track: str, test_data: Path
+) -> None:
+    root = Path(finished.params()["datasets"][finished.params()["tracks"][track]["dataset"]]["root"])
+    root.rename(root.with_name("elsewhere"))
+    try:
+        done = finished.run("wsolbench", "verify", f"{track}-cam-0", "--from", "maps")
+    finally:
+        root.with_name("elsewhere").rename(root)
+    assert "reproduced" in done.stdout

@@ -21,7 +21,7 @@ def build_dataset(settings: Settings, name: str) -> WsolDataset:
     """
     dataset_class, where = settings.dataset_class(name), f"datasets.{name}"
     chosen = divided(settings.datasets.get(name, {}), where)
-    arguments = validated_arguments(dataset_class, chosen.arguments, where, beside=COMMON_KEYS)
+    arguments = validated_arguments(dataset_class, chosen.arguments(dataset_class), where, beside=COMMON_KEYS)
     try:
         dataset: WsolDataset = dataset_class(**arguments)
     except SettingsError as error:

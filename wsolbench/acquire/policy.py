@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -41,7 +42,7 @@ class Policy(StrictModel):
             (``Black_footed_Albatross`` for ``001.Black_footed_Albatross``); None for all.
         per_class: images of each class that are kept in each split, where it has more.
         fraction: share of the images of each class that are kept in each split, rounded up.
-        part_seed: of these choices.
+        seed: of these choices; a generated set draws its pictures by it, too.
         boxes: ``given``, or ``masks``: ``val`` and ``test`` get one box tight around each mask in place of any boxes
             that the data set gives.
         val_truth: ``gt``, or a CSV file with the header ``id,x0,y0,x1,y1`` whose boxes (half-open, pixels, one or more
@@ -54,7 +55,7 @@ class Policy(StrictModel):
     classes: Annotated[list[str], Field(min_length=1)] | None = None
     per_class: Annotated[int, Field(ge=1)] | None = None
     fraction: Annotated[float, Field(gt=0, le=1)] | None = None
-    part_seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     boxes: Literal["given", "masks"] = "given"
     val_truth: str = GROUND_TRUTH
     val_per_class: Annotated[int, Field(ge=1)] | None = None
@@ -83,10 +84,10 @@ class Policy(StrictModel):
             contents = _of_classes(contents, self.classes)
         if self.per_class is not None:
             most = self.per_class
-            contents = _kept(contents, contents.items, lambda _, count: min(count, most), self.part_seed)
+            contents = _kept(contents, contents.items, lambda _, count: min(count, most), self.seed)
         if self.fraction is not None:
             share = self.fraction
-            contents = _kept(contents, contents.items, lambda _, count: math.ceil(count * share), self.part_seed)
+            contents = _kept(contents, contents.items, lambda _, count: math.ceil(count * share), self.seed)
         if self.boxes == "masks":
             contents = _boxed(contents)
         if self.val_per_class is not None:
@@ -107,12 +108,16 @@ class Divided:
     Attributes:
         policy: which part is used, and what is made of the truth.
         sources: where files may be got from.
-        arguments: of the data set's constructor.
     """
 
     policy: Policy
     sources: Sources
-    arguments: dict[str, Any]
+    _block: Mapping[str, Any]
+
+    def arguments(self, dataset_class: type[Any]) -> dict[str, Any]:
+        """Return what the constructor of the class takes: all that is not common, or that it names itself."""
+        own = signature(dataset_class).parameters
+        return {name: value for name, value in self._block.items() if name not in COMMON_KEYS or name in own}
 
 
 def divided(block: Mapping[str, Any], where: str) -> Divided:
@@ -124,8 +129,7 @@ def divided(block: Mapping[str, Any], where: str) -> Divided:
     policy, sources = (
         {name: value for name, value in block.items() if name in model.model_fields} for model in (Policy, Sources)
     )
-    rest = {name: value for name, value in block.items() if name not in COMMON_KEYS}
-    return Divided(validated(Policy, policy, where), validated(Sources, sources, where), rest)
+    return Divided(validated(Policy, policy, where), validated(Sources, sources, where), block)
 
 
 def _of_classes(contents: Contents, names: Iterable[str]) -> Contents:

@@ -16,6 +16,7 @@ from wsolbench.acquire.policy import GROUND_TRUTH, divided
 from wsolbench.acquire.summary import check_classes, split_table
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
+from wsolbench.data.cache import Reading
 from wsolbench.data.folders import directories
 from wsolbench.data.index import INDEX_FILE, write_index, write_selection
 from wsolbench.errors import DataError, StorageError, counted
@@ -44,7 +45,11 @@ def prepare(settings: Settings, track: str, layout: Layout) -> str:
     dataset = build_dataset(settings, name)
     chosen = divided(settings.datasets.get(name, {}), f"datasets.{name}")
     # Other tracks' preparations of the same data wait, and so does a second one of this track.
-    with _permitted(), locked(layout.checked / f"{name}.lock"), keep_checks(layout.checked):
+    with (
+        _permitted(),
+        locked(layout.checked / f"{name}.lock"),
+        keep_checks(layout.checked, Reading.of(settings.runtime, layout).workers),
+    ):
         dataset.obtain(chosen.sources)
         with _renewed(directory) as new:
             contents = chosen.policy.applied(dataset.contents(new))

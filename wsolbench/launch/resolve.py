@@ -81,7 +81,9 @@ def _preparation(settings: Settings, track: str) -> dict[str, Any]:
     return {
         "dataset": name,
         "of": settings.class_of(name),
-        "arguments": validated_arguments(component, chosen.arguments, where, complete=True, beside=COMMON_KEYS),
+        "arguments": validated_arguments(
+            component, chosen.arguments(component), where, complete=True, beside=COMMON_KEYS
+        ),
         "policy": chosen.policy.model_dump(),
         "selection": settings.tracks[track].selection == "val_boxes",
     } | _code("prepare", component)
