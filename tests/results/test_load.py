@@ -3,6 +3,7 @@ import logging
 import pytest
 
 from wsolbench.errors import DataError, SettingsError
+from wsolbench.report.build import write_summary
 
 
 def test_rows_follow_the_settings_methods_first(repository):
@@ -83,6 +84,19 @@ def test_runs_that_were_not_measured_alike_share_no_table(repository, change, na
     toy.write("alpha", 0, 50)
     toy.write("beta", 0, 50, **change)
     with pytest.raises(DataError, match=f"toy-beta-0.json has {name} .* but toy-alpha-0 has"):
+        toy.track()
+
+
+def test_different_protocol_versions_share_no_table_nor_summary(repository):
+    toy = repository(methods=["alpha", "beta"], tracks=["toy", "other"], seeds=[0])
+    for track in toy.tracks:
+        for method in toy.methods:
+            toy.write(method, 0, 50, track, **({"protocol_version": "1.1"} if track == "other" else {}))
+    assert toy.track().runs["protocol_version"].tolist() == ["1.0", "1.0"]  # of files that name none
+    with pytest.raises(DataError, match=r"toy-alpha-0\.json \(1\.0\), .*other-alpha-0\.json \(1\.1\)"):
+        write_summary(toy.settings, toy.root)
+    toy.write("beta", 0, 50, protocol_version="2.0")
+    with pytest.raises(DataError, match=r"toy-alpha-0\.json \(1\.0\), .*toy-beta-0\.json \(2\.0\)"):
         toy.track()
 
 

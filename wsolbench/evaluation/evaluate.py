@@ -26,6 +26,7 @@ from wsolbench.evaluation.scoring import Answer, Rules, score_split
 from wsolbench.evaluation.tables import CURVES, curves, no_images, per_image
 from wsolbench.evaluation.thumbnails import encode_thumbnails
 from wsolbench.files import write_bytes, write_text
+from wsolbench.results.metrics import PROTOCOL_VERSION
 from wsolbench.results.schema import checked_metrics
 from wsolbench.runs.run_folder import read_record
 
@@ -213,6 +214,7 @@ def _head(record: Mapping[str, Any]) -> dict[str, Any]:
         "weights": record.get("weights"),
         "selection": track.get("selection", "last"),
         "protocol": CHOE2020.name,
+        "protocol_version": PROTOCOL_VERSION,
         **({"class_agnostic": True} if method.get("class_agnostic") else {}),
         **({"training": record["training"]} if "training" in record else {}),
         **({"variant_of": method["variant_of"]} if variant else {}),

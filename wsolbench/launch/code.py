@@ -34,6 +34,7 @@ ENTRIES = {
 ELSEWHERE = {
     "wsolbench.acquire.building": "asked where the images are; the index has the digests of what is read there",
     "wsolbench.errors": "messages",
+    "wsolbench.results.metrics": "names numbers; the version of the protocol rises with the code that makes them",
     "wsolbench.results.schema": "checks what is stored, and changes none of it",
     "wsolbench.runs.progress": "printing",
     "wsolbench.config.paths": "where files are: the dependencies and outputs of a stage",

@@ -18,7 +18,7 @@ from wsolbench.report.searches import searches_of
 from wsolbench.report.summary import TrackPage, summary_csv, summary_markdown
 from wsolbench.report.tables import csv_table, markdown_page
 from wsolbench.report.track import TrackResults, load_track
-from wsolbench.results.load import missing_metrics
+from wsolbench.results.load import check_versions, missing_metrics
 
 __all__ = ["write_report", "write_summary"]
 
@@ -98,6 +98,8 @@ def write_summary(settings: Settings, root: Path) -> tuple[Path, ...]:
     pages = [_page(settings, track, root) for track in dict.fromkeys(settings.run.tracks)]
     published = read_published(root)
     tracks = [page.track for page in pages if page.track]
+    if tracks:
+        check_versions(pd.concat([track.runs for track in tracks]), root)
     ranked = rankings(tracks)
     folder = root / "results"
     texts = {

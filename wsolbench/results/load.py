@@ -18,14 +18,14 @@ from wsolbench.files import parse_file, read_parquet
 from wsolbench.results.metrics import METRICS
 from wsolbench.results.schema import Measured, SkippedRun, parse_metrics
 
-__all__ = ["load_frame", "load_per_image", "load_runs", "missing_metrics", "remedy", "truth_of"]
+__all__ = ["check_versions", "load_frame", "load_per_image", "load_runs", "missing_metrics", "remedy", "truth_of"]
 
 _log = logging.getLogger(__name__)
 
 _KINDS = ("method", "readout", "baseline", "entry")
 _IDENTITY = ["track", "dataset", "backbone", "kind", "method", "title", "status", "recipe", "seed", "key", "variant_of"]
 _FACTS = ["skipped", "weights", "weights_sha256", "selection", "protocol", "images_val", "images_test", "boxes_used"]
-_FACTS += ["masks_used", "val_truth", "data_digest", "learned_nothing", "class_agnostic"]
+_FACTS += ["masks_used", "val_truth", "data_digest", "learned_nothing", "class_agnostic", "protocol_version"]
 # Not `images.val`: a supervised bound may spend part of `val` on training.
 _SAME_FOR_ALL = ("dataset", "backbone", "selection", "protocol", "images.test", "threshold.fixed")
 
@@ -88,8 +88,9 @@ def load_runs(settings: Settings, tracks: Sequence[str], root: Path) -> pd.DataF
     Returns:
         The first eleven columns of :func:`load_frame`; ``skipped`` (why there are no numbers); ``weights``,
         ``weights_sha256``; ``selection``; ``protocol``; ``images_val``, ``images_test``; ``boxes_used``,
-        ``masks_used`` and ``val_truth`` of ``val``; ``data_digest``; ``learned_nothing``; ``class_agnostic``; ``place``
-        of the method among all of ``params.yaml``. Missing (NaN) where there is nothing to say.
+        ``masks_used`` and ``val_truth`` of ``val``; ``data_digest``; ``learned_nothing``; ``class_agnostic``;
+        ``protocol_version``; ``place`` of the method among all of ``params.yaml``. Missing (NaN) where there is nothing
+        to say.
 
     Raises:
         SettingsError, DataError: see :func:`load_frame`.
@@ -99,6 +100,7 @@ def load_runs(settings: Settings, tracks: Sequence[str], root: Path) -> pd.DataF
         for asked, run in _read_all(settings, tracks, root)
     ]
     runs = _ordered(pd.DataFrame(rows, columns=[*_IDENTITY, *_FACTS]), settings)
+    check_versions(runs, root)
     recipes = runs.groupby(["track", "method"], observed=True)["recipe"].transform(lambda each: pd.factorize(each)[0])
     methods = len(runs["method"].cat.categories)
     return runs.assign(place=runs["method"].cat.codes.astype(int) + methods * recipes.clip(lower=0).astype(int))
@@ -133,6 +135,23 @@ def load_per_image(track: str, keys: Sequence[str], root: Path, columns: Sequenc
     return pd.concat(frames, names=["key"])
 
 
+def check_versions(runs: pd.DataFrame, root: Path) -> None:
+    """Refuse runs in one table that were measured under different versions of the protocol.
+
+    Args:
+        runs: of :func:`load_runs`.
+        root: the repository.
+
+    Raises:
+        DataError: there are several versions; the message names a file of each.
+    """
+    first = runs.drop_duplicates("protocol_version")
+    if len(first) > 1:
+        names = zip(first["track"], first["key"], first["protocol_version"], strict=True)
+        files = ", ".join(f"{Layout(root).metrics(track, key)} ({version})" for track, key, version in names)
+        raise DataError(f"results of different protocol versions share no table: {files}; run `make benchmark`")
+
+
 def truth_of(frame: pd.DataFrame) -> Literal["boxes", "masks"] | None:
     """Return what a track's localization is measured by: boxes where its test split has any, else masks."""
     found = set(frame["metric"])
@@ -147,7 +166,7 @@ def _identity(asked: _Asked, run: Run) -> tuple[object, ...]:
 
 
 def _facts(run: Run) -> dict[str, object]:
-    known: dict[str, object] = {"class_agnostic": run.class_agnostic}
+    known: dict[str, object] = {"class_agnostic": run.class_agnostic, "protocol_version": run.protocol_version}
     if isinstance(run, SkippedRun):
         return known | {"skipped": run.reason, "learned_nothing": False}
     return known | {

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Literal
 
-__all__ = ["METRICS", "RULES", "Metric", "metrics_named"]
+__all__ = ["METRICS", "PROTOCOL_VERSION", "RULES", "Metric", "metrics_named"]
+
+PROTOCOL_VERSION = "1.0"
+"""Rises whenever a number changes that the same maps had before: major for a box protocol, a threshold rule or a
+metric's definition, minor for anything smaller; a number that is only added does not change it. Results of different
+versions share no table. Files that name none are of 1.0."""
 
 RULES = {
     "fixed": "the fixed threshold, the same for all methods",

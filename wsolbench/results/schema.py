@@ -79,6 +79,7 @@ class Head(Stored):
         class_agnostic: whether its maps are the same whatever class is asked for.
         variant_of: the method that it is a variant of.
         reads: the method whose trained run it reads maps from, for what trains nothing itself.
+        protocol_version: under which it was measured; see :data:`~wsolbench.results.metrics.PROTOCOL_VERSION`.
     """
 
     status: Literal["ok", "skipped"]
@@ -94,6 +95,7 @@ class Head(Stored):
     class_agnostic: bool = False
     variant_of: str | None = None
     reads: str | None = None
+    protocol_version: Annotated[str, Field(pattern=r"^\d+\.\d+$")] = "1.0"
 
 
 class SkippedRun(Head):
