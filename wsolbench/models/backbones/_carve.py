@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ from wsolbench.models.backbones._strict_load import load_strictly
 from wsolbench.models.backbones.base import Classifier
 from wsolbench.models.layers.he_init import he_init
 
-__all__ = ["carve", "outline", "unstrided"]
+__all__ = ["carve", "out_channels", "outline", "remove_strides"]
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -71,12 +71,29 @@ def carve(
     return tensors["weight"].clone(), tensors["bias"].clone()
 
 
-def unstrided(module: N) -> N:
-    """Set the stride of a module's convolutions to 1, without dilating what follows; return the module."""
-    for layer in module.modules():
+def remove_strides(
+    stages: Mapping[str, nn.Module], strides: Mapping[str, int], output_stride: int, *, dilate: bool
+) -> tuple[str, ...]:
+    """Take away strides beyond ``output_stride``: set them to 1, or, to dilate what follows, say which to stitch.
+
+    Args:
+        stages: by name; convolutions are changed in place.
+        strides: of the network up to and with each stage that has one.
+        output_stride: pixels per cell of the last stage.
+        dilate: leave the stages alone and return their names.
+    """
+    removed = tuple(name for name, stride in strides.items() if stride > output_stride)
+    if dilate:
+        return removed
+    for layer in (layer for name in removed for layer in stages[name].modules()):
         if isinstance(layer, nn.Conv2d):
             layer.stride = (1, 1)
-    return module
+    return ()
+
+
+def out_channels(stage: nn.Module) -> int:
+    """Return the channels of a stage's last convolution."""
+    return [layer for layer in stage.modules() if isinstance(layer, nn.Conv2d)][-1].out_channels
 
 
 def _materialise(layer: nn.Module) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, linear
 
+from wsolbench.config.ranges import Fraction
 from wsolbench.errors import SettingsError
 from wsolbench.models.backbones._strict_load import load_strictly
 from wsolbench.models.backbones.base import Backbone
@@ -97,7 +99,7 @@ class TokenBackbone(Backbone):
             side_points=(f"block{depth // 2}", f"block{depth - 1}"),
             erase_source="ours",
             side_source="ours",
-            new_stages=() if pretrained else tuple(stages),
+            pretrained=pretrained,
         )
 
     def forward(self, x: Tensor, first: str | None = None, class_token: Tensor | None = None) -> Tensor:
@@ -174,17 +176,24 @@ class TimmTransformer(TokenBackbone):
     The published classifier is linear in the class token, no class map, and is left out.
 
     Args:
-        network: timm's ``VisionTransformer``.
-        weights: state dict with its keys; None keeps timm's initialisation.
-        ignored: keys of the file that the network has no use for.
+        weights: the authors' state dict; None initialises as timm does.
+        drop_path: probability that the last block is left out in training; it rises linearly from 0 at the first.
+
+    Attributes:
+        published: makes timm's network.
+        ignored: keys of the file that it has no use for.
 
     Raises:
         WeightsError: the file's keys or shapes are not the network's.
     """
 
-    def __init__(self, network: Any, weights: Path | None, *, ignored: Sequence[str] = ()) -> None:
+    published: ClassVar[partial[Any]]
+    ignored: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, weights: Path | None = None, *, drop_path: Fraction = 0.0) -> None:
+        network = self.published(drop_path_rate=drop_path)
         if weights is not None:
-            load_strictly(network, weights, optional="head.", rename=lambda key: None if key in ignored else key)
+            load_strictly(network, weights, optional="head.", rename=lambda key: None if key in self.ignored else key)
         patches = network.patch_embed
         embedding = Embedding(
             patches.proj, network.cls_token, network.pos_embed, patches.grid_size, patches.patch_size[0]

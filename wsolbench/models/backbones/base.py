@@ -40,7 +40,7 @@ class Backbone(nn.Module):
         side_points: stages that side branches read, shallow to deep.
         erase_source: who chose ``erase_points``.
         side_source: who chose ``side_points``.
-        new_stages: stages without pretrained weights (the published neck, or all of them).
+        pretrained: whether all stages but the neck have been loaded from a file.
         neck: the last stage, of stride 1, where it is what CAM adds to the classifier (VGG's conv6, Inception's two
             3x3 convolutions); None where the published network has none.
         stitched: stages that halve the resolution and whose stride the output stride takes away by shift-and-stitch
@@ -53,6 +53,7 @@ class Backbone(nn.Module):
 
     Attributes:
         reference: paper, venue, year and arXiv number of the network; ``"ours"`` where there is none.
+        new_stages: stages without pretrained weights: the published neck, or all of them.
         frozen: stages that are not trained; see :meth:`freeze`.
         tokens: whether it is a transformer, whose class token and attention can be tapped, too.
     """
@@ -70,7 +71,7 @@ class Backbone(nn.Module):
         side_points: Sequence[str],
         erase_source: PointsSource,
         side_source: PointsSource,
-        new_stages: Sequence[str] = (),
+        pretrained: bool = False,
         neck: str | None = None,
         stitched: Collection[str] = (),
         pretrained_classifier: Classifier | None = None,
@@ -84,7 +85,7 @@ class Backbone(nn.Module):
         self.side_points = tuple(side_points)
         self.erase_source = erase_source
         self.side_source = side_source
-        self.new_stages = tuple(new_stages)
+        self.new_stages = tuple(stages) if not pretrained else () if neck is None else (neck,)
         self.neck = neck
         self.out_channels = self.channels[list(stages)[-1]]
         self.pretrained_classifier = pretrained_classifier

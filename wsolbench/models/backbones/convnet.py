@@ -52,7 +52,6 @@ class ConvNet(Backbone):
             side_points=("conv2", "conv3"),
             erase_source="ours",
             side_source="ours",
-            new_stages=tuple(stages),
             neck="neck",
         )
         he_init(self)

@@ -9,7 +9,7 @@ from typing import Literal
 from timm.models.efficientnet import tf_efficientnet_lite0
 from torch import nn
 
-from wsolbench.models.backbones._carve import carve, outline, unstrided
+from wsolbench.models.backbones._carve import carve, out_channels, outline, remove_strides
 from wsolbench.models.backbones.base import Backbone, Normalisation
 
 __all__ = ["EfficientNetLite0"]
@@ -74,27 +74,19 @@ class EfficientNetLite0(Backbone):
         blocks = [block for group in network.blocks for block in group]
         stages = {"conv1": stem} | {f"block{number}": block for number, block in enumerate(blocks, start=1)}
         stages["conv17"] = head
-        removed = [name for name, stride in _STRIDES.items() if stride > output_stride]
-        if not dilate:
-            for name in removed:
-                unstrided(stages[name])
         super().__init__(
             stages,
-            {name: _out_channels(stage) for name, stage in stages.items()},
+            {name: out_channels(stage) for name, stage in stages.items()},
             output_stride,
             erase_points=("block6", "block12", "conv17"),
             side_points=("block6", "block11"),
             erase_source="ours",
             side_source="ours",
-            new_stages=() if weights is not None else tuple(stages),
-            stitched=removed if dilate else (),
+            pretrained=weights is not None,
+            stitched=remove_strides(stages, _STRIDES, output_stride, dilate=dilate),
             pretrained_classifier=classifier,
             normalisation=normalisation,
         )
-
-
-def _out_channels(stage: nn.Module) -> int:
-    return [layer for layer in stage.modules() if isinstance(layer, nn.Conv2d)][-1].out_channels
 
 
 def to_timm(key: str) -> str:

@@ -91,7 +91,7 @@ class InceptionV3(Backbone):
             side_points=("mixed_5d", "mixed_6d"),
             erase_source="port",
             side_source="published",
-            new_stages=("neck",) if weights is not None else tuple(names),
+            pretrained=weights is not None,
             neck="neck",
             stitched=("maxpool3",) if stitched else (),
             normalisation=normalisation,

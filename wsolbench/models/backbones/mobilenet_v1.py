@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, relu6
 
 from wsolbench.errors import SettingsError
-from wsolbench.models.backbones._strict_load import load_strictly
-from wsolbench.models.backbones.base import Backbone, Classifier, Normalisation
+from wsolbench.models.backbones._carve import carve, outline
+from wsolbench.models.backbones.base import Backbone, Normalisation
 from wsolbench.models.layers.he_init import he_init
 
 __all__ = ["MobileNetV1", "PlainMobileNetV1", "from_timm"]
@@ -143,8 +143,16 @@ class MobileNetV1(Backbone):
         if int(_STEM * width) < 1:
             raise SettingsError(f"width is {width}; it must be at least {1 / _STEM}")
         built_stride = _NATIVE_STRIDE if dilate else output_stride
-        network = PlainMobileNetV1(width, built_stride, tf_padding=tf_padding, bn_eps=bn_eps)
-        classifier = _load(network, weights, width, keep_classifier=keep_classifier)
+        network = outline(partial(PlainMobileNetV1, width, built_stride, tf_padding=tf_padding, bn_eps=bn_eps))
+        classifier = carve(
+            network,
+            [network.features],
+            weights,
+            classifier="classifier",
+            keep_classifier=keep_classifier,
+            hint=f"is backbone_args.width ({width:g}) that of the weights?",
+            rename=from_timm,
+        )
         layers = list(network.features)
         stages: dict[str, nn.Module] = {"conv1": layers[0]}
         channels = {"conv1": int(_STEM * width)}
@@ -159,26 +167,11 @@ class MobileNetV1(Backbone):
             side_points=("block6", "block11"),
             erase_source="ours",
             side_source="ours",
-            new_stages=tuple(stages) if weights is None else (),
+            pretrained=weights is not None,
             stitched=[name for name, stride in _LATE_STRIDES.items() if stride > output_stride] if dilate else (),
             pretrained_classifier=classifier,
             normalisation=normalisation,
         )
-
-
-def _load(network: PlainMobileNetV1, weights: Path | None, width: float, *, keep_classifier: bool) -> Classifier | None:
-    complete = weights is not None and load_strictly(
-        network,
-        weights,
-        optional="classifier.",
-        hint=f"is backbone_args.width ({width:g}) that of the weights?",
-        rename=from_timm,
-    )
-    if not keep_classifier:
-        return None
-    if not complete:
-        raise SettingsError("backbone_args.keep_classifier needs pretrained weights that have a classifier")
-    return network.classifier.weight.detach().clone(), network.classifier.bias.detach().clone()
 
 
 def from_timm(key: str) -> str:

@@ -10,7 +10,7 @@ from torch import nn
 from torchvision.models import mobilenet_v2
 
 from wsolbench.errors import SettingsError
-from wsolbench.models.backbones._carve import carve, outline, unstrided
+from wsolbench.models.backbones._carve import carve, out_channels, outline, remove_strides
 from wsolbench.models.backbones._same_padding import pad_as_tensorflow
 from wsolbench.models.backbones.base import Backbone
 
@@ -70,23 +70,15 @@ class MobileNetV2(Backbone):
         layers = list(network.features)
         names = ["conv1", *(f"block{number}" for number in range(1, len(layers) - 1)), "conv18"]
         stages: dict[str, nn.Module] = dict(zip(names, layers, strict=True))
-        removed = [name for name, stride in _STRIDES.items() if stride > output_stride]
-        if not dilate:
-            for name in removed:
-                unstrided(stages[name])
         super().__init__(
             stages,
-            {name: _out_channels(stage) for name, stage in stages.items()},
+            {name: out_channels(stage) for name, stage in stages.items()},
             output_stride,
             erase_points=("block7", "block14", "conv18"),
             side_points=("block7", "block13"),
             erase_source="ours",
             side_source="ours",
-            new_stages=() if weights is not None else tuple(stages),
-            stitched=removed if dilate else (),
+            pretrained=weights is not None,
+            stitched=remove_strides(stages, _STRIDES, output_stride, dilate=dilate),
             pretrained_classifier=classifier,
         )
-
-
-def _out_channels(stage: nn.Module) -> int:
-    return [layer for layer in stage.modules() if isinstance(layer, nn.Conv2d)][-1].out_channels

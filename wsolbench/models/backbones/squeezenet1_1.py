@@ -56,6 +56,6 @@ class SqueezeNet(Backbone):
             side_points=("fire7", "fire9"),
             erase_source="ours",
             side_source="ours",
-            new_stages=() if weights is not None else tuple(stages),
+            pretrained=weights is not None,
             stitched=("pool5",) if removed and dilate else (),
         )

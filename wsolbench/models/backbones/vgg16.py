@@ -72,7 +72,7 @@ class VGG16(Backbone):
             side_points=("conv4", "conv5"),
             erase_source="published",
             side_source="port",
-            new_stages=("conv6",) if weights is not None else tuple(stages),
+            pretrained=weights is not None,
             neck="conv6",
             stitched=("pool4",) if removed and dilate else (),
         )
