@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-benchmark: $(READY)  ## run what needs no download and takes minutes: run.benchmark in params.yaml, as far as it is out of date
+benchmark: $(READY)  ## run what needs no download and takes minutes: all but run.full_only in params.yaml, if out of date
 	wsolbench launch --benchmark
 
 suite: $(READY)  ## run the four embedded tracks: part, context, objects, control

@@ -177,7 +177,7 @@ def test_doctor_names_a_missing_data_root_and_missing_weights(tmp_path: Path, mo
     monkeypatch.delenv("WSOLBENCH_CUB_ROOT", raising=False)
     monkeypatch.delenv("WSOLBENCH_WEIGHTS", raising=False)
     params = YAML(typ="safe").load(Path("params.yaml").read_text())
-    params["run"] |= {"tracks": ["cub-mobilenet_v1"], "benchmark": None}
+    params["run"] |= {"tracks": ["cub-mobilenet_v1"]}
     stream = io.StringIO()
     YAML().dump(params, stream)
     text = "\n".join(problems(tmp_path, stream.getvalue()))

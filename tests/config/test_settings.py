@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wsolbench.config.settings import Settings, read_settings, validated_arguments
+from wsolbench.config.settings import Part, Settings, read_settings, validated_arguments
 from wsolbench.errors import SettingsError
 
 MINIMAL = """
@@ -168,12 +168,15 @@ def test_a_variants_unknown_recipe_field_is_named(tmp_path: Path) -> None:
 
 
 def test_the_benchmark_is_a_part_of_what_runs(tmp_path: Path) -> None:
-    text = f"{MINIMAL}  benchmark: {{tracks: [small], methods: [cam]}}\n"
-    benchmark = settings_from(tmp_path, text).run.benchmark
-    assert benchmark is not None
-    assert benchmark.methods == ["cam"]
-    with pytest.raises(SettingsError, match=r"run\.benchmark\.methods: unknown name 'has'"):
-        settings_from(tmp_path, text.replace("methods: [cam]}", "methods: [has]}"))
+    text = f"{MINIMAL}  full_only: {{methods: [adl]}}\n"
+    run = settings_from(tmp_path, text).run
+    assert run.part(benchmark=True) == Part(tracks=["small"], methods=["cam"])
+    assert run.part() == Part(tracks=["small"], methods=["cam", "adl"])
+    assert run.part(methods=["adl"], benchmark=True).methods == ["adl"]
+    with pytest.raises(SettingsError, match="adl"):
+        run.part(methods=["adll"])
+    with pytest.raises(SettingsError, match=r"run\.full_only\.methods: unknown name 'haz'"):
+        settings_from(tmp_path, text.replace("methods: [adl]}", "methods: [haz]}"))
 
 
 def test_exponents_without_a_point_are_numbers(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def without_dvc(monkeypatch: pytest.MonkeyPatch) -> None:
         ("evaluate.published_threshold.cutmi={}", "cutmix"),
         ("evaluate.published_threshold.cutmix.cub-vgg61=0.2", "cub-vgg16"),
         ("run.seed=[0]", "seeds"),
-        ("run.benchmark.methods=[cma]", "cam"),
+        ("run.full_only.methods=[cma]", "cam"),
         ("report.galery=3", "gallery"),
         ("search.trial=3", "trials"),
         ("search.recipe.weight_decy=[0.1, 10]", "weight_decay"),

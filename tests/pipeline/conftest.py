@@ -131,7 +131,6 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
         run__baselines=[],
         run__seeded_baselines=[],
         run__seeds=[0],
-        run__benchmark=None,
         evaluate__gallery=2,
         evaluate__published_threshold={},
         **{"tracks__shapes-convnet__" + key: value for key, value in SMALL_TRACK.items()},

@@ -48,7 +48,6 @@ def test_a_clone_that_pulls_verifies_without_the_photographs_and_runs_nothing(tm
         run__tracks=["birds"],
         run__methods=["cam"],
         run__seeds=[0],
-        run__benchmark=None,
         run__baselines=[],
         run__seeded_baselines=["mask_supervised"],
     )

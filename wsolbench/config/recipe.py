@@ -1,15 +1,17 @@
-"""Parts of ``params.yaml``: what a track is, and what differs for a method on it."""
+"""Parts of ``params.yaml``: what a track is, what differs for a method on it, what runs, and a search."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from wsolbench.config.ranges import Count, Factor, Fraction, Positive
-from wsolbench.config.schema import StrictModel, check_fields
+from wsolbench.config.schema import StrictModel, check_fields, check_known
+from wsolbench.errors import SettingsError
 
-__all__ = ["MethodBlock", "MethodOnTrack", "Overrides", "SearchSettings", "Track"]
+__all__ = ["MethodBlock", "MethodOnTrack", "Overrides", "Part", "RunSettings", "SearchSettings", "Track"]
 
 
 class Track(StrictModel):
@@ -197,3 +199,54 @@ class SearchSettings(StrictModel):
             if low >= high:
                 raise ValueError(f"{name}: {low:g} is not below {high:g}")
         return value
+
+
+class Part(StrictModel):
+    """Some tracks and methods of those that ``run`` names.
+
+    Attributes:
+        tracks: some of ``run.tracks``.
+        methods: some of ``run.methods``.
+    """
+
+    tracks: list[str] = []
+    methods: list[str] = []
+
+
+class RunSettings(StrictModel):
+    """What ``dvc repro`` executes.
+
+    Attributes:
+        tracks: keys of ``tracks``.
+        methods: keys of ``methods``; each runs with every seed on every track.
+        baselines: baselines that do not depend on a seed; each runs once on every track.
+        seeded_baselines: baselines that do; each runs with every seed on every track.
+        seeds: of the runs.
+        full_only: what of it ``make benchmark`` leaves to ``make full``, because it needs downloads or hours.
+    """
+
+    tracks: list[str]
+    methods: list[str]
+    baselines: list[str] = []
+    seeded_baselines: list[str] = []
+    seeds: list[Annotated[int, Field(ge=0, lt=10**18)]]
+    full_only: Part = Part()
+
+    def part(self, tracks: Sequence[str] = (), methods: Sequence[str] = (), *, benchmark: bool = False) -> Part:
+        """Return the tracks and methods to run.
+
+        Args:
+            tracks: keep to these; empty for all.
+            methods: likewise.
+            benchmark: leave out what is for the full benchmark only.
+
+        Raises:
+            SettingsError: one of them is not in ``run``.
+        """
+        chosen = {}
+        for name, given in (("tracks", tracks), ("methods", methods)):
+            named, full_only = getattr(self, name), getattr(self.full_only, name)
+            for each in given:
+                check_known(f"run.{name}", each, named, error=SettingsError)
+            chosen[name] = [*(given or [each for each in named if not (benchmark and each in full_only)])]
+        return Part(**chosen)

@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from wsolbench.config import registry
 from wsolbench.config.keys import check_datasets, check_keys, split_key
 from wsolbench.config.ranges import Count, Fraction, Positive
-from wsolbench.config.recipe import MethodBlock, MethodOnTrack, SearchSettings, Track
+from wsolbench.config.recipe import MethodBlock, MethodOnTrack, Part, RunSettings, SearchSettings, Track
 from wsolbench.config.schema import (
     PARAMS_FILE,
     StrictModel,
@@ -33,10 +33,10 @@ from wsolbench.files import read_file
 
 __all__ = [
     "PARAMS_FILE",
-    "BenchmarkSettings",
     "EvaluateSettings",
     "MethodBlock",
     "MethodOnTrack",
+    "Part",
     "Run",
     "RunSettings",
     "RuntimeSettings",
@@ -46,38 +46,6 @@ __all__ = [
     "read_settings",
     "validated_arguments",
 ]
-
-
-class BenchmarkSettings(StrictModel):
-    """What ``make benchmark`` runs of all that ``run`` names.
-
-    Attributes:
-        tracks: some of ``run.tracks``.
-        methods: some of ``run.methods``; baselines run all.
-    """
-
-    tracks: list[str]
-    methods: list[str]
-
-
-class RunSettings(StrictModel):
-    """What ``dvc repro`` executes.
-
-    Attributes:
-        tracks: keys of ``tracks``.
-        methods: keys of ``methods``; each runs with every seed on every track.
-        baselines: baselines that do not depend on a seed; each runs once on every track.
-        seeded_baselines: baselines that do; each runs with every seed on every track.
-        seeds: of the runs.
-        benchmark: what of it ``make benchmark`` runs; null for all of it.
-    """
-
-    tracks: list[str]
-    methods: list[str]
-    baselines: list[str] = []
-    seeded_baselines: list[str] = []
-    seeds: list[Annotated[int, Field(ge=0, lt=10**18)]]
-    benchmark: BenchmarkSettings | None = None
 
 
 class RuntimeSettings(StrictModel):
@@ -196,14 +164,14 @@ class Settings(StrictModel):
             check_known(f"tracks.{name}.dataset", track.dataset, self.datasets)
             check_known(f"tracks.{name}.backbone", track.backbone, registry.names("backbone"))
         check_datasets(self.datasets)
-        baselines, benchmark = registry.names("baseline"), self.run.benchmark
+        baselines, full_only = registry.names("baseline"), self.run.full_only
         for chosen, names, known in (
             ("tracks", self.run.tracks, [*self.tracks]),
             ("methods", self.run.methods, [*self.methods]),
             ("baselines", self.run.baselines, baselines),
             ("seeded_baselines", self.run.seeded_baselines, baselines),
-            ("benchmark.tracks", benchmark.tracks if benchmark else [], self.run.tracks),
-            ("benchmark.methods", benchmark.methods if benchmark else [], self.run.methods),
+            ("full_only.tracks", full_only.tracks, [*self.tracks]),
+            ("full_only.methods", full_only.methods, [*self.methods]),
         ):
             for each in names:
                 check_known(f"run.{chosen}", each, known)

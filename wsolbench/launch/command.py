@@ -16,7 +16,7 @@ from pathlib import Path
 
 from wsolbench.config.keys import split_key
 from wsolbench.config.paths import Layout
-from wsolbench.config.settings import BenchmarkSettings, RuntimeSettings, Settings
+from wsolbench.config.settings import Part, RuntimeSettings, Settings
 from wsolbench.errors import DataError, LaunchError, SettingsError
 from wsolbench.files import locked, parse_file
 from wsolbench.launch.forecast import Forecast
@@ -39,7 +39,7 @@ def launch(
     settings: Settings,
     workers: int | None,
     slurm: Mapping[str, str] | None,
-    chosen: BenchmarkSettings | None = None,
+    chosen: Part | None = None,
     *,
     dry_run: bool = False,
 ) -> int:
@@ -63,7 +63,7 @@ def launch(
     root = root.resolve()
     gpus, places = _places(settings.runtime, workers if slurm is None else None)
     with _alone(root / ".wsolbench" / "launch") as lock:
-        wanted = partial(_is_wanted, settings, chosen or BenchmarkSettings(**settings.run.model_dump(include=_CHOSEN)))
+        wanted = partial(_is_wanted, settings, chosen or settings.run.part())
         repository = Repository(root, wanted)
         local = LocalBackend(repository, root, places, gpus, lock)
         tasks = repository.stale(_look(root, repository, local))
@@ -89,10 +89,7 @@ def _places(runtime: RuntimeSettings, workers: int | None) -> tuple[list[str], i
     return gpus, workers or len(gpus) or cpu_workers(runtime.threads)
 
 
-_CHOSEN = {"tracks", "methods"}
-
-
-def _is_wanted(settings: Settings, chosen: BenchmarkSettings, command: str) -> bool:
+def _is_wanted(settings: Settings, chosen: Part, command: str) -> bool:
     """Return whether a stage's command concerns a track and a method that were chosen, or neither."""
     words = shlex.split(command)
     if len(words) < 3 or words[0] != "wsolbench":

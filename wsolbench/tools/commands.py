@@ -270,9 +270,7 @@ def launch(
             "--method", help="Only its runs, and baselines; may be given several times.", autocompletion=methods_of
         ),
     ] = None,
-    benchmark: Annotated[
-        bool, typer.Option("--benchmark", help="Only the tracks and methods of run.benchmark: `make benchmark`.")
-    ] = False,
+    benchmark: Annotated[bool, typer.Option("--benchmark", help="All but run.full_only: `make benchmark`.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop.")] = False,
 ) -> None:
     """Run all stages that are out of date, several runs at a time; DVC runs each of them and pins its results.
@@ -280,8 +278,6 @@ def launch(
     What each run prints goes to results/logs/launch/. A run that fails stops only what needs it, is named at the end,
     and makes the exit status 1. Ctrl-C lets the runs save their state; calling it again goes on.
     """
-    from wsolbench.config.schema import check_known
-    from wsolbench.config.settings import BenchmarkSettings
     from wsolbench.launch.command import launch as run_launch
 
     if workers != "auto" and not (workers.isdigit() and int(workers)):
@@ -294,13 +290,7 @@ def launch(
     options = {name: value for name, _, value in pairs} if slurm else None
     count = None if workers == "auto" else int(workers)
     settings = read_settings()
-    chosen = settings.run.benchmark if benchmark else None
-    if tracks or methods:
-        run = chosen or settings.run
-        for name, given, known in (("track", tracks, run.tracks), ("method", methods, run.methods)):
-            for each in given or ():
-                check_known(f"--{name}", each, known, error=SettingsError)
-        chosen = BenchmarkSettings(tracks=tracks or run.tracks, methods=methods or run.methods)
+    chosen = settings.run.part(tracks or (), methods or (), benchmark=benchmark)
     raise typer.Exit(run_launch(Path(), settings, count, options, chosen, dry_run=dry_run))
 
 

@@ -73,7 +73,7 @@ def _params() -> str:
             name: [] if isinstance(value, list) and name != "baselines" else value
             for name, value in shipped["run"].items()
         }
-        | {"tracks": [track], "methods": [*_METHODS], "seeds": [0], "benchmark": None},
+        | {"tracks": [track], "methods": [*_METHODS], "seeds": [0]},
     }
     data["evaluate"] = {**shipped.get("evaluate", {}), "published_threshold": {}}
     stream, yaml = io.StringIO(), YAML()
