@@ -32,6 +32,8 @@ _PICTURES = {
     "localization and classification": "trade_off",
 }
 _KINDS = ("svg", "png")
+_EXAMPLES, _EXAMPLES_DPI = "examples.png", 120
+"""Photographs with the maps and boxes of all methods beside each other."""
 _SEARCH, _SEARCH_DPI = "search.png", 100  # where a search is stored; hundreds of points are small as pixels only
 
 
@@ -145,6 +147,7 @@ def _ranks_pictures(ranked: Sequence[Ranking], tracks: Sequence[TrackResults]) -
 def _pictures(track: TrackResults, settings: Settings, root: Path) -> dict[str, bytes]:
     searches = searches_of(track.name, settings.run.methods, root)
     # Matplotlib and seaborn take seconds to import.
+    from wsolbench.report.figures.photographs import grid, grid_content  # noqa: PLC0415
     from wsolbench.report.figures.searches import search  # noqa: PLC0415
     from wsolbench.report.figures.style import encoded, figure_style  # noqa: PLC0415
     from wsolbench.report.plot import figure_of, why_not_drawn  # noqa: PLC0415
@@ -155,6 +158,10 @@ def _pictures(track: TrackResults, settings: Settings, root: Path) -> dict[str, 
             if not why_not_drawn(stem, track.frame):
                 figure = figure_of(stem, track.frame, root)
                 pictures |= {f"{stem}.{kind}": encoded(figure, kind) for kind in _KINDS}
+        if not track.measured.empty and settings.report.gallery:
+            content = grid_content(settings, track.frame, track.runs, root, (), (), 4, 0, stored_only=True)
+            examples = grid(*content, "mask" if track.truth == "masks" else "box")
+            pictures[_EXAMPLES] = encoded(examples, "png", _EXAMPLES_DPI)
         if searches:
             pictures[_SEARCH] = encoded(search(searches), "png", _SEARCH_DPI)
     return pictures

@@ -89,6 +89,8 @@ def grid_content(
     images: Sequence[str],
     count: int,
     seed: int,
+    *,
+    stored_only: bool = False,
 ) -> tuple[list[Shown], list[Column]]:
     """Return the photographs of a grid and its columns.
 
@@ -101,6 +103,7 @@ def grid_content(
         images: ids of test images, in this order; some are chosen of the gallery's candidates if empty.
         count: how many are chosen, spread over the classes.
         seed: another one chooses others.
+        stored_only: take the small photographs that git tracks, also where the data set is prepared here.
 
     Raises:
         SettingsError: an image is not in the test split.
@@ -115,7 +118,7 @@ def grid_content(
         for facts, tile in zip(caption.photographs, tiles, strict=True)
     }
     others = [name for name in chosen if name not in small]
-    full = _from_data(settings, track, caption.data_digest, root, chosen, needed=others)
+    full = {} if stored_only else _from_data(settings, track, caption.data_digest, root, chosen, needed=others)
     runs = runs[runs["skipped"].isna()]
     own = runs[(runs["kind"] == "method") & runs["variant_of"].isna()]
     asked = [runs[runs["method"] == method] for method in methods]
