@@ -24,7 +24,7 @@ def listed(folder: Path, names: list[str], located: list[str], size: str = "448,
     (folder / "lists").mkdir(exist_ok=True)
     for file, lines in lists.items():
         (folder / "lists" / f"{file}.txt").write_text("\n".join(lines))
-    return split_of_metadata(folder / "lists", "test")
+    return split_of_metadata(folder / "lists", "test", folder)
 
 
 def test_an_image_of_a_list_without_box_and_mask_is_named(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_box_that_reaches_a_pixel_beyond_its_image_is_clipped_for_pixel(tmp_pa
 def relabelled(folder: Path, *labels: int) -> Split:
     listed(folder, [f"{k}.jpg" for k in range(len(labels))], ["0,0,9,9"] * len(labels))
     (folder / "lists" / "class_labels.txt").write_text("".join(f"{k}.jpg,{each}\n" for k, each in enumerate(labels)))
-    return split_of_metadata(folder / "lists", "test")
+    return split_of_metadata(folder / "lists", "test", folder)
 
 
 def test_labels_that_seem_to_count_from_1_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
