@@ -107,14 +107,9 @@ def find_photographs(sources: Sequence[Path]) -> tuple[Path, list[str], list[str
 def open_photographs(
     root: Path, names: Sequence[str], side: int, batch: int, threads: int
 ) -> Iterator[list[Photograph | str]]:
-    """Yield batches of opened photographs, in order; a sentence in place of each that cannot be opened.
+    """Yield batches of opened photographs below ``root``, in order; a sentence in place of each that cannot be opened.
 
-    Args:
-        root: folder that the names are relative to.
-        names: image files.
-        side: in pixels, of what the network sees.
-        batch: photographs at a time; the next ones are opened while the caller works on these.
-        threads: that open them.
+    The next batch is opened, by some threads, while the caller works on one. The network sees ``side`` pixels.
     """
     blocks = [names[start : start + batch] for start in range(0, len(names), batch)]
     with ThreadPoolExecutor(threads) as pool:

@@ -191,14 +191,7 @@ def coco(found: Sequence[Prediction], class_names: Sequence[str]) -> str:
 def draw(
     shown: NDArray[np.uint8], score_map: NDArray[np.float64], found: Prediction, mask_cut: float | None
 ) -> Image.Image:
-    """Lay the map over a photograph, and draw boxes, class and probability on it.
-
-    Args:
-        shown: ``(h, w, 3)`` uint8.
-        score_map: ``(H, W)`` in [0, 1], of any size.
-        found: with boxes in pixels of the photograph.
-        mask_cut: threshold whose contour is drawn, or None.
-    """
+    """Lay a map, of any size, over a photograph ``(h, w, 3)``; draw boxes, class, and the contour at ``mask_cut``."""
     height, width = shown.shape[:2]
     fitted = cv2.resize(score_map.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     coloured = cv2.applyColorMap((fitted * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]

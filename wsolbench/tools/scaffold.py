@@ -28,14 +28,6 @@ def new_method(name: str, settings: Settings, root: Path) -> Path:
     These are ``<name>: {}`` under ``methods``, and its name in ``run.methods``.
     Comments and layout of ``params.yaml`` stay as they are. Nothing is written unless both files can be.
 
-    Args:
-        name: of the method; its key, and the stem of its file.
-        settings: of the repository.
-        root: the repository.
-
-    Returns:
-        The file of the method.
-
     Raises:
         SettingsError: the name is not that of a Python module in snake_case or is taken, or ``params.yaml`` is written
             in a way that leaves no place for it.

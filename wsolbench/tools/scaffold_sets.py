@@ -38,17 +38,8 @@ _PARTS = {"images", "masks", "metadata", "annotations", "Annotations", "JPEGImag
 def new_dataset(name: str, root: Path, of: str | None, settings: Settings, checkout: Path) -> str:
     """Look at a folder of images, and write a data set of them into ``params.yaml``.
 
-    All images are opened, as ``wsolbench prepare`` does, which need not do it again.
-
-    Args:
-        name: key of the data set.
-        root: the folder, as it is to stand in ``params.yaml``.
-        of: class that reads it; None for the one that recognises its layout.
-        settings: of the repository.
-        checkout: the repository.
-
-    Returns:
-        What was found: class, and a table of splits.
+    All images are opened, as ``wsolbench prepare`` does, which need not do it again. Without ``of``, the class that
+    recognises the layout reads it. Returns what was found: class, and a table of splits.
 
     Raises:
         SettingsError: the key cannot be one or is taken, or there is no such class.
@@ -89,10 +80,7 @@ def new_track(
         backbone: None for the one that the key ends in, as in ``birds-<backbone>``.
         weights: name of pretrained weights, ``none`` for random initialisation; None for those of the extended track.
         settings: of the repository.
-        checkout: the repository.
-
-    Returns:
-        The block as it stands in ``params.yaml``.
+        checkout: the repository, in whose ``params.yaml`` the returned block then stands.
 
     Raises:
         SettingsError: a name is unknown, or the key cannot be one or is taken.

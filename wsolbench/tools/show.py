@@ -40,17 +40,7 @@ def contact_sheet(
     Pictures keep their aspect. Boxes are white on black; a mask is blue, what counts for neither side orange. Images of
     ``train`` come without either: nothing in the harness can reach them.
 
-    Args:
-        settings: with the track's data set.
-        track: whose data set is shown.
-        split: which images.
-        count: how many, spread over the classes; all if there are fewer.
-        seed: another one chooses other images.
-        layout: where the prepared index is.
-        target: file to write.
-
-    Returns:
-        A line that says what was written.
+    There are ``count``, spread over the classes; another seed chooses others. Returns a line about what was written.
 
     Raises:
         DataError: the data set is not prepared, the split is empty, a file is damaged, or ``target`` cannot be written.

@@ -74,13 +74,8 @@ def verify(
 ) -> Verdict:
     """Compute the results of a run again, in a scratch place, and compare them with the stored ones.
 
-    Args:
-        settings: all of ``params.yaml``.
-        key: of the run.
-        origin: what the computation starts from: stored maps, stored weights, or nothing.
-        layout: where results lie; nothing below ``results`` is written.
-        jobs: parallel processes of the evaluation.
-        tolerance: points; None takes :data:`TOLERANCES`.
+    It starts from stored maps, stored weights, or nothing; nothing below ``results`` is written. Numbers may differ by
+    ``tolerance`` points; None takes :data:`TOLERANCES`.
 
     Raises:
         DataError: stored results, maps or weights are not here; the message says how to get them.
@@ -111,15 +106,7 @@ def verify(
 def compared(
     key: str, stored: Mapping[str, Any], found: Mapping[str, Any], tolerance: float, same_maps: bool
 ) -> Verdict:
-    """Compare two metrics files.
-
-    Args:
-        key: of the run.
-        stored: contents of the committed file.
-        found: contents of the file that was made now.
-        tolerance: points.
-        same_maps: whether the maps have the same bytes; without it nothing counts as reproduced.
-    """
+    """Compare the stored metrics of a run with those made now; only with the same bytes of maps are they reproduced."""
     if found == stored:
         what = "all numbers equal" if same_maps else "all numbers equal, maps not to the last bit"
         return Verdict(key, "reproduced" if same_maps else "within tolerance", what)
