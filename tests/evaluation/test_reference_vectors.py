@@ -158,9 +158,9 @@ def test_upsampled_and_normalised_maps(vectors: Vectors) -> None:
         np.testing.assert_allclose(ours, expected[key], rtol=0, atol=1e-6, err_msg=f"map {key}")
 
 
-def test_the_part_covers_every_kind_of_map() -> None:
+def test_the_part_covers_the_kinds_of_maps() -> None:
     kinds = arrays(PART / "scoremaps.npz")["kinds"]
-    assert set(kinds[list(Vectors(PART).score_maps)]) == set(kinds)
+    assert set(kinds[list(Vectors(PART).score_maps)]) == set(kinds) - {"blob", "heavy_noise"}  # large files
 
 
 def test_the_part_is_of_the_whole_set(test_data: Path) -> None:

@@ -22,11 +22,9 @@ from wsolbench.files import parse_file, replacing
 
 __all__ = [
     "MAPS_FILE",
-    "NORMALISATIONS",
     "Stored",
     "StoredBoxes",
     "StoredMaps",
-    "normalise",
     "read_maps",
     "upsample",
     "upsample_and_normalise",
@@ -137,17 +135,12 @@ def _check_shapes(stored: Stored, path: Path, split: str) -> None:
             )
 
 
-NORMALISATIONS = ("min_max", "max", "percentile", "ivr")
-"""Ways to bring a map to [0, 1]; see :func:`normalise`."""
-
-_PAS_PERCENTILE = 99.5
-
-
 def upsample_and_normalise(raw: NDArray[np.floating], height: int, width: int) -> NDArray[np.float64]:
     """Bring a raw map to the size of an image and to [0, 1]: the one rule for all methods.
 
     :func:`upsample`, then min-max over the upsampled map, so that cubic overshoot is part of the range, as in the
-    evaluator of Choe et al. (CVPR 2020).
+    evaluator of Choe et al. (CVPR 2020). A map that is constant, or holds a NaN, says nothing about where the object is
+    and becomes all zero. :mod:`wsolbench.evaluation.normalisation` has other ways.
 
     Args:
         raw: ``(h, w)`` float, any range.
@@ -160,7 +153,11 @@ def upsample_and_normalise(raw: NDArray[np.floating], height: int, width: int) -
     Raises:
         DataError: the map has an infinite value, which no normalisation can bring to [0, 1].
     """
-    return normalise(upsample(raw, height, width))
+    upsampled = upsample(raw, height, width)
+    lowest, highest = upsampled.min(), upsampled.max()
+    if not lowest < highest:  # also catches NaN
+        return np.zeros(upsampled.shape)
+    return np.asarray((upsampled - lowest) / (highest - lowest))
 
 
 def upsample(raw: NDArray[np.floating], height: int, width: int) -> NDArray[np.float64]:
@@ -173,45 +170,3 @@ def upsample(raw: NDArray[np.floating], height: int, width: int) -> NDArray[np.f
         raise DataError("the map has an infinite value")
     upsampled = cv2.resize(raw.astype(np.float64), (width, height), interpolation=cv2.INTER_CUBIC)
     return np.asarray(upsampled, np.float64)
-
-
-def normalise(
-    upsampled: NDArray[np.float64], how: str = "min_max", *, ivr_percentile: float = 35
-) -> NDArray[np.float64]:
-    """Bring a map to [0, 1].
-
-    ``min_max`` takes the minimum to 0 and the maximum to 1 (Choe et al., CVPR 2020). ``max`` divides by the maximum and
-    clips at 0. ``percentile`` divides by the 99.5th percentile of the positive scores and clips to [0, 1] (PaS; Bae et
-    al., Rethinking Class Activation Mapping, ECCV 2020). ``ivr`` subtracts a percentile, clips at 0 and
-    divides by the maximum (Kim et al., Normalization Matters in Weakly Supervised Object Localization, ICCV 2021).
-    Percentiles interpolate linearly. A map that is constant, or holds a NaN, says nothing about where the
-    object is and becomes all zero, and so does one without a positive score where only those count.
-
-    Args:
-        upsampled: ``(H, W)`` float64.
-        how: one of :data:`NORMALISATIONS`.
-        ivr_percentile: the percentile that ``ivr`` subtracts, 0 to 100.
-
-    Returns:
-        ``(H, W)`` float64 in [0, 1].
-    """
-    lowest = upsampled.min()
-    if not lowest < upsampled.max():  # also catches NaN
-        return np.zeros(upsampled.shape)
-    if how == "percentile":
-        positive = upsampled[upsampled > 0]
-        high = np.percentile(positive, _PAS_PERCENTILE, overwrite_input=True) if positive.size else 1.0
-        shifted = upsampled / high
-        return np.clip(shifted, 0, 1, out=shifted)
-    if how == "max":
-        shifted = np.maximum(upsampled, 0)
-    elif how == "ivr":
-        shifted = upsampled - np.percentile(upsampled, ivr_percentile)
-        np.maximum(shifted, 0, out=shifted)
-    else:
-        shifted = upsampled - lowest
-    highest = shifted.max()
-    if highest > 0:
-        shifted /= highest
-        return shifted
-    return np.zeros(upsampled.shape)

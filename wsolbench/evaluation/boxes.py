@@ -123,7 +123,7 @@ def _of_contours(
     cuts = []
     for score_map in maps:
         grey = (score_map.ravel()[outer.places] * 255).astype(np.int32)
-        top = int(score_map.max() * 255)
+        top = int(grey[-1])
         wanted = (thresholds * float(top)).astype(np.int64)
         cuts.append(outer.below(grey, wanted) if top else np.full(len(thresholds), nothing))
     empty = np.array([[nothing, nothing, 0, 0, 0, 0]])

@@ -9,7 +9,7 @@ happens: without a higher neighbour a component begins; where the higher ones ha
 the component of any of them; only where they fall apart, at a saddle, components may merge.
 
 A component whose bounding box stays the same from one cut to the next is one *node*: there are hardly more nodes than
-components have rows and columns. Importing this module imports numba (about half a second); import it where it is used.
+components have rows and columns. Importing this module imports numba (about half a second).
 """
 
 from __future__ import annotations
@@ -50,28 +50,22 @@ def _table(diagonal: bool) -> _Bytes:
     for byte in range(256):
         bits = [byte >> k & 1 for k in range(8)]
         ours = [k for k in range(8) if bits[k] and (diagonal or k % 2 == 0)]
-        groups = {k: k for k in range(8)}
+        group = list(range(8))
         for k in range(8):
-            after, opposite = (k + 1) % 8, (k + 2) % 8
-            if bits[k] and bits[after]:
-                groups = _joined(groups, k, after)
-            if diagonal and k % 2 == 0 and bits[k] and bits[opposite]:  # sides around a corner touch diagonally
-                groups = _joined(groups, k, opposite)
-        apart = len({groups[k] for k in ours}) > 1
+            # Sides around a corner touch diagonally.
+            for other in ((k + 1) % 8, *([(k + 2) % 8] if diagonal and k % 2 == 0 else [])):
+                if bits[k] and bits[other]:
+                    group = [group[k] if each == group[other] else each for each in group]
+        apart = len({group[k] for k in ours}) > 1
         table[byte] = (ours[0] + (_SADDLE if apart else 0)) if ours else _BEGINS
     return table
-
-
-def _joined(groups: dict[int, int], one: int, other: int) -> dict[int, int]:
-    return {k: groups[one] if group == groups[other] else group for k, group in groups.items()}
 
 
 def _halves() -> _Bytes:
     """Return for each byte of higher neighbours how many half squares a pixel brings to a polygon's area.
 
     The polygon runs through the centres of the outline's pixels, so that each square of 2x2 pixels gives it nothing,
-    half its area (three pixels inside) or all (four): its second-lowest pixel brings the first half, its lowest the
-    second. With a component that has holes, this would leave their polygons out.
+    half its area (three pixels inside) or all (four). With a component that has holes, this would leave theirs out.
     """
     table = np.zeros(256, np.uint8)
     for byte in range(256):
@@ -93,18 +87,11 @@ def _shift(width: int) -> int:
 
 
 @compiled
-def _padded(values: Values) -> Values:
-    """Put -1 around a map."""
-    height, width = values.shape
-    made = np.full((height + 2, 1 << _shift(width)), np.int16(-1), np.int16)
-    made[1 : height + 1, 1 : width + 1] = values
-    return made
-
-
-@compiled
-def _higher(padded: Values, width: int) -> _Bytes:
+def _higher(values: Values) -> _Bytes:
     """Return the byte of higher neighbours of each pixel; of equals the earlier in raster order counts as higher."""
-    height = padded.shape[0] - 2
+    height, width = values.shape
+    padded = np.full((height + 2, 1 << _shift(width)), np.int16(-1), np.int16)
+    padded[1 : height + 1, 1 : width + 1] = values
     masks = np.zeros(padded.shape, np.uint8)
     for y in range(1, height + 1):
         above, here, below, out = padded[y - 1], padded[y], padded[y + 1], masks[y]
@@ -164,7 +151,7 @@ def _sweep(  # noqa: C901, PLR0915 - one loop for speed: its state stays in regi
     """
     height, width = values.shape
     shift = _shift(width)
-    masks = _higher(_padded(values), width).ravel()
+    masks = _higher(values).ravel()
     order, starts = _ordered(values, levels)
     row = 1 << shift
     steps = np.array([1, row + 1, row, row - 1, -1, -row - 1, -row, 1 - row]).astype(np.uint64)  # modulo 2**64
@@ -178,7 +165,7 @@ def _sweep(  # noqa: C901, PLR0915 - one loop for speed: its state stays in regi
     heaviest = np.zeros((levels, 4), np.int32)
     touched = np.empty(size, np.uint32)  # labels of the components that change at the present level
     frame = np.array([shift, height, width], np.int32)
-    known, count, top, rank = np.uint32(0), 0, np.uint32(0), -1
+    known, count, top, rank, second = np.uint32(0), 0, np.uint32(0), -1, -1
     for level in range(levels, 0, -1):
         changes = 0
         for place in range(starts[level], starts[level + 1]):
@@ -187,7 +174,9 @@ def _sweep(  # noqa: C901, PLR0915 - one loop for speed: its state stays in regi
             entry = around[mask]
             if entry == _BEGINS:
                 parent[known] = into[known] = labels[pixel] = touched[changes] = known
-                _begin(parts, known, level)
+                parts[known, _SINCE], parts[known, _X0] = level, -1
+                parts[known, _FIRST] = parts[known, _LEFT] = 2**31 - 1
+                parts[known, _LAST] = parts[known, _RIGHT] = parts[known, _WEIGHT] = parts[known, _SET] = 0
                 _add(parts, known, pixel, row, weights[mask])
                 known += np.uint32(1)
                 changes += 1
@@ -212,7 +201,7 @@ def _sweep(  # noqa: C901, PLR0915 - one loop for speed: its state stays in regi
                         parent[other] = into[other] = root
                         count = _write(nodes, count, level, parts, other)
                         _merge(parts, border, root, other, level)
-        top, rank = _heaviest(parts, parent, touched[:changes], known, top, rank)
+        top, rank, second = _heaviest(parts, parent, touched[:changes], known, top, rank, second)
         if rank >= 0:
             left, right, first, last = parts[top, _LEFT], parts[top, _RIGHT], parts[top, _FIRST], parts[top, _LAST]
             found = heaviest[level - 1]
@@ -224,15 +213,6 @@ def _sweep(  # noqa: C901, PLR0915 - one loop for speed: its state stays in regi
         elif border[last] == 0:
             border[last] = border[into[last]]
     return nodes[:count], heaviest, labels, border
-
-
-@compiled
-def _begin(parts: _Parts, root: Any, level: int) -> None:
-    """Begin a component without pixels."""
-    parts[root, _SINCE] = level
-    parts[root, _FIRST] = parts[root, _LEFT] = 2**31 - 1
-    parts[root, _LAST] = parts[root, _RIGHT] = parts[root, _WEIGHT] = parts[root, _SET] = 0
-    parts[root, _X0] = -1
 
 
 @compiled
@@ -290,8 +270,10 @@ def _write(nodes: Nodes, count: int, level: int, parts: _Parts, root: int) -> in
 
 
 @compiled
-def _heaviest(parts: _Parts, parent: _Labels, touched: _Labels, known: Any, top: Any, rank: int) -> tuple[Any, int]:
-    """Return the heaviest component, of equals that whose first pixel comes last, and its rank by both.
+def _heaviest(
+    parts: _Parts, parent: _Labels, touched: _Labels, known: Any, top: Any, rank: int, second: int
+) -> tuple[Any, int, int]:
+    """Return the heaviest component, of equals that whose first pixel comes last, its rank, and no less than the next.
 
     Weights never fall: a component that did not change comes in question only if the former winner begins earlier now.
     """
@@ -300,13 +282,20 @@ def _heaviest(parts: _Parts, parent: _Labels, touched: _Labels, known: Any, top:
         top = _root(parent, top)
         best = _rank(parts, top)
     for label in touched:
-        if parent[label] == label and _rank(parts, label) > best:
-            top, best = label, _rank(parts, label)
-    if best < rank:
+        if parent[label] == label and (label != top or best < 0):
+            mine = _rank(parts, label)
+            second = max(second, min(mine, best))
+            if mine > best:
+                top, best = label, mine
+    if best < rank and best < second:
+        second = -1
         for place in range(known):
-            if parent[place] == place and _rank(parts, place) > best:
-                top, best = np.uint32(place), _rank(parts, place)
-    return top, best
+            if parent[place] == place and place != top:
+                mine = _rank(parts, place)
+                second = max(second, min(mine, best))
+                if mine > best:
+                    top, best = np.uint32(place), mine
+    return top, best, second
 
 
 @compiled
@@ -318,12 +307,10 @@ def _rank(parts: _Parts, label: int) -> int:
 def _filled(values: Values, labels: _Labels, border: Values, levels: int) -> Values:
     """Raise each pixel to the cut from which on it is outside."""
     height, width = values.shape
-    shift = _shift(width)
     made = np.empty(values.shape, np.int16)
     for y in range(height):
-        base = ((y + 1) << shift) + 1
         for x in range(width):
-            made[y, x] = max(values[y, x], levels - border[labels[base + x]])
+            made[y, x] = max(values[y, x], levels - border[labels[y + 1, x + 1]])
     return made
 
 
@@ -360,4 +347,4 @@ def holes(values: Values, levels: int) -> tuple[Nodes, Values]:
     nodes, _, labels, border = _sweep((levels - values).astype(np.int16), levels, _AROUND_4, _ONES)
     nodes = nodes[(nodes[:, [X0, Y0]] > 0).all(1) & (nodes[:, [X1, Y1]] < (width - 1, height - 1)).all(1)]
     nodes[:, [FIRST_CUT, LAST_CUT]] = levels - 1 - nodes[:, [LAST_CUT, FIRST_CUT]]
-    return nodes, _filled(values, labels, border, levels) if len(nodes) else values
+    return nodes, _filled(values, labels.reshape(height + 2, -1), border, levels) if len(nodes) else values

@@ -192,6 +192,7 @@ def _used(splits: Mapping[str, Split]) -> dict[str, Any]:
     truths = [val.truth(item.id) for item in val.items]
     return {
         "data_digest": splits["test"].digest,
+        "truth_digest": splits["test"].truth_digest,
         "val_truth": val.val_truth,
         "boxes_used": {"val": sum(len(truth.boxes) for truth in truths)},
         "masks_used": {"val": sum(len(truth.masks) for truth in truths)},

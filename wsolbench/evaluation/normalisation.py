@@ -74,18 +74,29 @@ def _ordered(values: Floats, first: int, second: int) -> tuple[float, float]:
     Only the bin of equal width that holds a position is sorted.
     """
     lowest, scale = values.min(), _BINS / (values.max() - values.min())
+    ascending = values
     if not 0 < scale < np.inf:
         ascending = np.sort(values)
         return ascending[first], ascending[second]
-    bins = ((values - lowest) * scale).astype(np.int32)
-    counts = np.bincount(bins)
+    counts = np.zeros(_BINS + 1, np.int64)
+    for value in values:
+        counts[int((value - lowest) * scale)] += 1
     found = np.empty(2)
     for k, place in enumerate((first, second)):
         chosen, before = 0, 0
         while before + counts[chosen] <= place:
             before += counts[chosen]
             chosen += 1
-        found[k] = np.sort(values[bins == chosen])[place - before]
+        if k == 1 and place - before > 0:
+            found[1] = ascending[place - before]  # of the same bin
+            break
+        ascending, filled = np.empty(counts[chosen]), 0
+        for value in values:
+            if int((value - lowest) * scale) == chosen:
+                ascending[filled] = value
+                filled += 1
+        ascending.sort()
+        found[k] = ascending[place - before]
     return found[0], found[1]
 
 

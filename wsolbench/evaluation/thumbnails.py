@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.data.scoremaps import StoredBoxes, StoredMaps
+from wsolbench.data.scoremaps import Stored, StoredMaps
 from wsolbench.errors import DataError
 from wsolbench.files import parse_file
 
@@ -37,11 +37,11 @@ def candidates(ids: Sequence[str], count: int) -> list[int]:
     return order[:count]
 
 
-def encode_thumbnails(stored: StoredMaps | StoredBoxes, count: int) -> bytes:
+def encode_thumbnails(stored: Stored, count: int) -> bytes:
     """Return the maps of the first ``count`` candidates as an ``.npz`` file; equal input gives equal bytes.
 
-    A map that is constant becomes all zero, as in :func:`wsolbench.data.scoremaps.normalise`. Boxes have no maps, and
-    give a file without images.
+    A map that is constant becomes all zero, as in :func:`wsolbench.data.scoremaps.upsample_and_normalise`. Boxes have
+    no maps, and give a file without images.
     """
     if isinstance(stored, StoredMaps):
         chosen = candidates(stored.ids.tolist(), count)

@@ -114,6 +114,7 @@ class Measured(Head):
         protocol: box protocol.
         training: how it ended; None for what is not trained.
         data_digest: sha256 of the index of the data set.
+        truth_digest: sha256 of the truth of ``val`` and ``test``; None in files of versions that did not store it.
         val_truth: whose truth ``val`` has.
         boxes_used: boxes of ``val`` that chose thresholds; ``masks_used`` likewise.
     """
@@ -124,6 +125,7 @@ class Measured(Head):
     protocol: str
     training: Training | None = None
     data_digest: str | None = None
+    truth_digest: str | None = None
     val_truth: str
     boxes_used: Used
     masks_used: Used
