@@ -207,7 +207,7 @@ def test_a_trial_is_worth_what_the_same_run_is_worth(tiny_settings: Settings, la
     train(run, tiny_settings, layout)  # an ordinary run, which also predicts test
     val = read_split(layout.prepared(TRACK), "val")
     maps = read_maps(layout.run(run.key) / "maps.npz", "val")
-    assert value == score_of("max_box_acc_v2", maps, val, layout.prepared(TRACK), 0.001, 1)
+    assert value == score_of("max_box_acc_v2", maps, val, 0.001, 1)
 
 
 def raising(error: BaseException) -> Callable[..., Any]:
@@ -252,12 +252,13 @@ def test_maps_that_are_not_finite_fail_the_trial(
     assert "not finite" in found.trials[0].reason
 
 
-def test_arguments_that_the_method_refuses_fail_the_trial(
+def test_a_search_space_beyond_what_arguments_may_be_is_refused(
     tiny_settings: Settings, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry.load("method", "adl"), "search_space", space(gamma=Uniform(6, 7)))
-    found = search_method(tiny_settings, TRACK, "adl", layout, trials=1)
-    assert "gamma" in found.trials[0].reason
+    with pytest.raises(SettingsError, match="gamma"):
+        search_method(tiny_settings, TRACK, "adl", layout, trials=1)
+    assert read_search(layout.root, TRACK, "adl") is None
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from wsolbench.files import write_text
 
 __all__ = ["new_project"]
 
-_METHODS = ("cam", "has")
+_METHODS = 2  # the first of those that need no settings of their own
 _HEAD = """\
 # All choices of this benchmark; `wsolbench doctor` checks it. It runs two methods on generated images:
 #   dvc repro, or wsolbench launch, which executes several runs at a time
@@ -65,15 +65,16 @@ def _params() -> str:
     track = shipped["run"]["tracks"][0]
     settings = validated(Settings, shipped, "")
     recipe = settings.tracks[track]
+    methods = [name for name, block in shipped["methods"].items() if not block][:_METHODS]
     data = shipped | {
-        "methods": {name: _on_track(shipped["methods"][name], track) for name in _METHODS},
+        "methods": {name: _on_track(shipped["methods"][name], track) for name in methods},
         "datasets": {recipe.dataset: shipped["datasets"][recipe.dataset]},
         "tracks": {track: recipe.model_dump(exclude_defaults=True)},
         "run": {
             name: [] if isinstance(value, list) and name != "baselines" else value
             for name, value in shipped["run"].items()
         }
-        | {"tracks": [track], "methods": [*_METHODS], "seeds": [0]},
+        | {"tracks": [track], "methods": methods, "seeds": [0], "full_only": {}},
     }
     data["evaluate"] = {**shipped.get("evaluate", {}), "published_threshold": {}}
     stream, yaml = io.StringIO(), YAML()
