@@ -143,13 +143,15 @@ def score_table(
     """
     found = summary.reindex(rows.index)
     chosen = [each for each in metrics if each.name in found.columns and found[each.name]["n"].any()]
-    text, best = pd.DataFrame(index=rows.index), pd.DataFrame(index=rows.index)
-    value = pd.DataFrame({each.heading: found[each.name]["mean"] for each in chosen}, index=rows.index)
+    parts: dict[str, dict[str, Any]] = {"text": {}, "value": {}, "best": {}}
     for each in chosen:
-        cells = records(pd.DataFrame(found[each.name]))
-        text[each.heading] = [number_text(each, cell.mean, cell.sd, cell.ci95, interval=interval) for cell in cells]
-        best[each.heading] = _best(rows, found[each.name]["mean"] * each.scale, each)
-    table = pd.concat({"text": text, "value": value, "best": best}, axis=1)
+        numbers = pd.DataFrame(found[each.name])
+        parts["text"][each.heading] = [
+            number_text(each, cell.mean, cell.sd, cell.ci95, interval=interval) for cell in records(numbers)
+        ]
+        parts["value"][each.heading] = numbers["mean"]
+        parts["best"][each.heading] = _best(rows, numbers["mean"] * each.scale, each)
+    table = pd.concat({name: pd.DataFrame(part, index=rows.index) for name, part in parts.items()}, axis=1)
     titles = rows["title"].where(~rows["learned_nothing"], rows["title"] + f" {LEARNED_NOTHING}")
     titles = titles.where(~rows["class_agnostic"], titles + f" {CLASS_AGNOSTIC}")
     labels = {"block": rows["block"].astype(str), "method": titles, "recipe": _level(rows, "recipe"), "n": rows["n"]}
