@@ -57,12 +57,14 @@ def _diagram(axis: Axes, each: Ranking, colours: dict[str, str]) -> None:
     for group in each.groups:
         names = [titles[method] for method in group]
         alike.loc[names, names] = 1.0
-    critical_difference_diagram(
+    drawn = critical_difference_diagram(
         ranks, alike, ax=axis, left_only=is_narrow(), label_fmt_left="{label} ({rank:.2f})",
         label_fmt_right="{label} ({rank:.2f})", text_h_margin=0.3, elbow_props={"linewidth": 1},
         crossbar_props={"linewidth": 2.5, "color": "0.35"}, marker_props={"s": 12, "zorder": 4},
         color_palette={titles[method]: colours[method] for method in each.titles},
     )  # fmt: skip
+    for bar in (line for lines in drawn["crossbars"] for line in lines):  # its points are in the order of a set
+        bar.set_xdata(sorted(bar.get_xdata()))
     axis.grid(visible=False)
     axis.spines["top"].set_visible(True)
     axis.set_xlim(1, len(ranks))
