@@ -91,12 +91,11 @@ def test_text_of_plots_over_many_tracks_has_room(titled: Repository, width: floa
     frame = pd.concat([one.assign(track=pd.Categorical([name] * len(one), names, ordered=True)) for name in names])
     methods = [f"m{k}" for k in range(7)]
     places = pd.Categorical(methods, methods, ordered=True)
-    found = Ranking(
-        RANKED[0], tuple(names), 1, {name: LONG if name == "m4" else name for name in methods}, (),
-        {name: 1.2 + 0.9 * k for k, name in enumerate(methods)}, 2.6, None,
-    )  # fmt: skip
-    numbers = {"number": "max_box_acc", "measured_mean": 46, "measured_sd": 1, "published": 50, "contradictory": True}
-    compared = pd.DataFrame([{"track": "toy", "method": "alpha", "recipe": "common"} | numbers])
+    titles = {name: LONG if name == "m4" else name for name in methods}
+    numbers = pd.DataFrame([[90 - k for k in range(7)]] * len(names), names, methods)
+    found = Ranking(RANKED[0], tuple(names), 1, titles, (), numbers)
+    both = {"number": "max_box_acc", "measured_mean": 46, "measured_sd": 1, "published": 50, "contradictory": True}
+    compared = pd.DataFrame([{"track": "toy", "method": "alpha", "recipe": "common"} | both])
     with figure_style(width=width):
         check_texts(heat_map(frame))
         check_texts(critical_difference([found], pd.DataFrame({"method": places})))

@@ -17,13 +17,13 @@ from wsolbench.errors import DataError, SettingsError, nearest
 from wsolbench.files import write_bytes
 from wsolbench.report.costs import read_provenance
 from wsolbench.report.figures import curves, photographs, ranks, scores
-from wsolbench.report.figures.rows import labelled, localization, numbers, records
+from wsolbench.report.figures.rows import labelled, localization, numbers
 from wsolbench.report.figures.searches import search
 from wsolbench.report.figures.style import encoded, figure_style
 from wsolbench.report.published import comparisons, read_published, why_not
 from wsolbench.report.ranks import rankings
 from wsolbench.report.searches import searches_of
-from wsolbench.report.track import load_track
+from wsolbench.report.track import load_track, records
 from wsolbench.results.load import load_frame, load_runs, truth_of
 from wsolbench.search.record import Search
 

@@ -186,7 +186,8 @@ def _facts(run: Run) -> dict[str, object]:
 
 
 def _ordered(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    orders = {"track": settings.tracks, "kind": _KINDS, "method": settings.methods, "metric": METRICS}
+    methods = [*settings.methods, *settings.run.baselines, *settings.run.seeded_baselines]  # on every track the same
+    orders = {"track": settings.tracks, "kind": _KINDS, "method": methods, "metric": METRICS}
     for column in frame.columns.intersection([*orders]):
         names = dict.fromkeys([*orders[column], *frame[column]])
         frame[column] = pd.Categorical(frame[column], [*names], ordered=True)

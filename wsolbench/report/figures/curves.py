@@ -18,8 +18,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
 from wsolbench.files import parse_file
-from wsolbench.report.figures.rows import handles, heading, labelled, look, numbers, records, threshold_of
+from wsolbench.report.figures.rows import handles, heading, labelled, look, numbers, threshold_of
 from wsolbench.report.figures.style import finish, is_narrow, new_figure, panels
+from wsolbench.report.track import records
 from wsolbench.results.load import load_per_image, remedy, truth_of
 
 __all__ = ["overlaps", "precision_recall", "read_curves", "threshold_curves", "training"]

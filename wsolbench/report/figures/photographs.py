@@ -35,10 +35,10 @@ from wsolbench.evaluation.photographs import Photograph, read_photographs
 from wsolbench.evaluation.protocols import SIDE
 from wsolbench.evaluation.pxap import coded_masks
 from wsolbench.evaluation.thumbnails import read_thumbnails
-from wsolbench.report.figures.rows import records
 from wsolbench.report.figures.style import text_inches, wrapped
 from wsolbench.report.gallery import check_digest
 from wsolbench.report.palette import PREDICTED_RGB, TRUE_RGB
+from wsolbench.report.track import records
 from wsolbench.results.load import load_per_image, remedy, truth_of
 from wsolbench.runs.run_folder import read_record
 

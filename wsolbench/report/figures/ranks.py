@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scikit_posthocs import critical_difference_diagram
 
-from wsolbench.report.figures.rows import labelled, look, records
+from wsolbench.report.figures.rows import labelled, look
 from wsolbench.report.figures.style import finish, is_narrow, new_figure, wrapped, zoomed
 from wsolbench.report.ranks import Ranking
+from wsolbench.report.track import records
 from wsolbench.results.metrics import METRICS
 from wsolbench.results.stats import LEVEL
 
@@ -36,13 +37,11 @@ def critical_difference(found: Sequence[Ranking], frame: pd.DataFrame) -> Figure
         1.1 + 0.27 * (len(each.ranks) / (1 if is_narrow() else 2) + len(each.groups)) if each.ranks else 0.7
         for each in found
     ]
-    methods = frame.drop_duplicates("method").assign(row=lambda each: each["method"])
-    colours = {method: style["color"] for method, style in look(methods).items()}
     figure = new_figure(sum(heights) + 0.4)
     axes = figure.subplots(len(found), 1, height_ratios=heights, squeeze=False)[:, 0]
     for axis, each in zip(axes, found, strict=True):
         if each.ranks:
-            _diagram(axis, each, colours)
+            _diagram(axis, each, frame)
         else:
             axis.set_axis_off()
             text = wrapped(each.why_not, figure.get_figwidth() - 0.2, mpl.rcParams["font.size"])
@@ -50,7 +49,8 @@ def critical_difference(found: Sequence[Ranking], frame: pd.DataFrame) -> Figure
     return finish(figure, "Mean ranks over tracks")
 
 
-def _diagram(axis: Axes, each: Ranking, colours: dict[str, str]) -> None:
+def _diagram(axis: Axes, each: Ranking, frame: pd.DataFrame) -> None:
+    methods = look(frame.drop_duplicates("method").assign(row=lambda own: own["method"]))
     titles = {method: wrapped(title, 1.1, 8, 2) if is_narrow() else title for method, title in each.titles.items()}
     ranks = pd.Series(each.ranks).rename(titles)
     alike = pd.DataFrame(0.0, ranks.index, ranks.index)  # as p-values: 1 where two are not told apart
@@ -61,7 +61,7 @@ def _diagram(axis: Axes, each: Ranking, colours: dict[str, str]) -> None:
         ranks, alike, ax=axis, left_only=is_narrow(), label_fmt_left="{label} ({rank:.2f})",
         label_fmt_right="{label} ({rank:.2f})", text_h_margin=0.3, elbow_props={"linewidth": 1},
         crossbar_props={"linewidth": 2.5, "color": "0.35"}, marker_props={"s": 12, "zorder": 4},
-        color_palette={titles[method]: colours[method] for method in each.titles},
+        color_palette={titles[method]: methods[method]["color"] for method in each.titles},
     )  # fmt: skip
     for bar in (line for lines in drawn["crossbars"] for line in lines):  # its points are in the order of a set
         bar.set_xdata(sorted(bar.get_xdata()))

@@ -8,10 +8,11 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from wsolbench.report.palette import CATEGORICAL
+from wsolbench.report.track import records
 from wsolbench.results.load import truth_of
 from wsolbench.results.metrics import METRICS
 
-__all__ = ["handles", "heading", "labelled", "localization", "look", "numbers", "records", "threshold_of"]
+__all__ = ["handles", "heading", "labelled", "localization", "look", "numbers", "threshold_of"]
 
 _KEYS = ["kind", "recipe", "method"]
 _MARKERS = "osD^vP*X<>ph"
@@ -19,11 +20,6 @@ _LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (1, 1)
 _COLOURS = [  # seven, as there are twelve markers and five lines: no two methods of 84 look alike
     CATEGORICAL[name] for name in ("blue", "vermilion", "bluish green", "reddish purple", "black", "orange", "sky blue")
 ]
-
-
-def records(frame: pd.DataFrame) -> list[Any]:
-    """Return the rows of a table as named tuples."""
-    return list(frame.itertuples())
 
 
 def labelled(frame: pd.DataFrame) -> pd.DataFrame:
