@@ -65,13 +65,6 @@ def search(
 
 
 def _supported(settings: Settings, track: str) -> list[str]:
-    """Return the methods of ``run`` that can run on a track."""
-    from wsolbench.config import registry  # noqa: PLC0415
-    from wsolbench.config.schema import check_known  # noqa: PLC0415
-    from wsolbench.errors import SettingsError  # noqa: PLC0415
-
-    check_known("track", track, settings.tracks, error=SettingsError)
-    chosen = settings.tracks[track]
-    traits = settings.dataset_class(chosen.dataset).traits
-    methods = {name: registry.load("method", name) for name in settings.run.methods if name in settings.plain_methods}
-    return [name for name, method in methods.items() if method.unsupported(chosen.backbone, traits) is None]
+    """Return the methods of ``run`` that can run on a track, without variants of others."""
+    runs = [settings.resolve(f"{track}-{name}-0") for name in settings.run.methods if name in settings.plain_methods]
+    return [run.method for run in runs if settings.unsupported(run) is None]

@@ -151,7 +151,8 @@ def _run_one(plan: Plan, number: int, budget: int, run_one: Callable[[Plan, int]
 def _run_in_processes(plan: Plan, budget: int, workers: int) -> None:
     """Run trials in several processes of this machine, one per GPU where there are any.
 
-    Each is the same command with one worker. What they print goes to ``results/logs/search``.
+    Each is the same command with one worker, in a session of its own, which a terminal's Ctrl-C does not reach. What
+    they print goes to ``results/logs/search``.
 
     Raises:
         SettingsError: more processes than GPUs.
@@ -160,42 +161,37 @@ def _run_in_processes(plan: Plan, budget: int, workers: int) -> None:
     gpus = [] if plan.settings.runtime.device == "cpu" else visible_gpus()
     if gpus and workers > len(gpus):
         raise SettingsError(f"--workers {workers}: there are {len(gpus)} GPUs")
-    logs = [plan.layout.log(f"search/{plan.name}-{index}") for index in range(workers)]
+    arguments = ["search", plan.run.track_name, "--method", plan.run.method, "--trials", str(budget)]
+    running: dict[Path, subprocess.Popen[bytes]] = {}
     with ExitStack() as stack:
         stop = stack.enter_context(stop_requests())
-        running: list[subprocess.Popen[bytes]] = []
-        stack.callback(lambda: end_groups([each.pid for each in running if each.poll() is None]))
-        for log, gpu in zip(logs, gpus or [""] * workers, strict=False):
-            running.append(_start(plan, budget, log, {"CUDA_VISIBLE_DEVICES": gpu}, workers))
+        stack.callback(lambda: end_groups([each.pid for each in running.values() if each.poll() is None]))
+        for index, gpu in zip(range(workers), gpus or [""] * workers, strict=False):
+            log = plan.layout.log(f"search/{plan.name}-{index}")
+            log.parent.mkdir(parents=True, exist_ok=True)
+            shares = {"CUDA_VISIBLE_DEVICES": gpu, "LOKY_MAX_CPU_COUNT": str(cpu_workers(workers))}  # joblib's
+            running[log] = subprocess.Popen(  # noqa: S603 - our own command
+                [sys.executable, "-P", "-c", _COMMAND, *arguments],
+                cwd=plan.layout.root,
+                env=os.environ | shares,
+                stdin=subprocess.DEVNULL,
+                stdout=stack.enter_context(log.open("wb")),
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         shown = len(trial_files(plan.results))
         bar = stack.enter_context(meter(f"search {plan.name}", budget, "trials", shown))
-        while any(process.poll() is None for process in running) and not stop:
+        while any(process.poll() is None for process in running.values()) and not stop:
             time.sleep(_POLL_S)
             now = len(trial_files(plan.results))
             bar.advance(now - shown)
             shown = now
     if (done := len(trial_files(plan.results))) < budget:
-        broken = [log for process, log in zip(running, logs, strict=True) if process.returncode and not stop]
+        broken = [log for log, process in running.items() if process.returncode and not stop]
         tails = "".join(f"\n{log}:{log_tail(log, _TAIL_LINES)}" for log in broken)
         error = SearchError(f"{done} of {budget} trials of '{plan.name}' are stored; the same command goes on{tails}")
         error.exit_status = STOPPED if stop else 1
         raise error
-
-
-def _start(plan: Plan, budget: int, log: Path, device: dict[str, str], workers: int) -> subprocess.Popen[bytes]:
-    """Start a process of the search in a group of its own, which a terminal's Ctrl-C does not reach."""
-    arguments = ["search", plan.run.track_name, "--method", plan.run.method, "--trials", str(budget)]
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
-        return subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-P", "-c", _COMMAND, *arguments],
-            cwd=plan.layout.root,
-            env=os.environ | device | {"LOKY_MAX_CPU_COUNT": str(cpu_workers(workers))},  # joblib's
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
 
 
 def _remove(plan: Plan) -> None:
