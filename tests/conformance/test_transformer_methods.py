@@ -50,7 +50,7 @@ def test_ts_cams_two_factors_are_apart():
 def test_methods_of_tokens_are_refused_where_there_are_none():
     for name in ("ts_cam", "trilite"):
         method = registry.load("method", name)
-        assert "convnet" in method.unsupported("convnet", ())
+        assert "class token" in method.unsupported("convnet", ())
         assert method.unsupported("vit_embedded", ()) is None
 
 

@@ -189,7 +189,7 @@ class Method(nn.Module, ABC):
     def unsupported(cls, backbone_name: str, dataset_traits: Iterable[str]) -> str | None:
         """Return why the method cannot run on this backbone or data set, or None if it can."""
         if cls.needs_tokens and not registry.load("backbone", backbone_name).tokens:
-            return f"it reads a transformer's class token, and {backbone_name} has none"
+            return "it reads a class token, which transformers have"
         return None
 
     @classmethod

@@ -69,13 +69,17 @@ def year_of(reference: str) -> str:
 
 
 def supported_pairs(method: type[Any]) -> str:
-    """Return ``all``, or each reason that the method gives and the pairs that it gives it for."""
+    """Return ``all``, or each reason that the method gives and what it gives it for."""
     reasons: dict[str, list[str]] = {}
+    datasets = registry.names("dataset")
     for backbone in registry.names("backbone"):
-        for dataset in registry.names("dataset"):
+        refused: dict[str, list[str]] = {}
+        for dataset in datasets:
             reason = method.unsupported(backbone, registry.load("dataset", dataset).traits)
             if reason is not None:
-                reasons.setdefault(reason, []).append(f"{backbone} on {dataset}")
+                refused.setdefault(reason, []).append(f"{backbone} on {dataset}")
+        for reason, pairs in refused.items():
+            reasons.setdefault(reason, []).extend([backbone] if len(pairs) == len(datasets) else pairs)
     return "; ".join(f"not {', '.join(pairs)}: {reason}" for reason, pairs in reasons.items()) or "all"
 
 
