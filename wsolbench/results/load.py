@@ -89,8 +89,7 @@ def load_runs(settings: Settings, tracks: Sequence[str], root: Path) -> pd.DataF
         The first eleven columns of :func:`load_frame`; ``skipped`` (why there are no numbers); ``weights``,
         ``weights_sha256``; ``selection``; ``protocol``; ``images_val``, ``images_test``; ``boxes_used``,
         ``masks_used`` and ``val_truth`` of ``val``; ``data_digest``; ``learned_nothing``; ``class_agnostic``;
-        ``protocol_version``; ``place`` of the method among all of ``params.yaml``. Missing (NaN) where there is nothing
-        to say.
+        ``protocol_version``. Missing (NaN) where there is nothing to say.
 
     Raises:
         SettingsError, DataError: see :func:`load_frame`.
@@ -101,9 +100,7 @@ def load_runs(settings: Settings, tracks: Sequence[str], root: Path) -> pd.DataF
     ]
     runs = _ordered(pd.DataFrame(rows, columns=[*_IDENTITY, *_FACTS]), settings)
     check_versions(runs, root)
-    recipes = runs.groupby(["track", "method"], observed=True)["recipe"].transform(lambda each: pd.factorize(each)[0])
-    methods = len(runs["method"].cat.categories)
-    return runs.assign(place=runs["method"].cat.codes.astype(int) + methods * recipes.clip(lower=0).astype(int))
+    return runs
 
 
 def load_per_image(track: str, keys: Sequence[str], root: Path, columns: Sequence[str]) -> pd.DataFrame:
