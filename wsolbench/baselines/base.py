@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from wsolbench.config.settings import Run, RuntimeSettings
 from wsolbench.data.cache import Reading
 from wsolbench.data.dataset import Split
-from wsolbench.data.scoremaps import StoredBoxes, StoredMaps
+from wsolbench.data.scoremaps import Stored, StoredBoxes, StoredMaps
 
 __all__ = ["Baseline", "BaselineInputs"]
 
@@ -43,7 +45,7 @@ class BaselineInputs:
     reading: Reading = field(default_factory=Reading)
 
 
-class Baseline(ABC):
+class Baseline:
     """Something to compare methods against that is not one of them.
 
     Attributes:
@@ -59,6 +61,19 @@ class Baseline(ABC):
     seeded: ClassVar[bool]
     trains: ClassVar[bool] = False
 
-    @abstractmethod
-    def predictions(self, inputs: BaselineInputs) -> Mapping[str, StoredMaps | StoredBoxes]:
+    def predictions(self, inputs: BaselineInputs) -> Mapping[str, Stored]:
         """Return maps or boxes of ``val`` (of those images that may choose the threshold) and of all of ``test``."""
+        return {split.name: self._stored(split, inputs.run.seed) for split in (inputs.val, inputs.test)}
+
+    def answers(self, split: Split, seed: int) -> NDArray[np.floating[Any]]:
+        """Return a box ``(N, 4)``, in pixels, or a map ``(N, h, w)`` for each image of a split, without training."""
+        raise NotImplementedError
+
+    def _stored(self, split: Split, seed: int) -> Stored:
+        ids = np.array([item.id for item in split.items], np.str_)
+        labels = np.array([item.label for item in split.items], np.int64)
+        found = self.answers(split, seed)
+        if found.ndim == 2:
+            return StoredBoxes(ids, labels, found.astype(np.float64))
+        nothing = np.zeros((len(ids), 0), np.float32)
+        return StoredMaps(ids, labels, found.astype(np.float32, copy=False), nothing.astype(np.int64), nothing)

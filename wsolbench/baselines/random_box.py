@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.baselines.base import Baseline, BaselineInputs
-from wsolbench.data.dataset import Item
-from wsolbench.data.scoremaps import StoredBoxes
+from wsolbench.baselines.base import Baseline
+from wsolbench.data.dataset import Item, Split
 from wsolbench.data.seeding import generator, image_key
 
 __all__ = ["RandomBox"]
@@ -25,16 +22,9 @@ class RandomBox(Baseline):
     reference = "two uniform corners"
     seeded = True
 
-    def predictions(self, inputs: BaselineInputs) -> Mapping[str, StoredBoxes]:
-        """Return a box for every image of ``val`` and ``test``."""
-        return {
-            split.name: StoredBoxes(
-                ids=np.array([item.id for item in split.items], np.str_),
-                labels=np.array([item.label for item in split.items], np.int64),
-                boxes=np.array([_drawn(item, inputs.run.seed) for item in split.items]).reshape(-1, 4),
-            )
-            for split in (inputs.val, inputs.test)
-        }
+    def answers(self, split: Split, seed: int) -> NDArray[np.float64]:
+        """Return a box for every image."""
+        return np.array([_drawn(item, seed) for item in split.items]).reshape(-1, 4)
 
 
 def _drawn(item: Item, seed: int) -> NDArray[np.float64]:
