@@ -25,10 +25,10 @@ app = typer.Typer(
     help=(
         "A reproducible benchmark of weakly supervised object localization.\n\n"
         "`make benchmark` (`wsolbench launch`, which runs several at once, or `dvc repro -k`) runs all stages that are "
-        "out of date, in order: resolve, prepare, weights, train, evaluate, costs, baseline, photographs, report, "
-        "summary, page. Each stage is also a command below, for one track or one run. A track (`shapes-convnet`) is a "
-        "data set with a backbone and a recipe; a run (`shapes-convnet-cam-0`) is a track with a method "
-        "and a seed. All choices stand in params.yaml."
+        "out of date, in order: resolve, prepare, weights, train, readout, evaluate, costs, baseline, photographs, "
+        "report, summary, page. Each stage is also a command below, for one track or one run. A track "
+        "(`shapes-convnet`) is a data set with a backbone and a recipe; a run (`shapes-convnet-cam-0`) is a track with "
+        "a method and a seed. All choices stand in params.yaml."
     ),
     epilog=(
         "Exit status: 0 if all went well; 1 after an error, or if a part failed, which is named; 2 for a wrong option; "
@@ -43,18 +43,10 @@ _new = typer.Typer(no_args_is_help=True)
 for _beginning in (new.project, new.method, new.dataset, new.track):
     _new.command()(_beginning)
 for _command in (
-    *(
-        commands.list_components,
-        stages.resolve,
-        stages.prepare,
-        stages.look,
-        commands.show,
-        stages.weights,
-        stages.train,
-        stages.evaluate,
-    ),
-    *(stages.costs, commands.score, commands.predict, commands.verify, search, stages.baseline, stages.photographs),
-    *(stages.report, stages.summary, stages.page, commands.plot, commands.launch, commands.readme, commands.doctor),
+    *(commands.list_components, stages.resolve, stages.prepare, stages.look, commands.show, stages.weights),
+    *(stages.train, stages.readout, stages.evaluate, stages.costs, commands.score, commands.predict, commands.verify),
+    *(search, stages.baseline, stages.photographs, stages.report, stages.summary, stages.page, commands.plot),
+    *(commands.launch, commands.readme, commands.doctor),
 ):
     _name = _command.__name__.removesuffix("_components")
     _first = (_command.__doc__ or "").partition("\n\n")[0]  # whole, where help would cut it

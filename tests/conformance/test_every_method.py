@@ -14,13 +14,22 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.conformance.building import CLASSES, PIXELS, batch, build, has_width, losses_and_gradients, same, side
+from tests.conformance.building import (
+    CLASSES,
+    METHODS,
+    PIXELS,
+    batch,
+    build,
+    has_width,
+    losses_and_gradients,
+    same,
+    side,
+)
 from wsolbench.config import registry
 from wsolbench.config.schema import check_space, validated_arguments
 from wsolbench.models.method import OptimRecipe
 from wsolbench.search.draw import draw
 
-METHODS = registry.names("method")
 SUPPORTED = [
     (method, backbone)
     for method in METHODS
@@ -286,9 +295,9 @@ def test_a_network_of_full_size_trains_some_steps_and_localizes(method, backbone
     assert (answer(one) != answer(other)).flatten(1).any(1).all() != built.class_agnostic
 
 
-@of_every_method
+@pytest.mark.parametrize("method", registry.names("method"))
 def test_file_imports_only_what_a_method_may(method):
-    source = Path(inspect.getfile(registry.load("method", method))).read_text(encoding="utf-8")
+    source = Path(inspect.getfile(registry.load(registry.kind_of(method), method))).read_text(encoding="utf-8")
     imported = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conformance.building import METHODS
 from tests.training.conftest import TRACK
 from tests.training.simulated_cuda import CUDA, simulated_cuda
 from tests.training.test_resume import EVERY_ITERATION, killed
 from tests.training.test_trainer import ADL, CAM, train_into, with_runtime, with_track
 from wsolbench import read_predictions
 from wsolbench.baselines.stage import run_baseline
-from wsolbench.config import registry
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import RuntimeSettings, Settings
 from wsolbench.data.cache import Reading
@@ -101,7 +101,7 @@ def test_killed_within_an_epoch_a_training_ends_with_the_same_bytes(
         assert train_into(layout, settings, ADL) == expected
 
 
-@pytest.mark.parametrize("name", registry.names("method"))
+@pytest.mark.parametrize("name", METHODS)
 def test_every_method_trains_there(layout: Layout, settings: Settings, cuda: torch.device, name: str) -> None:
     settings = settings.model_copy(update={"methods": {name: settings.methods["cam"]}})
     train_into(layout, with_track(settings, epochs=1, amp="bf16"), f"{TRACK}-{name}-0")

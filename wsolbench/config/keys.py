@@ -18,7 +18,7 @@ _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _SEED = re.compile(r"0|[1-9][0-9]{0,17}")
 _RULE = "it names files and stages, and may hold ASCII letters, digits, '_' and '-' only, the first a letter or digit"
 _TABLES = ("_classes", "_costs")  # what a track's further tables are named with
-_LISTS = ("tracks", "methods", "baselines", "seeded_baselines")  # of names, in ``run``
+_LISTS = ("tracks", "methods", "readouts", "read", "baselines", "seeded_baselines")  # of names, in ``run``
 _GROUPS = ("tracks", "methods", "datasets")
 
 

@@ -219,6 +219,8 @@ class RunSettings(StrictModel):
     Attributes:
         tracks: keys of ``tracks``.
         methods: keys of ``methods``; each runs with every seed on every track.
+        readouts: keys of ``methods`` that are read-outs; each reads every run of the methods in ``read``.
+        read: some of ``methods``.
         baselines: baselines that do not depend on a seed; each runs once on every track.
         seeded_baselines: baselines that do; each runs with every seed on every track.
         seeds: of the runs.
@@ -227,10 +229,17 @@ class RunSettings(StrictModel):
 
     tracks: list[str]
     methods: list[str]
+    readouts: list[str] = []
+    read: list[str] = []
     baselines: list[str] = []
     seeded_baselines: list[str] = []
     seeds: list[Annotated[int, Field(ge=0, lt=10**18)]]
     full_only: Part = Part()
+
+    @property
+    def readings(self) -> list[str]:
+        """Names of the rows that read-outs make, ``<readout>_of_<method>``, as they stand in the keys of their runs."""
+        return [f"{readout}_of_{read}" for read in self.read for readout in self.readouts]
 
     def part(self, tracks: Sequence[str] = (), methods: Sequence[str] = (), *, benchmark: bool = False) -> Part:
         """Return the tracks and methods to run.
@@ -238,14 +247,15 @@ class RunSettings(StrictModel):
         Args:
             tracks: keep to these; empty for all.
             methods: likewise.
-            benchmark: leave out what is for the full benchmark only.
+            benchmark: leave out what is for the full benchmark only, and read-outs.
 
         Raises:
             SettingsError: one of them is not in ``run``.
         """
         chosen = {}
         for name, given in (("tracks", tracks), ("methods", methods)):
-            named, full_only = getattr(self, name), getattr(self.full_only, name)
+            readings = self.readings if name == "methods" else []
+            named, full_only = getattr(self, name) + readings, getattr(self.full_only, name) + readings
             for each in given:
                 check_known(f"run.{name}", each, named, error=SettingsError)
             chosen[name] = [*(given or [each for each in named if not (benchmark and each in full_only)])]

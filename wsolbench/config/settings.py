@@ -168,6 +168,8 @@ class Settings(StrictModel):
         for chosen, names, known in (
             ("tracks", self.run.tracks, [*self.tracks]),
             ("methods", self.run.methods, [*self.methods]),
+            ("readouts", self.run.readouts, [*self.methods]),
+            ("read", self.run.read, self.run.methods),
             ("baselines", self.run.baselines, baselines),
             ("seeded_baselines", self.run.seeded_baselines, baselines),
             ("full_only.tracks", full_only.tracks, [*self.tracks]),
@@ -216,6 +218,8 @@ class Settings(StrictModel):
     def resolve(self, key: str) -> Run:
         """Return the run that ``<track>-<method or baseline>-<seed>`` names, with all overrides applied.
 
+        A read-out's is ``<track>-<readout>_of_<method>-<seed>``.
+
         Raises:
             SettingsError: the key does not name a track, a method or baseline, and a seed.
         """
@@ -225,28 +229,35 @@ class Settings(StrictModel):
         track_name, method, seed = parts
         baselines = [name for name in registry.names("baseline") if name not in self.methods]
         check_known(f"run '{key}'", track_name, self.tracks, error=SettingsError)
-        check_known(f"run '{key}'", method, [*self.methods, *baselines], error=SettingsError)
+        name, _, read = method.rpartition("_of_")
+        reads = read if method not in self.methods and {name, read} <= self.methods.keys() else None
+        name = name if reads else method
+        check_known(f"run '{key}'", name, [*self.methods, *baselines], error=SettingsError)
         track = self.tracks[track_name]
-        if method in baselines:
+        if name in baselines:
             return Run(key, track_name, method, seed, track, MethodOnTrack(recipe="common"))
-        block, args, recipe = self.methods[method], dict[str, Any](), None
-        for name in (block.of, method):
-            if name is None:
+        block, args, recipe = self.methods[name], dict[str, Any](), None
+        for each in (block.of, name):
+            if each is None:
                 continue
-            own = self.methods[name].tracks.get(track_name, MethodOnTrack())
-            track = validated(Track, track.model_dump() | own.train, f"methods.{name}.tracks.{track_name}.train")
-            args |= self.methods[name].args | own.args
+            own = self.methods[each].tracks.get(track_name, MethodOnTrack())
+            track = validated(Track, track.model_dump() | own.train, f"methods.{each}.tracks.{track_name}.train")
+            args |= self.methods[each].args | own.args
             recipe = own.recipe or recipe
+        if reads:
+            trained = self.resolve(f"{track_name}-{reads}-{seed}")
+            track, recipe = trained.track, recipe or trained.on_track.recipe
         on_track = MethodOnTrack(recipe=recipe or "common", args=args)
-        return Run(key, track_name, method, seed, track, on_track, block.of, block.title)
+        return Run(key, track_name, method, seed, track, on_track, block.of, block.title, reads)
 
     def unsupported(self, run: Run) -> str | None:
         """Return why a method's run is skipped, by its block's ``only`` or by its class; None where it is trained."""
-        only = self.methods[run.method].only
+        only = self.methods[run.block].only
         if only is not None and run.track_name not in only:
             return f"params.yaml runs '{run.method}' on {', '.join(only)} only"
         traits = self.dataset_class(run.track.dataset).traits
-        reason: str | None = registry.load("method", run.component).unsupported(run.track.backbone, traits)
+        kind: registry.Kind = "readout" if run.reads else "method"
+        reason: str | None = registry.load(kind, run.component).unsupported(run.track.backbone, traits)
         return reason
 
 
@@ -263,6 +274,7 @@ class Run:
         on_track: the method's merged constructor arguments and whose recipe it is.
         variant_of: the method that this one is a variant of.
         title: what a variant adds to that method's title.
+        reads: the method whose run a read-out reads.
     """
 
     key: str
@@ -273,12 +285,15 @@ class Run:
     on_track: MethodOnTrack
     variant_of: str | None = None
     title: str | None = None
+    reads: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for ``run.yaml`` and digests."""
         method = {"name": self.method, **self.on_track.model_dump(exclude={"train"})}
         if self.variant_of is not None:
             method |= {"variant_of": self.variant_of, "variant_title": self.title}
+        if self.reads is not None:
+            method["reads"] = self.reads
         return {
             "key": self.key,
             "track": {"name": self.track_name, **self.track.model_dump()},
@@ -287,9 +302,19 @@ class Run:
         }
 
     @property
+    def block(self) -> str:
+        """The key of ``methods`` whose block says its arguments."""
+        return self.method.removesuffix(f"_of_{self.reads}")
+
+    @property
     def component(self) -> str:
         """The file in ``methods`` (or of a baseline) that defines its class."""
-        return self.variant_of or self.method
+        return self.variant_of or self.block
+
+    @property
+    def read_key(self) -> str:
+        """The key of the run that a read-out reads."""
+        return f"{self.track_name}-{self.reads}-{self.seed}"
 
 
 def read_settings(path: Path = PARAMS_FILE, changes: Sequence[str] = ()) -> Settings:

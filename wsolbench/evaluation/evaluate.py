@@ -219,6 +219,7 @@ def _head(record: Mapping[str, Any]) -> dict[str, Any]:
         **({"class_agnostic": True} if method.get("class_agnostic") else {}),
         **({"training": record["training"]} if "training" in record else {}),
         **({"variant_of": method["variant_of"]} if variant else {}),
+        **({"reads": method["reads"]} if "reads" in method else {}),
     }
 
 

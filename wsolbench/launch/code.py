@@ -21,6 +21,7 @@ ENTRIES = {
     "prepare": ["wsolbench.acquire.prepare"],
     "weights": ["wsolbench.models.placing"],
     "train": ["wsolbench.training.trainer"],
+    "readout": ["wsolbench.training.readout"],
     "evaluate": ["wsolbench.evaluation.evaluate", "wsolbench.evaluation.history"],
     "costs": ["wsolbench.training.costs"],
     "baseline": ["wsolbench.baselines.stage"],

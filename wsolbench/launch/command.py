@@ -95,7 +95,8 @@ def _is_wanted(settings: Settings, chosen: Part, command: str) -> bool:
     if len(words) < 3 or words[0] != "wsolbench":
         return True
     track, method, _ = (words[2], "", 0) if words[2] in settings.tracks else split_key(words[2]) or (words[2], "", 0)
-    return track in chosen.tracks and (method not in settings.methods or method in chosen.methods)
+    selectable = {*settings.methods, *settings.run.readings}
+    return track in chosen.tracks and (method not in selectable or method in chosen.methods)
 
 
 def _look(root: Path, repository: Repository, local: LocalBackend) -> list[str]:

@@ -14,7 +14,7 @@ from wsolbench.config.paths import Layout
 
 __all__ = ["Task", "before_training", "tasks_of"]
 
-_TRAINING = ("train", "baseline")  # commands of ours that may train, on a GPU where there is one
+_TRAINING = ("train", "readout", "baseline")  # commands of ours that run a network, on a GPU where there is one
 
 
 @dataclass(frozen=True)

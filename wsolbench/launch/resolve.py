@@ -60,6 +60,9 @@ def _recipes(settings: Settings) -> Iterator[tuple[str, str, Callable[[], dict[s
         for key in [f"{track}-{method}-{seed}" for method in chosen.methods for seed in chosen.seeds]:
             yield "train", key, partial(_training, settings, key)
             yield "evaluate", key, partial(_evaluation, settings, key)
+        for key in [f"{track}-{reading}-{seed}" for reading in chosen.readings for seed in chosen.seeds]:
+            yield "readout", key, partial(_reading, settings, key)
+            yield "evaluate", key, partial(_evaluation, settings, key)
         baselines = [f"{track}-{baseline}-0" for baseline in chosen.baselines]
         baselines += [f"{track}-{baseline}-{seed}" for baseline in chosen.seeded_baselines for seed in chosen.seeds]
         for key in baselines:
@@ -105,6 +108,17 @@ def _training(settings: Settings, key: str) -> dict[str, Any]:
         "backbone_arguments": _backbone_arguments(run),
         "unsupported": settings.unsupported(run),
     } | _code("train", method, backbone)
+
+
+def _reading(settings: Settings, key: str) -> dict[str, Any]:
+    run = settings.resolve(key)
+    component, where = registry.load("readout", run.component), f"methods.{run.block}.args"
+    read = _components(settings.resolve(run.read_key))
+    return {
+        "run": run.as_dict(),
+        "arguments": validated_arguments(component, run.on_track.args, where, given=1, complete=True),
+        "unsupported": settings.unsupported(run),
+    } | _code("readout", component, *read)
 
 
 def _backbone_arguments(run: Run) -> dict[str, Any]:

@@ -24,11 +24,13 @@ __all__ = [
     "CHOE2020",
     "Backbone",
     "Choice",
+    "Localizer",
     "LogUniform",
     "Method",
     "OptimRecipe",
     "ParamGroup",
     "Prediction",
+    "ReadOut",
     "Uniform",
     "space",
 ]
@@ -75,7 +77,55 @@ class OptimRecipe:
     head_lr_mult: float
 
 
-class Method(nn.Module, ABC):
+class Localizer(nn.Module, ABC):
+    """What classifies images and localizes a label in them: a method, or a read-out of a trained one.
+
+    Attributes:
+        title: name in tables and plots.
+        reference: paper, venue, year and arXiv number.
+        status: ``"published"``, or ``"reconstruction"`` where the paper's text was not available to us;
+            printed wherever its numbers stand.
+        class_agnostic: True if the map does not depend on the label; printed wherever its numbers stand.
+        needs_tokens: True if it reads class tokens or attention, which only transformers have.
+        needs_grad: True if :meth:`predict` needs gradients (maps from gradients).
+        search_space: what a search may try, by constructor argument; see :mod:`wsolbench.config.distributions`. Every
+            combination must be valid; an argument that is valid with some values of another only stays out.
+        backbone: the network whose stages it reads.
+    """
+
+    title: ClassVar[str]
+    reference: ClassVar[str]
+    status: ClassVar[Literal["published", "reconstruction"]] = "published"
+    class_agnostic: ClassVar[bool] = False
+    needs_tokens: ClassVar[bool] = False
+    needs_grad: ClassVar[bool] = False
+    search_space: ClassVar[Mapping[str, Distribution]] = space()
+    backbone: Backbone
+
+    @abstractmethod
+    def predict(self, images: Tensor, labels: Tensor) -> Prediction:
+        """Classify a batch and localize the given labels in one forward pass.
+
+        Args:
+            images: ``(B, 3, H, W)`` float, normalised as the backbone wants them.
+            labels: ``(B,)`` int64 class whose map is asked for.
+        """
+
+    @classmethod
+    def unsupported(cls, backbone_name: str, dataset_traits: Iterable[str]) -> str | None:
+        """Return why it cannot run on this backbone or data set, or None if it can."""
+        if cls.needs_tokens and not registry.load("backbone", backbone_name).tokens:
+            return "it reads a class token, which transformers have"
+        return None
+
+    @classmethod
+    def describe(cls) -> Mapping[str, str | bool]:
+        """Return what tables print about it: title, reference, status, and whether its maps have no class."""
+        agnostic = {"class_agnostic": True} if cls.class_agnostic else {}
+        return {"title": cls.title, "reference": cls.reference, "status": cls.status, **agnostic}
+
+
+class Method(Localizer):
     """A weakly supervised localization method on a backbone.
 
     Subclasses take ``(backbone, num_classes, **hyperparameters)``; the signature of their constructor is
@@ -87,27 +137,11 @@ class Method(nn.Module, ABC):
     has ``requires_grad`` off, or is a stage that ``backbone.freeze`` names.
 
     Attributes:
-        title: name in tables and plots.
-        reference: paper, venue, year and arXiv number.
-        status: ``"published"``, or ``"reconstruction"`` where the paper's text was not available to us;
-            printed wherever the method's numbers stand.
-        class_agnostic: True if the map does not depend on the label; printed wherever the method's numbers stand.
-        needs_tokens: True if it reads class tokens or attention, which only transformers have.
-        needs_grad: True if :meth:`predict` needs gradients (maps from gradients).
         skips_parameters: True if in some steps a parameter takes no part in any loss (a loss may be a constant 0 at
             first); several processes that share a batch then look for such in each step, which takes time.
-        search_space: what a search may try, by constructor argument; see :mod:`wsolbench.config.distributions`. Every
-            combination must be valid; an argument that is valid with some values of another only stays out.
     """
 
-    title: ClassVar[str]
-    reference: ClassVar[str]
-    status: ClassVar[Literal["published", "reconstruction"]] = "published"
-    class_agnostic: ClassVar[bool] = False
-    needs_tokens: ClassVar[bool] = False
-    needs_grad: ClassVar[bool] = False
     skips_parameters: ClassVar[bool] = False
-    search_space: ClassVar[Mapping[str, Distribution]] = space()
 
     def __init__(self, backbone: Backbone, num_classes: int) -> None:
         super().__init__()
@@ -131,15 +165,6 @@ class Method(nn.Module, ABC):
 
         Returns:
             Scalars by name, of the same names in every step: 0 for one that has no part in it.
-        """
-
-    @abstractmethod
-    def predict(self, images: Tensor, labels: Tensor) -> Prediction:
-        """Classify a batch and localize the given labels in one forward pass.
-
-        Args:
-            images: ``(B, 3, H, W)`` float, normalised as the backbone wants them.
-            labels: ``(B,)`` int64 class whose map is asked for.
         """
 
     def batch_transform(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -185,15 +210,19 @@ class Method(nn.Module, ABC):
         ]
         return [group for group in groups if group["params"]]
 
-    @classmethod
-    def unsupported(cls, backbone_name: str, dataset_traits: Iterable[str]) -> str | None:
-        """Return why the method cannot run on this backbone or data set, or None if it can."""
-        if cls.needs_tokens and not registry.load("backbone", backbone_name).tokens:
-            return "it reads a class token, which transformers have"
-        return None
 
-    @classmethod
-    def describe(cls) -> Mapping[str, str | bool]:
-        """Return what tables print about the method: title, reference, status, and whether its maps have no class."""
-        agnostic = {"class_agnostic": True} if cls.class_agnostic else {}
-        return {"title": cls.title, "reference": cls.reference, "status": cls.status, **agnostic}
+class ReadOut(Localizer):
+    """Maps read out of a trained method, by whatever network that has; nothing is trained here.
+
+    Subclasses take ``(method, **hyperparameters)``. They read the method's backbone and call its ``predict``, whose
+    logits are functions of the features behind any stage; gradients come from
+    :func:`wsolbench.models.layers.read_stages`. Parameters are constants, and randomness has no place.
+
+    Args:
+        method: the trained method, in evaluation mode.
+    """
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method.requires_grad_(False)
+        self.backbone = method.backbone

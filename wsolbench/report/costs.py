@@ -45,14 +45,14 @@ def read_costs(track: TrackResults, root: Path) -> pd.DataFrame:
     """Read what the methods of a track cost.
 
     Returns:
-        :attr:`~wsolbench.report.track.TrackResults.measured` without baselines and entries, with a column per number of
+        :attr:`~wsolbench.report.track.TrackResults.measured` of methods only, with a column per number of
         :data:`COSTS` (NaN where it is not known), and ``machine``: where and in which precision the run went.
 
     Raises:
         DataError: the counts of a method are missing, damaged or of other data, or a provenance file is damaged; the
             message names the file.
     """
-    runs = track.measured[track.measured["kind"].isin(["method", "readout"])]
+    runs = track.measured[track.measured["kind"] == "method"]
     found = [_of_run(run, root) for run in runs.to_dict("records")]
     return runs.join(pd.DataFrame(found, index=runs.index, columns=[*COSTS, "machine"]))
 

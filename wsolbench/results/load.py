@@ -235,6 +235,7 @@ def _asked(settings: Settings, track: str, root: Path) -> list[_Asked]:
     )  # variants last
     named: list[tuple[Literal["method", "baseline"], str, int]] = [
         *(("method", method, seed) for method in methods for seed in seeds),
+        *(("method", reading, seed) for reading in dict.fromkeys(run.readings) for seed in seeds),
         *(("baseline", baseline, 0) for baseline in dict.fromkeys(run.baselines)),
         *(("baseline", baseline, seed) for baseline in dict.fromkeys(run.seeded_baselines) for seed in seeds),
     ]

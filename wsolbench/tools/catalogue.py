@@ -28,7 +28,11 @@ def facts(kind: registry.Kind) -> Facts:
         SettingsError: a component cannot be loaded.
     """
     names = registry.names(kind)
-    found: Facts = remembered(kind, names, lambda: {name: _FACTS[kind](registry.load(kind, name)) for name in names})
+
+    def component(name: str) -> type[Any]:
+        return registry.load(registry.kind_of(name) if kind == "method" else kind, name)
+
+    found: Facts = remembered(kind, names, lambda: {name: _FACTS[kind](component(name)) for name in names})
     return found
 
 

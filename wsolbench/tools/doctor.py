@@ -26,7 +26,7 @@ from wsolbench.tools.catalogue import remembered
 
 __all__ = ["Finding", "findings", "run_checks"]
 
-_ARGUMENTS = {"backbone": 1, "method": 2}  # that the harness gives itself
+_ARGUMENTS = {"backbone": 1, "method": 2, "readout": 1}  # that the harness gives itself
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,8 @@ def _arguments(settings: Settings) -> Iterator[Finding]:
 
 def _problems(kind: registry.Kind, name: str, args: dict[str, Any], where: str) -> Iterator[tuple[str, str]]:
     try:
-        validated_arguments(registry.load(kind, name), args, where, given=_ARGUMENTS[kind])
+        loaded = registry.kind_of(name) if kind == "method" else kind
+        validated_arguments(registry.load(loaded, name), args, where, given=_ARGUMENTS[loaded])
     except WsolbenchError as error:
         yield f"{kind} {name}", str(error)
 

@@ -70,9 +70,10 @@ def print_run(run: Run, runtime: RuntimeSettings) -> None:
 
     record = run.as_dict()
     record["track"]["backbone_args"] = backbone_arguments(run.track)
+    named: tuple[registry.Kind, str] = ("readout" if run.reads else "method", run.component)
     for component, arguments, given in (
         (registry.load("backbone", run.track.backbone), record["track"]["backbone_args"], 1),
-        (registry.load("method", run.component), record["method"]["args"], 2),
+        (registry.load(*named), record["method"]["args"], 1 if run.reads else 2),
     ):
         parameters = list(signature(component).parameters.values())[given:]
         unset = {p.name: p.default for p in parameters if p.name not in arguments and p.default is not p.empty}

@@ -19,6 +19,7 @@ __all__ = [
     "page",
     "photographs",
     "prepare",
+    "readout",
     "report",
     "resolve",
     "summary",
@@ -102,6 +103,14 @@ def train(
     run_train(resolved, settings.model_copy(update={"runtime": runtime}), Layout(), launcher)
 
 
+def readout(run: RunKey) -> None:
+    """Read maps out of a trained run in another way; RUN is `<track>-<readout>_of_<method>-<seed>`."""
+    from wsolbench.training.readout import read_out
+
+    settings = read_settings()
+    read_out(settings.resolve(run), settings, Layout())
+
+
 def evaluate(run: RunKey, jobs: Jobs = None) -> None:
     """Turn the stored maps of a RUN into metrics, curves, per-image results and small maps for the gallery."""
     from wsolbench.evaluation.evaluate import evaluate_key
@@ -109,7 +118,8 @@ def evaluate(run: RunKey, jobs: Jobs = None) -> None:
 
     settings = read_settings()
     evaluate_key(settings, run, Layout(), jobs)
-    write_history(Layout(), settings.resolve(run).track_name, run)
+    if settings.resolve(run).reads is None:
+        write_history(Layout(), settings.resolve(run).track_name, run)
 
 
 def costs(track: TrackName) -> None:

@@ -12,21 +12,23 @@ from mmengine.dist import get_dist_info
 from torch import Tensor
 
 from wsolbench.data.cache import Reading
-from wsolbench.data.dataset import Split
+from wsolbench.data.dataset import Split, SplitName
 from wsolbench.data.loader import evaluation_batches
 from wsolbench.data.scoremaps import Stored, StoredBoxes, StoredMaps
 from wsolbench.errors import DivergedError
 from wsolbench.models.layers import to_device
-from wsolbench.models.method import Method
+from wsolbench.models.method import Localizer
 from wsolbench.runs.processes import gather
 
-__all__ = ["predict_split"]
+__all__ = ["EVALUATED", "predict_split"]
+
+EVALUATED: tuple[SplitName, ...] = ("val", "test")
 
 _TOP = 5
 
 
 def predict_split(
-    method: Method, split: Split, image_root: Path, *, side: int, batch: int, device: torch.device, reading: Reading
+    method: Localizer, split: Split, image_root: Path, *, side: int, batch: int, device: torch.device, reading: Reading
 ) -> Stored:
     """Store the true label's raw map, or box, and the five best classes of every image of a split.
 
@@ -53,7 +55,7 @@ def predict_split(
 
 
 def _predict(
-    method: Method, split: Split, image_root: Path, side: int, batch: int, device: torch.device, reading: Reading
+    method: Localizer, split: Split, image_root: Path, side: int, batch: int, device: torch.device, reading: Reading
 ) -> Stored:
     method.eval()
     answers, logits, boxed = [], [], False

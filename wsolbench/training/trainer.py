@@ -22,7 +22,7 @@ from wsolbench.config.paths import Layout
 from wsolbench.config.schema import validated_arguments
 from wsolbench.config.settings import Run, Settings
 from wsolbench.data.cache import Reading, pictures_of
-from wsolbench.data.dataset import Split, SplitName
+from wsolbench.data.dataset import Split
 from wsolbench.data.index import read_selection, read_split
 from wsolbench.data.loader import TrainingSet
 from wsolbench.data.scoremaps import MAPS_FILE, Stored, write_maps
@@ -41,12 +41,10 @@ from wsolbench.training.history import History
 from wsolbench.training.hooks import check_visualisers
 from wsolbench.training.loop import fit
 from wsolbench.training.outcome import Outcome, training_outcome
-from wsolbench.training.prediction import predict_split
+from wsolbench.training.prediction import EVALUATED, predict_split
 from wsolbench.training.selection import EpochSelector, box_accuracy_of_val, class_accuracy
 
 __all__ = ["train"]
-
-EVALUATED: tuple[SplitName, ...] = ("val", "test")
 
 _log = logging.getLogger("wsolbench.train")
 

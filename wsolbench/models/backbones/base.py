@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import ClassVar, Literal, Self, cast
 
 import torch
@@ -90,6 +91,7 @@ class Backbone(nn.Module):
         self.out_channels = self.channels[list(stages)[-1]]
         self.pretrained_classifier = pretrained_classifier
         self.frozen: tuple[str, ...] = ()
+        self._watched: tuple[Sequence[str], dict[str, Tensor]] = (), {}
         self._stitched = frozenset(stitched)
         self._phases = _phases(list(stages), self._stitched)
         mean, std = NORMALISATIONS[normalisation]
@@ -198,6 +200,27 @@ class Backbone(nn.Module):
         """
         return self._forward(x, names, None)
 
+    @contextmanager
+    def watched(self, stages: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+        """Note what is behind stages whenever somebody else runs the network; of several times, the first.
+
+        What needs no gradient of its own is made to need one there: a gradient is computed back to the first of the
+        stages, and no further.
+
+        Yields:
+            Features by stage, filled in as the network runs.
+
+        Raises:
+            KeyError: an unknown stage is named.
+        """
+        for name in stages:
+            self._check(name)
+        self._watched = stages, {}
+        try:
+            yield self._watched[1]
+        finally:
+            self._watched = (), {}
+
     def new_parameters(self) -> Iterator[nn.Parameter]:
         """Yield the parameters of the stages that start without pretrained weights."""
         for key, child in self.stages.named_children():
@@ -208,13 +231,16 @@ class Backbone(nn.Module):
         for name in [*names, *([] if first is None else [first])]:
             self._check(name)
         taps: dict[str, Tensor] = {}
-        for key, child in self.stages.named_children():
+        (watched, seen), children = self._watched, dict(self.stages.named_children())
+        for key, child in children.items():
             if first in {None, key}:
                 first = None
                 x = self._run(key, child, x)
                 owner = key.removesuffix("_then")
                 if owner in names:
                     taps[owner] = x
+                if owner in watched and owner not in seen and f"{key}_then" not in children:
+                    seen[owner] = x = x if x.requires_grad else x.detach().requires_grad_()
         return x, taps
 
     def _run(self, key: str, stage: nn.Module, x: Tensor) -> Tensor:

@@ -1,0 +1,274 @@
+"""Read-outs: what all of them promise, and equality with public implementations on the same network."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from functools import cache
+
+import cv2
+import numpy as np
+import pytest
+import pytorch_grad_cam
+import torch
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.functional import interpolate
+from torchcam import methods as torchcam
+
+from tests.conformance.building import CLASSES, PIXELS, READOUTS, batch, build
+from tests.conformance.test_every_method import PAIRS
+from wsolbench.config import registry
+from wsolbench.config.settings import validated_arguments
+from wsolbench.errors import SettingsError
+from wsolbench.models.backbones.weights import PINNED
+from wsolbench.models.layers import read_stages, stage_name
+from wsolbench.search.draw import draw
+
+READABLE = [backbone for method, backbone in PAIRS if method == "cam"]
+on_every_backbone = pytest.mark.parametrize(
+    ("name", "backbone"), [(name, backbone) for name in READOUTS for backbone in READABLE]
+)
+of_every_readout = pytest.mark.parametrize("name", READOUTS)
+
+
+def read(name, method, **arguments):
+    return registry.load("readout", name)(copy.deepcopy(method), **arguments).eval()
+
+
+@on_every_backbone
+def test_a_readout_classifies_as_its_method_and_maps_are_finite_differ_by_label_and_are_the_same_twice(name, backbone):
+    method = build("cam", backbone).eval()
+    (images, labels), readout = batch(images=2), read(name, method)
+    before = torch.get_rng_state()
+    one, again, other = (readout.predict(images, each) for each in (labels, labels, (labels + 1) % CLASSES))
+    assert torch.equal(before, torch.get_rng_state())
+    torch.testing.assert_close(one.logits, method.predict(images, labels).logits.detach(), rtol=0, atol=0)
+    assert one.maps.shape[0] == 2
+    assert min(one.maps.shape[1:]) > 1
+    assert torch.isfinite(one.maps).all()
+    assert torch.equal(one.maps, again.maps)
+    assert not torch.equal(one.maps, other.maps)
+
+
+@of_every_readout
+def test_no_graph_and_no_gradient_is_kept_and_nothing_of_the_method_changes(name):
+    method = build("adl").eval()
+    readout = read(name, method)
+    found = readout.predict(*batch())
+    assert not found.maps.requires_grad
+    assert not found.logits.requires_grad
+    assert all(parameter.grad is None for parameter in readout.parameters())
+    state = readout.method.state_dict()
+    assert all(torch.equal(state[key], value) for key, value in method.state_dict().items())
+
+
+@of_every_readout
+def test_images_of_a_batch_do_not_meet(name):
+    images, labels = batch()
+    readout = read(name, build("cam").eval())
+    alone = torch.cat([readout.predict(images[k : k + 1], labels[k : k + 1]).maps for k in range(len(images))])
+    together = readout.predict(images, labels).maps
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5 * float(together.max()))
+
+
+@of_every_readout
+@pytest.mark.parametrize("method", ["acol", "adl", "spg", "has"])
+def test_other_methods_are_read_too(name, method):
+    found = read(name, build(method).eval()).predict(*batch(images=2))
+    assert torch.isfinite(found.maps).all()
+    assert found.maps.max() > 0
+
+
+@of_every_readout
+def test_nothing_waits_for_the_device(name):
+    with FakeTensorMode(allow_non_fake_inputs=True):  # reading a value in Python raises
+        readout = registry.load("readout", name)(build("cam").eval())
+        found = readout.predict(torch.randn(2, 3, PIXELS, PIXELS), torch.zeros(2, dtype=torch.int64))
+    assert found.maps.shape[0] == 2
+
+
+@of_every_readout
+def test_its_class_is_a_schema_and_says_what_it_is(name):
+    component = registry.load("readout", name)
+    arguments = list(inspect.signature(component).parameters.values())[1:]
+    defaults = {p.name: list(p.default) if isinstance(p.default, tuple) else p.default for p in arguments}
+    assert validated_arguments(component, defaults, "methods.m.args", given=1).keys() == defaults.keys()
+    for argument, distribution in component.search_space.items():
+        assert next(p.default for p in arguments if p.name == argument) in distribution
+    for number in range(5):
+        drawn = draw(component.search_space, 0, "track", name, number)
+        read(name, build("cam"), **validated_arguments(component, drawn, "methods.m.args", given=1))
+    assert all(component.describe().values())
+    assert all(f"{each}:" in inspect.getdoc(component) for each in inspect.signature(component).parameters)
+
+
+def test_a_readout_is_no_method_and_a_method_no_readout():
+    with pytest.raises(SettingsError, match=r"grad_cam.*run\.readouts"):
+        registry.load("method", "grad_cam")
+    with pytest.raises(SettingsError, match="cam"):
+        registry.load("readout", "cam")
+    assert (registry.kind_of("grad_cam"), registry.kind_of("cam")) == ("readout", "method")
+
+
+@pytest.mark.parametrize("stage", ["conv3", -2, 2])
+def test_a_stage_is_named_or_counted(stage):
+    assert stage_name(build("cam"), stage) == "conv3"
+
+
+@pytest.mark.parametrize("stage", ["conv9", 4, -5])
+def test_a_stage_that_is_not_there_is_named(stage):
+    with pytest.raises(SettingsError, match=str(stage)):
+        stage_name(build("cam"), stage)
+
+
+@pytest.mark.parametrize("backbone", ["convnet", "mobilenet_v1"])
+def test_grad_cam_on_the_last_stage_of_a_gap_network_is_the_positive_part_of_cam(backbone):
+    method, (images, labels) = build("cam", backbone).eval(), batch()
+    found, cam = read("grad_cam", method).predict(images, labels).maps, method.predict(images, labels).maps.detach()
+    torch.testing.assert_close(found * cam.shape[1] * cam.shape[2], cam.relu(), rtol=1e-4, atol=1e-5)
+    assert found.max() > 0
+
+
+# Public implementations, on the same network
+
+
+class Scores(nn.Module):
+    """A method as the networks that public implementations take: images to logits."""
+
+    def __init__(self, method):
+        super().__init__()
+        self.method = copy.deepcopy(method).eval()
+
+    def forward(self, images):
+        return self.method.predict(images, torch.zeros(len(images), dtype=torch.int64, device=images.device)).logits
+
+    def layer(self, stage):
+        return self.method.backbone.stages.get_submodule(stage)
+
+
+def of_torchcam(kind, method, images, labels, stage):
+    network = Scores(method)
+    with kind(network, network.layer(stage), input_shape=tuple(images.shape[1:])) as extractor:
+        (found,) = extractor(labels.tolist(), network(images), normalized=False)
+    return found.detach()
+
+
+def of_pytorch_grad_cam(kind, method, images, labels, stage):
+    """Its maps before it scales them to [0, 1] and to the size of the image."""
+    network, targets = Scores(method), [ClassifierOutputTarget(label) for label in labels.tolist()]
+    with kind(network, [network.layer(stage)]) as extractor:
+        if extractor.uses_gradients:
+            extractor(images, targets)
+        else:
+            extractor.activations_and_grads(images)
+        features = extractor.activations_and_grads.activations[0].detach().numpy()
+        gradients = [each.detach().numpy() for each in extractor.activations_and_grads.gradients] or [None]
+        found = extractor.get_cam_image(images, network.layer(stage), targets, features, gradients[0], False)
+    return torch.from_numpy(np.maximum(found, 0))
+
+
+PUBLIC = [
+    ("grad_cam", {}, of_torchcam, torchcam.GradCAM),
+    ("grad_cam", {}, of_pytorch_grad_cam, pytorch_grad_cam.GradCAM),
+    # torch-cam leaves its alpha as it is where the gradient is positive: an assignment to a copy
+    ("grad_cam", {"variant": "++"}, of_pytorch_grad_cam, pytorch_grad_cam.GradCAMPlusPlus),
+    ("grad_cam", {"variant": "xgrad"}, of_torchcam, torchcam.XGradCAM),
+    ("grad_cam", {"variant": "xgrad"}, of_pytorch_grad_cam, pytorch_grad_cam.XGradCAM),
+    ("grad_cam", {"variant": "hires"}, of_pytorch_grad_cam, pytorch_grad_cam.HiResCAM),
+    ("layer_cam", {}, of_torchcam, torchcam.LayerCAM),
+    ("layer_cam", {}, of_pytorch_grad_cam, pytorch_grad_cam.LayerCAM),
+    ("score_cam", {"scaled": "before"}, of_torchcam, torchcam.ScoreCAM),
+    ("score_cam", {}, of_pytorch_grad_cam, pytorch_grad_cam.ScoreCAM),
+]
+of_every_public_one = pytest.mark.parametrize(
+    ("name", "arguments", "public", "kind"), PUBLIC, ids=[f"{name}-{kind.__module__}" for name, _, _, kind in PUBLIC]
+)
+
+
+def assert_equal_to_public(name, arguments, public, kind, method, images, labels, stage, monkeypatch):
+    def upsampling(size):  # which pytorch-grad-cam's Score-CAM does with aligned corners
+        return lambda maps: interpolate(maps, size, mode="bilinear", align_corners=False)
+
+    monkeypatch.setattr(nn, "UpsamplingBilinear2d", upsampling)
+    where = {"stages": (stage,)} if name == "layer_cam" else {"stage": stage}
+    ours = read(name, method, **where, **arguments).predict(images, labels).maps
+    theirs = public(kind, method, images, labels, stage)
+    assert theirs.max() > 0
+    torch.testing.assert_close(ours / ours.max(), (theirs / theirs.max()).to(ours.dtype), rtol=0, atol=1e-5)
+    torch.testing.assert_close(ours.max(), theirs.max().to(ours.dtype), rtol=1e-4, atol=0)
+
+
+@of_every_public_one
+@pytest.mark.parametrize("stage", ["conv2", "conv3"])
+def test_maps_of_a_small_network_are_those_of_public_implementations(name, arguments, public, kind, stage, monkeypatch):
+    assert_equal_to_public(name, arguments, public, kind, build("cam").eval(), *batch(), stage, monkeypatch)
+
+
+@cache
+def photographed(folder):
+    """A network with ImageNet weights, three photographs, and the classes that it takes them for."""
+    pinned = PINNED["mobilenet_v2"]["imagenet_tf"]
+    component = registry.load("backbone", "mobilenet_v2")
+    network = component(folder / "weights" / pinned.file, keep_classifier=True, **pinned.backbone_args)
+    method = registry.load("method", "cam")(network, len(network.pretrained_classifier[0])).eval()
+    files = sorted((folder / "data" / "cub20" / "CUB_200_2011" / "images").rglob("*.jpg"))[::150][:3]
+    pictures = [cv2.resize(cv2.imread(str(file))[:, :, ::-1], (160, 160)).transpose(2, 0, 1) for file in files]
+    images = network.normalise(torch.from_numpy(np.stack(pictures)))
+    return method, images, method.predict(images, torch.zeros(3, dtype=torch.int64)).logits.argmax(1)
+
+
+@pytest.mark.slow
+@of_every_public_one
+def test_maps_of_photographs_by_an_imagenet_network_are_those_of_public_implementations(
+    test_data, name, arguments, public, kind, monkeypatch
+):
+    method, images, labels = photographed(test_data)
+    # Grad-CAM++ divides by what is nearly zero somewhere in such a network: float32 rounds it by more than 1e-5.
+    method, images = copy.deepcopy(method).double(), images.double()
+    names = method.backbone.stage_names
+    stages = names[-6:-5] if name == "score_cam" else (names[-1], names[-4])  # a pass per channel
+    for stage in stages:
+        assert_equal_to_public(name, arguments, public, kind, method, images, labels, stage, monkeypatch)
+
+
+# Without a public implementation
+
+
+def test_layer_cam_fuses_stages_by_the_largest_of_scaled_maps():
+    method, (images, labels) = build("cam").eval(), batch()
+    fused = read("layer_cam", method, stages=("conv1", "conv3"), scale=3.0).predict(images, labels).maps
+    apart = (read("layer_cam", method, stages=(stage,)) for stage in ("conv1", "conv3"))
+    shallow, deep = (readout.predict(images, labels).maps for readout in apart)
+    for found, low, high in zip(fused, shallow, deep, strict=True):
+        scaled = torch.tanh(3 * low / low.max())
+        larger = interpolate((high / high.max())[None, None], tuple(low.shape), mode="bilinear")[0, 0]
+        torch.testing.assert_close(found, torch.maximum(scaled, larger), rtol=1e-5, atol=1e-6)
+
+
+def test_bag_cams_sums_what_the_bag_of_each_channel_agrees_on():
+    method, (images, labels) = build("cam").eval(), batch()
+    found = read("bag_cams", method, stage="conv3", guided=False).predict(images, labels).maps
+    logits, readings = read_stages(method.requires_grad_(False), images, labels, ("conv3",))
+    features, gradients = readings["conv3"]
+    for image, label in enumerate(labels.tolist()):
+        expected = torch.zeros(features.shape[2:])
+        for feature, gradient in zip(features[image], gradients[image], strict=True):
+            cells = gradient * feature / (logits[image, label].abs() + 1e-8)
+            expected += ((cells + 1).mean() * cells).relu()
+        torch.testing.assert_close(found[image], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_guided_relus_stop_negative_gradients_of_functions_and_modules():
+    from wsolbench.methods.bag_cams import _GuidedReLUs
+
+    features, gradient = torch.tensor([-1.0, 2, 3, 4]), torch.tensor([5.0, -1, 6, -2])
+    for relu in (nn.ReLU(inplace=True), nn.ReLU(), torch.relu, nn.functional.relu):
+        leaf = features.clone().requires_grad_()
+        with _GuidedReLUs():
+            (back,) = torch.autograd.grad(relu(leaf * 1), leaf, gradient)
+        assert back.tolist() == [0, 0, 6, 0]
+    method = build("cam").eval()
+    guided, plain = (read("bag_cams", method, guided=each).predict(*batch()).maps for each in (True, False))
+    assert not torch.allclose(guided, plain)
