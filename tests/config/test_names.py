@@ -17,7 +17,8 @@ LOOKED_AT = ("wsolbench", "methods", "datasets", "perf", ".ci")
 
 def names_of(kind: str) -> set[str]:
     """File stems, class names and titles."""
-    components = [registry.load(kind, name) for name in registry.names(kind)]
+    names = registry.names(kind)
+    components = [registry.load(registry.kind_of(name) if kind == "method" else kind, name) for name in names]
     titles = {str(getattr(component, "title", component.__name__)) for component in components}
     return {*registry.names(kind), *(component.__name__ for component in components), *titles}
 

@@ -209,7 +209,7 @@ class Provenance(Stored):
     deterministic: str | None = None
     tf32: bool | None = None
     commit: str | None = None
-    versions: dict[str, str | None] = {}
+    versions: dict[str, str | int | None] = {}  # cuDNN numbers its own
     platform: str | None = None
     device: str
     threads: Count

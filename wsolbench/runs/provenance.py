@@ -26,7 +26,7 @@ def write_provenance(path: Path, run: dict[str, Any], device: torch.device, seco
     cuda = device.type == "cuda"
     cudnn = torch.backends.cudnn.version() if cuda else None  # type: ignore[no-untyped-call]
     peak = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
-    versions: dict[str, str | None] = {"wsolbench": __version__, "python": platform.python_version()}
+    versions: dict[str, str | int | None] = {"wsolbench": __version__, "python": platform.python_version()}
     versions |= {name: version(name) for name in _PACKAGES} | {"cuda": torch.version.cuda, "cudnn": cudnn}
     record = run | {
         "commit": _commit(),
