@@ -65,7 +65,7 @@ def test_all_numbers_of_a_run(run: MadeUpRun) -> None:
         "data_digest": read_split(run.layout.prepared(TRACK), "test").digest,
         "truth_digest": read_split(run.layout.prepared(TRACK), "test").truth_digest,
         "val_truth": "gt", "boxes_used": {"val": 2}, "masks_used": {"val": 0},
-        "protocol": "choe2020",
+        "protocol": "choe2020", "protocol_version": "1.0",
         "images": {"val": 2, "test": 5},
         "cls": {"top1": 60, "top5": 80},
         # The middle of 0 .. 0.498 on val, and of 0.499 .. 0.999 on test.
