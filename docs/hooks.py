@@ -116,7 +116,10 @@ def _default(field: FieldInfo) -> str:
 
 
 def _kind(kind: Any) -> str:
-    rows = [(f"`{name}`", _first_line(registry.load(kind, name))) for name in registry.names(kind)]
+    rows = [
+        (f"`{name}`", _first_line(registry.load(registry.kind_of(name) if kind == "method" else kind, name)))
+        for name in registry.names(kind)
+    ]
     return f"## {kind.capitalize()}s\n\n" + _table(("key", "what it is"), rows)
 
 
