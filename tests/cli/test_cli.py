@@ -111,7 +111,7 @@ def test_no_word_of_a_table_is_cut() -> None:
 def test_the_range_of_every_argument_that_a_search_tries_is_listed() -> None:
     text = " ".join(" ".join(listed("ranges")).split())
     for name in registry.names("method"):
-        for argument, drawn in registry.load("method", name).search_space.items():
+        for argument, drawn in registry.load(registry.kind_of(name), name).search_space.items():
             assert re.search(rf"{name} {argument} .*?{re.escape(str(drawn))}", text), argument
     assert "all lr the track's log-uniform 0.1 to 10 times" in text
 
