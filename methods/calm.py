@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import nll_loss
 
+from wsolbench.models.layers import maps_of
 from wsolbench.models.method import Backbone, Method, Prediction
 
 __all__ = ["CALM"]
@@ -64,16 +65,11 @@ class CALM(Method):
         joint = self.log_joint(images)
         if self.objective == "ml":
             return {"likelihood": nll_loss(joint.logsumexp((2, 3)), targets)}
-        own = _of_class(joint, targets).flatten(1)
+        own = maps_of(joint, targets).flatten(1)
         posterior = own.softmax(1).detach()
         return {"likelihood": -(posterior * own).sum(1).mean()}
 
     def predict(self, images: Tensor, labels: Tensor) -> Prediction:
         """Return ``log p(y)`` and ``p(label, .)``; see :meth:`wsolbench.models.method.Method.predict`."""
         joint = self.log_joint(images)
-        return Prediction(joint.logsumexp((2, 3)), _of_class(joint, labels).exp())
-
-
-def _of_class(maps: Tensor, labels: Tensor) -> Tensor:
-    """Return each image's map of its label, ``(B, h, w)``."""
-    return maps[torch.arange(len(maps), device=maps.device), labels]
+        return Prediction(joint.logsumexp((2, 3)), maps_of(joint, labels).exp())

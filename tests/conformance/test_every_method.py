@@ -39,7 +39,7 @@ SUPPORTED = [
 SMALL = {name for name in registry.names("backbone") if has_width(name)}
 PAIRS = [pair for pair in SUPPORTED if pair[1] in SMALL]
 MAY_IMPORT = {"__future__", "abc", "collections.abc", "dataclasses", "functools", "itertools", "math", "typing"}
-MAY_IMPORT |= {"wsolbench.models.method", "wsolbench.models.layers"}
+MAY_IMPORT |= {"wsolbench.config.ranges", "wsolbench.models.layers", "wsolbench.models.method"}
 
 on_every_pair = pytest.mark.parametrize(("method", "backbone"), PAIRS)
 of_every_method = pytest.mark.parametrize("method", METHODS)
@@ -190,7 +190,8 @@ def test_losses_are_finite_and_near_float32_under_bfloat16(method, backbone):
     assert all(torch.isfinite(gradient).all() for gradient in gradients.values())
     assert rounded.keys() == exact.keys()
     assert all(loss.dtype == torch.float32 for loss in rounded.values())
-    assert float(sum(rounded.values())) == pytest.approx(float(sum(exact.values())), rel=0.05)
+    tolerance = 0.2 if registry.load("method", method).rounding_flips else 0.05
+    assert float(sum(rounded.values())) == pytest.approx(float(sum(exact.values())), rel=tolerance)
 
 
 @on_every_pair
@@ -201,7 +202,8 @@ def test_memory_format_changes_nothing_but_rounding(method, backbone):
     built.to(memory_format=torch.channels_last)
     strided = built.predict(images.contiguous(memory_format=torch.channels_last), labels)
     scale = float(answer(contiguous).detach().abs().max())
-    torch.testing.assert_close(answer(strided), answer(contiguous), rtol=0, atol=1e-4 * scale)
+    tolerance = 1e-2 if built.rounding_flips else 1e-4
+    torch.testing.assert_close(answer(strided), answer(contiguous), rtol=0, atol=tolerance * scale)
     torch.testing.assert_close(strided.logits, contiguous.logits, rtol=1e-4, atol=1e-5)
 
 

@@ -87,6 +87,10 @@ class Localizer(nn.Module, ABC):
             printed wherever its numbers stand.
         class_agnostic: True if the map does not depend on the label; printed wherever its numbers stand.
         needs_tokens: True if it reads class tokens or attention, which only transformers have.
+        refuses_tokens: why it cannot run on a transformer, if it cannot.
+        rounding_flips: True if rounding may move what is compared with a threshold across it: maps then agree between
+            memory formats within a hundredth of their range (else a ten-thousandth), and losses between precisions
+            within a fifth (else a twentieth).
         needs_grad: True if :meth:`predict` needs gradients (maps from gradients).
         search_space: what a search may try, by constructor argument; see :mod:`wsolbench.config.distributions`. Every
             combination must be valid; an argument that is valid with some values of another only stays out.
@@ -98,6 +102,8 @@ class Localizer(nn.Module, ABC):
     status: ClassVar[Literal["published", "reconstruction"]] = "published"
     class_agnostic: ClassVar[bool] = False
     needs_tokens: ClassVar[bool] = False
+    refuses_tokens: ClassVar[str | None] = None
+    rounding_flips: ClassVar[bool] = False
     needs_grad: ClassVar[bool] = False
     search_space: ClassVar[Mapping[str, Distribution]] = space()
     backbone: Backbone
@@ -116,6 +122,8 @@ class Localizer(nn.Module, ABC):
         """Return why it cannot run on this backbone or data set, or None if it can."""
         if cls.needs_tokens and not registry.load("backbone", backbone_name).tokens:
             return "it reads a class token, which transformers have"
+        if cls.refuses_tokens and registry.load("backbone", backbone_name).tokens:
+            return cls.refuses_tokens
         return None
 
     @classmethod

@@ -8,6 +8,7 @@ from wsolbench.models.layers.conv_relu import conv_relu
 from wsolbench.models.layers.drop_layer import DropLayer, coin, coins_from, insert_drop_layers
 from wsolbench.models.layers.gradients import Reading, read_stages, stage_name
 from wsolbench.models.layers.he_init import he_init
+from wsolbench.models.layers.map_conv import MapConv, maps_of
 from wsolbench.models.layers.min_max import min_max
 from wsolbench.models.layers.points import chosen_points
 from wsolbench.models.layers.spatial_drop import SpatialDrop
@@ -18,6 +19,7 @@ __all__ = [
     "ClassMapHead",
     "ClassMapMethod",
     "DropLayer",
+    "MapConv",
     "Reading",
     "SpatialDrop",
     "call_apart",
@@ -27,6 +29,7 @@ __all__ = [
     "conv_relu",
     "he_init",
     "insert_drop_layers",
+    "maps_of",
     "min_max",
     "read_stages",
     "stage_name",
