@@ -90,7 +90,9 @@ def supported_pairs(method: type[Any]) -> str:
 def _of_method(method: type[Any]) -> dict[str, Any]:
     annotated = get_type_hints(method.__init__, include_extras=True)
     space = {}
-    for argument in list(signature(method).parameters.values())[2:]:
+    for argument in list(signature(method).parameters.values())[1:]:
+        if argument.default is argument.empty:  # what the harness gives
+            continue
         allowed, drawn = range_of(annotated[argument.name]), method.search_space.get(argument.name)
         if allowed or drawn:
             space[argument.name] = [str(argument.default), allowed, str(drawn or "-")]
