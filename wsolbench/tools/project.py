@@ -56,7 +56,7 @@ def new_project(folder: Path) -> list[str]:
 
 
 def _shipped(name: str) -> str:
-    return files("wsolbench.tools").joinpath("templates", name).read_text(encoding="utf-8")
+    return files("wsolbench.tools").joinpath("templates", f"{name}.template").read_text(encoding="utf-8")
 
 
 def _params() -> str:
