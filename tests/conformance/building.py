@@ -13,8 +13,8 @@ from wsolbench.models.backbones.base import Backbone
 from wsolbench.models.layers import DropLayer
 from wsolbench.models.method import Method
 
-METHODS = [name for name in registry.names("method") if registry.kind_of(name) == "method"]
-READOUTS = [name for name in registry.names("method") if registry.kind_of(name) == "readout"]
+METHODS = [name for name in registry.names("method", own=True) if registry.kind_of(name) == "method"]
+READOUTS = [name for name in registry.names("method", own=True) if registry.kind_of(name) == "readout"]
 CLASSES = 5
 PIXELS = 64
 

@@ -26,6 +26,7 @@ COMMAND_LINE = {
         "wsolbench.tools.commands",
         "wsolbench.tools.new",
         "wsolbench.config.keys",
+        "wsolbench.config.outside",
         "wsolbench.search",
         "wsolbench.search.command",
         "wsolbench.runs.startup",

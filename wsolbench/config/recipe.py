@@ -138,7 +138,8 @@ class MethodBlock(StrictModel):
     A variant, such as an ablation or a published recipe, says ``of``: the block of that method applies first.
 
     Attributes:
-        of: key of the method that it is a variant of; null for the method in ``methods/<key>.py``.
+        of: key of the method that it is a variant of; null for the method in ``methods/<key>.py``, or where ``from``
+            says.
         title: what tables add to that method's title.
         args: constructor arguments.
         tracks: what differs on a track.

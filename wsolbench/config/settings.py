@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from wsolbench.config import registry
 from wsolbench.config.keys import check_datasets, check_keys, split_key
+from wsolbench.config.outside import place_components, without_from
 from wsolbench.config.ranges import Count, Fraction, Positive
 from wsolbench.config.recipe import MethodBlock, MethodOnTrack, Part, RunSettings, SearchSettings, Track
 from wsolbench.config.schema import (
@@ -120,10 +121,14 @@ class Settings(StrictModel):
     A block of ``datasets`` says which file in ``datasets/`` reads it (``of``; its key, where that is left out), and
     holds that class's arguments and those of :class:`wsolbench.acquire.policy.Policy` and
     :class:`wsolbench.acquire.sources.Sources`.
+
+    A block of ``methods``, ``datasets`` or ``backbones`` (which say nothing else) may say ``from``, where its class is
+    that lies outside of the repository: a file, relative to ``params.yaml``, or ``package.module:Class``.
     """
 
     methods: dict[str, MethodBlock]
     datasets: dict[str, dict[str, Any]]
+    backbones: dict[str, dict[str, Any]] = {}
     tracks: dict[str, Track]
     run: RunSettings
     runtime: RuntimeSettings = RuntimeSettings()
@@ -138,6 +143,7 @@ class Settings(StrictModel):
         if not isinstance(data, Mapping):
             return data
         check_keys(data)
+        data = without_from(data)
         tracks = data.get("tracks")
         return (
             {**data, "tracks": extended("tracks", tracks, Track.model_fields)} if isinstance(tracks, Mapping) else data
@@ -163,6 +169,9 @@ class Settings(StrictModel):
         for name, track in self.tracks.items():
             check_known(f"tracks.{name}.dataset", track.dataset, self.datasets)
             check_known(f"tracks.{name}.backbone", track.backbone, registry.names("backbone"))
+        for name, block in self.backbones.items():
+            if block or name not in registry.names("backbone"):
+                raise ValueError(f"backbones.{name}: it says `from`, and nothing else")
         check_datasets(self.datasets)
         baselines, full_only = registry.names("baseline"), self.run.full_only
         for chosen, names, known in (
@@ -337,4 +346,5 @@ def read_settings(path: Path = PARAMS_FILE, changes: Sequence[str] = ()) -> Sett
         raise SettingsError(f"{path} is not valid YAML: {error}") from None
     for change in changes:
         put(data, change)
+    place_components(data, path)
     return validated(Settings, data, "", str(path))

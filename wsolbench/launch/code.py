@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import os
+import sys
 import tokenize
 from collections.abc import Iterable, Iterator
 from functools import cache
-from importlib import import_module
+from importlib import import_module, metadata
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import wsolbench
 from wsolbench.errors import SettingsError
 from wsolbench.files import bytes_sha256
 
-__all__ = ["ELSEWHERE", "ENTRIES", "code_digest", "code_of"]
+__all__ = ["ELSEWHERE", "ENTRIES", "code_digest", "code_of", "code_outside"]
 
 ENTRIES = {
     "prepare": ["wsolbench.acquire.prepare"],
@@ -77,6 +81,50 @@ def code_of(entries: Iterable[str]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def code_outside(components: Iterable[type[Any]]) -> dict[str, str]:
+    """Return the digests of components that lie outside of the repository, and of what they import from it.
+
+    Of a package all Python files count, whatever of them a component imports; of a file by itself, only that.
+
+    Returns:
+        Digest by the path of a file, relative to the working directory, or by a package's name and version.
+    """
+    found: dict[str, str] = {}
+    for component in components:
+        module = component.__module__
+        top = sys.modules[module.partition(".")[0]]
+        if top.__name__ == "wsolbench":
+            continue
+        folders = [Path(folder) for folder in getattr(top, "__path__", ())]
+        files = [(str(file.relative_to(each)), file) for each in folders for file in sorted(each.rglob("*.py"))]
+        files = files or [("", Path(inspect.getfile(component)))]
+        name = _distribution(top.__name__) if folders or not module.startswith("wsolbench_outside") else ""
+        name = name or os.path.relpath(files[0][1])
+        found[name] = bytes_sha256("".join(f"{inside} {_any_digest(file)}\n" for inside, file in files).encode())
+        found |= code_of(dict.fromkeys(each for _, file in files for each in _imported_if_python(file)))
+    return found
+
+
+def _distribution(package: str) -> str:
+    """Return the name and version of what installed a package, or the package's own name."""
+    installed = metadata.packages_distributions().get(package, [])
+    return ", ".join(f"{name} {metadata.version(name)}" for name in sorted(set(installed))) or package
+
+
+def _any_digest(path: Path) -> str:
+    try:
+        return code_digest(path.read_text(encoding="utf-8"))
+    except (SyntaxError, ValueError, tokenize.TokenError):  # a package may ship files that are no Python of today
+        return bytes_sha256(path.read_bytes())
+
+
+def _imported_if_python(path: Path) -> list[str]:
+    try:
+        return _imported(path)
+    except (SettingsError, ValueError):
+        return []
+
+
 def code_digest(source: str) -> str:
     """Return the hex sha256 of Python source without its comments, docstrings and other strings that stand alone."""
     lines = source.splitlines(keepends=True)
@@ -111,11 +159,12 @@ def _source(module: str) -> Path | None:
     package, *parts = module.split(".")
     if package != "wsolbench":
         return None
-    folder = Path(wsolbench.__file__).parent
-    if parts and parts[0] in _BESIDE:
-        folder, parts = Path(import_module(f"wsolbench.{parts[0]}").__path__[0]), parts[1:]
-    stem = folder.joinpath(*parts)
-    return next((path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()), None)
+    folders = [Path(wsolbench.__file__).parent]
+    if parts and parts[0] in _BESIDE:  # a project's own methods lie in a second folder
+        folders, parts = [Path(place) for place in import_module(f"wsolbench.{parts[0]}").__path__], parts[1:]
+    stems = [folder.joinpath(*parts) for folder in folders]
+    found = (path for stem in stems for path in (stem.with_suffix(".py"), stem / "__init__.py"))
+    return next((path for path in found if path.is_file()), None)
 
 
 @cache

@@ -18,7 +18,7 @@ from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Run, Settings, validated_arguments
 from wsolbench.errors import SettingsError, WsolbenchError
 from wsolbench.files import write_text
-from wsolbench.launch.code import ENTRIES, code_of
+from wsolbench.launch.code import ENTRIES, code_of, code_outside
 from wsolbench.models.pretrained import backbone_arguments
 
 __all__ = ["resolve"]
@@ -144,7 +144,7 @@ def _costs(settings: Settings, runs: Mapping[str, str]) -> dict[str, Any]:
         track = settings.resolve(key).track
         found[name] |= track.model_dump(include={"backbone", "weights", "crop", "epochs"})
         if "error" not in recipe:
-            code |= code_of(component.__module__ for component in _components(settings.resolve(key)))
+            code |= _code_of_components(*_components(settings.resolve(key)))
     return {"runs": found, "code": code}
 
 
@@ -176,7 +176,11 @@ def _reports(settings: Settings, stage: str) -> dict[str, Any]:
 
 
 def _code(stage: str, *components: type[Any]) -> dict[str, Any]:
-    return {"code": code_of([*ENTRIES[stage], *(component.__module__ for component in components)])}
+    return {"code": code_of(ENTRIES[stage]) | _code_of_components(*components)}
+
+
+def _code_of_components(*components: type[Any]) -> dict[str, str]:
+    return code_of(component.__module__ for component in components) | code_outside(components)
 
 
 def _or_error(what: str, recipe: Callable[[], dict[str, Any]]) -> dict[str, Any]:

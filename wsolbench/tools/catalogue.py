@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 
 from wsolbench.config import registry
 from wsolbench.config.ranges import range_of
-from wsolbench.errors import DataError, StorageError
+from wsolbench.errors import DataError, SettingsError, StorageError
 from wsolbench.files import bytes_sha256, check_record, parse_file, with_digest, write_text
 
 __all__ = ["Facts", "facts", "remembered", "supported_pairs", "year_of"]
@@ -24,16 +24,32 @@ Facts = dict[str, dict[str, Any]]
 def facts(kind: registry.Kind) -> Facts:
     """Return what a listing says of all components of a kind, by name, as plain data.
 
+    Of one that lies outside of the repository it says where, too, and why it cannot be loaded, if so.
+
     Raises:
-        SettingsError: a component cannot be loaded.
+        SettingsError: a component of the repository cannot be loaded.
     """
-    names = registry.names(kind)
+    names = registry.names(kind, own=True)
 
     def component(name: str) -> type[Any]:
         return registry.load(registry.kind_of(name) if kind == "method" else kind, name)
 
     found: Facts = remembered(kind, names, lambda: {name: _FACTS[kind](component(name)) for name in names})
-    return found
+    for name in sorted({*registry.names(kind)}.difference(names)):
+        try:
+            about = _FACTS[kind](component(name))
+            found[name] = about | {"reference": f"{about['reference']}; {registry.origin(kind, name)}"}
+        except SettingsError as error:
+            found[name] = _BROKEN | {"reference": str(error)}
+    return dict(sorted(found.items()))
+
+
+_BROKEN: dict[str, Any] = {
+    **dict.fromkeys(("title", "truth", "erase points", "side points"), "-"),
+    "status": "broken",
+    "pairs": "all",
+    "space": {},
+}
 
 
 def remembered(name: str, of: Any, make: Callable[[], Any]) -> Any:
@@ -75,8 +91,8 @@ def year_of(reference: str) -> str:
 def supported_pairs(method: type[Any]) -> str:
     """Return ``all``, or each reason that the method gives and what it gives it for."""
     reasons: dict[str, list[str]] = {}
-    datasets = registry.names("dataset")
-    for backbone in registry.names("backbone"):
+    datasets = registry.names("dataset", own=True)
+    for backbone in registry.names("backbone", own=True):
         refused: dict[str, list[str]] = {}
         for dataset in datasets:
             reason = method.unsupported(backbone, registry.load("dataset", dataset).traits)

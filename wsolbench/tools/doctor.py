@@ -169,7 +169,9 @@ def _arguments(settings: Settings) -> Iterator[Finding]:
     for name in settings.run.tracks:
         chosen = settings.tracks[name]
         asked.append(("backbone", chosen.backbone, chosen.backbone_args, f"tracks.{name}.backbone_args"))
-    problems += remembered("arguments", asked, lambda: [said for each in asked for said in _problems(*each)])
+    own = [each for each in asked if each[1] in registry.names(each[0], own=True)]
+    problems += remembered("arguments", own, lambda: [said for each in own for said in _problems(*each)])
+    problems += [said for each in asked if each not in own for said in _problems(*each)]
     for subject, text in problems:
         yield Finding("wrong", subject, text)
     if not problems:

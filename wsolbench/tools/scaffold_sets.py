@@ -118,7 +118,7 @@ def _named_backbone(track: str) -> str:
 def _recognised(root: Path) -> str:
     if not root.is_dir():
         raise DataError(f"{root} is no directory; name the one that holds the images and what describes them")
-    classes = {name: registry.load("dataset", name) for name in registry.names("dataset")}
+    classes = {name: registry.load("dataset", name) for name in registry.names("dataset", own=True)}
     found = [name for name, each in classes.items() if each.recognises(root)]
     if len(found) == 1:
         return found[0]
