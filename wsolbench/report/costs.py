@@ -16,7 +16,7 @@ from wsolbench.results.metrics import Metric
 from wsolbench.results.schema import Costs, Provenance
 from wsolbench.results.stats import BY_ROW, summarise_by
 
-__all__ = ["COSTS", "cost_table", "costs_csv", "costs_reading", "read_costs", "read_provenance"]
+__all__ = ["COSTS", "cost_summary", "cost_table", "costs_csv", "costs_reading", "read_costs", "read_provenance"]
 
 _FLOP = "operations of convolutions and matrix products, two for an addition with a multiplication"
 _GOES_ON = "wall time of the training with its loading; of an interrupted one, since it last went on"
@@ -102,7 +102,7 @@ def _machine(seen: Provenance) -> str:
     return f"{seen.device}, {threads}{processes}, {precision}"
 
 
-def _summary(costs: pd.DataFrame) -> pd.DataFrame:
+def cost_summary(costs: pd.DataFrame) -> pd.DataFrame:
     """Summarise costs over seeds; what is counted is the same for all, and has no spread."""
     plain = costs.astype(dict.fromkeys(BY_ROW, str) | dict.fromkeys(COSTS, float))
     found = {name: summarise_by(plain, BY_ROW, name) for name in COSTS}
@@ -113,8 +113,8 @@ def _summary(costs: pd.DataFrame) -> pd.DataFrame:
 
 def cost_table(track: TrackResults, costs: pd.DataFrame) -> pd.DataFrame:
     """Return the table for people, as :func:`~wsolbench.report.track.score_table` does; empty without costs."""
-    rows = track.rows[track.rows.index.isin(_summary(costs).index)]
-    return score_table(rows, _summary(costs), COSTS.values())
+    rows = track.rows[track.rows.index.isin(cost_summary(costs).index)]
+    return score_table(rows, cost_summary(costs), COSTS.values())
 
 
 def costs_csv(track: TrackResults, costs: pd.DataFrame) -> str:
@@ -124,7 +124,7 @@ def costs_csv(track: TrackResults, costs: pd.DataFrame) -> str:
     """
     if costs.empty:
         return ""
-    summary = _summary(costs)
+    summary = cost_summary(costs)
     table = summary.index.to_frame(index=False)[["track", "kind", "method", "recipe"]]
     table.insert(3, "title", track.rows["title"].reindex(summary.index).to_numpy())
     for name, cost in COSTS.items():

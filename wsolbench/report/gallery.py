@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +122,7 @@ def gallery_sections(track: TrackResults, root: Path, count: int) -> list[Sectio
     shown = [next(each for each in runs if each.row == row) for row in track.rows.index]
     masks = track.truth == "masks"
 
+    @cache
     def picture(position: int) -> Picture:
         facts = caption.photographs[position]
         shots = [_shot(each, position, facts.label, caption.class_names, masks=masks) for each in shown]

@@ -1,76 +1,110 @@
-"""``results/report.html``: everything on one page that needs no other file, no network and no script."""
+"""``results/report.html``: a leaderboard on one page that needs no other file and no network."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
+from numpy.typing import NDArray
 
+from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
-from wsolbench.files import write_bytes
+from wsolbench.files import parse_file, write_bytes
 from wsolbench.report.columns import SCORE_TABLES, headline, in_order
-from wsolbench.report.costs import COSTS, cost_table, costs_reading, read_costs
+from wsolbench.report.costs import COSTS, cost_summary, costs_reading, read_costs, read_provenance
 from wsolbench.report.facts import marks, over_seeds, skipped_runs, truth_used, weights_of
 from wsolbench.report.gallery import Section, gallery_sections
 from wsolbench.report.paired import PAIR_COLUMNS, PairedTests, paired_tests
-from wsolbench.report.palette import PREDICTED_RGB, TRUE_RGB
-from wsolbench.report.pictures import plot_picture
-from wsolbench.report.ranks import rankings
+from wsolbench.report.palette import PREDICTED_RGB, SERIES, TRUE_RGB
+from wsolbench.report.pictures import line_path, plot_picture
+from wsolbench.report.ranks import RANKED, rankings
 from wsolbench.report.searches import SearchSummary, search_summary
-from wsolbench.report.track import TrackResults, load_track, score_table
-from wsolbench.results.load import missing_metrics
-from wsolbench.results.metrics import METRICS, RULES
+from wsolbench.report.track import TrackResults, load_track, number_text, records, score_table
+from wsolbench.results.load import missing_metrics, remedy
+from wsolbench.results.metrics import METRICS, RULES, Metric, metrics_named
+from wsolbench.results.schema import Provenance
+from wsolbench.results.stats import LEVEL
 
 __all__ = ["page_html", "write_page"]
 
 _FILES = Path(__file__).parent / "html"
 _CODE = re.compile(r"`([^`]*)`")
 _BOLD = re.compile(r"\*\*([^*]*)\*\*")
+_LINES = 5  # kinds of dashes
+_SHOWN_OTHERWISE = {"examples", "methods", "threshold_curves"}  # gallery, ranking and curves show the same
 
 
 @dataclass(frozen=True)
-class _Table:
-    caption: str
-    headings: list[str]
-    blocks: list[tuple[str, list[dict[str, Any]]]]  # rows: their labels, and cells of text, value and best
-    note: str = ""
+class _Row:
+    """A method of a track: a line of the ranking and of the table, a curve, and details."""
 
-
-@dataclass(frozen=True)
-class _Plot:
     title: str
-    uri: str
-    width: int
-    height: int
+    recipe: str
+    block: str
+    compares: bool
+    look: str  # classes of colour and dashes
+    n: int
+    cells: list[tuple[str, float, bool]]  # text, value and whether it is the block's best
+    score: Any  # mean, sd and ci95 of what ranks, as text, too
+    line: str  # SVG path of the curve, empty without one
+    peak: float  # of the curve
+    runs: list[tuple[dict[Any, Any], Provenance | None]]
 
 
 @dataclass(frozen=True)
 class _Track:
-    """What the page shows of a track; all but the first three is empty where results are missing."""
+    """What the page shows of a track with results."""
 
-    name: str
-    results: TrackResults | None
-    missing: Sequence[str]
+    results: TrackResults
+    ranked: Metric
+    groups: list[str]
+    columns: list[tuple[Metric, str]]  # and the numbers of their groups
+    rows: list[_Row]
+    costs: str
+    notes: list[tuple[str, str]]
     facts: list[tuple[str, str]]
-    tables: list[_Table]
     tests: PairedTests | None
-    searches: SearchSummary | None
-    plots: list[_Plot]
+    searches: SearchSummary
+    plots: list[tuple[str, tuple[str, int, int]]]
     gallery: list[Section]
-    runs: list[dict[Any, Any]]
     skipped: list[tuple[str, str, str]]
-    link: str
+
+    @property
+    def top(self) -> int:
+        """Largest percentage that the figure of curves shows: that of methods, which bounds may exceed."""
+        heights = [row.peak for row in self.rows if row.compares and row.line]
+        return next((top for top in (25, 50) if heights and max(heights) < top), 100)
+
+    def blocks(self, *, ranked: bool = False) -> list[tuple[str, list[tuple[int, _Row]]]]:
+        """Return the rows with their numbers by block, best first if ``ranked``."""
+        blocks = [(name, list(rows)) for name, rows in groupby(enumerate(self.rows), key=lambda each: each[1].block)]
+        if not ranked:
+            return blocks
+        found = [(name, [each for each in rows if not np.isnan(each[1].score.mean)]) for name, rows in blocks]
+        return [(name, sorted(rows, key=lambda each: -each[1].score.mean)) for name, rows in found if rows]
+
+    @property
+    def pictures(self) -> list[tuple[Any, str]]:
+        """The gallery's pictures, each once, with ``section:place`` in each section."""
+        places: dict[str, list[str]] = {}
+        pictures = {}
+        for number, section in enumerate(self.gallery):
+            for place, picture in enumerate(section.pictures):
+                pictures[picture.id] = picture
+                places.setdefault(picture.id, []).append(f"{number}:{place}")
+        return [(picture, " ".join(places[name])) for name, picture in pictures.items()]
 
 
 def write_page(settings: Settings, root: Path) -> Path:
@@ -93,31 +127,31 @@ def page_html(settings: Settings, root: Path) -> str:
 
     Every value is escaped, and the page's own policy forbids all scripts but ours and everything from elsewhere.
     """
-    tracks = [_track(settings, name, root) for name in dict.fromkeys(settings.run.tracks)]
+    missing = {name: missing_metrics(settings, name, root) for name in dict.fromkeys(settings.run.tracks)}
+    tracks = {name: None if lacks else _track(settings, name, root) for name, lacks in missing.items()}
+    found = [track for track in tracks.values() if track]
     script = (_FILES / "script.js").read_text(encoding="utf-8")
-    ranked = rankings([track.results for track in tracks if track.results])
-    used = {heading for track in tracks for table in track.tables for heading in table.headings}
+    ranked = rankings([track.results for track in found])
     environment = Environment(
         loader=FileSystemLoader(_FILES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        keep_trailing_newline=True,
     )
     environment.filters["marked_up"] = _marked_up
+    diagram = root / "results" / "plots" / "critical_difference.png"
     return environment.get_template("report.html.jinja").render(
         tracks=tracks,
-        complete=sum(not track.missing for track in tracks),
-        ranks=[each.reading for each in ranked],
-        ranks_plot=_ranks_plot(root) if any(each.ranks for each in ranked) else None,
+        missing=missing,
+        ranks=ranked,
+        diagram=plot_picture(diagram) if diagram.is_file() and any(each.ranks for each in ranked) else None,
+        overview=_overview(found),
         rules=RULES,
+        level=f"{LEVEL:.0%}",
         pair_columns=PAIR_COLUMNS,
-        meanings=[
-            (each.heading, each.unit, each.meaning)
-            for each in [*METRICS.values(), *COSTS.values()]
-            if each.heading in used
-        ],
+        meanings=list(dict.fromkeys(column for track in found for column, _ in track.columns)),
+        colours=SERIES,
         true_colour=_css(TRUE_RGB),
         predicted_colour=_css(PREDICTED_RGB),
         style=Markup((_FILES / "style.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
@@ -127,52 +161,107 @@ def page_html(settings: Settings, root: Path) -> str:
 
 
 def _track(settings: Settings, name: str, root: Path) -> _Track:
-    missing = missing_metrics(settings, name, root)
-    if missing:
-        return _Track(name, None, missing, [], [], None, None, [], [], [], [], quote(name))
     track = load_track(settings, name, root)
+    costs = read_costs(track, root)
+    summary = track.summary if costs.empty else pd.concat([track.summary, cost_summary(costs)], axis=1)
+    defined = {name for name in summary.columns.get_level_values(0) if summary[name]["n"].any()}
+    groups = {name: [each for each in found if each.name in defined] for name, found in _groups(track.truth).items()}
+    groups = {name: found for name, found in groups.items() if found}
+    columns = list(dict.fromkeys(each for found in groups.values() for each in found))
+    of = [" ".join(str(k) for k, found in enumerate(groups.values()) if each in found) for each in columns]
+    ranked = next((each for each in [*_ranking_metrics(track.truth), *columns] if each.name in defined), RANKED[0])
     return _Track(
-        name=name,
         results=track,
-        missing=(),
+        ranked=ranked,
+        groups=list(groups),
+        columns=list(zip(columns, of, strict=True)),
+        rows=list(_rows(track, summary, columns, ranked, root)),
+        costs="" if costs.empty else costs_reading(costs),
+        notes=marks(track, str),
         facts=_facts(track, settings),
-        tables=_tables(track, read_costs(track, root)),
         tests=paired_tests(track, root),
         searches=search_summary(track, settings, root),
         plots=_plots(name, root),
         gallery=gallery_sections(track, root, settings.report.gallery),
-        runs=[run for row in track.rows.index for run in track.runs_of(row).to_dict("records")],
         skipped=skipped_runs(track),
-        link=quote(name),
     )
 
 
-def _tables(track: TrackResults, costs: pd.DataFrame) -> list[_Table]:
-    """Return the tables that have a column; a table of scores is in percent unless the definitions say otherwise."""
-    percent = "Percent of the test images unless the definitions say otherwise."
-    chosen = {"Headline numbers": headline(track.truth), **SCORE_TABLES}
-    tables = [
-        _table(
-            score_table(track.rows, track.summary, in_order(metrics, track.truth)),
-            f"{track.name}: {caption.replace('`', '')}. {percent}",
+def _groups(truth: Literal["boxes", "masks"] | None) -> dict[str, Sequence[Metric]]:
+    """Return the columns of the table by the groups that can be switched on; the first one is on from the start."""
+    names = ["Fixed and val thresholds", "Oracle", "Protocol pixel", "Normalisations"]
+    tables = [in_order(metrics, truth) for metrics in SCORE_TABLES.values()]
+    plain = [each for each in METRICS.values() if not each.oracle]
+    return {
+        "Headline": headline(truth),
+        **dict(zip(names, tables, strict=True)),
+        "Object sizes": [each for each in plain if each.name.startswith("by_size.")],
+        "Misses": [each for each in plain if each.name.startswith(("misses.", "pixel_errors."))],
+        "Costs": list(COSTS.values()),
+    }
+
+
+def _ranking_metrics(truth: Literal["boxes", "masks"] | None) -> Sequence[Metric]:
+    return metrics_named("px_ap") if truth == "masks" else metrics_named("gt_known.val", "gt_known.fixed")
+
+
+def _rows(
+    track: TrackResults, summary: pd.DataFrame, columns: Sequence[Metric], ranked: Metric, root: Path
+) -> Iterator[_Row]:
+    if track.rows.empty:
+        return
+    table = score_table(track.rows, summary, columns)
+    parts = [table[part].to_numpy().tolist() for part in ("text", "value", "best")]
+    places = dict(zip(track.frame["method"], track.frame["method"].cat.codes, strict=True))
+    scores = pd.DataFrame(summary.reindex(track.rows.index)[ranked.name])
+    named = zip(table.index, records(track.rows), records(scores), *parts, strict=True)
+    for (block, title, recipe, n), row, score, *cells in named:
+        place, runs = places.get(row.Index[3], 0), track.runs_of(row.Index).to_dict("records")
+        curve = _curve(track, runs, root)
+        yield _Row(
+            title=title,
+            recipe=recipe,
+            block=block,
+            compares=row.compares,
+            look=f"k{place % len(SERIES)} d{place % _LINES}",
+            n=n,
+            cells=list(zip(*cells, strict=True)),
+            score=score,
+            line="" if curve is None else line_path(curve),
+            peak=0.0 if curve is None else float(curve[:, 1].max()),
+            runs=[(run, read_provenance(run["key"], run["data_digest"], root)) for run in runs],
         )
-        for caption, metrics in chosen.items()
-    ]
-    if not costs.empty:
-        tables.append(_table(cost_table(track, costs), f"{track.name}: costs.", costs_reading(costs)))
-    return [each for each in tables if each.headings]
 
 
-def _table(table: pd.DataFrame, caption: str, note: str = "") -> _Table:
-    if table.empty:
-        return _Table(caption, [], [])
-    parts = [table[part] for part in ("text", "value", "best")]
-    rows = [
-        (label[0], dict(zip(table.index.names, label, strict=True)) | {"cells": list(zip(*cells, strict=True))})
-        for label, *cells in zip(table.index, *(part.to_numpy() for part in parts), strict=True)
+def _curve(track: TrackResults, runs: Sequence[dict[Any, Any]], root: Path) -> NDArray[np.float64] | None:
+    """Return ``(N, 2)`` thresholds and localization, mean over seeds; None for boxes, which have no threshold."""
+    have = set(track.frame.loc[track.frame["metric"] == "threshold.fixed", "key"])
+    read = partial(_parsed, column="p_iou" if track.truth == "masks" else "box_acc_iou50")
+    found = [
+        parse_file(Layout(root).curves(track.name, each["key"]), read, remedy(each["kind"], each["key"]))
+        for each in runs
+        if each["key"] in have
     ]
-    blocks = [(name, [row for _, row in found]) for name, found in groupby(rows, key=itemgetter(0))]
-    return _Table(caption, parts[0].columns.tolist(), blocks, note)
+    return np.mean(found, axis=0) if found else None
+
+
+def _parsed(content: bytes, column: str) -> NDArray[np.float64]:
+    found = pd.read_csv(io.BytesIO(content), usecols=["threshold", column], dtype=float)[["threshold", column]]
+    if found.empty or not np.isfinite(found).all(axis=None):
+        raise ValueError("no rows, or empty cells")
+    return found.to_numpy()
+
+
+def _overview(tracks: Sequence[_Track]) -> list[tuple[str, list[str]]]:
+    """Return for every row that competes its ranking number on each track, empty for a single track."""
+    if len(tracks) < 2:
+        return []
+    cells: dict[tuple[str, str], list[str]] = {}
+    for place, track in enumerate(tracks):
+        for row in (each for each in track.rows if each.compares):
+            found = cells.setdefault((row.title, row.recipe), ["" for _ in tracks])
+            found[place] = number_text(track.ranked, row.score.mean, row.score.sd, row.score.ci95)
+    return [(f"{title} ({recipe})", found) for (title, recipe), found in cells.items()]
 
 
 def _facts(track: TrackResults, settings: Settings) -> list[tuple[str, str]]:
@@ -180,24 +269,22 @@ def _facts(track: TrackResults, settings: Settings) -> list[tuple[str, str]]:
         return [("Seeds asked for", ", ".join(map(str, track.seeds))), ("Results", "every run was skipped")]
     run = track.measured.iloc[0]
     of = settings.class_of(run["dataset"])
+    fixed = track.frame.loc[track.frame["metric"] == "threshold.fixed", "value"]  # the same for all; boxes have none
+    masks = track.truth == "masks"
     return [
         ("Data set", run["dataset"] if of == run["dataset"] else f"{run['dataset']}, read by {of}"),
+        ("Backbone", run["backbone"]),
+        ("Test images", str(int(run["images_test"]))),
+        ("Seeds", over_seeds(track)),
+        ("Localization", "masks; thresholds by pIoU" if masks else f"boxes, protocol {run['protocol']}"),
+        ("Fixed threshold", "none" if fixed.empty else str(fixed.iloc[0])),
+        ("Truth of val that chose thresholds", track.by_row(truth_used)),
+        ("Weights", track.by_row(weights_of)),
+        ("Epoch that makes the maps", track.by_row(lambda each: str(each.selection))),
         (
             "Data digest",
             track.by_row(_digest),
         ),
-        ("Backbone", run["backbone"]),
-        ("Weights", track.by_row(weights_of)),
-        ("Test images", str(int(run["images_test"]))),
-        ("Truth of val that chose thresholds", track.by_row(truth_used)),
-        ("Epoch that makes the maps", track.by_row(lambda each: str(each.selection))),
-        (
-            "Localization",
-            "masks; thresholds by pIoU" if track.truth == "masks" else f"boxes, protocol {run['protocol']}",
-        ),
-        ("Fixed threshold", _fixed_threshold(track)),
-        ("Seeds", over_seeds(track)),
-        *((sign, note.replace("`", "")) for sign, note in marks(track, str)),
     ]
 
 
@@ -205,22 +292,11 @@ def _digest(run: Any) -> str:
     return "not stored" if pd.isna(run.data_digest) else str(run.data_digest)
 
 
-def _fixed_threshold(track: TrackResults) -> str:
-    """Return it as text; runs that were not measured alike have been refused, and boxes have none."""
-    found = track.frame.loc[track.frame["metric"] == "threshold.fixed", "value"]
-    return "none" if found.empty else str(found.iloc[0])
-
-
-def _plots(track: str, root: Path) -> list[_Plot]:
-    """Return the track's plots in the order of their names."""
+def _plots(track: str, root: Path) -> list[tuple[str, tuple[str, int, int]]]:
+    """Return the track's plots in the order of their names, each with its title."""
     found = sorted((root / "results" / "plots" / track).glob("*.png"))
-    return [_Plot(path.stem.replace("_", " ").capitalize(), *plot_picture(path)) for path in found]
-
-
-def _ranks_plot(root: Path) -> _Plot | None:
-    """Return the critical-difference diagram; None where the summary has not been written."""
-    path = root / "results" / "plots" / "critical_difference.png"
-    return _Plot("Critical difference", *plot_picture(path)) if path.is_file() else None
+    chosen = [path for path in found if path.stem not in _SHOWN_OTHERWISE]
+    return [(path.stem.replace("_", " ").capitalize(), plot_picture(path)) for path in chosen]
 
 
 def _marked_up(text: str) -> Markup:

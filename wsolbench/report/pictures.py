@@ -14,7 +14,7 @@ from PIL import Image
 from wsolbench.data.scoremaps import upsample_and_normalise
 from wsolbench.files import parse_file
 
-__all__ = ["heat_picture", "photograph_picture", "plot_picture"]
+__all__ = ["heat_picture", "line_path", "photograph_picture", "plot_picture"]
 
 _HEAT_SIDE = 56  # enough for a smooth map under a photograph of 112
 _HEAT_QUALITY = 60
@@ -41,6 +41,11 @@ def plot_picture(path: Path) -> tuple[str, int, int]:
     again = f"run `wsolbench report {path.parent.name}`"
     image = parse_file(path, _rgb, again)
     return _uri(image, lossless=True), *image.size
+
+
+def line_path(points: NDArray[np.float64]) -> str:
+    """Return ``(N, 2)`` points (x in [0, 1], y in percent) as an SVG path on a square of 100, y upwards."""
+    return "M" + " ".join(f"{x * 100:g},{100 - y:.4g}" for x, y in points)
 
 
 def _rgb(content: bytes) -> Image.Image:

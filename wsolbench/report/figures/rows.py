@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from wsolbench.report.palette import CATEGORICAL
+from wsolbench.report.palette import SERIES
 from wsolbench.report.track import records
 from wsolbench.results.load import truth_of
 from wsolbench.results.metrics import METRICS
@@ -17,9 +17,6 @@ __all__ = ["handles", "heading", "labelled", "localization", "look", "numbers", 
 _KEYS = ["kind", "recipe", "method"]
 _MARKERS = "osD^vP*X<>ph"
 _LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (1, 1)), (0, (6, 1)))
-_COLOURS = [  # seven, as there are twelve markers and five lines: no two methods of 84 look alike
-    CATEGORICAL[name] for name in ("blue", "vermilion", "bluish green", "reddish purple", "black", "orange", "sky blue")
-]
 
 
 def labelled(frame: pd.DataFrame) -> pd.DataFrame:
@@ -55,7 +52,7 @@ def look(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
         str(row): {
             "marker": _MARKERS[place % len(_MARKERS)],
             "linestyle": _LINES[place % len(_LINES)],
-            "color": _COLOURS[place % len(_COLOURS)],
+            "color": SERIES[place % len(SERIES)],
             **edge,
         }
         for row, place in zip(methods["row"], methods["method"].cat.codes, strict=True)
