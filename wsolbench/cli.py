@@ -45,6 +45,7 @@ for _beginning in (new.project, new.method, new.dataset, new.track):
 for _command in (
     *(commands.list_components, stages.resolve, stages.prepare, stages.look, commands.show, stages.weights),
     *(stages.train, stages.readout, stages.evaluate, stages.costs, commands.score, commands.predict, commands.verify),
+    commands.check,
     *(search, stages.baseline, stages.photographs, stages.report, stages.summary, stages.page, commands.plot),
     *(commands.launch, commands.readme, commands.doctor),
 ):

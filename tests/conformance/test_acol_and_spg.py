@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from tests.conformance.building import CLASSES, batch, build
 from wsolbench.models.layers import min_max
+from wsolbench.tools.small_networks import CLASSES, batch, build
 
 
 def test_acol_erases_features_where_the_normalised_map_reaches_the_threshold():

@@ -7,8 +7,8 @@ import itertools
 import pytest
 import torch
 
-from tests.conformance.building import batch, build
 from wsolbench.methods.spa import self_correlation
+from wsolbench.tools.small_networks import batch, build
 
 
 def bas(**arguments):

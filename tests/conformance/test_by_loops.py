@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.conformance.building import CLASSES, batch, build, first_drop_layer
+from wsolbench.tools.small_networks import CLASSES, batch, build, first_drop_layer
 
 B, C, H, W = 2, 6, 5, 4
 

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from tests.conformance.building import CLASSES, batch, build, same
+from wsolbench.tools.small_networks import CLASSES, batch, build, same
 
 LABELS = range(CLASSES)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conformance.building import build, first_drop_layer
+from wsolbench.tools.small_networks import build, first_drop_layer
 
 B, C, H, W = 3, 8, 6, 5
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from tests.conformance.building import PIXELS, side, small_backbone
 from wsolbench.config import registry
 from wsolbench.config.settings import validated_arguments
 from wsolbench.models.backbones.base import PointsSource
+from wsolbench.tools.small_networks import PIXELS, side, small_backbone
 
 BACKBONES = registry.names("backbone")
 of_every_backbone = pytest.mark.parametrize("name", BACKBONES)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from tests.conformance.building import CLASSES, batch, build
 from wsolbench.methods.cutmix import _draw_beta
+from wsolbench.tools.small_networks import CLASSES, batch, build
 
 B, H, W = 6, 11, 13
 

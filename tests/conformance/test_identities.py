@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.conformance.building import batch, build, first_drop_layer, losses_and_gradients, same
 from wsolbench.models.method import OptimRecipe
+from wsolbench.tools.small_networks import batch, build, first_drop_layer, losses_and_gradients, same
 from wsolbench.training.loop import TrainingModel
 from wsolbench.training.optim import Optimiser
 

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from tests.conformance.building import build
 from wsolbench.config import registry
 from wsolbench.config.schema import validated_arguments
 from wsolbench.errors import SettingsError
 from wsolbench.models.layers import ClassMapHead, chosen_points, coin, coins_from, min_max, upsample, with_bias_rate
 from wsolbench.models.method import OptimRecipe
+from wsolbench.tools.small_networks import build
 
 
 def test_min_max_scales_each_map_to_its_own_range():

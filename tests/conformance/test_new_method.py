@@ -14,11 +14,11 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from tests.conformance.building import CLASSES, batch, small_backbone
 from wsolbench.config.settings import read_settings
 from wsolbench.errors import SettingsError
 from wsolbench.models.method import OptimRecipe
 from wsolbench.tools.scaffold import new_method
+from wsolbench.tools.small_networks import CLASSES, batch, small_backbone
 
 COPIED = ["wsolbench", "methods", "datasets", "tests", "params.yaml", "pyproject.toml"]
 

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from tests.conformance.building import CLASSES, batch, build
 from wsolbench.config import registry
 from wsolbench.models.method import OptimRecipe
+from wsolbench.tools.small_networks import CLASSES, batch, build
 
 
 def built_on_tokens(method, **arguments):

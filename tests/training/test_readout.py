@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conformance.building import READOUTS
 from tests.training.conftest import TRACK
 from tests.training.simulated_cuda import simulated_cuda
 from tests.training.test_trainer import CAM, train_into, with_runtime
@@ -20,6 +19,7 @@ from wsolbench.errors import DataError, SettingsError
 from wsolbench.evaluation.evaluate import evaluate_key
 from wsolbench.launch.resolve import resolve
 from wsolbench.runs.run_folder import read_record
+from wsolbench.tools.small_networks import READOUTS
 from wsolbench.training.readout import read_out
 
 KEY = f"{TRACK}-grad_cam_of_cam-0"

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conformance.building import METHODS
 from tests.training.conftest import TRACK
 from tests.training.simulated_cuda import CUDA, simulated_cuda
 from tests.training.test_resume import EVERY_ITERATION, killed
@@ -24,6 +23,7 @@ from wsolbench.data.index import read_split
 from wsolbench.data.scoremaps import read_maps
 from wsolbench.runs.device import set_up_device
 from wsolbench.tools.predict import predict
+from wsolbench.tools.small_networks import METHODS
 from wsolbench.training import loop
 from wsolbench.training.optim import Optimiser
 from wsolbench.training.prediction import predict_split

@@ -13,6 +13,7 @@ from wsolbench.errors import InterruptedTrainingError, SettingsError, WsolbenchE
 from wsolbench.tools.arguments import Device, Jobs, methods_of, read_settings, runs_of, tracks_of
 
 __all__ = [
+    "check",
     "doctor",
     "launch",
     "list_components",
@@ -209,6 +210,21 @@ def verify(
         typer.echo(f"{key}: {found.outcome} ({found.detail})")
         failed |= found.outcome == "differs"
     raise typer.Exit(failed)
+
+
+def check(
+    what: Annotated[
+        str, typer.Argument(help="Key of a method or read-out, path of its file, or package.module:Class.")
+    ],
+) -> None:
+    """Try what the harness promises of methods on one of them, and print one line per promise; needs pytest.
+
+    The exit status is 1 if one is broken.
+    """
+    from wsolbench.tools.check import check as run_check
+
+    for line in run_check(what):
+        typer.echo(line)
 
 
 def plot(

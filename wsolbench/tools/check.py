@@ -1,0 +1,105 @@
+"""``wsolbench check``: whether a method or read-out keeps what is promised of it, with one line per promise."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from wsolbench.config import registry
+from wsolbench.config.outside import target_of
+from wsolbench.config.schema import PARAMS_FILE
+from wsolbench.config.settings import read_settings
+from wsolbench.errors import SettingsError, counted, shortened
+
+__all__ = ["CHECKED", "check", "name_of"]
+
+CHECKED = "WSOLBENCH_CHECKED"
+"""Variable that names the only method or read-out to try; all of the repository if it is not set."""
+
+
+def name_of(what: str) -> str:
+    """Return the name under which the registry has a method: its key, or that of a file or class by the name of that.
+
+    Raises:
+        SettingsError: it cannot be loaded.
+    """
+    if PARAMS_FILE.is_file():
+        read_settings()
+    if what.partition(":")[0].endswith(".py") or "." in what:
+        name = f"checked_{Path(what.partition(':')[0]).stem.rpartition('.')[2]}"
+        registry.place("methods", {name: target_of(what, Path())})
+    else:
+        name = what
+    registry.load(registry.kind_of(name), name)
+    return name
+
+
+def check(what: str) -> Iterator[str]:
+    """Run the promises in this process, once; yield a line for each of them that concerns the method.
+
+    Args:
+        what: key of a method or read-out, path of a file, or ``package.module:Class``.
+
+    Returns:
+        Whether all are kept.
+
+    Raises:
+        SettingsError: there is no such method, or pytest is not installed.
+    """
+    if find_spec("pytest") is None:
+        raise SettingsError("`wsolbench check` needs pytest; run pip install 'wsolbench[check]'")
+    import pytest  # noqa: PLC0415
+
+    name = name_of(what)
+    os.environ[CHECKED] = name
+    seen = _Seen()
+    promises = "promises_of_readouts.py" if registry.kind_of(name) == "readout" else "promises.py"
+    file, folder = Path(__file__).with_name(promises), Path(__file__).parent
+    options = ["-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(folder)]
+    pytest.main(["-c", os.devnull, *options, "-m", "not slow", str(file)], plugins=[seen])
+    yield from seen.lines()
+    if not seen.found or seen.failed:
+        raise SettingsError(f"{what}: {counted(len(seen.failed), 'promise')} of {len(seen.found)} not kept")
+
+
+class _Seen:
+    """What pytest reports: how often each promise was tried, and the first failure of each."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, int] = defaultdict(int)
+        self.failed: dict[str, str] = {}
+
+    def pytest_configure(self, config: Any) -> None:
+        """Declare the mark of what takes long."""
+        config.addinivalue_line("markers", "slow: takes longer than a few seconds")
+
+    def pytest_collectreport(self, report: Any) -> None:
+        """Keep what stops all promises from being tried."""
+        if report.failed:
+            self.failed["the promises cannot be tried"] = shortened(str(report.longrepr).strip().splitlines()[-1])
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Keep the outcome of a promise, with one backbone."""
+        name, _, case = report.nodeid.partition("::")[2].partition("[")
+        if report.when != "call" and not report.failed:
+            return
+        promise = name.removeprefix("test_").replace("_", " ")
+        self.found[promise] += report.when == "call"
+        if report.failed:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            why = crash.message.splitlines()[0] if crash else str(report.longrepr)
+            self.failed.setdefault(promise, f"with {case.rstrip(']')}: {shortened(why)}")
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line per promise."""
+        for promise, times in self.found.items():
+            if promise in self.failed:
+                yield f"BROKEN  {promise} ({self.failed[promise]})"
+            else:
+                yield f"kept    {promise}{f' ({times} times)' if times > 1 else ''}"
+        for promise in self.failed.keys() - self.found.keys():
+            yield f"BROKEN  {promise} ({self.failed[promise]})"
