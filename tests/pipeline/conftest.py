@@ -20,6 +20,7 @@ SOURCES = [
     "datasets",
     "results/published",
     "results/search/README.md",  # and not the searches, which are of other settings than these tests'
+    "entries/README.md",
     "dvc.yaml",
     "params.yaml",
     ".dvcignore",

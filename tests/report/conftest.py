@@ -93,7 +93,7 @@ class Repository:
         if content["status"] == "ok":
             _per_image(layout.per_image(track, key), content["gt_known"]["val"], content["p_iou"])
             _curve(layout.curves(track, key), content["threshold"]["oracle"], content["gt_known"]["oracle"])
-            _costs(layout, track, content)
+            write_costs(layout, track, content)
             _thumbnails(layout.thumbnails(track, key), self.gallery, key)
             _photographs(layout.photographs(track), self.gallery, masks=self.masks)
 
@@ -237,7 +237,7 @@ def _curve(path: Path, best: float, top: float | None) -> None:
     _put(path, frame.to_csv(index=False).encode())
 
 
-def _costs(layout: Layout, track: str, content: dict[str, Any]) -> None:
+def write_costs(layout: Layout, track: str, content: dict[str, Any]) -> None:
     """Counts of a method, and a training of 20 seconds and one more per seed."""
     key, seed, digest = content["key"], content["seed"], content["data_digest"]
     counted = {"data_digest": digest, "train_images": 600, "epochs": 2, "side": 32, "classes": 2, "parameters": 12_345}

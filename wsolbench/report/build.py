@@ -47,7 +47,7 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
         settings: name the runs.
         track: key of ``tracks``.
         root: the repository, below which ``results/metrics``, ``per_image``, ``curves``, ``costs``, ``provenance`` and
-            ``search`` are read.
+            ``search`` are read, and ``entries``.
 
     Returns:
         The files that were written: ``results/tables/<track>.csv``, ``.md``, ``.tex`` (the headline table),
@@ -59,7 +59,7 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
         DataError: a result is missing or damaged; the message names the file and how to make it anew.
     """
     results = load_track(settings, track, root)
-    pictures, costs = _pictures(results, settings, root), read_costs(results, root)
+    pictures, costs = _pictures(results.ours, settings, root), read_costs(results, root)
     tables, plots = root / "results" / "tables", root / "results" / "plots" / track
     texts = {
         tables / f"{track}.csv": csv_table(results),
@@ -99,7 +99,7 @@ def write_summary(settings: Settings, root: Path) -> tuple[Path, ...]:
     """
     pages = [_page(settings, track, root) for track in dict.fromkeys(settings.run.tracks)]
     published = read_published(root)
-    tracks = [page.track for page in pages if page.track]
+    tracks = [page.track.ours for page in pages if page.track]
     if tracks:
         check_versions(pd.concat([track.runs for track in tracks]), root)
     ranked = rankings(tracks)
@@ -124,7 +124,7 @@ def _page(settings: Settings, track: str, root: Path) -> TrackPage:
     if missing:
         return TrackPage(track, None, missing, {})
     results = load_track(settings, track, root)
-    return TrackPage(track, results, (), _picture_names(results))
+    return TrackPage(track, results, (), _picture_names(results.ours))
 
 
 def _picture_names(track: TrackResults) -> dict[str, str]:

@@ -27,8 +27,10 @@ def classes_csv(track: TrackResults, root: Path) -> str:
     masks = track.truth == "masks"
     columns = {at: f"mask_iou_{at}" if masks else f"iou_{at}" for at in _AT}
     parts = []
-    for (method, recipe), runs in track.measured.groupby(["method", "recipe"], sort=False, observed=True):
-        table = load_per_image(track.name, runs["key"].tolist(), root, ["label", *columns.values()]).reset_index("key")
+    groups = track.measured.groupby(["kind", "method", "recipe"], sort=False, observed=True)
+    for (kind, method, recipe), runs in groups:
+        keys = runs["key"].tolist()
+        table = load_per_image(track.name, keys, root, ["label", *columns.values()], str(kind)).reset_index("key")
         classes = pd.DataFrame({"images": table["label"].value_counts().sort_index() // len(runs)})
         for at, column in columns.items():
             overlaps = table[column]

@@ -10,7 +10,8 @@ import pandas as pd
 
 from wsolbench.errors import counted
 from wsolbench.report.markdown import escaped
-from wsolbench.report.track import CLASS_AGNOSTIC, LEARNED_NOTHING, TrackResults
+from wsolbench.report.track import CLASS_AGNOSTIC, LEARNED_NOTHING, TrackResults, records
+from wsolbench.results.schema import Entry
 from wsolbench.results.stats import LEVEL
 
 __all__ = ["facts", "marks", "over_seeds", "skipped_list", "skipped_runs", "track_facts", "truth_used", "weights_of"]
@@ -35,9 +36,10 @@ def facts(track: TrackResults, mark: Callable[[str], str], *, interval: bool = T
         mark: applied to everything that a user supplied.
         interval: whether the numbers have intervals.
     """
-    if track.measured.empty:
-        return [f"Every run was skipped (seeds asked for: {', '.join(map(str, track.seeds))})."]
-    run: Any = track.measured.iloc[0]
+    entries = [f"Not trained here: {mark(_told(run))}." for run in records(track.runs) if run.kind == "entry"]
+    if track.ours.measured.empty:
+        return [f"Every run was skipped (seeds asked for: {', '.join(map(str, track.seeds))}).", *entries]
+    run: Any = track.ours.measured.iloc[0]
     masks = track.truth == "masks"
     protocol = "Masks, no boxes: thresholds are chosen by pIoU" if masks else f"Box protocol {mark(run.protocol)}"
     percent = "Percent." if masks else "Percent of the test images unless a heading says otherwise."
@@ -47,16 +49,25 @@ def facts(track: TrackResults, mark: Callable[[str], str], *, interval: bool = T
         f"Seeds {over_seeds(track, interval=interval)}, n = number of seeds. {percent}"
     )
     chosen = (
-        f"Truth of `val` that chose thresholds: {mark(track.by_row(truth_used))}. "
-        f"Weights: {mark(track.by_row(weights_of))}."
+        f"Truth of `val` that chose thresholds: {mark(track.ours.by_row(truth_used))}. "
+        f"Weights: {mark(track.ours.by_row(weights_of))}."
     )
-    return [measured, chosen, *(f"{sign} {note}" for sign, note in marks(track, mark))]
+    return [measured, chosen, *(f"{sign} {note}" for sign, note in marks(track, mark)), *entries]
+
+
+def _told(run: Any) -> str:
+    about: Entry = run.entry
+    return (
+        f"{about.title} ({int(run.images_val)} images of val have maps). Reference: {about.reference}. Licence: "
+        f"{about.licence}. Network: {about.network}. Pretraining: {about.pretraining}. Epoch: {about.epoch}. Threshold "
+        f"of its authors: {about.threshold}. Code: {about.code}"
+    )
 
 
 def marks(track: TrackResults, mark: Callable[[str], str]) -> list[tuple[str, str]]:
     """Return the footnotes that the titles of rows refer to, each with its sign."""
     failed, agnostic = [], []
-    for _, runs in track.measured.groupby(["method", "recipe"], sort=False, observed=True):
+    for _, runs in track.measured.groupby(["kind", "method", "recipe"], sort=False, observed=True):
         title = mark(runs["title"].iloc[0])
         seeds = runs.loc[runs["learned_nothing"], "seed"].tolist()
         if seeds:

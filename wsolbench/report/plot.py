@@ -172,7 +172,7 @@ def _figure(
         return scores.speed(frame, _seconds(runs, root))
     if kind not in {"critical_difference", "published"}:
         return figure_of(kind, frame, root)
-    found = [load_track(settings, track, root) for track in tracks]
+    found = [load_track(settings, track, root).ours for track in tracks]
     if kind == "critical_difference":
         return ranks.critical_difference(rankings(found), frame)
     published = read_published(root)
@@ -210,6 +210,8 @@ def _searches(settings: Settings, track: str, methods: Sequence[str], root: Path
 
 
 def _only(frame: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    """Return what is to be drawn: never an entry, which has neither maps nor curves nor seeds here."""
+    frame = frame[frame["kind"] != "entry"]
     known = list(dict.fromkeys(frame["method"]))
     for method in methods:
         if method not in known:

@@ -132,7 +132,7 @@ def _compared(track: TrackResults, published: Published) -> Iterator[pd.DataFram
     for facts in records(track.rows):
         row: Row = facts.Index
         variant = facts.variant_of if isinstance(facts.variant_of, str) else None
-        if (variant and row[2] != "published") or row[1] == "entry":
+        if variant and row[2] != "published":
             continue
         named = alike[alike["method"].isin(rules.methods.get(variant or row[3], []))]
         for metric, name in rules.metrics.items():

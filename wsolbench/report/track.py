@@ -51,6 +51,12 @@ class TrackResults:
     frame: pd.DataFrame
 
     @cached_property
+    def ours(self) -> TrackResults:
+        """The same without entries, which have no maps, curves or costs here."""
+        runs, frame = (each[each["kind"] != "entry"] for each in (self.runs, self.frame))
+        return TrackResults(self.name, self.seeds, runs, frame)
+
+    @cached_property
     def measured(self) -> pd.DataFrame:
         """The runs that have results."""
         return self.runs[self.runs["skipped"].isna()]

@@ -15,8 +15,9 @@ from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
 from wsolbench.errors import DataError, SettingsError, first_three, nearest
 from wsolbench.files import parse_file, read_parquet
+from wsolbench.results.entries import METRICS_FILE, PER_IMAGE_FILE, entries_of, entry_folder
 from wsolbench.results.metrics import METRICS
-from wsolbench.results.schema import Measured, SkippedRun, parse_metrics
+from wsolbench.results.schema import Entry, Measured, SkippedRun, parse_metrics
 
 __all__ = ["check_versions", "load_frame", "load_per_image", "load_runs", "missing_metrics", "remedy", "truth_of"]
 
@@ -25,22 +26,24 @@ _log = logging.getLogger(__name__)
 _KINDS = ("method", "readout", "baseline", "entry")
 _IDENTITY = ["track", "dataset", "backbone", "kind", "method", "title", "status", "recipe", "seed", "key", "variant_of"]
 _FACTS = ["skipped", "weights", "weights_sha256", "selection", "protocol", "images_val", "images_test", "boxes_used"]
-_FACTS += ["masks_used", "val_truth", "data_digest", "learned_nothing", "class_agnostic", "protocol_version"]
+_FACTS += ["masks_used", "val_truth", "data_digest", "learned_nothing", "class_agnostic", "protocol_version", "entry"]
 # Not `images.val`: a supervised bound may spend part of `val` on training.
 _SAME_FOR_ALL = ("dataset", "backbone", "selection", "protocol", "images.test", "threshold.fixed")
+_SAME_FOR_ENTRIES = ("dataset", "protocol", "images.test", "threshold.fixed", "protocol_version", "truth_digest")
 
 Run = Measured | SkippedRun
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """A run that the settings name, and its metrics file."""
+    """A run that the settings name, or an entry, and its metrics file."""
 
-    kind: Literal["method", "baseline"]
+    kind: Literal["method", "baseline", "entry"]
     method: str
     seed: int
     key: str
     path: Path
+    entry: Entry | None = None
 
     @property
     def remedy(self) -> str:
@@ -49,6 +52,8 @@ class _Asked:
 
 def remedy(kind: str, key: str) -> str:
     """Return what to do about a result that is missing or damaged, as the end of a sentence."""
+    if kind == "entry":
+        return "score its maps again by `wsolbench score --entry`"
     return f"run `wsolbench {'baseline' if kind == 'baseline' else 'evaluate'} {key}`, or `make benchmark`"
 
 
@@ -64,8 +69,8 @@ def load_frame(settings: Settings, tracks: Sequence[str], root: Path) -> pd.Data
         ``track``, ``dataset``, ``backbone``, ``kind``, ``method`` (its key), ``title``, ``status``, ``recipe``,
         ``seed``, ``key`` (of the run), ``variant_of`` (the method that it is a variant of, None if it is none),
         ``metric`` (a name in :data:`~wsolbench.results.metrics.METRICS`) and ``value``; a number that is not defined
-        has no row. Rows are in the order of ``run``; ``track``, ``kind``, ``method`` and ``metric`` are ordered
-        categories, those of ``track`` and ``method`` in the order of ``params.yaml``.
+        has no row. Rows are in the order of ``run``, entries last; ``track``, ``kind``, ``method`` and
+        ``metric`` are ordered categories, those of ``track`` and ``method`` in the order of ``params.yaml``.
 
     Raises:
         SettingsError: a track does not exist, or ``run`` names no run of it.
@@ -89,13 +94,13 @@ def load_runs(settings: Settings, tracks: Sequence[str], root: Path) -> pd.DataF
         The first eleven columns of :func:`load_frame`; ``skipped`` (why there are no numbers); ``weights``,
         ``weights_sha256``; ``selection``; ``protocol``; ``images_val``, ``images_test``; ``boxes_used``,
         ``masks_used`` and ``val_truth`` of ``val``; ``data_digest``; ``learned_nothing``; ``class_agnostic``;
-        ``protocol_version``. Missing (NaN) where there is nothing to say.
+        ``protocol_version``; ``entry``, what an entry says of itself. Missing (NaN) where there is nothing to say.
 
     Raises:
         SettingsError, DataError: see :func:`load_frame`.
     """
     rows = [
-        dict(zip(_IDENTITY, _identity(asked, run), strict=True)) | _facts(run)
+        dict(zip(_IDENTITY, _identity(asked, run), strict=True)) | _facts(run) | {"entry": asked.entry}
         for asked, run in _read_all(settings, tracks, root)
     ]
     runs = _ordered(pd.DataFrame(rows, columns=[*_IDENTITY, *_FACTS]), settings)
@@ -103,7 +108,9 @@ def load_runs(settings: Settings, tracks: Sequence[str], root: Path) -> pd.DataF
     return runs
 
 
-def load_per_image(track: str, keys: Sequence[str], root: Path, columns: Sequence[str]) -> pd.DataFrame:
+def load_per_image(
+    track: str, keys: Sequence[str], root: Path, columns: Sequence[str], kind: str = "method"
+) -> pd.DataFrame:
     """Return some columns of the per-image tables of some runs of one track.
 
     Args:
@@ -111,6 +118,7 @@ def load_per_image(track: str, keys: Sequence[str], root: Path, columns: Sequenc
         keys: of the runs.
         root: the repository.
         columns: beside ``id``.
+        kind: of the runs.
 
     Returns:
         ``id`` and the columns, with the run's key as the first level of the index; images in the order of the index.
@@ -120,7 +128,9 @@ def load_per_image(track: str, keys: Sequence[str], root: Path, columns: Sequenc
     """
     frames: dict[str, pd.DataFrame] = {}
     for key in keys:
-        path, cure = Layout(root).per_image(track, key), f"run `wsolbench evaluate {key}`, or `make benchmark`"
+        path, cure = Layout(root).per_image(track, key), remedy(kind, key)
+        if kind == "entry":
+            path = entry_folder(root, key.removeprefix(f"{track}-").removesuffix("-0")) / track / PER_IMAGE_FILE
 
         def parsed(content: bytes) -> pd.DataFrame:
             frame: pd.DataFrame = read_parquet(content, ["id", *columns]).to_pandas(use_threads=False)
@@ -157,7 +167,7 @@ def truth_of(frame: pd.DataFrame) -> Literal["boxes", "masks"] | None:
 
 def _identity(asked: _Asked, run: Run) -> tuple[object, ...]:
     kind = "readout" if run.reads else asked.kind
-    title = run.title if kind == "baseline" else _title(run)
+    title = run.title if kind in {"baseline", "entry"} else _title(run)
     start = (run.track, run.dataset, run.backbone, kind, asked.method, title, run.method_status, run.recipe)
     return (*start, run.seed, run.key, run.variant_of)
 
@@ -221,9 +231,23 @@ def _read_all(settings: Settings, tracks: Sequence[str], root: Path) -> list[tup
         asked = _asked(settings, track, root)
         _warn_of_strangers(asked)
         read = [(each, _read(each, track)) for each in asked]
-        _check_alike(asked, [run for _, run in read if isinstance(run, Measured)])
-        found += read
+        entries = [(each, _read(each, track)) for each in _entries(settings, track, root)]
+        _check_alike(read, _SAME_FOR_ALL)
+        _check_alike([*[each for each in read if isinstance(each[1], Measured)][:1], *entries], _SAME_FOR_ENTRIES)
+        found += [*read, *((each, _as_told(run, each.entry)) for each, run in entries if each.entry)]
     return found
+
+
+def _entries(settings: Settings, track: str, root: Path) -> list[_Asked]:
+    return [
+        _Asked("entry", name, 0, f"{track}-{name}-0", entry_folder(root, name) / track / METRICS_FILE, entry)
+        for name, entry in entries_of(settings, track, root).items()
+    ]
+
+
+def _as_told(run: Run, entry: Entry) -> Run:
+    """Return an entry's result with what its ``entry.yaml`` says now."""
+    return run.model_copy(update=entry.model_dump(include={"title", "class_agnostic"}) | {"backbone": entry.network})
 
 
 def _asked(settings: Settings, track: str, root: Path) -> list[_Asked]:
@@ -271,15 +295,16 @@ def _read(asked: _Asked, track: str) -> Run:
     return run
 
 
-def _check_alike(asked: list[_Asked], runs: list[Measured]) -> None:
-    paths = {each.key: each for each in asked}
-    for run in runs[1:]:
-        for name in _SAME_FOR_ALL:
-            mine, first = attrgetter(name)(run), attrgetter(name)(runs[0])
-            if mine != first and None not in {mine, first}:  # a box has no threshold
+def _check_alike(found: Sequence[tuple[_Asked, Run]], names: Sequence[str]) -> None:
+    measured = [(asked, run) for asked, run in found if isinstance(run, Measured)]
+    for asked, run in measured[1:]:
+        _, reference = measured[0]
+        for name in names:
+            mine, first = attrgetter(name)(run), attrgetter(name)(reference)
+            if mine != first and None not in {mine, first}:  # a box has no threshold, an old file no digest
                 raise DataError(
-                    f"{paths[run.key].path} has {name} {mine!r}, but {runs[0].key} has {first!r}: numbers that "
-                    f"were not measured alike share no table; {paths[run.key].remedy}"
+                    f"{asked.path} has {name} {mine!r}, but {reference.key} has {first!r}: numbers that "
+                    f"were not measured alike share no table; {asked.remedy}"
                 )
 
 

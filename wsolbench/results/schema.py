@@ -11,12 +11,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
+from wsolbench.config.schema import StrictModel
 from wsolbench.results.metrics import METRICS, Metric
 
-__all__ = ["Costs", "Measured", "Provenance", "RunResult", "SkippedRun", "Stored", "checked_metrics", "parse_metrics"]
+__all__ = ["Costs", "Entry", "Measured", "Provenance", "RunResult", "SkippedRun", "Stored", "checked_metrics"]
+__all__ += ["parse_metrics"]
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
+Told = Annotated[str, Field(min_length=1)]
 _NUMBERS: dict[str, Any] = {
     "%": Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)],
     "points": Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)],
@@ -110,7 +113,7 @@ class Measured(Head):
 
     Attributes:
         weights: pretrained weights, None for random initialisation.
-        selection: which epoch's weights make the maps.
+        selection: which epoch's weights make the maps; None where they were not trained here.
         protocol: box protocol.
         training: how it ended; None for what is not trained.
         data_digest: sha256 of the index of the data set.
@@ -121,7 +124,7 @@ class Measured(Head):
 
     status: Literal["ok"]
     weights: Weights | None
-    selection: Literal["last", "val_boxes", "val_cls"]
+    selection: Literal["last", "val_boxes", "val_cls"] | None
     protocol: str
     training: Training | None = None
     data_digest: str | None = None
@@ -154,6 +157,32 @@ RunResult: type[Measured] = _block(
     "RunResult", [(name.split("."), metric) for name, metric in METRICS.items()], Measured
 )
 """The metrics file of a run: :class:`Measured`, and all of :data:`~wsolbench.results.metrics.METRICS`."""
+
+
+class Entry(StrictModel):
+    """What an ``entry.yaml`` says of results that were not trained here, in words for people.
+
+    Attributes:
+        title: name in tables.
+        reference: authors, title, venue and year.
+        licence: of code and weights.
+        network: that makes the maps.
+        pretraining: data and weights that its training began with.
+        epoch: what chose the epoch whose weights make the maps.
+        threshold: what chose the threshold that its authors report.
+        code: where the code is.
+        class_agnostic: whether its maps are the same whatever class is asked for.
+    """
+
+    title: Told
+    reference: Told
+    licence: Told
+    network: Told
+    pretraining: Told
+    epoch: Told
+    threshold: Told
+    code: Told
+    class_agnostic: bool = False
 
 
 class Costs(Stored):

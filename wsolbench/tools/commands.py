@@ -101,7 +101,17 @@ def score(
     as_they_are: Annotated[
         bool, typer.Option("--as-they-are", help="Maps are 224x224 in [0, 1]: neither resize nor normalise them.")
     ] = False,
-    out: Annotated[Path, typer.Option(help="Where metrics.json and tables go.")] = Path("scores"),
+    entry: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Write to entries/NAME/TRACK: a row of the track's tables, set apart as not trained here.",
+        ),
+    ] = None,
+    track: Annotated[
+        str | None, typer.Option(help="With --entry, instead of --dataset: a prepared track.", autocompletion=tracks_of)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where metrics.json and tables go; by default scores.")] = None,
     jobs: Jobs = None,
 ) -> None:
     """Score the localization maps of any method against the truth of a split, and print and write all numbers.
@@ -110,10 +120,25 @@ def score(
     """
     from wsolbench.tools.score import Truths, folders_of, run_score
 
+    if (entry is None) != (track is None):
+        raise SettingsError("--entry and --track go together: a row belongs to a track")
+    if entry is not None and track is not None:
+        from wsolbench.tools.entries import score_entry
+
+        if len(maps) > 1 or names or dataset or metadata or val_metadata or out or split != "test":
+            raise SettingsError("--entry takes one --maps, and none of --name, --dataset, --metadata, --split, --out")
+        (folder,) = folders_of(maps, [entry], val_maps or [], predictions or [])
+        found = score_entry(read_settings(), track, folder, Path(), jobs, maps_of=maps_of, as_they_are=as_they_are)
+        typer.echo(found)
+        return
     truths = Truths(dataset, metadata, masks, val_metadata)
     folders = folders_of(maps, names or [], val_maps or [], predictions or [])
     settings = read_settings() if dataset or Path("params.yaml").is_file() else None
-    typer.echo(run_score(settings, truths, split, folders, out, jobs, maps_of=maps_of, as_they_are=as_they_are))
+    typer.echo(
+        run_score(
+            settings, truths, split, folders, out or Path("scores"), jobs, maps_of=maps_of, as_they_are=as_they_are
+        )
+    )
 
 
 _CUT = (

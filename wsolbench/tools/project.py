@@ -43,6 +43,7 @@ def new_project(folder: Path) -> list[str]:
         "params.yaml": _HEAD + _params(),
         "dvc.yaml": _shipped("dvc.yaml"),
         "methods/README": "A file for each method of your own: `wsolbench new method NAME` writes one.\n",
+        "entries/README": "Rows that were not trained here; `wsolbench score --entry NAME --track TRACK` adds one.\n",
         ".dvc/config": _DVC + ("" if in_git else "    no_scm = true\n"),
         ".dvcignore": "",
         ".gitignore": _IGNORED,

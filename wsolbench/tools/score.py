@@ -19,7 +19,7 @@ from wsolbench.evaluation.score_table import comparison_table, difference_table,
 from wsolbench.evaluation.scoring import Rules
 from wsolbench.files import write_bytes, write_text
 
-__all__ = ["Folder", "Truths", "folders_of", "run_score"]
+__all__ = ["Folder", "Truths", "folders_of", "run_score", "task_of"]
 
 
 @dataclass(frozen=True)
@@ -106,16 +106,7 @@ def run_score(
     asked = _truth(settings, truths, split, truths.metadata)
     val = _truth(settings, truths, "val", truths.val_metadata) if folders[0].val_maps is not None else None
     rules = Rules.of(EvaluateSettings() if settings is None else settings.evaluate, as_they_are=as_they_are)
-    tasks = {
-        each.name: Task(
-            MapsOf(each.maps, asked),
-            None if each.val_maps is None or val is None else MapsOf(each.val_maps, val),
-            None if each.predictions is None else read_predictions(each.predictions),
-            maps_of,
-            rules,
-        )
-        for each in folders
-    }
+    tasks = {each.name: task_of(each, asked, val, maps_of, rules) for each in folders}
     heads = {each.name: _head(truths, split, each, maps_of, as_they_are=as_they_are) for each in folders}
     if len(folders) == 1:
         ((name, task),) = tasks.items()
@@ -134,6 +125,23 @@ def run_score(
     tested = difference_table(found.differences) if len(found.differences) else "There is no measure to compare."
     write_text(out / "comparison.md", f"{shown}\n\n{tested}\n")
     return f"{shown}\n\n{tested}\n\nAll of it is in {out}/comparison.md, *.csv and a directory for each folder of maps."
+
+
+def task_of(
+    folder: Folder, asked: Split, val: Split | None, maps_of: Literal["label", "predicted"], rules: Rules
+) -> Task:
+    """Return what is to be scored of a folder.
+
+    Raises:
+        DataError: maps or predictions do not fit the splits.
+    """
+    return Task(
+        MapsOf(folder.maps, asked),
+        None if folder.val_maps is None or val is None else MapsOf(folder.val_maps, val),
+        None if folder.predictions is None else read_predictions(folder.predictions),
+        maps_of,
+        rules,
+    )
 
 
 def _check_options(truths: Truths, folders: Sequence[Folder], maps_of: str) -> None:
