@@ -9,15 +9,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 from ruamel.yaml import YAML
 
+from wsolbench.config import registry
 from wsolbench.config.settings import read_settings
 from wsolbench.errors import SettingsError
 from wsolbench.models.method import OptimRecipe
-from wsolbench.tools.scaffold import new_method
+from wsolbench.tools import promises, promises_of_readouts
+from wsolbench.tools.scaffold import MethodKind, new_method
 from wsolbench.tools.small_networks import CLASSES, batch, small_backbone
 
 COPIED = ["wsolbench", "methods", "datasets", "tests", "params.yaml", "pyproject.toml"]
@@ -138,6 +141,29 @@ def test_the_lines_stand_behind_the_last_methods_and_all_else_stays(small_reposi
     assert lines == text.splitlines()
 
 
+def test_a_name_is_added_to_an_empty_list(small_repository):
+    params = small_repository / "params.yaml"
+    params.write_text("methods:\n  adl: {}\nrun: {methods: [adl], readouts: []}\n")
+    new_method("mine", read_settings(Path("params.yaml")), small_repository, "readout")
+    assert params.read_text() == "methods:\n  adl: {}\n  mine: {}\nrun: {methods: [adl], readouts: [mine]}\n"
+
+
+@pytest.mark.parametrize("kind", get_args(MethodKind))
+def test_every_kind_of_new_method_works_as_written(small_repository, monkeypatch, kind):
+    monkeypatch.setenv(registry._PLACED, "{}")
+    name, backbone = f"new_{kind}", "vit_embedded" if kind == "transformer" else "convnet"
+    path = new_method(name, read_settings(Path("params.yaml")), small_repository, kind)
+    registry.place("methods", {name: str(path)})
+    if kind == "readout":
+        promises_of_readouts.test_images_of_a_batch_do_not_meet(name)
+        promises_of_readouts.test_its_class_is_a_schema_and_says_what_it_is(name)
+        return
+    promises.test_losses_are_finite_scalars_of_the_same_names_throughout(name, backbone)
+    promises.test_maps_differ_by_label_unless_declared_class_agnostic_and_logits_do_not(name, backbone)
+    promises.test_losses_and_maps_are_made_where_the_network_is(name, backbone)
+    promises.test_class_says_what_it_is(name)
+
+
 def test_a_method_is_added_to_a_flow_list_of_those_that_run(small_repository):
     params = small_repository / "params.yaml"
     params.write_text("methods:\n  adl: {}\nrun: {methods: [adl], seeds: [0]}  # all\n")
@@ -149,7 +175,7 @@ def test_a_method_is_added_to_a_flow_list_of_those_that_run(small_repository):
     "text",
     [
         "methods: {adl: {}}\nrun: {methods: [adl]}\n",
-        "methods:\n  adl: {}\nrun: {methods: []}\n",
+        "methods:\n  adl: {}\nrun: {methods: }\n",
         "methods:\n  adl: {}\n",
         "methods: &all\n  adl: {}\nrun: {methods: *all}\n",
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,14 +24,22 @@ def project(folder: Annotated[Path, typer.Argument(help="Where; an empty one, or
 
 def method(
     name: Annotated[str, typer.Argument(help="Its name: stem of the file, key in params.yaml; in snake_case.")],
+    kind: Annotated[
+        Literal["cam", "layer", "readout", "generator", "transformer"],
+        typer.Option(
+            help="What it begins as: a class-map classifier, a layer that acts in training, maps out of trained "
+            "networks, a generator of masks, a head on a transformer's tokens."
+        ),
+    ] = "cam",
 ) -> None:
     """Write methods/NAME.py, a commented method that works, and its lines in params.yaml."""
     from wsolbench.tools.scaffold import new_method as write_method
 
-    written = write_method(name, read_settings(), Path())
-    typer.echo(f"{written} is written, and {name} stands under methods and run.methods in params.yaml. Next:")
-    if Path("tests/conformance").is_dir():
-        typer.echo(f"  python -m pytest tests/conformance -k {name}   # passes now; keep it so")
+    written, run = write_method(name, read_settings(), Path(), kind), "readouts" if kind == "readout" else "methods"
+    typer.echo(f"{written} is written, and {name} stands under methods and run.{run} in params.yaml. Next:")
+    if kind == "readout":
+        typer.echo("  name what it reads in run.read, if that names nothing")
+    typer.echo(f"  wsolbench check {name}   # all promises are kept now; keep it so")
     typer.echo("  make benchmark" if Path("Makefile").is_file() else "  dvc repro")
 
 

@@ -62,8 +62,11 @@ def entry(key: str, value: Any) -> str:
 
 def _with_name(text: str, run: str, name: str) -> str:
     chosen = _value(_value(YAML(typ="safe", pure=True).compose(text), "run"), run)
-    if not isinstance(chosen, SequenceNode) or not chosen.value:
+    if not isinstance(chosen, SequenceNode) or not (chosen.value or chosen.flow_style):
         raise LookupError(run)
+    if not chosen.value:
+        start = chosen.start_mark.index + 1
+        return f"{text[:start]}{name}{text[start:]}"
     if chosen.flow_style:
         end = chosen.value[-1].end_mark.index
         return f"{text[:end]}, {name}{text[end:]}"

@@ -8,6 +8,7 @@ import re
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from typing import Literal
 
 from wsolbench.config import registry
 from wsolbench.config.schema import PARAMS_FILE
@@ -16,16 +17,18 @@ from wsolbench.errors import SettingsError
 from wsolbench.files import write_text
 from wsolbench.tools.params_text import with_additions
 
-__all__ = ["new_method"]
+__all__ = ["MethodKind", "new_method"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_TEMPLATE = "templates/method.py.template"
+MethodKind = Literal["cam", "layer", "readout", "generator", "transformer"]
+"""What a new method begins as: a class-map classifier, layers that act in training, maps out of trained networks, a
+generator of masks, a head on a transformer's tokens."""
 
 
-def new_method(name: str, settings: Settings, root: Path) -> Path:
+def new_method(name: str, settings: Settings, root: Path, kind: MethodKind = "cam") -> Path:
     """Write ``methods/<name>.py``, a commented method that works, and its two lines in ``params.yaml``.
 
-    These are ``<name>: {}`` under ``methods``, and its name in ``run.methods``.
+    These are ``<name>: {}`` under ``methods``, and its name in ``run.methods``, or ``run.readouts`` for a read-out.
     Comments and layout of ``params.yaml`` stay as they are. Nothing is written unless both files can be.
 
     Raises:
@@ -35,11 +38,14 @@ def new_method(name: str, settings: Settings, root: Path) -> Path:
     path = root / "methods" / f"{name}.py"
     _check_name(name, settings, path)
     class_name = "".join(part.capitalize() for part in name.split("_"))
-    template = Template(files("wsolbench.tools").joinpath(_TEMPLATE).read_text(encoding="utf-8"))
+    template = Template(
+        files("wsolbench.tools").joinpath("templates", f"{kind}.py.template").read_text(encoding="utf-8")
+    )
     year = dt.datetime.now(tz=dt.UTC).year
     source = template.substitute(name=name, class_name=class_name, title=class_name, year=year)
     params = root / PARAMS_FILE
-    changed = with_additions(params.read_text(encoding="utf-8"), "methods", name, f"  {name}: {{}}\n", run="methods")
+    run = "readouts" if kind == "readout" else "methods"
+    changed = with_additions(params.read_text(encoding="utf-8"), "methods", name, f"  {name}: {{}}\n", run=run)
     write_text(path, source)
     write_text(params, changed)
     return path
