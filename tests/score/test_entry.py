@@ -7,10 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.evaluation.made_up_run import KEY, TEST, TRACK, VAL, MadeUpRun, settings
+from tests.hostile.test_inputs import PARAMS
 from tests.report.conftest import write_costs
 from tests.score.test_score import write_maps
+from wsolbench.cli import app
 from wsolbench.config.settings import Settings
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.evaluation.evaluate import evaluate_key
@@ -67,7 +70,21 @@ def test_maps_of_predicted_classes_without_val_are_a_row_too(run: MadeUpRun, cho
     assert track.values(row, "gt_known.fixed").empty
 
 
-def test_names_and_tracks_are_checked_before_maps(run: MadeUpRun, tmp_path: Path) -> None:
+def test_the_command_writes_below_the_present_directory(
+    run: MadeUpRun, maps: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run.root / "params.yaml").write_text(PARAMS.replace("small", TRACK))
+    with monkeypatch.context() as patch:
+        patch.chdir(run.root)
+        done = CliRunner().invoke(app, ["score", "--maps", str(maps), "--entry", "psol", "--track", TRACK])
+    assert done.exit_code == 0, done.exception
+    assert "MaxBoxAcc" in done.stdout
+    assert sorted(path.name for path in (run.root / "entries" / "psol").rglob("*.*")) == [
+        "entry.yaml", "metrics.json", "per_image.parquet",
+    ]  # fmt: skip
+
+
+def test_what_is_asked_for_is_checked_before_maps(run: MadeUpRun, tmp_path: Path) -> None:
     for name, track, message in (
         ("cam", TRACK, "'cam' is a method or baseline"),
         ("a b", TRACK, "cannot be a key"),

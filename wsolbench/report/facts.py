@@ -14,7 +14,17 @@ from wsolbench.report.track import CLASS_AGNOSTIC, LEARNED_NOTHING, TrackResults
 from wsolbench.results.schema import Entry
 from wsolbench.results.stats import LEVEL
 
-__all__ = ["facts", "marks", "over_seeds", "skipped_list", "skipped_runs", "track_facts", "truth_used", "weights_of"]
+__all__ = [
+    "entries_told",
+    "facts",
+    "marks",
+    "over_seeds",
+    "skipped_list",
+    "skipped_runs",
+    "track_facts",
+    "truth_used",
+    "weights_of",
+]
 
 _SELECTIONS = {
     "last": "Maps of the last epoch's weights",
@@ -36,7 +46,7 @@ def facts(track: TrackResults, mark: Callable[[str], str], *, interval: bool = T
         mark: applied to everything that a user supplied.
         interval: whether the numbers have intervals.
     """
-    entries = [f"Not trained here: {mark(_told(run))}." for run in records(track.runs) if run.kind == "entry"]
+    entries = [f"Not trained here: {mark(each)}." for each in entries_told(track)]
     if track.ours.measured.empty:
         return [f"Every run was skipped (seeds asked for: {', '.join(map(str, track.seeds))}).", *entries]
     run: Any = track.ours.measured.iloc[0]
@@ -55,13 +65,17 @@ def facts(track: TrackResults, mark: Callable[[str], str], *, interval: bool = T
     return [measured, chosen, *(f"{sign} {note}" for sign, note in marks(track, mark)), *entries]
 
 
-def _told(run: Any) -> str:
-    about: Entry = run.entry
-    return (
-        f"{about.title} ({int(run.images_val)} images of val have maps). Reference: {about.reference}. Licence: "
-        f"{about.licence}. Network: {about.network}. Pretraining: {about.pretraining}. Epoch: {about.epoch}. Threshold "
-        f"of its authors: {about.threshold}. Code: {about.code}"
-    )
+def entries_told(track: TrackResults) -> list[str]:
+    """Return what each entry of a track says of itself."""
+    found: list[str] = []
+    for run in (each for each in records(track.runs) if each.kind == "entry"):
+        about: Entry = run.entry
+        found.append(
+            f"{about.title} ({int(run.images_val)} images of val have maps). Reference: {about.reference}. Licence: "
+            f"{about.licence}. Network: {about.network}. Pretraining: {about.pretraining}. Epoch: {about.epoch}. "
+            f"Threshold of its authors: {about.threshold}. Code: {about.code}"
+        )
+    return found
 
 
 def marks(track: TrackResults, mark: Callable[[str], str]) -> list[tuple[str, str]]:
