@@ -54,6 +54,7 @@ class _Row:
     recipe: str
     block: str
     compares: bool
+    quiet: bool  # a read-out or variant: its curve is shown when it is pointed at, as there are many
     look: str  # classes of colour and dashes
     n: int
     cells: list[tuple[str, float, bool]]  # text, value and whether it is the block's best
@@ -223,6 +224,7 @@ def _rows(
             recipe=recipe,
             block=block,
             compares=row.compares,
+            quiet=row.Index[1] == "readout" or isinstance(row.variant_of, str),
             look=f"k{place % len(SERIES)} d{place % _LINES}",
             n=n,
             cells=list(zip(*cells, strict=True)),
