@@ -29,7 +29,7 @@ from wsolbench.report.gallery import Section, gallery_sections
 from wsolbench.report.paired import PAIR_COLUMNS, PairedTests, paired_tests
 from wsolbench.report.palette import PREDICTED_RGB, SERIES, TRUE_RGB
 from wsolbench.report.pictures import line_path, plot_picture
-from wsolbench.report.ranks import RANKED, rankings
+from wsolbench.report.ranks import RANKED, Ranking, rankings
 from wsolbench.report.searches import SearchSummary, search_summary
 from wsolbench.report.track import TrackResults, load_track, number_text, records, score_table
 from wsolbench.results.load import missing_metrics, remedy
@@ -145,7 +145,7 @@ def page_html(settings: Settings, root: Path) -> str:
     return environment.get_template("report.html.jinja").render(
         tracks=tracks,
         missing=missing,
-        ranks=ranked,
+        ranks=[(each, _ranks(each)) for each in ranked],
         diagram=plot_picture(diagram) if diagram.is_file() and any(each.ranks for each in ranked) else None,
         overview=_overview(found),
         rules=RULES,
@@ -254,8 +254,16 @@ def _parsed(content: bytes, column: str) -> NDArray[np.float64]:
     return found.to_numpy()
 
 
-def _overview(tracks: Sequence[_Track]) -> list[tuple[str, list[str]]]:
-    """Return for every row that competes its ranking number on each track, empty for a single track."""
+def _ranks(ranking: Ranking) -> list[list[str]]:
+    order = sorted(ranking.ranks.items(), key=lambda each: each[1])
+    return [
+        [ranking.titles[method], f"{rank:.2f}", *(f"{score:.1f}" for score in ranking.scores[method])]
+        for method, rank in order
+    ]
+
+
+def _overview(tracks: Sequence[_Track]) -> list[list[str]]:
+    """Return a header, and for every row that competes its ranking number on each track; empty for a single track."""
     if len(tracks) < 2:
         return []
     cells: dict[tuple[str, str], list[str]] = {}
@@ -263,7 +271,8 @@ def _overview(tracks: Sequence[_Track]) -> list[tuple[str, list[str]]]:
         for row in (each for each in track.rows if each.compares):
             found = cells.setdefault((row.title, row.recipe), ["" for _ in tracks])
             found[place] = number_text(track.ranked, row.score.mean, row.score.sd, row.score.ci95)
-    return [(f"{title} ({recipe})", found) for (title, recipe), found in cells.items()]
+    header = ["method", "recipe", *(f"{each.results.name}: {each.ranked.heading}" for each in tracks)]
+    return [header, *([*names, *found] for names, found in cells.items())]
 
 
 def _facts(track: TrackResults, settings: Settings) -> list[tuple[str, str]]:
