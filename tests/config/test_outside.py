@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+import wsolbench.methods
 from wsolbench.config import registry
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings, read_settings
 from wsolbench.errors import SettingsError
 from wsolbench.files import write_text
+from wsolbench.launch.code import code_of
 from wsolbench.launch.resolve import resolve
 from wsolbench.tools.catalogue import facts
 
@@ -105,6 +107,11 @@ def test_of_a_package_every_file_counts_and_what_it_imports_of_ours(lab: Path) -
     assert "wsolbench.models.layers.drop_layer" in before
     write_text(lab / "labpack" / "helper.py", "x = 1\n")
     assert recipes(settings, lab)["shapes-convnet-mine-0"] != before
+
+
+def test_a_projects_own_methods_are_in_the_digests(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wsolbench.methods, "__path__", [*wsolbench.methods.__path__, str(lab)])
+    assert {"wsolbench.methods.mine", "wsolbench.models.method"} <= code_of(["wsolbench.methods.mine"]).keys()
 
 
 @pytest.mark.parametrize(
