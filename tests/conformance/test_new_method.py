@@ -23,7 +23,7 @@ from wsolbench.tools import promises, promises_of_readouts
 from wsolbench.tools.scaffold import MethodKind, new_method
 from wsolbench.tools.small_networks import CLASSES, batch, small_backbone
 
-COPIED = ["wsolbench", "methods", "datasets", "tests", "params.yaml", "pyproject.toml"]
+COPIED = ["wsolbench", "methods", "datasets", "tests", "params.yaml", "pyproject.toml", "Makefile"]
 
 
 @pytest.fixture
