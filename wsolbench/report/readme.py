@@ -16,14 +16,15 @@ from wsolbench.results.metrics import metrics_named
 
 __all__ = ["refreshed", "write_readme"]
 
-_BLOCK = re.compile(r"(<!-- results of (\S+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
-_COLUMNS = metrics_named("cls.top1", "gt_known.fixed", "gt_known.val", "pixel.gt_known.val", "max_box_acc", "px_ap")
+_BLOCK = re.compile(r"(<!-- results of ([^\s:]+)(?:: ([\w ]+))? -->\n).*?(<!-- end -->\n)", re.DOTALL)
+_COLUMNS = metrics_named("cls.top1", "gt_known.val", "max_box_acc")
 
 
 def refreshed(text: str, settings: Settings, root: Path) -> str:
     """Return a text in which every block of results holds the present table of its track.
 
-    A block stands between ``<!-- results of TRACK -->`` and ``<!-- end -->``.
+    A block stands between ``<!-- results of TRACK -->`` and ``<!-- end -->``; with ``TRACK: cam adl``, it shows the
+    rows of these methods and baselines only.
 
     Raises:
         DataError: a result is missing or damaged.
@@ -33,9 +34,13 @@ def refreshed(text: str, settings: Settings, root: Path) -> str:
     def table(block: re.Match[str]) -> str:
         track = load_track(settings, block[2], root)
         columns = HEADLINE_OF_MASKS if track.truth == "masks" else _COLUMNS
-        scores = markdown_of(score_table(track.rows, track.summary, columns, interval=False))
+        chosen = block[3].split() if block[3] else list(track.rows.index.get_level_values("method"))
+        if unknown := sorted({*chosen} - {*track.rows.index.get_level_values("method")}):
+            raise DataError(f"README.md names a row that {track.name} does not have: {unknown[0]}")
+        rows = track.rows[track.rows.index.get_level_values("method").isin(chosen)]
+        scores = markdown_of(score_table(rows, track.summary, columns, interval=False))
         notes = "".join(f"\n{sign} {note}\n" for sign, note in marks(track, escaped))
-        return f"{block[1]}\n{scores}{notes}\n{block[3]}"
+        return f"{block[1]}\n{scores}{notes}\n{block[4]}"
 
     return _BLOCK.sub(table, text)
 
