@@ -11,6 +11,7 @@ from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
 from wsolbench.report.build import write_report, write_summary
 from wsolbench.report.classes import classes_csv
+from wsolbench.report.page import page_html
 from wsolbench.report.paired import differences_section, paired_section
 from wsolbench.report.ranks import rankings, ranks_csv
 from wsolbench.report.track import score_table
@@ -55,6 +56,14 @@ def test_an_entry_is_a_row_apart_and_part_of_no_comparison(full):
     assert "Not trained here: PSOL (240 images of val have maps). Reference: the reference. Licence: " in page
     assert "Weights: none (random initialisation)." in page  # of ours; what the entry began with, it says itself
     assert classes_csv(track, full.root).startswith(classes)
+
+
+def test_the_page_shows_an_entry_apart_and_what_it_says_of_itself(reported):
+    enter(reported)
+    page = page_html(reported.settings, reported.root)
+    assert "PSOL" in page
+    assert "not trained here" in page
+    assert "the pretraining" in page
 
 
 def test_pictures_and_costs_leave_entries_out(reported):

@@ -24,7 +24,7 @@ from wsolbench.config.settings import Settings
 from wsolbench.files import parse_file, write_bytes
 from wsolbench.report.columns import SCORE_TABLES, headline, in_order
 from wsolbench.report.costs import COSTS, cost_summary, costs_reading, read_costs, read_provenance
-from wsolbench.report.facts import marks, over_seeds, skipped_runs, truth_used, weights_of
+from wsolbench.report.facts import entries_told, marks, over_seeds, skipped_runs, truth_used, weights_of
 from wsolbench.report.gallery import Section, gallery_sections
 from wsolbench.report.paired import PAIR_COLUMNS, PairedTests, paired_tests
 from wsolbench.report.palette import PREDICTED_RGB, SERIES, TRUE_RGB
@@ -179,11 +179,11 @@ def _track(settings: Settings, name: str, root: Path) -> _Track:
         rows=list(_rows(track, summary, columns, ranked, root)),
         costs="" if costs.empty else costs_reading(costs),
         notes=marks(track, str),
-        facts=_facts(track, settings),
+        facts=[*_facts(track.ours, settings), *(("Not trained here", each) for each in entries_told(track))],
         tests=paired_tests(track, root),
         searches=search_summary(track, settings, root),
         plots=_plots(name, root),
-        gallery=gallery_sections(track, root, settings.report.gallery),
+        gallery=gallery_sections(track.ours, root, settings.report.gallery),
         skipped=skipped_runs(track),
     )
 
@@ -237,7 +237,8 @@ def _rows(
 
 def _curve(track: TrackResults, runs: Sequence[dict[Any, Any]], root: Path) -> NDArray[np.float64] | None:
     """Return ``(N, 2)`` thresholds and localization, mean over seeds; None for boxes, which have no threshold."""
-    have = set(track.frame.loc[track.frame["metric"] == "threshold.fixed", "key"])
+    ours = track.ours.frame
+    have = set(ours.loc[ours["metric"] == "threshold.fixed", "key"])
     read = partial(_parsed, column="p_iou" if track.truth == "masks" else "box_acc_iou50")
     found = [
         parse_file(Layout(root).curves(track.name, each["key"]), read, remedy(each["kind"], each["key"]))
