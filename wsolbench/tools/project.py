@@ -44,6 +44,8 @@ def new_project(folder: Path) -> list[str]:
         "dvc.yaml": _shipped("dvc.yaml"),
         "methods/README": "A file for each method of your own: `wsolbench new method NAME` writes one.\n",
         "entries/README": "Rows that were not trained here; `wsolbench score --entry NAME --track TRACK` adds one.\n",
+        "results/search/README": "`wsolbench search` writes its trials here.\n",
+        "results/published/README": "Numbers of papers, if tables are to show them.\n",
         ".dvc/config": _DVC + ("" if in_git else "    no_scm = true\n"),
         ".dvcignore": "",
         ".gitignore": _IGNORED,

@@ -42,7 +42,8 @@ SUPPORTED = [
 SMALL = {name for name in registry.names("backbone", own=True) if has_width(name)}
 PAIRS = [pair for pair in SUPPORTED if pair[1] in SMALL]
 MAY_IMPORT = {"__future__", "abc", "collections.abc", "dataclasses", "functools", "itertools", "math", "typing"}
-MAY_IMPORT |= {"wsolbench.config.ranges", "wsolbench.models.layers", "wsolbench.models.method"}
+MAY_IMPORT |= {"pydantic", "wsolbench.config.ranges", "wsolbench.errors"}
+MAY_IMPORT |= {"wsolbench.models.layers", "wsolbench.models.method"}
 
 on_every_pair = pytest.mark.parametrize(("method", "backbone"), PAIRS)
 of_every_method = pytest.mark.parametrize("method", METHODS)

@@ -129,16 +129,10 @@ class TokenBackbone(Backbone):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         for name in names:
             self._check_tap(name)
-        if first in {None, "embed"}:
-            grid = self._grid(x)
-        else:
-            self._check(str(first))
-            if class_token is None:
-                raise SettingsError(f"stage '{first}' reads a class token, too: pass the tap '<stage>.class_token'")
-            grid = (x.shape[2], x.shape[3])
-            x = torch.cat([class_token[:, None], x.flatten(2).mT], 1)
+        x, grid = (x, self._grid(x)) if first in {None, "embed"} else self._entered(x, str(first), class_token)
         taps: dict[str, Tensor] = {}
-        for key, child in self.stages.named_children():
+        (watched, seen), children = self._watched, dict(self.stages.named_children())
+        for key, child in children.items():
             if first not in {None, key}:
                 continue
             first, stage = None, key.removesuffix("_then")
@@ -148,11 +142,20 @@ class TokenBackbone(Backbone):
                 if f"{stage}.attention" in names:
                     taps[f"{stage}.attention"] = _class_attention(child, x, grid)
                 x = child(x)
+            if stage in watched and stage not in seen and f"{key}_then" not in children:
+                seen[stage], x = _watched(x, grid)
             if stage in names:
                 taps[stage] = _as_map(x, grid)
             if f"{stage}.class_token" in names:
                 taps[f"{stage}.class_token"] = x[:, 0]
         return _as_map(x, grid), taps
+
+    def _entered(self, cells: Tensor, first: str, class_token: Tensor | None) -> tuple[Tensor, tuple[int, int]]:
+        """Return what a later stage reads, of a map and a class token, and the map's sides."""
+        self._check(first)
+        if class_token is None:
+            raise SettingsError(f"stage '{first}' reads a class token, too: pass the tap '<stage>.class_token'")
+        return torch.cat([class_token[:, None], cells.flatten(2).mT], 1), (cells.shape[2], cells.shape[3])
 
     def _grid(self, images: Tensor) -> tuple[int, int]:
         height, width = images.shape[2:]
@@ -209,6 +212,13 @@ def _shares(old: int, new: int, like: Tensor) -> Tensor:
     with torch.no_grad():
         cells = torch.eye(old, dtype=like.dtype, device=like.device)[None, None]
         return interpolate(cells, (old, new), mode="bicubic", antialias=True)[0, 0]
+
+
+def _watched(x: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Return the patch tokens as a map that gradients reach, and all tokens made of it."""
+    cells = _as_map(x, grid)
+    cells = cells if cells.requires_grad else cells.detach().requires_grad_()
+    return cells, torch.cat([x[:, :1], cells.flatten(2).mT], 1)
 
 
 def _as_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
