@@ -63,15 +63,16 @@ def score(
 ) -> MapScore:
     """Score one map against the true boxes of its image, at all thresholds.
 
-    >>> import numpy as np
-    >>> import wsolbench
-    >>> heat = np.zeros((224, 224))
-    >>> heat[50:150, 60:160] = 1
-    >>> found = wsolbench.score(heat, (60, 50, 160, 150), protocol="pixel")
-    >>> found.single.shape, float(found.single[200])  # at a threshold of 0.2
-    ((1000,), 1.0)
-    >>> float(wsolbench.score(heat, (60, 50, 110, 150), protocol="pixel").single.max())
-    0.5
+    Examples:
+        >>> import numpy as np
+        >>> import wsolbench
+        >>> heat = np.zeros((224, 224))
+        >>> heat[50:150, 60:160] = 1
+        >>> found = wsolbench.score(heat, (60, 50, 160, 150), protocol="pixel")
+        >>> found.single.shape, float(found.single[200])  # at a threshold of 0.2
+        ((1000,), 1.0)
+        >>> float(wsolbench.score(heat, (60, 50, 110, 150), protocol="pixel").single.max())
+        0.5
 
     Args:
         map: see :mod:`wsolbench.api`.
@@ -100,15 +101,16 @@ def boxes_of(
 ) -> NDArray[np.int64]:
     """Return the boxes of a map at a threshold: of the largest component first, then of all others by area.
 
-    >>> import numpy as np
-    >>> import wsolbench
-    >>> heat = np.zeros((1, 224, 224), np.uint8)
-    >>> heat[0, 50:150, 60:160] = 255
-    >>> heat[0, 200:210, 0:20] = 128
-    >>> wsolbench.boxes_of(heat, 0.2).tolist()
-    [[60, 50, 160, 150], [0, 200, 20, 210]]
-    >>> wsolbench.boxes_of(heat, 0.7, size=(448, 224)).tolist()
-    [[120, 50, 320, 150]]
+    Examples:
+        >>> import numpy as np
+        >>> import wsolbench
+        >>> heat = np.zeros((1, 224, 224), np.uint8)
+        >>> heat[0, 50:150, 60:160] = 255
+        >>> heat[0, 200:210, 0:20] = 128
+        >>> wsolbench.boxes_of(heat, 0.2).tolist()
+        [[60, 50, 160, 150], [0, 200, 20, 210]]
+        >>> wsolbench.boxes_of(heat, 0.7, size=(448, 224)).tolist()
+        [[120, 50, 320, 150]]
 
     Args:
         map: see :mod:`wsolbench.api`.
@@ -143,13 +145,14 @@ def evaluate_maps(
 ) -> dict[str, Any]:
     """Return all numbers of a set of maps, as ``results/metrics`` has them for a run.
 
-    >>> import numpy as np
-    >>> import wsolbench
-    >>> heat = np.zeros((3, 224, 224))
-    >>> heat[:, 50:150, 60:160] = 1
-    >>> found = wsolbench.evaluate_maps(heat, [(60, 50, 160, 150), (60, 50, 150, 150), (0, 0, 20, 20)])
-    >>> round(found["max_box_acc"], 1), round(found["gt_known"]["fixed"], 1)
-    (66.7, 66.7)
+    Examples:
+        >>> import numpy as np
+        >>> import wsolbench
+        >>> heat = np.zeros((3, 224, 224))
+        >>> heat[:, 50:150, 60:160] = 1
+        >>> found = wsolbench.evaluate_maps(heat, [(60, 50, 160, 150), (60, 50, 150, 150), (0, 0, 20, 20)])
+        >>> round(found["max_box_acc"], 1), round(found["gt_known"]["fixed"], 1)
+        (66.7, 66.7)
 
     Args:
         maps: one per image: a sequence, or an array ``(N, H, W)`` or ``(N, 1, H, W)``; see :mod:`wsolbench.api`.
