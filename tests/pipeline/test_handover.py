@@ -47,6 +47,8 @@ def test_a_clone_that_pulls_verifies_without_the_photographs_and_runs_nothing(tm
         evaluate__published_threshold={},
         run__tracks=["birds"],
         run__methods=["cam"],
+        run__readouts=[],
+        run__full_only={},
         run__seeds=[0],
         run__baselines=[],
         run__seeded_baselines=["mask_supervised"],

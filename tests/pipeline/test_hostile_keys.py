@@ -16,7 +16,7 @@ TRACK = "shapes-convnet"
     [
         {"run__tracks": ["x; touch pwned", "$(touch pwned)", "a' ; touch pwned; '", "a\ntouch pwned"]},
         {"run__tracks": [TRACK], "run__methods": ["cam; touch pwned"]},
-        {"run__methods": ["cam"], "run__cells": {"x; touch pwned-0": TRACK}},
+        {"run__methods": ["cam"], "run__readouts": ["x; touch pwned"]},
     ],
 )
 @pytest.mark.parametrize("command", [("dvc", "repro", "-k"), ("wsolbench", "launch")])
@@ -32,7 +32,7 @@ def test_no_shell_sees_a_key_that_is_none(
 
 
 def test_plain_keys_are_looked_at_after_the_check(pipeline: Pipeline) -> None:
-    pipeline.edit_params(run__tracks=[TRACK], run__methods=["cam"], run__cells={})
+    pipeline.edit_params(run__tracks=[TRACK], run__methods=["cam"], run__readouts=[])
     done = pipeline.run("wsolbench", "launch", "--dry-run")
     assert (pipeline.root / "data" / "look" / f"{TRACK}.json").is_file()
     assert f"prepare@{TRACK}" in done.stdout
