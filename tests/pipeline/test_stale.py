@@ -52,12 +52,12 @@ def test_a_changed_default_of_the_recipe_touches_the_runs_that_do_not_state_it(r
 
 
 def test_a_changed_default_of_a_method_touches_its_runs(resolved: Pipeline) -> None:
-    found = touched(resolved, "methods/adl.py", "gamma: float = ", "gamma: float = 0.01 + ")
+    found = touched(resolved, "methods/adl.py", "gamma: Fraction = ", "gamma: Fraction = 0.01 + ")
     assert found == {*(f"train/{track}-adl-0" for track in (TRACK, OTHER)), f"costs/{TRACK}", f"costs/{OTHER}"}
 
 
 def test_a_changed_default_of_a_backbone_touches_the_tracks_that_use_it(resolved: Pipeline) -> None:
-    found = touched(resolved, "wsolbench/models/backbones/convnet.py", "width: int = 16", "width: int = 17")
+    found = touched(resolved, "wsolbench/models/backbones/convnet.py", "width: Positive = 16", "width: Positive = 17")
     assert found == trainings(TRACK) | {f"costs/{TRACK}"}
 
 
