@@ -102,7 +102,8 @@ def test_what_was_found_before_an_interruption_is_kept(
         names: list[str] = []
         monkeypatch.setattr(inspection, "read_bytes", lambda path: names.append(path.name) or read(path))
         inspect_images(images, paths(images))
-    assert names == ["4.png", "5.png"]
+    assert "4.png" in names
+    assert {*names} <= {"4.png", "5.png"}  # by several threads, in any order
 
 
 @pytest.mark.parametrize("damage", [b"", b"00000000 []", None])

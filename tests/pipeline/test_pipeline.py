@@ -69,7 +69,12 @@ TRAININGS = {run for run in RUNS if run.startswith("train")}
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
-        ("methods/adl.py", "gamma: Fraction = ", "gamma: Fraction = 0.01 + ", {f"train@{TRACK}-adl-0", f"costs@{TRACK}"}),
+        (
+            "methods/adl.py",
+            "gamma: Fraction = ",
+            "gamma: Fraction = 0.01 + ",
+            {f"train@{TRACK}-adl-0", f"costs@{TRACK}"},
+        ),
         ("methods/adl.py", '"""', '"""Changed: ', set()),
         ("wsolbench/config/recipe.py", "sync_bn: bool = False", "sync_bn: bool = True", TRAININGS),
         ("wsolbench/config/recipe.py", "momentum: Fraction = 0.9", "momentum: Fraction = 0.8", set()),  # it is stated
