@@ -120,7 +120,7 @@ def new_pipeline(root: Path) -> Pipeline:
         "[core]\n    analytics = false\n    check_update = false\n    no_scm = true\n"
     )
     made = Pipeline(root)
-    made.edit_params(run__readouts=[], run__full_only={})  # which name methods that the tests leave out
+    made.edit_params(run__readouts=[], run__read=[], run__full_only={})  # which name methods that the tests leave out
     return made
 
 

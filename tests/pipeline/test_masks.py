@@ -51,6 +51,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
         run={
             "tracks": list(tracks),
             "methods": ["cam", "adl"],
+            "readouts": [],
+            "read": ["cam"],
             "seeds": [0],
             "baselines": ["whole_image"],
             "seeded_baselines": [],
