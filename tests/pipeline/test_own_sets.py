@@ -60,8 +60,8 @@ def test_two_sets_of_one_class_each_have_their_own_numbers(
         path = pipeline.root / f"results/metrics/{name}-convnet/{name}-convnet-cam-0.json"
         found[name] = json.loads(path.read_text())
     assert {name: (each["dataset"], each["images"]["test"]) for name, each in found.items()} == {
-        "birds": ("birds", 10),
-        "fish": ("fish", 15),
+        "birds": ("birds", 6),
+        "fish": ("fish", 9),
     }
     assert (found["birds"]["boxes_used"]["val"], found["fish"]["masks_used"]["val"]) == (4, 6)
     page = (pipeline.root / "results/report.html").read_text()

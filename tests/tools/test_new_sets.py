@@ -228,7 +228,7 @@ def test_from_a_folder_of_photographs_to_numbers(tmp_path: Path) -> None:
         call(*command.split(), *short)
     metrics = YAML(typ="safe").load((tmp_path / "results/metrics/birds-convnet/birds-convnet-cam-0.json").read_text())
     assert metrics["dataset"] == "birds"
-    assert metrics["images"]["test"] == 12
+    assert metrics["images"]["test"] == 8  # of 12 of each class, 0.3
 
 
 def draw(root: Path) -> None:
