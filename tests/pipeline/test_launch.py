@@ -402,7 +402,7 @@ def test_a_job_of_a_cluster_whose_time_is_up_is_queued_again_and_goes_on(
     executor = submitit.AutoExecutor(tmp_path, cluster="local")
     executor.update_parameters(timeout_min=10, gpus_per_node=0)
     job = executor.submit(StageRunner(f"train@{TRACK}-cam-0", pipeline.root, tmp_path / "log", tmp_path / "lock"))
-    progress = pipeline.root / f".wsolbench/work/{TRACK}-cam-0/progress.json"
+    progress = pipeline.root / ".wsolbench" / "work" / f"{TRACK}-cam-0" / "progress.json"
     wait_until(progress.exists, 300)
     jobs = [each.parent.name for each in Path("/proc").glob("[0-9]*/cmdline") if is_job(each, tmp_path)]
     os.kill(int(jobs[0]), signal.SIGUSR2)  # what Slurm is asked to send before it ends a job

@@ -67,9 +67,6 @@ def fit(
         definition: all else that the bytes depend on; a state that was saved under anything different is not resumed.
         selector: chooses the epoch whose weights are taken; None takes the last.
 
-    Returns:
-        The losses per epoch.
-
     Raises:
         DivergedError: a loss is not finite.
         TrainingError: memory runs out, or a loss changes its name.
