@@ -33,7 +33,7 @@ lint: $(READY)  ## check style, types and the direction of imports
 	lint-imports
 
 docs: $(READY)  ## build the documentation into build/docs, and fail on a broken link
-	mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
 
 perf: $(READY)  ## measure the harness itself
 	python perf/train.py
