@@ -55,15 +55,9 @@ _BESIDE = {"methods", "datasets"}  # packages whose folders lie beside the packa
 
 
 def code_of(entries: Iterable[str]) -> dict[str, str]:
-    """Return the digests of all files that some modules consist of, with those that they import, at any depth.
+    """Return the digests, by module, of all files that some modules and what they import at any depth consist of.
 
     Imports that a function makes when it is called count, those for annotations only do not. Nothing is imported.
-
-    Args:
-        entries: names of modules, such as ``wsolbench.training.trainer``.
-
-    Returns:
-        Digest by name of module, sorted.
 
     Raises:
         SettingsError: a file is no Python.
@@ -84,10 +78,8 @@ def code_of(entries: Iterable[str]) -> dict[str, str]:
 def code_outside(components: Iterable[type[Any]]) -> dict[str, str]:
     """Return the digests of components that lie outside of the repository, and of what they import from it.
 
-    Of a package all Python files count, whatever of them a component imports; of a file by itself, only that.
-
-    Returns:
-        Digest by the path of a file, relative to the working directory, or by a package's name and version.
+    Of a package all Python files count, whatever of them a component imports, under its name and version; of a file by
+    itself only that, under its path relative to the working directory.
     """
     found: dict[str, str] = {}
     for component in components:

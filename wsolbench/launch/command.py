@@ -43,18 +43,13 @@ def launch(
     *,
     dry_run: bool = False,
 ) -> int:
-    """Bring all stages up to date, several at a time.
+    """Bring all stages up to date, ``workers`` runs at a time, and return the exit status.
 
-    Args:
-        root: the repository.
-        settings: all of ``params.yaml``.
-        workers: runs at a time; None takes one per GPU, or as many as the CPU cores hold (on Slurm: no limit).
-        slurm: options of Slurm jobs; None runs on this machine.
-        chosen: tracks and methods to keep to; None takes all of ``run``. What concerns no single track always runs.
-        dry_run: only print what would run.
+    None takes a worker per GPU, or as many as the CPU cores hold (on Slurm: no limit). ``slurm`` has options of Slurm
+    jobs; None runs on this machine. What concerns no single track runs whatever tracks and methods are ``chosen``.
 
     Returns:
-        Exit status: 0 if everything is up to date, 1 if a run failed, 130 if a signal ended it.
+        0 if everything is up to date, 1 if a run failed, 130 if a signal ended it.
 
     Raises:
         LaunchError: another launch is at work here, or DVC cannot read the repository.
@@ -143,11 +138,7 @@ def _images_of(root: Path, settings: Settings) -> Callable[[Task], int | None]:
 
 @contextmanager
 def _alone(state: Path) -> Iterator[Path]:
-    """Refuse a second launch, and wait for the runs that a killed one left: they save their states and end.
-
-    Yields:
-        The file that is locked, shared, as long as runs of this launch live.
-    """
+    """Refuse a second launch, wait for the runs of a killed one, and yield the file that our own runs lock, shared."""
     holder = state / "lock"
     pid = holder.read_text(encoding="utf-8").strip() if holder.is_file() else ""
     other = LaunchError(f"another launch is at work here: process {pid} holds {holder}; wait for it or stop it")

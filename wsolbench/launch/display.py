@@ -23,12 +23,7 @@ Row = tuple[str, str, float]
 
 
 class Display:
-    """Shows how far a launch is, on standard error.
-
-    Args:
-        total: stages to run.
-        clock: monotonic seconds.
-    """
+    """Shows on standard error how far a launch of ``total`` stages is; ``clock`` gives monotonic seconds."""
 
     def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._total, self._clock, self._console = total, clock, Console(stderr=True)
@@ -53,13 +48,7 @@ class Display:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def update(self, rows: Sequence[Row], done: int, left: float | None) -> None:
-        """Show what runs.
-
-        Args:
-            rows: what runs now.
-            done: stages that are done.
-            left: seconds until all are, where that is known.
-        """
+        """Show what runs now, how many stages are done, and in how many seconds all are, where that is known."""
         if self._live is not None:
             self._live.update(self._table(rows, done, left), refresh=True)
             return

@@ -18,13 +18,7 @@ _Group = tuple[str, str]
 
 @dataclass(frozen=True)
 class Started:
-    """A task that runs, or has ended.
-
-    Attributes:
-        task: which.
-        seconds: since it was started.
-        seen: how far its training is; None before its first iteration.
-    """
+    """A task that runs or has ended, its seconds, and how far its training is; None before its first iteration."""
 
     task: Task
     seconds: float
@@ -66,11 +60,8 @@ class Forecast:
     ) -> float | None:
         """Return in how many seconds all tasks will be done; None as long as nothing is known.
 
-        Args:
-            running: tasks that run.
-            waiting: tasks that do not yet, each after what it needs.
-            places: tasks at a time, with a GPU and without.
-            on_gpu: which of these a task takes.
+        ``waiting`` has each task after what it needs; ``places`` are tasks at a time, with a GPU and without, and
+        ``on_gpu`` says which of these a task takes.
         """
         rates, besides = self._rates(running), self._kinds(running)
         tasks = [*(entry.task for entry in running), *waiting]

@@ -22,8 +22,6 @@ class Task:
     """A stage that is to be run.
 
     Attributes:
-        name: of the stage, as DVC knows it.
-        command: what it runs.
         after: names of the tasks that must be done first.
         is_report: nothing depends on it, so that it waits until no other task is left.
     """
@@ -50,15 +48,12 @@ class Task:
 
 
 def tasks_of(commands: Mapping[str, str], edges: Iterable[tuple[str, str]], changed: Iterable[str]) -> list[Task]:
-    """Return the stale part of a graph of stages.
+    """Return the stale part of a graph of stages as tasks, each after those that it needs.
 
     Args:
         commands: what each stage runs.
         edges: pairs of a stage and one that depends on it; others than these stages are left out.
         changed: stages that are out of date by themselves.
-
-    Returns:
-        Tasks, each after those that it needs.
     """
     needs: dict[str, set[str]] = {stage: set() for stage in commands}
     for needed, stage in edges:

@@ -26,11 +26,7 @@ _TAIL_LINES = 3
 
 
 class Backend(Protocol):
-    """Runs tasks.
-
-    Attributes:
-        places: tasks at a time: with a GPU (True) and without.
-    """
+    """Runs tasks; it has ``places`` for so many at a time: with a GPU (True) and without."""
 
     places: Mapping[bool, int]
 
@@ -80,8 +76,7 @@ class Pool:
         local: where reports run, after all others.
         root: the repository.
         forecast: says how long it will take.
-        progress_of: how far the training of a run is, by its key; None before its first iteration, or what is written
-            in the repository.
+        progress_of: how far the training of a run is, by its key; by default what is written in the repository.
         clock: monotonic seconds.
         sleep: waits some of them.
     """

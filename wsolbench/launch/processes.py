@@ -24,11 +24,7 @@ def with_our_programs() -> dict[str, str]:
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[list[int]]:
-    """Collect the signals that ask to stop, while the context is open.
-
-    Yields:
-        Their numbers as they come: SIGINT, SIGTERM, SIGHUP.
-    """
+    """Collect the signals that ask to stop, while the context is open; yields their numbers as they come."""
     received: list[int] = []
     before = [signal.signal(number, lambda got, _: received.append(got)) for number in _STOPS]
     try:
@@ -39,12 +35,7 @@ def stop_requests() -> Iterator[list[int]]:
 
 
 def end_groups(groups: Iterable[int], grace: float = _GRACE_S) -> None:
-    """Interrupt process groups as Ctrl-C would, all at once, and kill what is left of them after ``grace`` seconds.
-
-    Args:
-        groups: numbers of the groups, which are those of their leaders.
-        grace: seconds.
-    """
+    """Interrupt process groups as Ctrl-C would, all at once, and kill what is left of them after ``grace`` seconds."""
     left = list(groups)
     for number, seconds in ((signal.SIGINT, grace), (signal.SIGKILL, 1.0)):
         for group in left:

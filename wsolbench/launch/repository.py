@@ -20,11 +20,8 @@ __all__ = ["Repository"]
 class Repository:
     """DVC's repository, with all stages read once, which takes DVC seconds.
 
-    DVC's lock is held while its files are read and written, not while a command runs.
-
-    Args:
-        root: a directory with ``dvc.yaml``.
-        chosen: says of a stage's command whether it is wanted.
+    ``chosen`` says of a stage's command whether it is wanted. DVC's lock is held while its files are read and written,
+    not while a command runs.
 
     Raises:
         LaunchError: DVC cannot read the repository.
@@ -50,11 +47,9 @@ class Repository:
     def stale(self, failed: Iterable[str] = ()) -> list[Task]:
         """Return the others that are out of date, or depend on one that is.
 
-        What they turn out to be when their turn comes says :meth:`is_done`.
-
-        Args:
-            failed: stages that run each time and did not succeed: data are not here. What needs them is left out, and
-                results that are stored stay as they are; reports are made of those.
+        What they turn out to be when their turn comes says :meth:`is_done`. Of stages that run each time and
+        ``failed``, data are not here: what needs them is left out, stored results stay as they are, and reports are
+        made of those.
 
         Raises:
             LaunchError: DVC cannot tell.

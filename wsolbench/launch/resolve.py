@@ -27,13 +27,10 @@ _log = logging.getLogger("wsolbench.launch.resolve")
 
 
 def resolve(settings: Settings, layout: Layout) -> int:
-    """Write the recipes of all runs that ``run`` names to ``data/recipes``; leave those that have not changed.
+    """Write the recipes of all runs that ``run`` names to ``data/recipes``; return how many are new or have changed.
 
     A component that cannot be loaded, or an argument that does not fit, stands in the recipes of its runs as their
     error, which the runs themselves end with; all others go on.
-
-    Returns:
-        The number of recipes that are new or differ from those that were there.
 
     Raises:
         SettingsError: a baseline is named in the wrong list.

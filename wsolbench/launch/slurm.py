@@ -31,13 +31,8 @@ _POLL_S = 0.2
 class StageRunner:
     """A job: runs a stage through ``dvc repro --single-item`` and returns DVC's exit status.
 
-    DVC does so there and not here, so that the stage is recorded also if the launcher has ended by then.
-
-    Attributes:
-        stage: its name.
-        root: the repository.
-        log: file for what DVC and the stages print.
-        lock: held, shared, while the job lives.
+    DVC does so there and not here, so that the stage is recorded also if the launcher has ended by then. What is
+    printed goes to ``log``; ``lock`` is held, shared, while the job lives.
     """
 
     stage: str
@@ -78,13 +73,13 @@ class StageRunner:
 
 
 class SlurmBackend:
-    """Queues tasks; the cluster's nodes see this directory.
+    """Queues tasks, at most ``limit`` at a time; the cluster's nodes see this directory.
 
     Args:
         folder: submitit's own files.
         root: the repository.
         lock: held, shared, while a job lives.
-        limit: jobs in the queue at a time; None: all at once.
+        limit: None queues all at once.
         runtime: threads and device of a run, from which the job's CPUs and GPUs follow unless ``options`` say more.
         options: of submitit's executor, with or without the prefix ``slurm_``, for instance ``partition``, ``account``,
             ``qos``, ``time`` (minutes), ``mem_gb``, ``gpus_per_node``, ``setup``.

@@ -31,9 +31,7 @@ def distributed(launcher: Launcher, runtime: RuntimeSettings) -> Iterator[tuple[
     """Take part in a group of processes while the context is open: NCCL on CUDA devices, gloo on CPUs.
 
     The launcher is what started the processes, as mmengine has it: ``pytorch`` is torchrun; ``none`` is one process.
-
-    Yields:
-        This process's number from 0, and how many there are.
+    Yields this process's number from 0, and how many there are.
 
     Raises:
         SettingsError: the launcher did not start this process, or cannot work without CUDA.

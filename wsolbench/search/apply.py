@@ -27,14 +27,7 @@ def apply_search(search: Search, root: Path) -> dict[str, Any]:
     """Write the winner of a search under ``methods.<m>.tracks.<t>`` of ``params.yaml``, marked ``recipe: searched``.
 
     Other arguments and recipe fields that stand there stay, and so do the file's comments. The file is written only if
-    it then says exactly what it said before, but for this block; its layout is the one that DVC gives it.
-
-    Args:
-        search: the search.
-        root: the repository.
-
-    Returns:
-        The block as it stands in ``params.yaml`` now.
+    it then says exactly what it said before, but for this block, which is returned.
 
     Raises:
         SettingsError: every trial failed, or the block cannot be changed without changing others; the message then
@@ -53,11 +46,9 @@ def apply_search(search: Search, root: Path) -> dict[str, Any]:
 
 
 def winner(search: Search, present: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what stands in ``params.yaml`` for the best trial of a search.
+    """Return the block of the best trial.
 
-    Args:
-        search: the search.
-        present: what stands there now; arguments and recipe fields that were not searched are kept.
+    Arguments and recipe fields of the ``present`` block that were not searched are kept.
 
     Raises:
         SettingsError: every trial failed.
@@ -76,14 +67,9 @@ def winner(search: Search, present: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_block(text: str, method: str, track: str, block: Mapping[str, Any], remark: str) -> str:
-    """Return YAML text in which ``methods.<method>.tracks.<track>`` is a block, and nothing else is different.
+    """Return YAML text in which ``methods.<method>.tracks.<track>`` is a block, with a comment behind its ``recipe``.
 
-    Args:
-        text: of ``params.yaml``.
-        method: key of ``methods``, which must be there.
-        track: key below its ``tracks``, which need not be there.
-        block: ``recipe``, and ``args`` and ``train`` if need be.
-        remark: comment behind ``recipe``.
+    Nothing else is different. The method must be there, the track need not.
 
     Raises:
         SettingsError: the method is not there, or other parts of the file are aliases of what would change.

@@ -16,22 +16,13 @@ ARGUMENT, RECIPE = "args.", "train."
 
 
 def draw(space: Mapping[str, Distribution], seed: int, track: str, method: str, number: int) -> dict[str, Any]:
-    """Draw the values of a trial.
+    """Draw the values of a trial, by name, as JSON and ``params.yaml`` hold them (lists for tuples).
 
     Each parameter has a random number of its own: the first 53 bits of the SHA-256 of (seed, track, method, name,
     number) as a fraction in [0, 1), which the distribution's ``at`` takes to a value. So a parameter more leaves the
     draws of the others as they were, and neither order, processes nor versions of libraries matter. Fields of the
-    recipe leave the method out: trial 7 tries the same learning rate for every method of a track.
-
-    Args:
-        space: distributions by name; names begin with :data:`ARGUMENT` or :data:`RECIPE`.
-        seed: of the search.
-        track: key of ``tracks``.
-        method: key of ``methods``.
-        number: of the trial, from 0.
-
-    Returns:
-        Values by name, as JSON and ``params.yaml`` hold them (lists for tuples).
+    recipe leave the method out: trial 7 tries the same learning rate for every method of a track. Names begin with
+    :data:`ARGUMENT` or :data:`RECIPE`, and ``number`` counts trials from 0.
     """
     found = {}
     for name, distribution in space.items():

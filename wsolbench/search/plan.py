@@ -36,10 +36,7 @@ class Plan:
     """A search of one method on one track.
 
     Attributes:
-        settings: all of ``params.yaml``.
-        layout: the repository.
         run: what every trial has in common; its key is not that of a stored run.
-        title: of the method.
         definition: everything on which the trials depend but for the machine.
         val: images that judge, with their truth.
     """
@@ -151,9 +148,6 @@ def place_data(plan: Plan) -> Path:
     """Give the trials a directory ``data`` in which there is no ``test``: neither its images' names nor its truth.
 
     It is put in place whole, and never changed: other data have another definition, and so another place.
-
-    Returns:
-        The directory.
 
     Raises:
         DataError: the data set is not prepared.

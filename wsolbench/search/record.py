@@ -50,16 +50,12 @@ class Definition(StrictModel):
     """Everything on which the trials depend but for the machine.
 
     Attributes:
-        seed: of draws and trainings.
-        objective: key of :data:`OBJECTIVES`.
-        threshold_step: distance of the thresholds at which boxes or masks are judged.
         recipe: the track's, with the method's overrides; of a field that is searched, the track's own value.
         args: the method's arguments that are not searched.
         space: what is searched, by name with ``args.`` or ``train.`` in front.
         data: digest of the index.
         truth_of_val: sha256 of the boxes and masks that judge.
         weights: name and sha256 of the pretrained weights.
-        torch: version.
         code: sha256 of the modules that train and judge, by name; comments do not count.
     """
 
@@ -85,17 +81,12 @@ class SearchHead(_Stored):
     """How the trials of a search are made.
 
     Attributes:
-        track: key of ``tracks``.
-        method: key of ``methods``.
-        title: the method's name for people.
         trials: how many there are to be, failed ones included.
         epochs: passes over the training split per trial.
-        batch: images per step.
         images: images of ``val`` that every trial is judged on.
         boxes_used: true boxes of ``val`` that judge (and select epochs, where the track does), the same in every trial.
         masks_used: masks, likewise.
         val_truth: whose truth ``val`` has.
-        definition: see :class:`Definition`.
     """
 
     track: str
@@ -142,12 +133,7 @@ class Trial(_Stored):
 
 @dataclass(frozen=True)
 class Search:
-    """A search as far as it has come.
-
-    Attributes:
-        head: how its trials are made.
-        trials: those that are over, by number.
-    """
+    """A search as far as it has come: how its trials are made, and those that are over, by number."""
 
     head: SearchHead
     trials: tuple[Trial, ...]

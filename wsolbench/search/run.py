@@ -41,16 +41,9 @@ def search_method(
     *,
     restart: bool = False,
 ) -> Search:
-    """Search a method on a track until all trials are stored.
+    """Search a method on a track, ``workers`` trials at a time, until all are stored; ``restart`` begins from nothing.
 
-    Args:
-        settings: all of ``params.yaml``.
-        track: key of ``tracks``.
-        method: key of ``methods``.
-        layout: where data and results lie.
-        trials: of the search; None takes ``search.trials``. More than are stored adds to them, fewer takes none away.
-        workers: trials at a time.
-        restart: begin from nothing.
+    ``trials`` (None: ``search.trials``) may be more than are stored, which adds to them; fewer takes none away.
 
     Raises:
         SettingsError: a name, an argument or the search space is wrong.
@@ -76,10 +69,9 @@ def search_method(
 
 
 def open_search(plan: Plan, trials: int) -> int:
-    """Begin a search, or go on with the stored one; a damaged file of a trial is removed, so that the trial runs again.
+    """Begin a search or go on with the stored one; return how many trials there will be, never fewer than are stored.
 
-    Returns:
-        How many trials there will be: as many as are asked for, but never fewer than are stored.
+    A damaged file of a trial is removed, so that the trial runs again.
 
     Raises:
         SearchError: the stored trials were made under another definition.
@@ -109,15 +101,10 @@ def open_search(plan: Plan, trials: int) -> int:
 
 
 def run_here(plan: Plan, budget: int, run_one: Callable[[Plan, int], float] = run_trial) -> None:
-    """Run trials in this process until all are stored; wait for those that other processes run.
+    """Run trials of an opened search in this process until all are stored; wait for those that other processes run.
 
     A process holds a lock of the operating system on the trial that it runs. A trial that is neither stored nor locked
     is run by the next process that comes, from where a killed one saved its state.
-
-    Args:
-        plan: the search, opened; others may run it, too.
-        budget: trials that the search has, failed ones included.
-        run_one: trains and judges a trial; see :func:`~wsolbench.search.trial.run_trial`.
     """
     while missing := [number for number in range(budget) if not trial_file(plan.results, number).exists()]:
         ran = False

@@ -30,13 +30,10 @@ _LONGEST = 300  # characters of a reason
 
 
 def run_trial(plan: Plan, number: int) -> float:
-    """Train and judge a trial, from its start or from where a killed process saved its state.
+    """Train and judge a trial, from its start or where a killed process saved its state; return percent of ``val``.
 
     Its scratch directory is below that of the plan, and the data in it have no ``test`` (see
     :func:`wsolbench.search.plan.place_data`).
-
-    Returns:
-        Percent of ``val``.
 
     Raises:
         FailedTrialError: the training diverged, or the method cannot be built or trained with these values.
@@ -61,19 +58,11 @@ def run_trial(plan: Plan, number: int) -> float:
 
 
 def score_of(objective: Objective, stored: Stored, val: Split, threshold_step: float, jobs: int) -> float:
-    """Return the objective of a trial's maps.
+    """Return the objective of a trial's maps, percent.
 
-    Args:
-        objective: ``max_box_acc_v2``: mean over IoU 0.3, 0.5 and 0.7 of the best BoxAcc over thresholds, any
-            component's box counts (Choe et al., 2020, V2). ``px_ap``: area under precision and recall of pixels.
-            ``p_iou``: mean overlap with the mask at the best threshold. ``top1_cls``: accuracy.
-        stored: maps and classes of ``val``, in its order.
-        val: with truth, which ``top1_cls`` does not look at.
-        threshold_step: distance of the thresholds of the sweep.
-        jobs: parallel processes.
-
-    Returns:
-        Percent.
+    ``max_box_acc_v2``: mean over IoU 0.3, 0.5 and 0.7 of the best BoxAcc over thresholds, any component's box counts
+    (Choe et al., 2020, V2). ``px_ap``: area under precision and recall of pixels. ``p_iou``: mean overlap with the mask
+    at the best threshold. ``top1_cls``: accuracy, which does not look at the truth of ``val``.
 
     Raises:
         DataError: the maps are not those of ``val``, or a map or mask cannot be scored; the image is named.

@@ -12,18 +12,6 @@ import typer
 if TYPE_CHECKING:
     from wsolbench.config.settings import Settings
 
-__all__ = [
-    "Device",
-    "Jobs",
-    "RunKey",
-    "TrackName",
-    "methods_of",
-    "read_settings",
-    "runs_of",
-    "settings_with",
-    "tracks_of",
-]
-
 
 def tracks_of(incomplete: str) -> list[str]:
     """Return the tracks of ``params.yaml`` that begin so."""

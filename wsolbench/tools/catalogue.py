@@ -55,12 +55,8 @@ _BROKEN: dict[str, Any] = {
 def remembered(name: str, of: Any, make: Callable[[], Any]) -> Any:
     """Return what ``make`` returns, as plain data: from ``.wsolbench/catalogue/`` where code and ``of`` are the same.
 
-    Nothing is kept outside a repository (where there is no ``params.yaml``). A damaged file is made anew.
-
-    Args:
-        name: of the file.
-        of: what the outcome depends on beside the code of the package and its components; plain data.
-        make: makes plain data.
+    Nothing is kept outside a repository (where there is no ``params.yaml``). A damaged file is made anew. ``of`` is
+    what the outcome depends on beside the code of the package and its components.
     """
     file, wanted = Path(".wsolbench") / "catalogue" / f"{name}.json", bytes_sha256((_code() + json.dumps(of)).encode())
     with suppress(DataError):

@@ -41,14 +41,10 @@ def name_of(what: str) -> str:
 def check(what: str) -> Iterator[str]:
     """Run the promises in this process, once; yield a line for each of them that concerns the method.
 
-    Args:
-        what: key of a method or read-out, path of a file, or ``package.module:Class``.
-
-    Returns:
-        Whether all are kept.
+    ``what`` is the key of a method or read-out, the path of a file, or ``package.module:Class``.
 
     Raises:
-        SettingsError: there is no such method, or pytest is not installed.
+        SettingsError: there is no such method, pytest is not installed, or a promise is broken.
     """
     if find_spec("pytest") is None:
         raise SettingsError("`wsolbench check` needs pytest; run pip install 'wsolbench[check]'")

@@ -12,19 +12,6 @@ from wsolbench.config.paths import Layout
 from wsolbench.errors import InterruptedTrainingError, SettingsError, WsolbenchError, counted
 from wsolbench.tools.arguments import Device, Jobs, methods_of, read_settings, runs_of, tracks_of
 
-__all__ = [
-    "check",
-    "doctor",
-    "launch",
-    "list_components",
-    "plot",
-    "predict",
-    "readme",
-    "score",
-    "show",
-    "verify",
-]
-
 
 class _Format(StrEnum):
     """Of a table; typer takes no list of literals."""

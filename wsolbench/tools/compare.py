@@ -87,15 +87,11 @@ class _Hits:
 
 
 def compare(tasks: Mapping[str, Task], jobs: int | None) -> Comparison:
-    """Score several folders of maps of the same images, and test each pair of them.
+    """Score several folders of maps of the same images, at least two, and test each pair of them.
 
     The test is the report's bootstrap for one run each: images are drawn with replacement, the same for both folders;
     thresholds are chosen anew in each resample for what is an oracle's, and stay where ``val`` has put them. It knows
     nothing of training again. ``choe2020``; Top-1 Loc alone for maps of predicted classes.
-
-    Args:
-        tasks: by name, at least two, of one split.
-        jobs: parallel processes.
 
     Raises:
         DataError: maps cannot be scored; says how many in all folders, and names the first ten.

@@ -31,13 +31,7 @@ _ARGUMENTS = {"backbone": 1, "method": 2, "readout": 1}  # that the harness give
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check.
-
-    Attributes:
-        state: ``wrong`` makes the configured runs fail; ``note`` is good to know.
-        subject: what was checked.
-        text: what was found and, if wrong, what to do.
-    """
+    """One check's outcome and, if ``wrong``, what to do: configured runs fail then; a ``note`` is good to know."""
 
     state: Literal["ok", "note", "wrong"]
     subject: str
@@ -55,11 +49,7 @@ def run_checks(root: Path) -> int:
 
 
 def findings(root: Path) -> Iterator[Finding]:
-    """Check the environment, then ``params.yaml`` and everything that it names.
-
-    Args:
-        root: the repository.
-    """
+    """Check the environment, then ``params.yaml`` and everything that it names."""
     yield Finding("ok", "Python", platform.python_version())
     yield from _packages()
     yield _torch_pair()

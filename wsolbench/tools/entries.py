@@ -47,21 +47,9 @@ def score_entry(
     maps_of: Literal["label", "predicted"] = "label",
     as_they_are: bool = False,
 ) -> str:
-    """Score the maps of an entry on a track, and write them to ``entries/<name>/<track>``.
+    """Score the maps of an entry on a prepared track, write them to ``entries/<name>/<track>``, and return a table.
 
     Where the entry says nothing of itself yet, a template to fill in is written, too.
-
-    Args:
-        settings: thresholds, and the track.
-        track: key of ``tracks``, prepared.
-        folder: the entry's name and maps.
-        root: the repository.
-        jobs: parallel processes.
-        maps_of: the class that each map is of; see :func:`wsolbench.evaluation.external_maps.score`.
-        as_they_are: neither resize nor normalise the maps.
-
-    Returns:
-        The table of numbers, and what to do next.
 
     Raises:
         SettingsError: the track does not exist, or the name is a method's.

@@ -52,10 +52,7 @@ def print_listing(settings: Settings | None, kind: str | None) -> None:
     """Print one table per kind of component, or only the one asked for, as plain text.
 
     It is as wide as the terminal; elsewhere 80 columns, with columns apart by two spaces, for ``grep`` and ``awk``.
-
-    Args:
-        settings: None outside a repository, where there are components and no more.
-        kind: of what is listed; None for all.
+    Without settings (outside a repository) there are components and no more.
     """
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
     tables = [make(settings) for name, make in _COMPONENTS.items() if kind in {None, name}]

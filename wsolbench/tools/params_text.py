@@ -19,14 +19,9 @@ __all__ = ["entry", "with_additions"]
 
 
 def with_additions(text: str, group: str, name: str, block: str, run: str | None = None) -> str:
-    """Return YAML text with a block behind the last one of a group, and its name behind the last one of a list.
+    """Return YAML text with a block behind the last one of a group, and its name at the end of a list below ``run``.
 
-    Args:
-        text: of ``params.yaml``.
-        group: key of the group of blocks, such as ``methods``.
-        name: key of the new block.
-        block: the block's lines, its key included, indented by two.
-        run: key below ``run`` whose list gets the name, too.
+    The block's lines have its key and are indented by two.
 
     Raises:
         SettingsError: the file is written in a way that leaves no place; the message says what to add by hand.

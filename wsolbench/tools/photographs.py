@@ -37,8 +37,7 @@ class Photograph:
 
     Attributes:
         id: its path below the folder that all photographs share, with forward slashes.
-        width: pixels.
-        height: pixels.
+        width: pixels, as is height.
         resized: ``(side, side, 3)`` uint8 RGB, what the network sees.
         shown: ``(h, w, 3)`` uint8 RGB to draw on: enlarged or shrunk until the longer side has 320 to 2048 pixels.
     """

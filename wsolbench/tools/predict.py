@@ -38,14 +38,7 @@ _log = logging.getLogger("wsolbench.tools.predict")
 
 @dataclass(frozen=True)
 class Predicted:
-    """What was written, and what was left out.
-
-    Attributes:
-        folder: with the results.
-        count: photographs in it.
-        skipped: a sentence about each that could not be read, or whose result could not be written.
-        kinds: names in ``folder`` with results.
-    """
+    """What was written to a folder, and a sentence about each photograph that was left out."""
 
     folder: Path
     count: int
@@ -67,10 +60,10 @@ def predict(
     formats: Sequence[Format] = ("csv",),
     device: Literal["auto", "cpu", "cuda"] | None = None,
 ) -> Predicted:
-    """Predict photographs with a trained run.
+    """Predict photographs, files or directories of them, with a trained run (its key, or its folder).
 
-    Writes to ``<out>/<key>``, so that no two runs mix; what the same run wrote there before is replaced as a whole
-    when all is done. In it:
+    Writes to ``<out>/<key>``, so that no two runs mix; what the same run wrote there before is replaced as a whole when
+    all is done. In it:
 
     - ``predictions.csv`` (``'`` is before a name that a spreadsheet would take for a formula), ``predictions.json`` and
       ``coco.json``, as asked for: class, its probability, box, score;
@@ -82,20 +75,8 @@ def predict(
 
     Photographs are turned as viewers display them, and everything refers to the displayed picture. The box is that of
     protocol ``pixel``: the largest component of what reaches the threshold times the maximum. Its score is the mean of
-    the normalised map inside it.
-
-    Args:
-        settings: runtime, and the fixed threshold; None outside a repository.
-        key: ``<track>-<method>-<seed>`` of a trained run, or its folder.
-        sources: image files and directories.
-        out: directory for the results of all runs.
-        layout: where the run lies.
-        threshold: in [0, 1), of box and mask; None takes those that the run's ``val`` split chose.
-        class_name: name, or number, of the class to localize in all photographs; None localizes the predicted one.
-        masks: whether to write masks also where the run's data set has boxes.
-        all_boxes: whether to give the boxes of all components, as MaxBoxAccV2 counts them, and not of the largest only.
-        formats: of the table.
-        device: None takes ``runtime.device``.
+    the normalised map inside it. Without ``threshold``, in [0, 1), those that the run's ``val`` split chose hold;
+    without ``class_name``, a name or number, the predicted class is localized.
 
     Raises:
         SettingsError: the class does not exist, or the key is that of no run, or of a baseline.

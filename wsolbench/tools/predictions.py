@@ -24,20 +24,6 @@ from wsolbench.evaluation.boxes import candidates
 from wsolbench.evaluation.protocols import SIDE
 from wsolbench.report.palette import PREDICTED_RGB
 
-__all__ = [
-    "FORMATS",
-    "Box",
-    "Format",
-    "Prediction",
-    "boxes_at",
-    "coco",
-    "draw",
-    "label_font",
-    "score_map_of",
-    "table",
-    "tree",
-]
-
 Format = Literal["csv", "json", "coco"]
 FORMATS: dict[Format, str] = {"csv": "predictions.csv", "json": "predictions.json", "coco": "coco.json"}
 """Names of the files."""
@@ -64,11 +50,6 @@ class Prediction:
     """What a run says of a photograph.
 
     Attributes:
-        id: of the photograph.
-        width: pixels.
-        height: pixels.
-        label: the class that is localized.
-        name: of that class.
         probability: of that class, the softmax over all classes, 0 to 1; None where the run does not classify.
         top5: up to five classes as label, name and probability, best first.
         boxes: the largest component's first; none where the map says nothing.
@@ -99,13 +80,10 @@ def score_map_of(raw: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 
 def boxes_at(score_map: NDArray[np.float64], size: tuple[int, int], cut: float, *, every: bool) -> tuple[Box, ...]:
-    """Return the boxes of a map at a threshold under protocol ``pixel``, the largest component's first.
+    """Return the boxes of a map at a threshold under protocol ``pixel``: the largest component's, and others if asked.
 
-    Args:
-        score_map: of :func:`score_map_of`.
-        size: width and height of the image, in whose pixels the boxes are.
-        cut: times the map's maximum, in [0, 1).
-        every: whether to return the boxes of all components, and not of the largest only.
+    ``score_map`` is of :func:`score_map_of`; ``cut`` is in [0, 1), times its maximum. Boxes are in pixels of an image
+    of ``size``, width and height.
     """
     _, found = candidates(score_map[None], np.array([cut]))
     largest = found.single[found.cut[0]]

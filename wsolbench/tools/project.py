@@ -27,13 +27,9 @@ _DVC = "[core]\n    analytics = false\n"
 
 
 def new_project(folder: Path) -> list[str]:
-    """Write ``params.yaml``, ``dvc.yaml``, ``methods/`` and DVC's folder, ready for ``dvc repro``.
+    """Write ``params.yaml``, ``dvc.yaml``, ``methods/`` and DVC's folder for ``dvc repro``; return what was written.
 
-    Args:
-        folder: made if need be; it may hold other files, but none of these.
-
-    Returns:
-        The names of what was written.
+    The folder is made if need be; it may hold other files, but none of these.
 
     Raises:
         SettingsError: there is one of them already.

@@ -69,18 +69,12 @@ def new_dataset(name: str, root: Path, of: str | None, settings: Settings, check
 def new_track(
     name: str, dataset: str, backbone: str | None, weights: str | None, settings: Settings, checkout: Path
 ) -> str:
-    """Write a track of a data set into ``params.yaml``, and its name into ``run.tracks``.
+    """Write a track of a data set into ``params.yaml``, and its name into ``run.tracks``; return the lines.
 
-    It extends a track of the same backbone (and weights), the data set's own before any other. On other data, it has
-    as many epochs as make about 1,000 iterations, from 3 to 100, and the rate falls by a cosine.
-
-    Args:
-        name: key of the track.
-        dataset: key of the data set.
-        backbone: None for the one that the key ends in, as in ``birds-<backbone>``.
-        weights: name of pretrained weights, ``none`` for random initialisation; None for those of the extended track.
-        settings: of the repository.
-        checkout: the repository, in whose ``params.yaml`` the returned block then stands.
+    It extends a track of the same backbone (and weights), the data set's own before any other. On other data, it has as
+    many epochs as make about 1,000 iterations, from 3 to 100, and the rate falls by a cosine. Without a backbone, it is
+    the one that the key ends in, as in ``birds-<backbone>``; weights are a name, ``none`` for random initialisation, or
+    None for those of the extended track.
 
     Raises:
         SettingsError: a name is unknown, or the key cannot be one or is taken.

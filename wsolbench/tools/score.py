@@ -24,14 +24,7 @@ __all__ = ["Folder", "Truths", "folders_of", "run_score", "task_of"]
 
 @dataclass(frozen=True)
 class Truths:
-    """Where the truth is: a prepared data set, or metadata files.
-
-    Attributes:
-        dataset: key of ``datasets`` in ``params.yaml``.
-        metadata: directory of a split's lists in Choe et al.'s format; one of the two is given.
-        masks: folder that mask paths of the lists are relative to.
-        val_metadata: the lists of ``val``.
-    """
+    """Where the truth is: a prepared data set, or directories of a split's lists in Choe et al.'s format."""
 
     dataset: str | None
     metadata: Path | None
@@ -41,14 +34,7 @@ class Truths:
 
 @dataclass(frozen=True)
 class Folder:
-    """Maps to score, and what belongs to them.
-
-    Attributes:
-        name: in tables, and of the directory for its results, where there are several.
-        maps: folder of the split to report.
-        val_maps: folder of ``val``, or None.
-        predictions: list of classes by image, or None.
-    """
+    """Maps to score of the split to report and of ``val``, and a list of classes by image; its name is for tables."""
 
     name: str
     maps: Path
@@ -130,11 +116,7 @@ def run_score(
 def task_of(
     folder: Folder, asked: Split, val: Split | None, maps_of: Literal["label", "predicted"], rules: Rules
 ) -> Task:
-    """Return what is to be scored of a folder.
-
-    Raises:
-        DataError: maps or predictions do not fit the splits.
-    """
+    """Return what is to be scored of a folder."""
     return Task(
         MapsOf(folder.maps, asked),
         None if folder.val_maps is None or val is None else MapsOf(folder.val_maps, val),

@@ -16,23 +16,6 @@ from wsolbench.models.layers import DropLayer
 from wsolbench.models.method import Method
 from wsolbench.tools.check import CHECKED
 
-__all__ = [
-    "CLASSES",
-    "METHODS",
-    "PIXELS",
-    "READOUTS",
-    "WITHOUT_DETERMINISTIC_KERNEL",
-    "Operations",
-    "batch",
-    "build",
-    "first_drop_layer",
-    "has_width",
-    "losses_and_gradients",
-    "same",
-    "side",
-    "small_backbone",
-]
-
 _NAMES = [os.environ[CHECKED]] if CHECKED in os.environ else registry.names("method", own=True)
 METHODS = [name for name in _NAMES if registry.kind_of(name) == "method"]
 READOUTS = [name for name in _NAMES if registry.kind_of(name) == "readout"]

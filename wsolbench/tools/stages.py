@@ -11,22 +11,6 @@ from wsolbench.config.paths import Layout
 from wsolbench.errors import SettingsError
 from wsolbench.tools.arguments import Device, Jobs, RunKey, TrackName, read_settings, settings_with, tracks_of
 
-__all__ = [
-    "baseline",
-    "costs",
-    "evaluate",
-    "look",
-    "page",
-    "photographs",
-    "prepare",
-    "readout",
-    "report",
-    "resolve",
-    "summary",
-    "train",
-    "weights",
-]
-
 
 def resolve() -> None:
     """Write what each run is to do, all defaults included, and the digests of its code to data/recipes."""

@@ -56,17 +56,7 @@ class Cuts:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A run that was trained, ready to predict.
-
-    Attributes:
-        key: ``<track>-<method>-<seed>``.
-        method: key of its method.
-        class_names: name of each class, by label.
-        side: in pixels, of what the network sees.
-        cuts: thresholds of boxes and masks.
-        network: the method, with its weights.
-        device: where the network is.
-    """
+    """A run that was trained, ready to predict; its network sees pictures of ``side`` pixels."""
 
     key: str
     method: str
@@ -84,14 +74,9 @@ def open_run(
     threshold: float | None = None,
     device: Literal["auto", "cpu", "cuda"] | None = None,
 ) -> TrainedRun:
-    """Load a trained run, with the thresholds that its ``val`` split chose.
+    """Load a trained run by its key, or from its folder wherever it lies, with the thresholds that ``val`` chose.
 
-    Args:
-        settings: runtime, and the fixed threshold; None outside a repository.
-        run: ``<track>-<method>-<seed>``, or the folder of a run, wherever it lies.
-        layout: where runs lie that are given by their key.
-        threshold: instead of those that ``val`` chose.
-        device: instead of ``runtime.device``.
+    Without settings (outside a repository) their defaults hold; ``threshold`` and ``device`` come before them.
 
     Raises:
         SettingsError: the key is that of no run, or of a baseline.
@@ -112,14 +97,7 @@ def open_run(
 def localize(
     run: TrainedRun, photographs: Sequence[Photograph], wanted: int | None, *, every: bool = False, masks: bool = False
 ) -> list[Prediction]:
-    """Predict some photographs in one batch.
-
-    Args:
-        run: trained.
-        photographs: opened at the side of the run.
-        wanted: label to localize; None takes the predicted one of each.
-        every: whether to give the boxes of all components.
-        masks: whether to give masks.
+    """Predict some photographs, opened at the side of the run, in one batch; None wants the predicted class of each.
 
     Raises:
         DataError: the method does not classify and no class is wanted, it has no maps, or one is not finite.
