@@ -43,6 +43,7 @@ class Repository:
     baselines: list[str] = field(default_factory=list)
     unseeded: list[str] = field(default_factory=list)
     variants: list[str] = field(default_factory=list)  # of alpha
+    readouts: list[str] = field(default_factory=list)  # of alpha, too
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     tracks: list[str] = field(default_factory=lambda: ["toy"])
     gallery: int = 3
@@ -59,6 +60,8 @@ class Repository:
             run=RunSettings(
                 tracks=self.tracks,
                 methods=[*self.methods, *self.variants],
+                readouts=self.readouts,
+                read=["alpha"],
                 baselines=self.unseeded,
                 seeded_baselines=self.baselines,
                 seeds=self.seeds,

@@ -111,6 +111,21 @@ def test_a_track_that_trains_nothing_has_no_speed(full: Repository) -> None:
     assert headings == ["parameters (millions)", "GFLOP per test image", "peak memory, host (MiB)"]
 
 
+def test_a_readout_has_the_time_of_reading_and_trains_nothing(repository) -> None:  # type: ignore[no-untyped-def]
+    toy, key = repository(methods=["alpha"], readouts=["gamma"], seeds=[0]), "toy-gamma_of_alpha-0"
+    toy.write("alpha", 0, 45.0)
+    toy.write("gamma_of_alpha", 0, 47.0, reads="alpha")
+    Layout(toy.root).costs("toy", key.removesuffix("-0")).unlink()
+    change(Layout(toy.root).provenance(key), wall_seconds={"prediction": 3.2})
+    table = csv_of(toy)
+    assert table.index.tolist() == ["alpha", "gamma_of_alpha"]
+    row = table.loc["gamma_of_alpha"]
+    assert (row["parameters"], row["test_ms_per_image_mean"]) == (0, 1000 * 3.2 / (240 + 400))
+    assert row[["train_flops_per_image", "train_seconds_mean", "train_images_per_second_mean"]].isna().all()
+    assert shown(toy).iloc[1].tolist() == ["0.000", "n/a", "n/a", "n/a", "n/a", "5.0", "1000"]
+    assert "Read-outs train nothing" in reading_of(toy)
+
+
 def test_a_variant_has_counts_of_its_own(repository) -> None:  # type: ignore[no-untyped-def]
     toy = repository(methods=["alpha"], variants=["less"], seeds=[0, 2])
     for seed in toy.seeds:

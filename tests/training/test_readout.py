@@ -18,6 +18,7 @@ from wsolbench.data.scoremaps import StoredMaps, read_maps
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.evaluation.evaluate import evaluate_key
 from wsolbench.launch.resolve import resolve
+from wsolbench.results.schema import Provenance
 from wsolbench.runs.run_folder import read_record
 from wsolbench.tools.small_networks import READOUTS
 from wsolbench.training.readout import read_out
@@ -56,6 +57,10 @@ def test_its_maps_are_the_positive_part_of_cams_and_it_is_evaluated_as_any_run(
     assert (metrics["key"], metrics["method"], metrics["reads"]) == (KEY, "grad_cam_of_cam", "cam")
     assert metrics["title"] == "Grad-CAM of CAM"
     assert metrics["training"] == read_record(layout, CAM)["training"]
+    provenance = Provenance.model_validate_json(layout.provenance(KEY).read_text(), strict=True)
+    assert (provenance.key, provenance.index_digest) == (KEY, metrics["data_digest"])
+    assert provenance.wall_seconds.training is None
+    assert provenance.wall_seconds.prediction is not None
 
 
 def test_twice_gives_the_same_bytes_and_a_variant_others(layout: Layout, settings: Settings) -> None:

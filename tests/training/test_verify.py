@@ -18,6 +18,7 @@ from wsolbench.evaluation.evaluate import evaluate_key
 from wsolbench.runs.run_folder import read_record, write_record
 from wsolbench.tools.commands import verify as verify_command
 from wsolbench.tools.verify import Origin, Verdict, compared, run_keys, verify
+from wsolbench.training.readout import read_out
 from wsolbench.training.trainer import train
 
 KEY = f"{TRACK}-cam-0"
@@ -43,6 +44,34 @@ def test_what_was_just_made_is_reproduced_and_nothing_is_written(
     assert (verdict.outcome, verdict.detail) == ("reproduced", "all numbers equal")
     assert files(stored.root) == before
     assert not list((stored.root / ".wsolbench" / "verify").iterdir())
+
+
+READ = f"{TRACK}-grad_cam_of_cam-0"
+
+
+@pytest.fixture
+def with_readout(tiny_settings: Settings) -> Settings:
+    data = tiny_settings.model_dump(exclude_unset=True)
+    run = data["run"] | {"readouts": ["grad_cam"], "read": ["cam"]}
+    return Settings.model_validate(data | {"methods": data["methods"] | {"grad_cam": {}}, "run": run})
+
+
+@pytest.mark.parametrize("origin", ["maps", "checkpoint", "scratch"])
+def test_a_readout_is_made_again_from_the_run_that_it_reads(
+    stored: Layout, with_readout: Settings, origin: Origin
+) -> None:
+    read_out(with_readout.resolve(READ), with_readout, stored)
+    evaluate_key(with_readout, READ, stored, 1)
+    before = files(stored.root)
+    assert verify(with_readout, READ, origin, stored, 1) == Verdict(READ, "reproduced", "all numbers equal")
+    assert files(stored.root) == before
+    assert run_keys(with_readout)[-1] == READ
+    (stored.run(KEY) / "checkpoint.safetensors").unlink()
+    if origin == "checkpoint":
+        with pytest.raises(DataError, match=rf"{KEY}.checkpoint\.safetensors is missing.*dvc pull"):
+            verify(with_readout, READ, origin, stored, 1)
+    else:
+        assert verify(with_readout, READ, origin, stored, 1).outcome == "reproduced"
 
 
 def test_each_verdict_is_said_at_once_and_an_error_loses_none(

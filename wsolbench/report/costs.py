@@ -22,6 +22,7 @@ _FLOP = "operations of convolutions and matrix products, two for an addition wit
 _GOES_ON = "wall time of the training with its loading; of an interrupted one, since it last went on"
 _RESIDENT = "largest resident memory of the run's process, with its libraries"
 _TENSORS = "largest memory that the run's tensors had on the GPU"
+_MAPS = "wall time of class and map of all images of val and test with their loading, divided by their number"
 _SPEED = "training images of all epochs, divided by the training's time"
 _TRAINABLE = "numbers that training may change, of all branches together"
 _OF_COSTS: Literal["costs"] = "costs"
@@ -33,6 +34,7 @@ _COUNTED = (
 _MEASURED = (
     Metric("train_images_per_second", "training images/s", _SPEED, "images/s", _OF_COSTS),
     Metric("train_seconds", "training time (s)", _GOES_ON, "s", _OF_COSTS),
+    Metric("test_ms_per_image", "time per test image (ms)", _MAPS, "ms", _OF_COSTS),
     Metric("peak_host_mib", "peak memory, host (MiB)", _RESIDENT, "MiB", _OF_COSTS),
     Metric("peak_device_mib", "peak memory, device (MiB)", _TENSORS, "MiB", _OF_COSTS),
 )
@@ -42,37 +44,42 @@ COSTS = {each.name: each for each in (*_COUNTED, *_MEASURED)}
 
 
 def read_costs(track: TrackResults, root: Path) -> pd.DataFrame:
-    """Read what the methods of a track cost.
+    """Read what the methods and read-outs of a track cost.
 
     Returns:
-        :attr:`~wsolbench.report.track.TrackResults.measured` of methods only, with a column per number of
-        :data:`COSTS` (NaN where it is not known), and ``machine``: where and in which precision the run went.
+        :attr:`~wsolbench.report.track.TrackResults.measured` of these only, with a column per number of :data:`COSTS`
+        (NaN where it is not known), and ``machine``: where and in which precision the run went. Read-outs train no
+        parameters, and their operations are not counted.
 
     Raises:
         DataError: the counts of a method are missing, damaged or of other data, or a provenance file is damaged; the
             message names the file.
     """
-    runs = track.measured[track.measured["kind"] == "method"]
+    runs = track.measured[track.measured["kind"].isin(["method", "readout"])]
     found = [_of_run(run, root) for run in runs.to_dict("records")]
     return runs.join(pd.DataFrame(found, index=runs.index, columns=[*COSTS, "machine"]))
 
 
 def _of_run(run: dict[Any, Any], root: Path) -> dict[str, Any]:
-    counted = _counted(run, root)
-    record: dict[str, Any] = {each.name: getattr(counted, each.name) for each in _COUNTED}
+    counted = None if run["kind"] == "readout" else _counted(run, root)
+    record: dict[str, Any] = {each.name: getattr(counted, each.name) for each in _COUNTED} if counted else {}
+    record = record or {"parameters": 0}
     seen = read_provenance(run["key"], run["data_digest"], root)
     if seen is None:
         return record
-    seconds = seen.wall_seconds.training
-    if counted.epochs:
-        record["train_seconds"] = seconds
-        record["train_images_per_second"] = counted.train_images * counted.epochs / seconds if seconds else None
+    seconds = seen.wall_seconds
+    if counted and counted.epochs and seconds.training is not None:
+        trained = counted.train_images * counted.epochs
+        record["train_seconds"] = seconds.training
+        record["train_images_per_second"] = trained / seconds.training if seconds.training else None
+    if seconds.prediction is not None:
+        record["test_ms_per_image"] = 1000 * seconds.prediction / (run["images_val"] + run["images_test"])
     memory = seen.peak_memory_mib
     return record | {"peak_host_mib": memory.host, "peak_device_mib": memory.device, "machine": _machine(seen)}
 
 
 def read_provenance(key: str, data_digest: str | None, root: Path) -> Provenance | None:
-    """Return the provenance of the training that made a run's numbers; None if there is none, or of other data.
+    """Return the provenance of what made a run's maps; None if there is none, or of other data.
 
     Raises:
         DataError: the file is damaged; the message names it.
@@ -144,8 +151,10 @@ def costs_reading(costs: pd.DataFrame) -> str:
     missing = int(costs["machine"].isna().sum())
     lacking = f" {missing} runs have no provenance of these data and count in no measurement." if missing else ""
     seen = (
-        " Images per second, time and memory are measurements of the trainings as they went, mean over the seeds, "
+        " Images per second, times and memory are measurements of the runs as they went, mean over the seeds, "
         f"{'; '.join(where)}: other work of the machine slows them, so that small differences mean nothing."
     )
     counts = "Parameters and operations are counted on the network and the same on every machine."
-    return f"{counts}{seen if places else ''}{lacking}"
+    nothing = " Read-outs train nothing; their time is that of reading maps out of a network trained before."
+    reads = nothing if (costs["kind"] == "readout").any() else ""
+    return f"{counts}{reads}{seen if places else ''}{lacking}"

@@ -24,7 +24,7 @@ RULES = {
 
 _UNITS: dict[str, tuple[int, float]] = {
     "%": (1, 1), "points": (1, 1), "threshold": (3, 1), "images": (0, 1), "millions": (3, 1e-6), "GFLOP": (3, 1e-9),
-    "images/s": (0, 1), "s": (1, 1), "MiB": (0, 1),
+    "images/s": (0, 1), "s": (1, 1), "ms": (1, 1), "MiB": (0, 1),
 }  # fmt: skip
 """Decimals that people are shown, and what a number is multiplied by for them, by unit."""
 
@@ -47,7 +47,7 @@ class Metric:
     name: str
     heading: str
     meaning: str
-    unit: Literal["%", "points", "threshold", "images", "millions", "GFLOP", "images/s", "s", "MiB"] = "%"
+    unit: Literal["%", "points", "threshold", "images", "millions", "GFLOP", "images/s", "s", "ms", "MiB"] = "%"
     protocol: Literal["choe2020", "pixel", "masks", "classification", "costs"] = "choe2020"
     oracle: bool = False
     may_lack: bool = False

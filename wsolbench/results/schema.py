@@ -218,10 +218,10 @@ class Memory(Stored):
 
 
 class Phases(Stored):
-    """Wall time of a run."""
+    """Wall time of a run; a read-out has no training. The prediction is of all images of ``val`` and ``test``."""
 
     loading: Seconds | None = None
-    training: Seconds
+    training: Seconds | None = None
     prediction: Seconds | None = None
 
 

@@ -65,4 +65,5 @@ def read_part(layout: Layout, record: Mapping[str, Any], name: str) -> bytes:
 
 
 def _again(folder: Path) -> str:
-    return f"train the run again (`wsolbench train {folder.name}`), or fetch it (`dvc pull {folder}`)"
+    how = ("read", "readout") if "_of_" in folder.name else ("train", "train")
+    return "{} the run again (`wsolbench {} {}`), or fetch it (`dvc pull {}`)".format(*how, folder.name, folder)

@@ -26,6 +26,7 @@ from wsolbench.files import parse_file
 from wsolbench.runs.device import set_up_device
 from wsolbench.runs.run_folder import write_record
 from wsolbench.training.prediction import predict_split
+from wsolbench.training.readout import read_out
 from wsolbench.training.trained import load_trained, read_trained, run_of_record
 from wsolbench.training.trainer import train
 
@@ -60,12 +61,13 @@ class Verdict:
 
 
 def run_keys(settings: Settings) -> list[str]:
-    """Return the keys of all runs of methods that ``run`` names; baselines are made from scratch only."""
+    """Return the keys of all runs of methods and read-outs that ``run`` names; baselines are made from scratch only."""
+    chosen = settings.run
     return [
         f"{track}-{method}-{seed}"
-        for track in settings.run.tracks
-        for method in settings.run.methods
-        for seed in settings.run.seeds
+        for track in chosen.tracks
+        for method in [*chosen.methods, *chosen.readings]
+        for seed in chosen.seeds
     ]
 
 
@@ -74,8 +76,9 @@ def verify(
 ) -> Verdict:
     """Compute the results of a run again, in a scratch place, and compare them with the stored ones.
 
-    It starts from stored maps, stored weights, or nothing; nothing below ``results`` is written. Numbers may differ by
-    ``tolerance`` points; None takes :data:`TOLERANCES`.
+    It starts from stored maps, stored weights, or nothing; nothing below ``results`` is written. The weights of a
+    read-out are those of the run that it reads, which is trained, too, where it starts from nothing. Numbers may differ
+    by ``tolerance`` points; None takes :data:`TOLERANCES`.
 
     Raises:
         DataError: stored results, maps or weights are not here; the message says how to get them.
@@ -124,15 +127,29 @@ def compared(
 
 def _made_again(settings: Settings, key: str, origin: Origin, layout: Layout, place: Layout) -> None:
     """Put a run into the scratch place."""
-    target = place.run(key)
-    target.parent.mkdir(parents=True)
-    if origin == "scratch":
-        train(settings.resolve(key), settings, place)
-        return
-    record = read_trained(layout, key)
+    run = settings.resolve(key)
+    trained = settings.resolve(run.read_key) if run.reads else run
+    place.run(key).parent.mkdir(parents=True)
     if origin == "maps":
-        target.symlink_to(layout.run(key).resolve())
-        return
+        _link(key, layout, place)
+    elif origin == "scratch":
+        train(trained, settings, place)
+    elif run.reads:
+        _link(trained.key, layout, place)
+    else:
+        _predict_again(settings, key, layout, place)
+    if run.reads and origin != "maps":
+        read_out(run, settings, place)
+
+
+def _link(key: str, layout: Layout, place: Layout) -> None:
+    read_trained(layout, key)
+    place.run(key).symlink_to(layout.run(key).resolve())
+
+
+def _predict_again(settings: Settings, key: str, layout: Layout, place: Layout) -> None:
+    """Predict by stored weights what a training predicted."""
+    record, target = read_trained(layout, key), place.run(key)
     run = run_of_record(record)
     device = set_up_device(settings.runtime)
     method = load_trained(record, layout, device)

@@ -19,6 +19,7 @@ from wsolbench.errors import SettingsError
 from wsolbench.files import replace_directory
 from wsolbench.models.method import ReadOut
 from wsolbench.runs.device import set_up_device
+from wsolbench.runs.provenance import write_provenance
 from wsolbench.runs.run_folder import CHECKPOINT_FILE, read_record, write_record
 from wsolbench.runs.scratch import exclusive, log_file
 from wsolbench.training.prediction import EVALUATED, predict_split
@@ -48,6 +49,8 @@ def build_readout(run: Run, record: dict[str, Any], layout: Layout, device: torc
 def read_out(run: Run, settings: Settings, layout: Layout) -> None:
     """Read the maps of a run and put them in place: ``maps.npz`` and ``run.yaml``, or ``skipped.json`` with a reason.
 
+    Its provenance says how long that took.
+
     Raises:
         SettingsError: the run is no read-out's, or an argument does not fit.
         DataError: the run that it reads is missing, damaged or of other images.
@@ -70,13 +73,18 @@ def read_out(run: Run, settings: Settings, layout: Layout) -> None:
             root = build_dataset(settings, run.track.dataset).image_root(prepared)
             reading, maps = Reading.of(settings.runtime, layout), dict[str, Stored]()
             sizes = {"side": run.track.test_side, "batch": run.track.batch}
+            started = time.monotonic()
             for name in EVALUATED:
                 split = read_split(prepared, name, with_truth=False)
                 maps[name] = predict_split(readout, split, root, device=device, reading=reading, **sizes)
+            seconds = {"loading": started - start, "prediction": time.monotonic() - started}
             write_maps(out / MAPS_FILE, maps)
             names = ("num_classes", "class_names", "index_digest", "weights", "training")
             record |= {name: trained[name] for name in names if name in trained}
             record["read"] = {"key": run.read_key, "checkpoint": trained["files"][CHECKPOINT_FILE]}
+            identity = {name: trained.get(name) for name in ("seed", "index_digest", "weights")}
+            identity |= {"key": run.key, "amp": "off"} | settings.runtime.model_dump(include={"deterministic", "tf32"})
+            write_provenance(layout.provenance(run.key), identity, device, seconds)
         else:
             record["reason"] = reason
         write_record(out, record)
