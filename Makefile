@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PYTEST := python -m pytest -n auto --dist loadfile
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help benchmark full test test-slow lint docs perf check-results readme doctor lock clean
+.PHONY: help benchmark full test test-slow lint docs perf check-results readme schema doctor lock clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,9 @@ check-results: $(READY)  ## fail if the committed results do not belong to the c
 
 readme: $(READY)  ## put the present results into README.md
 	wsolbench readme
+
+schema: $(READY)  ## write params.schema.json, by which editors complete params.yaml, anew from the settings' models
+	python -m wsolbench.tools.params_schema > params.schema.json
 
 doctor: $(READY)  ## check the environment, data, weights and params.yaml
 	wsolbench doctor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, get_args
+from typing import Any
 
 import typer
 from pydantic import BaseModel
@@ -13,12 +13,10 @@ from pydantic.fields import FieldInfo
 
 from wsolbench.cli import app
 from wsolbench.config import registry
-from wsolbench.config.settings import Settings
+from wsolbench.tools.params_schema import as_markdown, blocks, meanings
 
 _MARK = re.compile(r"<!-- generated: (\w+) -->")
 _BOUNDS = {"exclusiveMinimum": ">", "minimum": "at least", "exclusiveMaximum": "<", "maximum": "at most"}
-_BY_KEY = {"methods", "tracks", "datasets"}
-"""Blocks whose entries have names of the user's."""
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -33,7 +31,7 @@ def commands() -> str:
 
 def params() -> str:
     """Return a section per block of ``params.yaml``: its keys with types, defaults and meanings."""
-    return "\n".join(_block(place, model) for place, model in _blocks())
+    return "\n".join(_block(place, model) for place, model in blocks() if place)
 
 
 def components() -> str:
@@ -59,38 +57,14 @@ def _parameter(parameter: Any) -> tuple[str, str, str]:
     return f"`{name}`", default, getattr(parameter, "help", None) or ""
 
 
-def _blocks() -> Iterator[tuple[str, type[BaseModel]]]:
-    queue: list[tuple[str, type[BaseModel]]] = [("", Settings)]
-    seen = set()
-    for place, model in queue:
-        seen.add(model)
-        if place:
-            yield place, model
-        for name, field in model.model_fields.items():
-            where = f"{place}.{name}".lstrip(".") + (".<key>" if name in _BY_KEY else "")
-            queue += [(where, each) for each in _models_in(field.annotation) if each not in seen]
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for each in get_args(annotation) for model in _models_in(each)]
-
-
 def _block(place: str, model: type[BaseModel]) -> str:
-    text, _, attributes = inspect.cleandoc(model.__doc__ or "").partition("Attributes:")
-    meanings = _meanings(attributes)
+    text, said = meanings(model)
     schema = model.model_json_schema()["properties"]
     rows = [
-        (f"`{name}`", _type(schema[name]), _default(each), meanings.get(name, ""))
+        (f"`{name}`", _type(schema[name]), _default(each), said.get(name, ""))
         for name, each in model.model_fields.items()
     ]
-    return f"## `{place}`\n\n{_code(text)}\n\n{_table(('key', 'type', 'default', 'meaning'), rows)}"
-
-
-def _meanings(attributes: str) -> dict[str, str]:
-    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", attributes, flags=re.MULTILINE)
-    return {name: _code(" ".join(text.split())) for name, text in entries}
+    return f"## `{place}`\n\n{text}\n\n{_table(('key', 'type', 'default', 'meaning'), rows)}"
 
 
 def _type(schema: Mapping[str, Any]) -> str:
@@ -124,16 +98,11 @@ def _kind(kind: Any) -> str:
 
 
 def _first_line(component: Any) -> str:
-    return _code(inspect.cleandoc(component.__doc__ or "").partition("\n")[0])
+    return as_markdown(inspect.cleandoc(component.__doc__ or "").partition("\n")[0])
 
 
 def _paragraphs(text: str | None) -> str:
-    return _code(inspect.cleandoc(text or "").replace("\f", ""))
-
-
-def _code(text: str) -> str:
-    text = re.sub(r":\w+:`~?([^`]+)`", lambda found: f"`{found.group(1).rpartition('.')[2]}`", text)
-    return text.replace("``", "`").strip()
+    return as_markdown(inspect.cleandoc(text or "").replace("\f", ""))
 
 
 def _table(heading: tuple[str, ...], rows: Iterator[tuple[str, ...]] | list[tuple[str, ...]]) -> str:

@@ -13,6 +13,7 @@ from wsolbench.config.schema import PARAMS_FILE, load_yaml, validated
 from wsolbench.config.settings import Settings
 from wsolbench.errors import SettingsError
 from wsolbench.files import write_text
+from wsolbench.tools.params_schema import SCHEMA_FILE, SCHEMA_LINE, schema_text
 
 __all__ = ["new_project"]
 
@@ -36,7 +37,8 @@ def new_project(folder: Path) -> list[str]:
     """
     in_git = any((place / ".git").exists() for place in (folder.resolve(), *folder.resolve().parents))
     contents = {
-        "params.yaml": _HEAD + _params(),
+        "params.yaml": SCHEMA_LINE + _HEAD + _params(),
+        SCHEMA_FILE: schema_text(),
         "dvc.yaml": _shipped("dvc.yaml"),
         "methods/README": "A file for each method of your own: `wsolbench new method NAME` writes one.\n",
         "entries/README": "Rows that were not trained here; `wsolbench score --entry NAME --track TRACK` adds one.\n",
