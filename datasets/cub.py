@@ -11,13 +11,15 @@ from typing import ClassVar, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.acquire.choe_metadata import numbered_lines, read_metadata
+from wsolbench.acquire.choe_metadata import numbered_lines
+from wsolbench.acquire.choe_splits import ChoeSplits
 from wsolbench.acquire.mask_checks import MaskFiles, with_masks
 from wsolbench.acquire.mask_files import Greys
-from wsolbench.acquire.official_boxes import OfficialBoxes, check_sizes
+from wsolbench.acquire.official_boxes import OfficialBoxes
 from wsolbench.acquire.pictures import Pictures
 from wsolbench.acquire.sources import Archive, Sources
-from wsolbench.data.dataset import Contents, Item, SplitName, Truth
+from wsolbench.config.ranges import Positive
+from wsolbench.data.dataset import Contents, SplitName
 from wsolbench.data.roots import RootedDataset
 from wsolbench.data.tables import as_number
 from wsolbench.errors import DataError, SettingsError
@@ -95,7 +97,7 @@ class Cub(RootedDataset):
         val: ``holdout`` takes ``val`` out of the training images; ``cubv2`` trains on all of them and reads ``val``
             from elsewhere; ``none`` trains on all of them and leaves ``val`` empty: then no threshold can be chosen
             on it.
-        holdout_per_class: images of each class that ``holdout`` takes, 1 or more.
+        holdout_per_class: images of each class that ``holdout`` takes.
         cubv2: directory of CUBV2's class folders, for ``val: cubv2``; None for ``CUBV2`` below the root, where
             ``CUBV2.tar`` is unpacked.
         metadata: directory that holds Choe et al.'s ``val`` metadata of CUB, for ``val: cubv2``; None for
@@ -104,7 +106,7 @@ class Cub(RootedDataset):
             unpacked; not with ``val: cubv2``.
 
     Raises:
-        SettingsError: ``holdout_per_class`` is below 1, or ``segmentations`` are asked for with ``cubv2``.
+        SettingsError: ``segmentations`` are asked for with ``cubv2``.
     """
 
     title = "CUB-200-2011"
@@ -119,16 +121,11 @@ class Cub(RootedDataset):
         self,
         root: str | None = None,
         val: Literal["holdout", "cubv2", "none"] = "holdout",
-        holdout_per_class: int = 5,
+        holdout_per_class: Positive = 5,
         cubv2: str | None = None,
         metadata: str | None = None,
         segmentations: bool = False,
     ) -> None:
-        if holdout_per_class < 1:
-            raise SettingsError(
-                f"holdout_per_class: {holdout_per_class} would leave 'val' empty; "
-                "give 1 or more, or set val to none to train on all images without a 'val' split"
-            )
         if val == "cubv2" and segmentations:
             raise SettingsError("segmentations: CUBV2 has no masks; set it to false, or val to holdout")
         self._cubv2 = None if cubv2 is None else Path(cubv2).expanduser()
@@ -179,9 +176,9 @@ class Cub(RootedDataset):
             masks = {name: MaskFiles((Path(name).with_suffix(".png").as_posix(),)) for name in truth}
             truth = with_masks(base.parent / "segmentations", items, truth, masks, Greys(_HALF))
         if self._val == "cubv2":
-            folder, metadata = self._cubv2_places(base.parent)
-            new_items, new_truth = _read_cubv2(folder, metadata, base / "images", class_names, official)
-            items, truth = items + new_items, truth | new_truth
+            found = ChoeSplits(Pictures(base / "images"), official)
+            _read_cubv2(*self._cubv2_places(base.parent), class_names, found)
+            items, truth = items + found.items, truth | found.truth
         official.check()
         return Contents(class_names, items, truth, official.clipped)
 
@@ -225,28 +222,19 @@ class Cub(RootedDataset):
         return chosen
 
 
-def _read_cubv2(
-    folder: Path, metadata: Path, image_root: Path, class_names: list[str], official: OfficialBoxes
-) -> tuple[list[Item], dict[str, Truth]]:
+def _read_cubv2(folder: Path, metadata: Path, class_names: list[str], found: ChoeSplits) -> None:
     if not folder.is_dir():
         raise DataError(
             f"{folder}, the setting cubv2 of this data set, is no directory; unpack CUBV2.tar, to which "
             "github.com/clovaai/wsolevaluation links, or set val to holdout"
         )
-    entries = read_metadata(metadata)
-    root = image_root.resolve()
-    paths = [Path(os.path.relpath(folder.resolve() / name, root)).as_posix() for name in entries]
-    items = Pictures(root).items({name: entry.label for name, entry in entries.items()}, "val", paths)
-    for entry in entries.values():
-        if [entry.id.split("/")[0]] != class_names[entry.label : entry.label + 1]:
+    root = found.pictures.root.resolve()
+    for item in found.read(metadata, "val", path=lambda name: os.path.relpath(folder.resolve() / name, root)):
+        if [item.id.split("/")[0]] != class_names[item.label : item.label + 1]:
             raise DataError(
-                f"{metadata / 'class_labels.txt'}: label {entry.label} of '{entry.id}' is not the class that its "
+                f"{metadata / 'class_labels.txt'}: label {item.label} of '{item.id}' is not the class that its "
                 f"folder has in classes.txt; take all {len(class_names)} classes, in the official order"
             )
-    stated = [(item, (entries[item.id].width, entries[item.id].height)) for item in items]
-    check_sizes(metadata / "image_sizes.txt", stated)
-    source = str(metadata / "localization.txt")
-    return items, {item.id: official.truth(entries[item.id].boxes, item, source) for item in items}
 
 
 def _read_records(base: Path) -> tuple[list[str], list[_Record]]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -12,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.acquire.choe_files import NAMES_FILE
-from wsolbench.acquire.choe_metadata import numbered_lines, read_list, read_metadata
-from wsolbench.acquire.official_boxes import Listing, OfficialBoxes, check_sizes
+from wsolbench.acquire.choe_metadata import numbered_lines, read_list
+from wsolbench.acquire.choe_splits import ChoeSplits
+from wsolbench.acquire.official_boxes import OfficialBoxes
 from wsolbench.acquire.pictures import Pictures
 from wsolbench.acquire.sources import Archive, Sources
 from wsolbench.data.dataset import Contents, SplitName
@@ -28,7 +28,6 @@ _SYNSETS = "LOC_synset_mapping.txt"
 _SOLUTION = "LOC_val_solution.csv"
 _BOX = 4
 _CLASSES = 1000
-_EXAMINED: tuple[SplitName, ...] = ("val", "test")
 _GET = (
     "ILSVRC-2012 may not be passed on: get an account at image-net.org (or join the ImageNet Object Localization "
     "Challenge on kaggle.com) and download it yourself."
@@ -61,16 +60,6 @@ _IMAGENETV2 = Archive(
         "https://huggingface.co/datasets/vaishaal/ImageNetV2/resolve/main/imagenetv2-threshold0.7.tar.gz",
     ),
 )
-
-
-@dataclass(frozen=True)
-class _Picture:
-    id: str
-    path: Path
-    label: int
-    split: SplitName
-    boxes: NDArray[np.float64]
-    stated_size: tuple[int, int] | None = None
 
 
 class Ilsvrc(RootedDataset):
@@ -145,28 +134,18 @@ class Ilsvrc(RootedDataset):
 
     def contents(self, directory: Path) -> Contents:
         """Read lists and boxes, and decode every image once."""
-        base = self._base()
-        synsets = _read_synsets(base)
-        pictures = [*self._training(base, synsets), *self._validation(base), *self._test(base, synsets)]
-        root = self.image_root(directory)
-        paths = [os.path.relpath(picture.path, root) for picture in pictures]
-        labels = {picture.id: picture.label for picture in pictures}
-        items = Pictures(root).items(labels, {picture.id: picture.split for picture in pictures}, paths)
-        truth, official = {}, OfficialBoxes()
-        for picture, item in zip(pictures, items, strict=True):
-            if item.split != "train":
-                listing: Listing = "as written" if picture.stated_size else "inside"
-                source = str(self._box_file(base, item.split))
-                truth[item.id] = official.truth(picture.boxes, item, source, listing)
+        base, official = self._base(), OfficialBoxes()
+        synsets, found = _read_synsets(base), ChoeSplits(Pictures(self.image_root(directory)), official)
+        if self._train != "none":
+            found.items.extend(found.pictures.items(self._training(base, synsets), "train"))
+        if self._val == "imagenetv2":
+            self._read_imagenetv2(base, found)
+        if (base / _SOLUTION).is_file():
+            _read_solution(base / _SOLUTION, synsets, found, official)
+        else:
+            found.read(self._lists(base, "test"), "test")
         official.check()
-        for split in _EXAMINED:
-            stated = [
-                (item, picture.stated_size)
-                for item, picture in zip(items, pictures, strict=True)
-                if picture.split == split and picture.stated_size
-            ]
-            check_sizes(self._lists(base, split) / "image_sizes.txt", stated)
-        return Contents(list(synsets), items, truth, official.clipped)
+        return Contents(list(synsets), found.items, found.truth, official.clipped)
 
     def image_root(self, directory: Path) -> Path:
         """Return ``<root>/ILSVRC/Data/CLS-LOC``."""
@@ -195,46 +174,32 @@ class Ilsvrc(RootedDataset):
     def _imagenetv2(self, root: Path) -> Path:
         return self._v2 or root / "imagenetv2"
 
-    def _box_file(self, base: Path, split: SplitName) -> Path:
-        solution = base / _SOLUTION
-        return solution if split == "test" and solution.is_file() else self._lists(base, split) / "localization.txt"
-
-    def _training(self, base: Path, synsets: dict[str, int]) -> Iterator[_Picture]:
-        nothing = np.zeros((0, _BOX))
-        if self._train == "none":
-            return
+    def _training(self, base: Path, synsets: dict[str, int]) -> dict[str, int]:
+        """Return the labels of the training images by their ids, which are their paths."""
         folder = base / _IMAGES / "train"
         if not folder.is_dir():
             raise DataError(f"{folder} is missing; set datasets.{self.key}.train: none to evaluate only. {self.how_to}")
         if self._train == "proxy":
-            for name in read_list(self._lists(base, "train") / "image_ids_proxy.txt"):
-                label = _label(Path(name).parent.name, synsets, name)
-                yield _Picture(name, base / _IMAGES / name, label, "train", nothing)
-            return
+            listed = read_list(self._lists(base, "train") / "image_ids_proxy.txt")
+            return {name: _label(Path(name).parent.name, synsets, name) for name in listed}
+        labels: dict[str, int] = {}
         for synset, label in synsets.items():
             files = sorted((folder / synset).glob("*.JPEG"))
             if not files:
                 raise DataError(f"{folder / synset} has no .JPEG files; unpack the archive of that class again")
-            for file in files:
-                yield _Picture(f"train/{synset}/{file.name}", file, label, "train", nothing)
+            labels |= {f"train/{synset}/{file.name}": label for file in files}
+        return labels
 
-    def _validation(self, base: Path) -> Iterator[_Picture]:
-        if self._val == "none":
-            return
+    def _read_imagenetv2(self, base: Path, found: ChoeSplits) -> None:
         folder, listed = self._imagenetv2(base).resolve(), self._lists(base, "val")
         renamed = _read_names(listed / NAMES_FILE)
-        for entry in read_metadata(listed).values():
-            name = _below_val2(entry.id)
-            path = folder / (name if (folder / name).is_file() else renamed.get(name, name))
-            yield _Picture(entry.id, path, entry.label, "val", entry.boxes, (entry.width, entry.height))
 
-    def _test(self, base: Path, synsets: dict[str, int]) -> Iterator[_Picture]:
-        if (base / _SOLUTION).is_file():
-            yield from _of_solution(base, synsets)
-            return
-        for entry in read_metadata(self._lists(base, "test")).values():
-            size = entry.width, entry.height
-            yield _Picture(entry.id, base / _IMAGES / entry.id, entry.label, "test", entry.boxes, size)
+        def path(image: str) -> str:
+            name = _below_val2(image)
+            return os.path.relpath(folder / (name if (folder / name).is_file() else renamed.get(name, name)), root)
+
+        root = found.pictures.root
+        found.read(listed, "val", path=path)
 
 
 def _below_val2(image: str) -> str:
@@ -263,19 +228,21 @@ def _read_synsets(base: Path) -> dict[str, int]:
     return {name: label for label, name in enumerate(found or map(str, range(_CLASSES)))}
 
 
-def _of_solution(base: Path, synsets: dict[str, int]) -> Iterator[_Picture]:
-    path = base / _SOLUTION
+def _read_solution(path: Path, synsets: dict[str, int], found: ChoeSplits, official: OfficialBoxes) -> None:
+    """Add the test images of the challenge's file, a line each: id, and synset and box of each object."""
+    labels, boxes = dict[str, int](), dict[str, NDArray[np.float64]]()
     for number, (name, prediction) in read_rows(path, ("ImageId", "PredictionString")):
-        fields = prediction.split()
-        if not name or not fields or len(fields) % (_BOX + 1):
-            raise DataError(f"{path}:{number}: expected an image id and groups of a synset and four numbers")
+        fields, image = prediction.split(), f"val/{name}.JPEG"
+        if not name or not fields or len(fields) % (_BOX + 1) or image in labels:
+            raise DataError(f"{path}:{number}: expected an image id of its own and groups of a synset and four numbers")
         try:
             numbers = [as_number(field) for place, field in enumerate(fields) if place % (_BOX + 1)]
         except ValueError as error:
             raise DataError(f"{path}:{number}: a box of image '{name}' is not four numbers ({error})") from None
-        label = _label(fields[0], synsets, name)
-        image = f"val/{name}.JPEG"
-        yield _Picture(image, base / _IMAGES / image, label, "test", np.array(numbers).reshape(-1, _BOX))
+        labels[image], boxes[image] = _label(fields[0], synsets, name), np.array(numbers).reshape(-1, _BOX)
+    items = found.pictures.items(labels, "test")
+    found.items.extend(items)
+    found.truth.update((item.id, official.truth(boxes[item.id], item, path, "inside")) for item in items)
 
 
 def _label(synset: str, synsets: dict[str, int], image: str) -> int:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
-from wsolbench.acquire.choe_metadata import class_names, read_labels, read_list, read_metadata
+from wsolbench.acquire.choe_metadata import class_names
+from wsolbench.acquire.choe_splits import ChoeSplits
 from wsolbench.acquire.dealing import TEST_SHARE, VAL_SHARE, check_shares, deal
 from wsolbench.acquire.mask_checks import MaskFiles, with_masks
 from wsolbench.acquire.mask_files import Greys
-from wsolbench.acquire.official_boxes import OfficialBoxes, check_sizes
+from wsolbench.acquire.official_boxes import OfficialBoxes
 from wsolbench.acquire.pictures import Pictures
 from wsolbench.data.boxes import check_boxes
 from wsolbench.data.dataset import SPLITS, Contents, Item, SplitName, Truth
@@ -22,12 +24,9 @@ from wsolbench.data.images import summarised
 from wsolbench.data.mask_names import match_masks
 from wsolbench.data.roots import RootedDataset
 from wsolbench.data.tables import read_boxes, read_rows
-from wsolbench.errors import DataError, SettingsError, counted
+from wsolbench.errors import DataError, counted
 
 __all__ = ["ImageFolder"]
-
-_EXAMINED: tuple[SplitName, ...] = ("val", "test")
-_BRIGHTEST = 255
 
 
 class ImageFolder(RootedDataset):
@@ -49,14 +48,14 @@ class ImageFolder(RootedDataset):
         root: directory that holds all this; see :class:`wsolbench.data.roots.RootedDataset`.
         test_share: of a class's images with truth, for folders without ``splits.csv``; above 0, at most 1.
         val_share: likewise; 0 for no ``val``.
-        mask_above: level that an object's pixels exceed in a mask, 0-254; :mod:`wsolbench.data.masks` says what a
+        mask_above: level that an object's pixels exceed in a mask; :mod:`wsolbench.acquire.mask_files` says what a
             level is.
-        ignore_grey: level of pixels in a mask that count for neither side, 0-255; None for none.
+        ignore_grey: level of pixels in a mask that count for neither side; None for none.
         orientation: ``displayed`` turns pictures by their EXIF orientation, as viewers and annotation tools do;
             ``raster`` takes them as they are stored. Boxes and masks must fit what is chosen.
 
     Raises:
-        SettingsError: an argument is out of its range.
+        SettingsError: the shares are none.
     """
 
     title = "Own images"
@@ -75,16 +74,12 @@ class ImageFolder(RootedDataset):
         root: str | None = None,
         test_share: float = TEST_SHARE,
         val_share: float = VAL_SHARE,
-        mask_above: int = 0,
-        ignore_grey: int | None = None,
+        mask_above: Annotated[int, Field(ge=0, lt=255)] = 0,
+        ignore_grey: Annotated[int, Field(ge=0, le=255)] | None = None,
         orientation: Literal["displayed", "raster"] = "displayed",
     ) -> None:
         super().__init__(root)
         check_shares(test_share, val_share)
-        if not 0 <= mask_above < _BRIGHTEST:
-            raise SettingsError(f"mask_above: {mask_above} is not from 0 to {_BRIGHTEST - 1}")
-        if not 0 <= (ignore_grey or 0) <= _BRIGHTEST:
-            raise SettingsError(f"ignore_grey: {ignore_grey} is neither from 0 to {_BRIGHTEST} nor null")
         self._shares = test_share, val_share
         self._greys = Greys(mask_above, ignore_grey)
         self.orientation = orientation
@@ -150,26 +145,12 @@ class ImageFolder(RootedDataset):
         return _Found(names, pictures.items(labels, splits), truth, masks)
 
     def _of_lists(self, base: Path, pictures: Pictures) -> _Found:
-        train = base / "metadata" / "train"
-        items: list[Item] = []
-        if train.is_dir():
-            labels = read_labels(train / "class_labels.txt", read_list(train / "image_ids.txt"))
-            items = pictures.items(labels, "train")
-        truth: dict[str, Truth] = {}
-        masks: dict[str, MaskFiles] = {}
-        for split in _EXAMINED:
-            metadata = base / "metadata" / split
-            if split == "val" and not metadata.is_dir():
-                continue
-            entries = read_metadata(metadata)
-            found = pictures.items({name: each.label for name, each in entries.items()}, split)
-            stated = [(item, (entries[item.id].width, entries[item.id].height)) for item in found]
-            check_sizes(metadata / "image_sizes.txt", stated, pictures.turned, tolerated=0)
-            items += found
-            truth |= {name: Truth(entry.boxes) for name, entry in entries.items()}
-            masks |= {name: MaskFiles(entry.masks, entry.ignore) for name, entry in entries.items()}
-        names = class_names(base / "class_names.txt", {item.label for item in items})
-        return _Found(names, items, truth, masks)
+        found = ChoeSplits(pictures)
+        for split in SPLITS:
+            if split == "test" or (base / "metadata" / split).is_dir():
+                found.read(base / "metadata" / split, split, tolerated=0)
+        names = class_names(base / "class_names.txt", {item.label for item in found.items})
+        return _Found(names, found.items, found.truth, found.masks)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from wsolbench.acquire.choe_metadata import numbered_lines, read_labels, read_list, read_metadata
+from wsolbench.acquire.choe_metadata import numbered_lines
+from wsolbench.acquire.choe_splits import ChoeSplits
 from wsolbench.acquire.official_boxes import OfficialBoxes
 from wsolbench.acquire.pictures import Pictures
 from wsolbench.acquire.sources import Archive, Sources
-from wsolbench.data.dataset import Contents, Item, SplitName, Truth
+from wsolbench.data.dataset import SPLITS, Contents
 from wsolbench.data.roots import RootedDataset
 from wsolbench.errors import DataError
 
@@ -32,7 +33,6 @@ _LISTS = Archive(
     md5="5ae02339a005574b3c6757309e9872ed",
     urls=(f"{_ADDRESS}/metadata_choe.zip",),
 )
-_EXAMINED: tuple[SplitName, ...] = ("val", "test")
 
 
 class INatLoc500(RootedDataset):
@@ -85,25 +85,17 @@ class INatLoc500(RootedDataset):
 
     def contents(self, directory: Path) -> Contents:
         """Read the lists and decode every image once."""
-        lists, pictures = self.root() / _LISTS.makes, Pictures(self.image_root(directory))
-        items = self._items(lists, pictures, "train", read_list(lists / "train" / "image_ids.txt"))
-        truth: dict[str, Truth] = {}
-        official = OfficialBoxes()
-        for split in _EXAMINED:
-            entries = read_metadata(lists / split, sizes=False)
-            examined = self._items(lists, pictures, split, list(entries))
-            items += examined
-            source = str(lists / split / "localization.txt")
-            truth |= {item.id: official.truth(entries[item.id].boxes, item, source) for item in examined}
+        lists, official = self.root() / _LISTS.makes, OfficialBoxes()
+        found = ChoeSplits(Pictures(self.image_root(directory)), official)
+        for split in SPLITS:
+            found.read(lists / split, split, labels=f"class_labels{self._suffix}.txt", sizes=False)
         official.check()
-        return Contents(_class_names(lists / f"class_names{self._suffix}.txt"), items, truth, official.clipped)
+        names = _class_names(lists / f"class_names{self._suffix}.txt")
+        return Contents(names, found.items, found.truth, official.clipped)
 
     def image_root(self, directory: Path) -> Path:
         """Return ``<root>/images``."""
         return self.root() / _IMAGES.makes
-
-    def _items(self, lists: Path, pictures: Pictures, split: SplitName, ids: list[str]) -> list[Item]:
-        return pictures.items(read_labels(lists / split / f"class_labels{self._suffix}.txt", ids), split)
 
 
 def _class_names(path: Path) -> list[str]:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from wsolbench.acquire.choe_metadata import Entry, read_metadata
-from wsolbench.acquire.mask_checks import MaskFiles, with_masks
+from wsolbench.acquire.choe_splits import ChoeSplits
+from wsolbench.acquire.mask_checks import with_masks
 from wsolbench.acquire.pictures import Pictures
 from wsolbench.acquire.sources import Sources
-from wsolbench.data.dataset import Contents, Item, SplitName, Truth
+from wsolbench.data.dataset import Contents, Item, SplitName
 from wsolbench.data.images import summarised
 from wsolbench.data.roots import RootedDataset
 from wsolbench.errors import DataError, counted
@@ -67,26 +67,17 @@ class OpenImages30k(RootedDataset):
     def contents(self, directory: Path) -> Contents:
         """Read the lists and decode every image and mask once."""
         base = self.root(_IMAGES, _LISTS)
-        pictures = Pictures(base / _IMAGES)
-        items: list[Item] = []
-        truth: dict[str, Truth] = {}
-        masks: dict[str, MaskFiles] = {}
-        names: dict[int, str] = {}
+        found, names = ChoeSplits(Pictures(base / _IMAGES)), dict[int, str]()
         for split in self._splits:
-            entries = read_metadata(base / _LISTS / split)
-            items += pictures.items({name: entry.label for name, entry in entries.items()}, split)
-            for entry in entries.values():
-                _name(names, entry)
-            if split != "train":
-                bare = [name for name, entry in entries.items() if not entry.masks]
-                if bare:
-                    raise DataError(
-                        f"localization.txt has no mask for {counted(len(bare), 'image')}:\n{summarised(bare)}"
-                    )
-                truth |= {entry.id: Truth(entry.boxes) for entry in entries.values()}
-                masks |= {entry.id: MaskFiles(entry.masks, entry.ignore) for entry in entries.values()}
+            for item in found.read(base / _LISTS / split, split):
+                _name(names, item)
+        bare = [name for name, files in found.masks.items() if not files.masks]
+        if bare:
+            raise DataError(f"localization.txt has no mask for {counted(len(bare), 'image')}:\n{summarised(bare)}")
         class_names = [names.get(label, str(label)) for label in range(max(names, default=-1) + 1)]
-        return Contents(class_names, items, with_masks(pictures.root, items, truth, masks))
+        return Contents(
+            class_names, found.items, with_masks(found.pictures.root, found.items, found.truth, found.masks)
+        )
 
     def image_root(self, directory: Path) -> Path:
         """Return ``<root>/OpenImages``."""
@@ -98,8 +89,8 @@ class OpenImages30k(RootedDataset):
         return (root / _IMAGES / "test").is_dir()
 
 
-def _name(names: dict[int, str], entry: Entry) -> None:
+def _name(names: dict[int, str], item: Item) -> None:
     """Name a class by its images' folder: a machine id of OpenImages."""
-    folder = Path(entry.id).parent.name
-    if names.setdefault(entry.label, folder) != folder:
-        raise DataError(f"image '{entry.id}': label {entry.label} belongs to folder {names[entry.label]}, not {folder}")
+    folder = Path(item.id).parent.name
+    if names.setdefault(item.label, folder) != folder:
+        raise DataError(f"image '{item.id}': label {item.label} belongs to folder {names[item.label]}, not {folder}")

@@ -6,29 +6,31 @@ uniform draws, so that they do not depend on the processor. The bytes of the PNG
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import Field
 
+from wsolbench.config.ranges import Count, Fraction
 from wsolbench.data.dataset import SPLITS, Contents, Item, SplitName, Truth, WsolDataset
 from wsolbench.data.masks import Mask, encode, tight_box
 from wsolbench.errors import SettingsError
-from wsolbench.files import writing
+from wsolbench.files import bytes_sha256, writing
 from wsolbench.runs.progress import track
 
 __all__ = ["Scene", "Shapes"]
 
 Plane = NDArray[np.float64]
 Range = tuple[float, float]
+Images = Annotated[int, Field(ge=1, le=99_999)]
 
 # Lengths are in image sides, colours and brightness in 0-1, hues in turns. All were fixed with the defaults, from CAM.
 _BACKGROUND_CELLS = 6  # per side, of the smooth background noise
@@ -109,22 +111,19 @@ class Shapes(WsolDataset):
     Image ``k`` of a split is a function of the seed and ``k``: it does not change with the number of images.
 
     Args:
-        seed: of all pictures; 0 or more.
-        image_size: side in pixels, 48-512. At 64, a network of stride 4 has 16 x 16 cells; with much fewer, maps are
-            too coarse to compare methods.
-        num_classes: 2-16; image ``k`` is of class ``k`` modulo this.
-        train: number of images with labels only, 1 or more.
-        val: number of images for thresholds, 1 or more.
-        test: number of images for the report, 1 or more.
-        part_share: area of the part, as a share of the body's ellipse, 0-0.25. 0 leaves the part out: the check that
-            the body alone can be learnt.
-        body_evidence: class evidence on the body, 0-1; see above.
-        clutter: bars per image, 0-50.
-        context_evidence: class evidence in the background of training images, 0-1; see above.
-        objects: the largest number of bodies in an image, 1-5.
-
-    Raises:
-        SettingsError: an argument is out of its range.
+        seed: of all pictures.
+        image_size: side in pixels. At 64, a network of stride 4 has 16 x 16 cells; with much fewer, maps are too
+            coarse to compare methods.
+        num_classes: image ``k`` is of class ``k`` modulo this.
+        train: number of images with labels only.
+        val: number of images for thresholds.
+        test: number of images for the report.
+        part_share: area of the part, as a share of the body's ellipse. 0 leaves the part out: the check that the body
+            alone can be learnt.
+        body_evidence: class evidence on the body; see above.
+        clutter: bars per image.
+        context_evidence: class evidence in the background of training images; see above.
+        objects: the largest number of bodies in an image.
     """
 
     title = "Shapes (generated)"
@@ -133,44 +132,25 @@ class Shapes(WsolDataset):
 
     def __init__(
         self,
-        seed: int = 0,
-        image_size: int = 64,
-        num_classes: int = 8,
-        train: int = 1000,
-        val: int = 120,
-        test: int = 320,
-        part_share: float = 0.1,
-        body_evidence: float = 0.65,
-        clutter: int = 3,
-        context_evidence: float = 0.0,
-        objects: int = 1,
+        seed: Count = 0,
+        image_size: Annotated[int, Field(ge=48, le=512)] = 64,
+        num_classes: Annotated[int, Field(ge=2, le=16)] = 8,
+        train: Images = 1000,
+        val: Images = 120,
+        test: Images = 320,
+        part_share: Annotated[float, Field(ge=0, le=0.25)] = 0.1,
+        body_evidence: Fraction = 0.65,
+        clutter: Annotated[int, Field(ge=0, le=50)] = 3,
+        context_evidence: Fraction = 0.0,
+        objects: Annotated[int, Field(ge=1, le=5)] = 1,
     ) -> None:
-        _check_range("seed", seed, 0, 2**63 - 1)
-        _check_range("image_size", image_size, 48, 512)
-        _check_range("num_classes", num_classes, 2, 16)
-        _check_range("train", train, 1, 99_999)
-        _check_range("val", val, 1, 99_999)
-        _check_range("test", test, 1, 99_999)
-        _check_range("part_share", part_share, 0, 0.25)
-        _check_range("body_evidence", body_evidence, 0, 1)
-        _check_range("clutter", clutter, 0, 50)
-        _check_range("context_evidence", context_evidence, 0, 1)
-        _check_range("objects", objects, 1, 5)
-        self._seed = seed
-        self._side = image_size
-        self._num_classes = num_classes
+        self._seed, self._side, self._num_classes = seed, image_size, num_classes
         self._counts: dict[SplitName, int] = {"train": train, "val": val, "test": test}
-        self._part_share = part_share
-        self._body_evidence = body_evidence
-        self._clutter = clutter
-        self._context_evidence = context_evidence
-        self._objects = objects
+        self._part_share, self._clutter, self._objects = part_share, clutter, objects
+        self._body_evidence, self._context_evidence = body_evidence, context_evidence
 
     def contents(self, directory: Path) -> Contents:
-        """Draw all pictures below ``directory`` and return what was drawn.
-
-        Images go to ``images/<split>/NNNNN.png``.
-        """
+        """Draw all pictures, to ``images/<split>/NNNNN.png`` below ``directory``."""
         for split in SPLITS:
             (directory / "images" / split).mkdir(parents=True, exist_ok=True)
         items: list[Item] = []
@@ -284,11 +264,6 @@ def _towards(hue: float, target: float, share: float) -> float:
     return hue + share * ((target - hue + 0.5) % 1 - 0.5)
 
 
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise SettingsError(f"{name}: {value} is not in the range {low} to {high}")
-
-
 def _background(random: Generator, side: int) -> Plane:
     """Return smooth colour noise, ``(side, side, 3)``."""
     nodes = _BACKGROUND_CELLS + 1
@@ -371,4 +346,4 @@ def _write_png(path: Path, pixels: NDArray[np.uint8]) -> str:
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
     with writing(path):
         path.write_bytes(buffer.getvalue())
-    return hashlib.sha256(buffer.getvalue()).hexdigest()
+    return bytes_sha256(buffer.getvalue())

@@ -74,11 +74,6 @@ def test_naming_the_directory_itself_is_answered_with_its_parent(cub_root: Path)
         read(cub_root / "CUB_200_2011")
 
 
-def test_an_empty_holdout_is_refused_and_points_to_val_none() -> None:
-    with pytest.raises(SettingsError, match=r"holdout_per_class: 0.* set val to none"):
-        Cub(holdout_per_class=0)
-
-
 def test_a_holdout_that_leaves_a_class_without_training_images_is_refused(cub_root: Path) -> None:
     with pytest.raises(DataError, match=r"'001\.Auk' has 4 training images"):
         read(cub_root, holdout_per_class=4)

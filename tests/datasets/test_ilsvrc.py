@@ -131,7 +131,7 @@ def test_without_the_challenges_files_classes_are_the_folders_and_boxes_those_of
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("v1,n02 0 0 39", r"csv:2: expected an image id and groups"),
+        ("v1,n02 0 0 39", r"csv:2: expected an image id of its own and groups"),
         ("v1,n02 0 0 x 29", r"csv:2: a box of image 'v1' is not four numbers"),
         ("v1,n09 0 0 39 29", r"image 'v1': synset 'n09' is not in LOC_synset_mapping"),
         ("v1,", r"csv:2: expected"),

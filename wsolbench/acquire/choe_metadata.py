@@ -76,7 +76,7 @@ def read_labels(path: Path, ids: list[str]) -> dict[str, int]:
     return {name: label for name, (label,) in _table(path, 1, ids, range(_MOST_CLASSES)).items()}
 
 
-def read_metadata(directory: Path, *, sizes: bool = True) -> dict[str, Entry]:
+def read_metadata(directory: Path, *, labels: str = "class_labels.txt", sizes: bool = True) -> dict[str, Entry]:
     """Read ``image_ids.txt``, ``class_labels.txt``, ``image_sizes.txt`` and, where it is there, ``localization.txt``.
 
     A line of ``localization.txt`` is ``id,x0,y0,x1,y1`` for a box or ``id,mask,ignore`` for a mask; the ignore file may
@@ -84,6 +84,7 @@ def read_metadata(directory: Path, *, sizes: bool = True) -> dict[str, Entry]:
 
     Args:
         directory: that holds the files.
+        labels: name of the file of labels.
         sizes: False leaves ``image_sizes.txt`` closed.
 
     Returns:
@@ -97,7 +98,7 @@ def read_metadata(directory: Path, *, sizes: bool = True) -> dict[str, Entry]:
     if len(set(ids)) < len(ids):
         twice = next(name for name, count in Counter(ids).items() if count > 1)
         raise DataError(f"{directory / 'image_ids.txt'}: image '{twice}' occurs twice")
-    labels = read_labels(directory / "class_labels.txt", ids)
+    label_of = read_labels(directory / labels, ids)
     located = _located(directory / "localization.txt", ids)
     stated = directory / "image_sizes.txt"
     has_masks_only = not any(each.boxes for each in located.values())
@@ -106,7 +107,7 @@ def read_metadata(directory: Path, *, sizes: bool = True) -> dict[str, Entry]:
     entries = {}
     for name, found in located.items():
         (width, height), boxes = stated_sizes[name], np.array(found.boxes, np.float64).reshape(-1, _BOX)
-        entries[name] = Entry(name, labels[name], width, height, boxes, tuple(found.masks), found.ignore)
+        entries[name] = Entry(name, label_of[name], width, height, boxes, tuple(found.masks), found.ignore)
     return entries
 
 
