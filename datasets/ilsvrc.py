@@ -10,12 +10,11 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.acquire.choe_files import NAMES_FILE
 from wsolbench.acquire.choe_metadata import numbered_lines, read_list
 from wsolbench.acquire.choe_splits import ChoeSplits
 from wsolbench.acquire.official_boxes import OfficialBoxes
 from wsolbench.acquire.pictures import Pictures
-from wsolbench.acquire.sources import Archive, Sources
+from wsolbench.acquire.sources import NAMES_FILE, Archive, Sources
 from wsolbench.data.dataset import Contents, SplitName
 from wsolbench.data.roots import RootedDataset
 from wsolbench.data.tables import as_number, read_rows

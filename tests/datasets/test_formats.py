@@ -12,7 +12,7 @@ from PIL import EpsImagePlugin, Image
 
 from wsolbench.acquire.inspection import inspect_images
 from wsolbench.acquire.mask_files import read_mask
-from wsolbench.data.images import FORMATS, measure, open_image, read_bytes, read_image
+from wsolbench.data.images import FORMATS, measure, open_image, read_image
 from wsolbench.errors import DataError
 from wsolbench.tools.photographs import open_photographs
 
@@ -72,7 +72,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     for name in ("pipe.png", "zero.png", "folder.png"):
         with pytest.raises(DataError, match=rf"{name} is not a regular file"):
-            read_bytes(tmp_path / name)
+            read_image(tmp_path / name)
         with pytest.raises(DataError, match="1 of 1 images cannot be used"):
             inspect_images(tmp_path, [name])
         with pytest.raises(DataError, match=rf"{name} is not a regular file"):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from wsolbench.acquire.building import build_dataset
-from wsolbench.acquire.policy import Policy, divided
+from wsolbench.acquire.policy import Policy, policy_and_sources
 from wsolbench.acquire.prepare import prepare
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings, read_settings
@@ -165,7 +165,7 @@ def test_cub20_is_a_part_of_cub_where_cub_lies(test_data: Path, monkeypatch: pyt
     monkeypatch.setenv(root_variable("cub"), str(test_data / "data" / "cub20"))
     settings = read_settings()
     contents = build_dataset(settings, "cub20").contents(Path("unused"))
-    part = divided(settings.datasets["cub20"], "datasets.cub20").policy.applied(contents)
+    part = policy_and_sources(settings, "cub20")[0].applied(contents)
     assert list(part.class_names) == list(contents.class_names)
     assert len(part.class_names) == 20
     assert part.items == contents.items

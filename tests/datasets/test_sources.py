@@ -13,8 +13,7 @@ import pytest
 
 from tests.datasets.serving import Served, serving
 from wsolbench.acquire import download, sources
-from wsolbench.acquire.choe_files import CHOE_FILES
-from wsolbench.acquire.sources import Archive, Sources
+from wsolbench.acquire.sources import CHOE_FILES, Archive, Sources
 from wsolbench.errors import DataError
 
 

@@ -5,8 +5,8 @@ Stages that train or evaluate use it for that alone: what they read is checked a
 
 from __future__ import annotations
 
-from wsolbench.acquire.policy import COMMON_KEYS, divided
-from wsolbench.config.settings import Settings, validated_arguments
+from wsolbench.acquire.policy import dataset_arguments
+from wsolbench.config.settings import Settings
 from wsolbench.data.dataset import WsolDataset
 from wsolbench.errors import SettingsError
 
@@ -19,12 +19,10 @@ def build_dataset(settings: Settings, name: str) -> WsolDataset:
     Raises:
         SettingsError: an argument does not fit the constructor of the data set's class.
     """
-    dataset_class, where = settings.dataset_class(name), f"datasets.{name}"
-    chosen = divided(settings.datasets.get(name, {}), where)
-    arguments = validated_arguments(dataset_class, chosen.arguments(dataset_class), where, beside=COMMON_KEYS)
+    arguments = dataset_arguments(settings, name)
     try:
-        dataset: WsolDataset = dataset_class(**arguments)
+        dataset: WsolDataset = settings.dataset_class(name)(**arguments)
     except SettingsError as error:
-        raise SettingsError(f"{where}.{error}") from None
+        raise SettingsError(f"datasets.{name}.{error}") from None
     dataset.key = name
     return dataset

@@ -64,10 +64,7 @@ def read_list(path: Path) -> list[str]:
 
 
 def read_labels(path: Path, ids: list[str]) -> dict[str, int]:
-    """Read a file of lines ``id,label``.
-
-    Returns:
-        Label, from 0, of each of ``ids``, in their order.
+    """Read a file of lines ``id,label``, and return the label, from 0, of each of ``ids``, in their order.
 
     Raises:
         DataError: the file is missing, a line is malformed or says again what an earlier one says, or an image has no
@@ -115,10 +112,6 @@ def class_names(path: Path, labels: set[int]) -> list[str]:
     """Read the names of all classes, one per line; where the file is missing, they are the numbers from 0.
 
     Labels that seem to count from 1 are said: none is 0, and all others up to the highest occur.
-
-    Args:
-        path: the file.
-        labels: that occur.
 
     Raises:
         DataError: there are fewer names than classes.

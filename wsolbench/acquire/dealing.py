@@ -35,12 +35,6 @@ def deal(
     ``train``. Shares are rounded to whole images, and where there are few, splits go short in this order: one image is
     kept for ``train`` (unless the class has others, or the shares together are 1), one for ``test``, one for ``val``
     (unless its share is 0).
-
-    Args:
-        labels: class of each image, by id.
-        test_share: of each class, above 0.
-        val_share: of each class.
-        trained: classes that have images without truth, which are for training.
     """
     by_class: dict[int, list[str]] = {}
     for name, label in labels.items():
@@ -61,14 +55,7 @@ def deal(
 def deal_missing(
     splits: Mapping[str, SplitName], labels: Mapping[str, int], test_share: float, val_share: float
 ) -> dict[str, SplitName]:
-    """Return splits with a ``test``: as they are if there is one, else dealt from ``val``, else from all images.
-
-    Args:
-        splits: of the images whose lists or folders say it, by id.
-        labels: class of each image, by id.
-        test_share: of the images that are dealt; of those of ``val``, relative to ``val_share``.
-        val_share: likewise.
-    """
+    """Return splits with a ``test``: as named if they have one, else dealt from ``val``, else from all images."""
     if "test" in splits.values():
         return dict(splits)
     val = {name: labels[name] for name, split in splits.items() if split == "val"}

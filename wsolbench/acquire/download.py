@@ -34,16 +34,9 @@ def fetch(
     sha256: str | None = None,
     md5: str | None = None,
 ) -> None:
-    """Download a file to ``target``, which appears only when it is whole and verified.
+    """Download a file from the first address that gives it; it appears when it is whole and verified.
 
     What was received is kept beside it as ``<name>.part``; a later call goes on from there where the server allows it.
-
-    Args:
-        urls: address, or several of the same file, tried in order.
-        target: where to put it; a file that is there and has the right digest is left alone.
-        size: bytes.
-        sha256: hex digest, or its first digits.
-        md5: hex digest.
 
     Raises:
         DataError: no address gave the file, or what it gave has another size or digest, both of which are named.

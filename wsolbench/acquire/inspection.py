@@ -20,7 +20,7 @@ from joblib import cpu_count
 
 from wsolbench.acquire.mask_files import Greys, MaskFacts, measure_mask
 from wsolbench.data.folders import refuse_bad_names
-from wsolbench.data.images import SHOWN, measure, read_bytes, summarised
+from wsolbench.data.images import SHOWN, measure, summarised
 from wsolbench.errors import DataError, StorageError
 from wsolbench.files import bytes_sha256, read_file, write_text, writing
 from wsolbench.runs.progress import meter
@@ -36,14 +36,7 @@ F = TypeVar("F", bound="ImageFacts | MaskFacts")
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What an index needs to know of an image file.
-
-    Attributes:
-        width: pixels, as stored.
-        height: pixels, as stored.
-        sha256: hex digest of the file.
-        orientation: what its EXIF states, 1 to 8; 1 where it states none.
-    """
+    """Width and height in pixels, as stored, digest and EXIF orientation (1 where none is stated) of an image file."""
 
     width: int
     height: int
@@ -69,10 +62,6 @@ def keep_checks(folder: Path, workers: int | None = None) -> Iterator[None]:
 
     A file counts as known while its size and times stay as they were. Where files cannot be used, their full list is
     written to ``unreadable.txt`` there.
-
-    Args:
-        folder: made if need be.
-        workers: threads that decode; None for one per processor.
     """
     token = _place.set(_Place(folder, workers))
     try:
@@ -82,14 +71,7 @@ def keep_checks(folder: Path, workers: int | None = None) -> Iterator[None]:
 
 
 def inspect_images(root: Path, paths: Sequence[str]) -> list[ImageFacts]:
-    """Decode every image once, so that damage is found before training and not in its fifth hour.
-
-    Args:
-        root: folder that the paths are relative to.
-        paths: image files.
-
-    Returns:
-        Size, digest and orientation of each image, in the given order.
+    """Decode every image once, and return its facts: damage is found before training, not in its fifth hour.
 
     Raises:
         DataError: images are missing, unreadable, or have names that are not UTF-8; lists the first 10 and says how
@@ -125,7 +107,7 @@ def _inspected(
             return None, kind(*known[path][1])
         settled = bool(state) and max(state[1:]) < time.time_ns() - _SETTLED
         try:
-            return (state if settled else None), examine(root / path, read_bytes(root / path))
+            return (state if settled else None), examine(root / path, read_file(root / path, "restore the file"))
         except DataError as error:
             return error
 

@@ -25,12 +25,7 @@ _log = logging.getLogger("wsolbench.prepare")
 
 @dataclass(frozen=True)
 class MaskFiles:
-    """The mask files of an image, by paths relative to one folder.
-
-    Attributes:
-        masks: one per object.
-        ignore: file of what counts for neither side, or None.
-    """
+    """Mask files of an image, one per object, and the file of what counts for neither side, below one folder."""
 
     masks: tuple[str, ...]
     ignore: str | None = None

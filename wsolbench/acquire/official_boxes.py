@@ -77,9 +77,6 @@ class OfficialBoxes:
     def check(self, why: str = "the images seem to be resized: take the original files") -> None:
         """Refuse a data set of which too many boxes were clipped, after the last of them.
 
-        Args:
-            why: the likely reason, and what to do.
-
         Raises:
             DataError: so it is.
         """
@@ -95,13 +92,7 @@ def check_sizes(
     turned: Turned | None = None,
     tolerated: float = TOLERATED,
 ) -> None:
-    """Compare images with the sizes that a list or annotations state; say it where a few differ.
-
-    Args:
-        source: file or folder that states the sizes, for the message.
-        stated: images, each with the width and height that it should have; 0 where it is not known.
-        turned: pictures that fit another way when they are turned.
-        tolerated: share of the images that may differ.
+    """Compare images with the sizes (0 where unknown) that ``source`` states; warn where a few differ.
 
     Raises:
         DataError: more differ, so that their boxes would not fit; the first ones are named.

@@ -37,12 +37,7 @@ class Pictures:
     def items(
         self, labels: Mapping[str, int], splits: SplitName | Mapping[str, SplitName], paths: Sequence[str] = ()
     ) -> list[Item]:
-        """Open images and return their items.
-
-        Args:
-            labels: class of each image, by id.
-            splits: of all of them, or by id.
-            paths: their files; the ids where they are left out.
+        """Open images and return their items, by ids; paths are the ids where they are left out.
 
         Raises:
             DataError: images are missing or damaged; the first ones are named.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from wsolbench.acquire.sources import Sources
-from wsolbench.config.schema import StrictModel, validated
+from wsolbench.config.schema import StrictModel, validated, validated_arguments
+from wsolbench.config.settings import Settings
 from wsolbench.data.dataset import Contents, Item, Truth
 from wsolbench.data.masks import tight_box
 from wsolbench.data.tables import read_boxes
 from wsolbench.errors import DataError, counted, nearest
 from wsolbench.files import file_sha256
 
-__all__ = ["COMMON_KEYS", "GROUND_TRUTH", "Divided", "Policy", "divided"]
+__all__ = ["COMMON_KEYS", "GROUND_TRUTH", "Policy", "dataset_arguments", "policy_and_sources"]
 
 GROUND_TRUTH = "gt"
 _NUMBERED = re.compile(r"\d+\.")  # as CUB's classes are
@@ -101,35 +102,27 @@ COMMON_KEYS = frozenset({"of", *Policy.model_fields, *Sources.model_fields})
 """Keys that the block of every data set may have next to its constructor's arguments."""
 
 
-@dataclass(frozen=True)
-class Divided:
-    """A block of ``datasets`` by who takes what.
-
-    Attributes:
-        policy: which part is used, and what is made of the truth.
-        sources: where files may be got from.
-    """
-
-    policy: Policy
-    sources: Sources
-    _block: Mapping[str, Any]
-
-    def arguments(self, dataset_class: type[Any]) -> dict[str, Any]:
-        """Return what the constructor of the class takes: all that is not common, or that it names itself."""
-        own = signature(dataset_class).parameters
-        return {name: value for name, value in self._block.items() if name not in COMMON_KEYS or name in own}
-
-
-def divided(block: Mapping[str, Any], where: str) -> Divided:
-    """Divide ``datasets.<key>`` into what the harness takes (``of``, the class, too) and what its constructor takes.
+def policy_and_sources(settings: Settings, name: str) -> tuple[Policy, Sources]:
+    """Return what ``datasets.<name>`` says of the part that is used, and of where files may be got from.
 
     Raises:
         SettingsError: a value is mistyped.
     """
-    policy, sources = (
-        {name: value for name, value in block.items() if name in model.model_fields} for model in (Policy, Sources)
-    )
-    return Divided(validated(Policy, policy, where), validated(Sources, sources, where), block)
+    block, where = settings.datasets.get(name, {}), f"datasets.{name}"
+    policy, sources = ({key: block[key] for key in block.keys() & each.model_fields} for each in (Policy, Sources))
+    return validated(Policy, policy, where), validated(Sources, sources, where)
+
+
+def dataset_arguments(settings: Settings, name: str, *, complete: bool = False) -> dict[str, Any]:
+    """Return the arguments in ``datasets.<name>``: all that is not common, or that the constructor names itself.
+
+    Raises:
+        SettingsError: an argument does not fit the constructor of the data set's class.
+    """
+    block, component = settings.datasets.get(name, {}), settings.dataset_class(name)
+    own = signature(component).parameters
+    chosen = {key: value for key, value in block.items() if key not in COMMON_KEYS or key in own}
+    return validated_arguments(component, chosen, f"datasets.{name}", complete=complete, beside=COMMON_KEYS)
 
 
 def _of_classes(contents: Contents, names: Iterable[str]) -> Contents:

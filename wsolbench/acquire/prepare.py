@@ -12,7 +12,7 @@ from pathlib import Path
 
 from wsolbench.acquire.building import build_dataset
 from wsolbench.acquire.inspection import keep_checks
-from wsolbench.acquire.policy import GROUND_TRUTH, divided
+from wsolbench.acquire.policy import GROUND_TRUTH, policy_and_sources
 from wsolbench.acquire.summary import check_classes, split_table
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
@@ -28,33 +28,30 @@ _log = logging.getLogger("wsolbench.prepare")
 
 
 def prepare(settings: Settings, track: str, layout: Layout) -> str:
-    """Get the data set of a track, check it, and write its index and truth (and the files of a generated one).
+    """Prepare a track's data set: get and check it, write index and truth, and return the digest of the index.
 
     Beside these, what training may know of the truth: nothing, or that of ``val``, where the track selects by it.
 
     What was prepared before stays until all of this is there, and is replaced at once. Images that were checked before
     and have not changed since are not checked again.
 
-    Returns:
-        The digest of the index.
-
     Raises:
         DataError: files are missing, unreadable or contradictory, or classes are tested that have no training image.
     """
     name, directory = settings.tracks[track].dataset, layout.prepared(track)
     dataset = build_dataset(settings, name)
-    chosen = divided(settings.datasets.get(name, {}), f"datasets.{name}")
+    policy, sources = policy_and_sources(settings, name)
     # Other tracks' preparations of the same data wait, and so does a second one of this track.
     with (
         _permitted(),
         locked(layout.checked / f"{name}.lock"),
         keep_checks(layout.checked, Reading.of(settings.runtime, layout).workers),
     ):
-        dataset.obtain(chosen.sources)
+        dataset.obtain(sources)
         with _renewed(directory) as new:
-            contents = chosen.policy.applied(dataset.contents(new))
+            contents = policy.applied(dataset.contents(new))
             check_classes(contents)
-            digest = write_index(new, contents, dataset.image_root(new), chosen.policy.truth_name)
+            digest = write_index(new, contents, dataset.image_root(new), policy.truth_name)
             write_selection(new, layout.selection(track), wanted=settings.tracks[track].selection == "val_boxes")
     if contents.clipped:
         what = counted(
@@ -75,7 +72,7 @@ def look(settings: Settings, track: str, layout: Layout) -> None:
     Where the files are not here, but what was prepared from them is (in a clone that pulled it), that stands as it is.
     """
     name, directory = settings.tracks[track].dataset, layout.prepared(track)
-    dataset, policy = build_dataset(settings, name), divided(settings.datasets.get(name, {}), f"datasets.{name}").policy
+    dataset, (policy, _) = build_dataset(settings, name), policy_and_sources(settings, name)
     if layout.look(track).is_file() and (directory / INDEX_FILE).is_file():
         try:
             dataset.image_root(directory)
@@ -93,12 +90,7 @@ def look(settings: Settings, track: str, layout: Layout) -> None:
 
 
 def _state(path: Path, *, every_file: bool = False) -> list[list[str | int]]:
-    """Return name, size and time of a file; names and times of a directory and those below it; nothing if not there.
-
-    Args:
-        path: file or directory.
-        every_file: whether to return names, sizes and times of all files below a directory, too.
-    """
+    """Return name, size and time of a file, or names and times of a directory and those below it."""
     if not path.is_dir():
         return _times(path, path.name)
     seen: list[list[str | int]] = []

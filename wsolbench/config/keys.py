@@ -31,9 +31,6 @@ def check_key(where: str, key: Any, error: type[Exception] = SettingsError) -> N
 def check_keys(data: Mapping[str, Any]) -> None:
     """Check all keys of ``params.yaml`` that name something, before anything else is read from it.
 
-    Args:
-        data: the file's content, of any types.
-
     Raises:
         ValueError: a key breaks the rule, or is the name of something else.
     """
@@ -66,9 +63,6 @@ def split_key(key: str) -> tuple[str, str, int] | None:
 
 def check_datasets(datasets: Mapping[str, Mapping[str, Any]]) -> None:
     """Check that each data set is of a class that there is, and has an environment variable of its own.
-
-    Args:
-        datasets: blocks by key.
 
     Raises:
         ValueError: so it is not; the message names the key and lists the classes.

@@ -30,10 +30,6 @@ def without_from(data: Mapping[str, Any]) -> dict[str, Any]:
 def place_components(data: Any, path: Path) -> None:
     """Tell the registry what settings say of components outside of the repository; forget what was said before.
 
-    Args:
-        data: content of ``params.yaml``, of any types.
-        path: of the file.
-
     Raises:
         SettingsError: a ``from`` is no text or stands beside ``of``, or its key cannot name a component.
     """

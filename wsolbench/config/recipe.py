@@ -203,12 +203,7 @@ class SearchSettings(StrictModel):
 
 
 class Part(StrictModel):
-    """Some tracks and methods of those that ``run`` names.
-
-    Attributes:
-        tracks: some of ``run.tracks``.
-        methods: some of ``run.methods``.
-    """
+    """Some of ``run.tracks`` and of ``run.methods``."""
 
     tracks: list[str] = []
     methods: list[str] = []

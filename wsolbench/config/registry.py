@@ -58,12 +58,7 @@ class Origin:
 
 
 def place(group: str, found: Mapping[str, str]) -> None:
-    """Say where the components of a group (``methods``, ``datasets``, ``backbones``) lie that ``from`` names.
-
-    Args:
-        group: what was said of it before is forgotten.
-        found: absolute path or module, and class, by name of the component.
-    """
+    """Say where the components of a group lie that ``from`` names; what was said of it before is forgotten."""
     os.environ[_PLACED] = json.dumps(_placed() | {group: dict(found)})
 
 
@@ -73,12 +68,7 @@ def _placed() -> dict[str, dict[str, str]]:
 
 
 def names(kind: Kind, *, own: bool = False) -> list[str]:
-    """Return the names of all components of a kind, sorted, without importing them; read-outs stand among methods.
-
-    Args:
-        kind: of the components.
-        own: without those that lie outside of the repository, and those of its own that have the name of one.
-    """
+    """Return the names of all components of a kind, sorted, without importing them; read-outs stand among methods."""
     outside = {point.name for point in _entry_points(kind)} | _placed().get(_GROUPS.get(kind, ""), {}).keys()
     stems = {*_stems(kind)}
     return sorted(stems - outside if own else stems | outside)

@@ -135,13 +135,7 @@ _ALTERNATIVE = re.compile(r"constrained-\w+|literal\[.*\]")
 
 
 def validated(model: type[M], data: Any, where: str, file: str = str(PARAMS_FILE)) -> M:
-    """Return plain data as a model.
-
-    Args:
-        model: what the data must fit.
-        data: as read.
-        where: key of the data in the file, empty for the whole of it.
-        file: for messages.
+    """Return plain data as a model; ``where`` is the data's key in the file, empty for all of it.
 
     Raises:
         SettingsError: it does not fit; the message has a line per problem.
@@ -168,11 +162,6 @@ def _shown(value: Any) -> str:
 
 def extended(where: str, entries: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
     """Return entries with what ``extends: <another entry>`` says put in; nested mappings are merged key by key.
-
-    Args:
-        where: key of the entries in the file, for messages.
-        entries: mappings by name; what is none is left as it is.
-        fields: keys that an entry may have beside ``extends``.
 
     Raises:
         ValueError: an entry has an unknown key, extends one that does not exist, or extends itself over others.

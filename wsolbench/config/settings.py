@@ -327,11 +327,7 @@ class Run:
 
 
 def read_settings(path: Path = PARAMS_FILE, changes: Sequence[str] = ()) -> Settings:
-    """Read and check ``params.yaml``.
-
-    Args:
-        path: the file.
-        changes: ``a.b.c=value`` each, in YAML, put into the file's data before it is checked.
+    """Read and check ``params.yaml`` after changes ``a.b.c=value``, in YAML, are put into its data.
 
     Raises:
         SettingsError: the file is missing, is not YAML, or has unknown, missing or mistyped keys.

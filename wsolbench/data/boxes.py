@@ -21,12 +21,7 @@ _MOST = 0.5
 
 @dataclass(frozen=True)
 class Turned:
-    """Pictures whose width and height change places under the other choice of their orientation.
-
-    Attributes:
-        ids: of the images.
-        other: the setting under which they do.
-    """
+    """Images whose width and height change places under the ``other`` setting of their orientation."""
 
     ids: frozenset[str] = frozenset()
     other: str = ""
@@ -51,13 +46,7 @@ def boxes_outside(boxes: Floats, width: float | Floats, height: float | Floats) 
 
 
 def check_boxes(where: str, items: Sequence[Item], truth: Mapping[str, Truth], turned: Turned | None = None) -> None:
-    """Refuse boxes that are not in their images, and say which other convention most of them would fit.
-
-    Args:
-        where: the boxes are from, for the message.
-        items: images.
-        truth: by image id; where an image has none, nothing is checked.
-        turned: pictures that fit another way when they are turned.
+    """Refuse boxes that are not in their images, and name the convention, or orientation, that most would fit.
 
     Raises:
         DataError: boxes are empty, not finite or outside of their images, or most are relative to their sizes; says

@@ -84,13 +84,7 @@ class _Direct:
 
 
 def pictures_of(split: Split, image_root: Path, side: int, reading: Reading) -> Pictures:
-    """Return the pictures of a split: from a cache, built now if need be, or directly where it would be too large.
-
-    Args:
-        split: images, in index order.
-        image_root: folder that their paths are relative to.
-        side: height and width in pixels of the result.
-        reading: where caches lie and how large they may be.
+    """Return a split's pictures ``(side, side, 3)`` of a cache, built now if need be, or decoded if that is too large.
 
     Raises:
         DataError: an image is missing, damaged or not the indexed one.

@@ -41,10 +41,6 @@ def directories(folder: Path, onerror: Callable[[OSError], object] | None = None
 
     Links to files and directories are followed; a directory that was entered under another name already, or that the
     folder itself lies in, is left out.
-
-    Args:
-        folder: the uppermost.
-        onerror: called where one cannot be listed; None passes it over.
     """
     above = [each.stat() for each in folder.resolve().parents] if folder.is_dir() else []
     entered = {(state.st_dev, state.st_ino) for state in above}

@@ -30,7 +30,6 @@ __all__ = [
     "measure",
     "open_image",
     "orientation_of",
-    "read_bytes",
     "read_displayed",
     "read_image",
     "resize",
@@ -80,7 +79,7 @@ def read_image(path: Path, item: Item | None = None, size: tuple[int, int] | Non
     Raises:
         DataError: the file is missing, truncated, not an image, of more than 8 bits, or no longer what was indexed.
     """
-    data = read_bytes(path)
+    data = read_file(path, "restore the file")
     if item is not None and item.sha256 and bytes_sha256(data) != item.sha256:
         raise DataError(f"{path}: the file has changed since prepare indexed it; run `dvc repro` to index it again")
     image, _ = _picture(path, data)
@@ -99,22 +98,15 @@ def read_image(path: Path, item: Item | None = None, size: tuple[int, int] | Non
 
 def read_displayed(path: Path) -> Image.Image:
     """Decode a photograph of anybody's in RGB, turned by its EXIF orientation as viewers do; see :func:`read_image`."""
-    image, orientation = _picture(path, read_bytes(path))
+    image, orientation = _picture(path, read_file(path, "restore the file"))
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize with PIL's antialiased bilinear filter, the rule for every image that a network sees.
+    """Resize ``(H, W, 3)`` uint8 with PIL's antialiased bilinear filter, the rule for all that a network sees.
 
     It is what ``torchvision.transforms.Resize`` does to a PIL image, and so the recipe of the field. OpenCV's
     bilinear filter does not smooth when it shrinks and differs by up to 27 grey levels.
-
-    Args:
-        image: ``(H, W, 3)`` uint8.
-        size: new height and width in pixels.
-
-    Returns:
-        ``(height, width, 3)`` uint8; the aspect is not kept.
     """
     if image.shape[:2] == size:
         return image
@@ -127,11 +119,6 @@ def summarised(lines: Sequence[str]) -> str:
     if len(lines) > SHOWN:
         shown.append(f"  ... and {len(lines) - SHOWN} more")
     return "\n".join(shown)
-
-
-def read_bytes(path: Path) -> bytes:
-    """Return what an image file, or a mask, holds."""
-    return read_file(path, "restore the file")
 
 
 def open_image(data: bytes) -> Image.Image:

@@ -42,16 +42,7 @@ TRUTH_FILE = "truth.parquet"
 
 
 def write_index(directory: Path, contents: Contents, image_root: Path, val_truth: str = "gt") -> str:
-    """Check the contents of a data set and write its index, atomically.
-
-    Args:
-        directory: prepared directory; made if need be.
-        contents: what the data set says it has.
-        image_root: folder of the images, of which those are hashed that have no digest yet.
-        val_truth: whose truth ``val`` has, for the record.
-
-    Returns:
-        The digest of the index.
+    """Check the contents of a data set, hash its images, write its index, atomically, and return its digest.
 
     Raises:
         DataError: duplicate ids, labels out of range, missing truth, or boxes outside their image.
@@ -75,13 +66,7 @@ def write_index(directory: Path, contents: Contents, image_root: Path, val_truth
 
 
 def read_split(directory: Path, split: SplitName, *, with_truth: bool = True) -> Split:
-    """Read one split of a prepared data set.
-
-    Args:
-        directory: prepared directory.
-        split: which split.
-        with_truth: False leaves the truth file closed; training reads ``val`` and ``test`` so. For ``train`` it is
-            never opened.
+    """Read one split of a prepared data set; the file of truth stays closed for ``train``, and without ``with_truth``.
 
     Raises:
         DataError: the index is missing or unreadable, or its two files do not belong together.
@@ -107,12 +92,7 @@ def splits_of(path: Path, splits: Collection[SplitName]) -> pa.Table:
 
 
 def write_selection(directory: Path, target: Path, *, wanted: bool) -> None:
-    """Write what training may know of the truth: that of ``val`` if its track selects by it, else nothing.
-
-    Args:
-        directory: prepared directory.
-        target: file to write, atomically.
-        wanted: whether the track selects epochs by the boxes of ``val``.
+    """Write what training may know of the truth: that of ``val`` if its track selects epochs by it, else nothing.
 
     Raises:
         DataError: the truth is wanted, and ``val`` has no boxes.

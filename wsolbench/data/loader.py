@@ -70,10 +70,6 @@ class EpochOrder(Sampler[tuple[int, int]]):
 
     The epoch travels with the position, so that a worker needs no state to know which draw of the augmentation it is
     to make. The training loop calls :meth:`set_epoch` before each epoch.
-
-    Args:
-        size: number of images.
-        seed: seed of the run.
     """
 
     def __init__(self, size: int, seed: int) -> None:
@@ -130,14 +126,7 @@ class RankBatches(Sampler[list[tuple[int, int]]]):
 
 
 class TrainingSet(SizedDataset):
-    """Augmented training images: random crop and horizontal flip of the resized picture.
-
-    Args:
-        split: the weakly supervised split; only its labels are read.
-        pictures: its pictures, at the recipe's ``resize``.
-        crop: side in pixels of what the network sees.
-        seed: seed of the run.
-    """
+    """Augmented training images: random crop and horizontal flip of the resized picture."""
 
     def __init__(self, split: Split, pictures: Pictures, crop: int, seed: int) -> None:
         self._pictures, self._crop, self._seed = pictures, crop, seed

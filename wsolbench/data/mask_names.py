@@ -14,17 +14,10 @@ _ENDINGS = [f"{mark}{word}" for word in ("mask", "gt", "label", "seg", "segmenta
 
 
 def match_masks(folder: Path, images: Sequence[str]) -> dict[str, str]:
-    """Return the mask file of each image that has one.
+    """Return the mask file of each image that has one; both are paths below their own folder.
 
     The mask of ``cat/0.jpg`` is ``cat/0.png``, ``cat/0_mask.png`` or ``cat/0.jpg.png``, with any suffix of an image in
     either case, and with ``gt``, ``label``, ``seg`` or ``segmentation`` for ``mask``.
-
-    Args:
-        folder: of masks; nothing is found where it does not exist.
-        images: paths below the folder of images.
-
-    Returns:
-        Paths below ``folder`` by image path.
 
     Raises:
         DataError: files belong to no image or to two, or an image has two; says how many, and the first three.

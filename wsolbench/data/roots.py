@@ -42,10 +42,7 @@ class RootedDataset(WsolDataset):
         return [] if named is None else [named / name for name in names]
 
     def root(self, *holding: str | Path) -> Path:
-        """Return the directory.
-
-        Args:
-            holding: directories below it that must be there.
+        """Return the directory, if it is there and holds what it should.
 
         Raises:
             DataError: none is named, it is no directory, or it does not hold one of these.

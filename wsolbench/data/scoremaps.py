@@ -101,11 +101,6 @@ def write_maps(path: Path, splits: Mapping[str, Stored]) -> None:
 def read_maps(path: Path, split: str, sha256: str | None = None) -> Stored:
     """Read one split of a stored maps file; boxes, where its method answers in boxes.
 
-    Args:
-        path: the file.
-        split: ``val`` or ``test``.
-        sha256: of the file, as its run's record has it; None leaves it unchecked.
-
     Raises:
         DataError: the file is missing, damaged, has no such split, or its arrays do not fit each other; the message
             names it.

@@ -60,15 +60,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[st
 
 
 def read_boxes(path: Path, known: Collection[str], where: str) -> dict[str, NDArray[np.float64]]:
-    """Read a file of boxes: the header ``id,x0,y0,x1,y1``, then one line per box, half-open, in pixels.
-
-    Args:
-        path: the file.
-        known: ids that may occur.
-        where: what they are ids of, for the message.
-
-    Returns:
-        ``(n, 4)`` float64 by id, in the order of the file, for the ids that occur.
+    """Read boxes ``(n, 4)`` by id: the header ``id,x0,y0,x1,y1``, then a line per box, half-open, in pixels.
 
     Raises:
         DataError: the file cannot be read, or a line is malformed or of an unknown image.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from wsolbench.acquire.policy import COMMON_KEYS, divided
+from wsolbench.acquire.policy import dataset_arguments, policy_and_sources
 from wsolbench.config import registry
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Run, Settings, validated_arguments
@@ -76,17 +76,13 @@ def _recipes(settings: Settings) -> Iterator[tuple[str, str, Callable[[], dict[s
 
 def _preparation(settings: Settings, track: str) -> dict[str, Any]:
     name = settings.tracks[track].dataset
-    where, block = f"datasets.{name}", settings.datasets.get(name, {})
-    component, chosen = settings.dataset_class(name), divided(block, where)
     return {
         "dataset": name,
         "of": settings.class_of(name),
-        "arguments": validated_arguments(
-            component, chosen.arguments(component), where, complete=True, beside=COMMON_KEYS
-        ),
-        "policy": chosen.policy.model_dump(),
+        "arguments": dataset_arguments(settings, name, complete=True),
+        "policy": policy_and_sources(settings, name)[0].model_dump(),
         "selection": settings.tracks[track].selection == "val_boxes",
-    } | _code("prepare", component)
+    } | _code("prepare", settings.dataset_class(name))
 
 
 def _weights(settings: Settings, track: str) -> dict[str, Any]:

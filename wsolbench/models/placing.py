@@ -22,12 +22,6 @@ def place_weights(backbone: str, name: str | None, root: Path | None, directory:
 
     A local copy is preferred; without one the file is fetched from its official address.
 
-    Args:
-        backbone: stem of the backbone's file.
-        name: key in its table of weights; None writes a record that says so, and no file.
-        root: directory to search after the one that ``WSOLBENCH_WEIGHTS`` names.
-        directory: output of the stage; replaced as a whole.
-
     Raises:
         WeightsError: the file is missing and cannot be fetched, or is not the pinned one.
     """

@@ -184,11 +184,11 @@ def _dataset(settings: Settings, name: str) -> None:
 
 def _images(settings: Settings, track: str, root: Path) -> None:
     from wsolbench.acquire.building import build_dataset  # noqa: PLC0415
-    from wsolbench.acquire.policy import divided  # noqa: PLC0415
+    from wsolbench.acquire.policy import policy_and_sources  # noqa: PLC0415
 
     name = settings.tracks[track].dataset
     build_dataset(settings, name).image_root(Layout(root).prepared(track))
-    _ = divided(settings.datasets.get(name, {}), f"datasets.{name}").policy.truth_name  # reads the file of val_truth
+    _ = policy_and_sources(settings, name)[0].truth_name  # reads the file of val_truth
 
 
 def _weights(settings: Settings, track: str, root: Path) -> str | None:

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from wsolbench.acquire.building import build_dataset
 from wsolbench.acquire.inspection import keep_checks
-from wsolbench.acquire.policy import divided
+from wsolbench.acquire.policy import policy_and_sources
 from wsolbench.acquire.summary import check_classes, split_table
 from wsolbench.config import registry
 from wsolbench.config.keys import check_key
@@ -128,9 +128,9 @@ def _recognised(root: Path) -> str:
 
 
 def _inspected(settings: Settings, name: str, layout: Layout) -> Contents:
-    dataset, chosen = build_dataset(settings, name), divided(settings.datasets[name], f"datasets.{name}")
+    dataset, (policy, _) = build_dataset(settings, name), policy_and_sources(settings, name)
     with keep_checks(layout.checked), tempfile.TemporaryDirectory() as directory:
-        contents = chosen.policy.applied(dataset.contents(Path(directory)))
+        contents = policy.applied(dataset.contents(Path(directory)))
     check_contents(contents)
     check_classes(contents)
     return contents

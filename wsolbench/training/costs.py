@@ -64,14 +64,7 @@ def _backward_of_convolution(
 
 
 def count_costs(method: Method, side: int, test_side: int, *, trained: bool) -> Counts:
-    """Count a method's costs on made-up images, on the CPU and in float32; precision changes no count.
-
-    Args:
-        method: its weights stay, its batch statistics do not.
-        side: of the square images in training, pixels.
-        test_side: of those at test.
-        trained: whether the track trains at all.
-    """
+    """Count a method's costs on made-up images, on the CPU and in float32; precision changes no count."""
     torch.manual_seed(torch_seed("iteration", 0, 0))
     labels = torch.arange(_IMAGES) % method.num_classes
     inputs, tested = (

@@ -1,4 +1,4 @@
-"""What looks on while a network trains, as hooks of mmengine: a progress meter, and curves for its visualisers."""
+"""Hooks of mmengine that observe a training: a progress meter, and curves for its visualisers."""
 
 from __future__ import annotations
 

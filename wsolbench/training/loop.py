@@ -57,15 +57,7 @@ def fit(
 ) -> History:
     """Train a method in place with a run's recipe, from its start or from where an interrupted training was saved.
 
-    Args:
-        method: initialised on the CPU; left on ``device``.
-        data: training items by (epoch, position).
-        run: recipe and seed.
-        runtime: loader workers, threads, how often states are saved.
-        device: where to train.
-        work: scratch directory of the run, which outlives a killed process.
-        definition: all else that the bytes depend on; a state that was saved under anything different is not resumed.
-        selector: chooses the epoch whose weights are taken; None takes the last.
+    A state in ``work`` that was saved under another ``definition`` (all else that the bytes depend on) is not resumed.
 
     Raises:
         DivergedError: a loss is not finite.
@@ -124,7 +116,7 @@ class Training:
         self._save_seconds, self._saved = runtime.save_minutes * 60, time.monotonic()
 
     def run(self, hooks: list[Hook]) -> None:
-        """Train to the end; hooks look on, and change nothing."""
+        """Train to the end; hooks only observe."""
         per_epoch = len(self.train_dataloader)
         try:
             _call(hooks, "before_train", self)

@@ -22,14 +22,7 @@ _DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Optimiser:
-    """An optimiser of torch with autocast, loss scaling where the format needs it, and gradient clipping.
-
-    Args:
-        inner: of the method's parameter groups.
-        device: where the network is.
-        dtype: that autocast takes; None for float32. ``torch.float16`` scales the loss, dynamically.
-        max_norm: of the gradient of all parameters together; None leaves it as it is.
-    """
+    """An optimiser of torch with autocast (to ``dtype``), a dynamic loss scale for float16, and gradient clipping."""
 
     def __init__(
         self, inner: torch.optim.Optimizer, device: torch.device, dtype: torch.dtype | None, max_norm: float | None

@@ -76,12 +76,6 @@ class TokenBackbone(Backbone):
 
     Where layers go and branches read is ours: after each third of the blocks, and after half of them and the last but
     one.
-
-    Args:
-        embedding: what makes tokens of images.
-        blocks: timm's, or what has ``norm1`` and ``attn`` as they have.
-        norm: the last layer.
-        pretrained: whether all this has been loaded from a file.
     """
 
     tokens: ClassVar[bool] = True

@@ -29,17 +29,7 @@ _CLASSES = 1000  # of the weight files
 
 
 class ConvBN(nn.Module):
-    """Convolution, batch normalisation, ReLU6.
-
-    Args:
-        in_channels: input channels.
-        out_channels: output channels.
-        kernel: 3 or 1.
-        stride: 1 or 2.
-        groups: equal to the channels for a depthwise convolution.
-        tf_padding: pad as TensorFlow's SAME does, which differs at stride 2.
-        eps: of batch normalisation.
-    """
+    """Convolution, batch normalisation, ReLU6; ``tf_padding`` pads as TensorFlow's SAME does."""
 
     def __init__(
         self,
@@ -68,14 +58,7 @@ class ConvBN(nn.Module):
 
 
 class PlainMobileNetV1(nn.Module):
-    """The classification network, with the key names of the weight files: ``features.{0..26}``, ``classifier``.
-
-    Args:
-        width: channel multiplier.
-        output_stride: 32 as published; 16 and 8 set the stride of the last one or two strided convolutions to 1.
-        tf_padding: see :class:`ConvBN`.
-        bn_eps: see :class:`ConvBN`.
-    """
+    """The classification network, with the key names of the weight files: ``features.{0..26}``, ``classifier``."""
 
     def __init__(self, width: float, output_stride: int, *, tf_padding: bool, bn_eps: float = _BN_EPS) -> None:
         super().__init__()

@@ -209,14 +209,7 @@ PINNED: dict[str, dict[str, PinnedWeights]] = {
 
 
 def find_weights(pinned: PinnedWeights, root: Path | None) -> Path | None:
-    """Find a pinned file in the directory that ``WSOLBENCH_WEIGHTS`` names, in ``root`` or in its package; check it.
-
-    Args:
-        pinned: what is looked for.
-        root: ``weights.root`` of ``params.yaml``.
-
-    Returns:
-        Path of a file whose size and sha256 are the pinned ones; None if it is in none of them but can be fetched.
+    """Return a file of the pinned size and sha256; None where there is none but an address to fetch it from.
 
     Raises:
         WeightsError: it is in none of them and has no address, or the first file found is not the pinned one.

@@ -17,11 +17,6 @@ def with_bias_rate(module: nn.Module, groups: Sequence[ParamGroup], multiplier: 
 
     A bias is a parameter whose name ends in ``bias``: of convolutions, linear layers and normalisations alike. Weight
     decay is left as it is for both.
-
-    Args:
-        module: owner of the parameters.
-        groups: with ``params`` and ``lr``; not changed.
-        multiplier: of the biases' rate.
     """
     biases = {id(p) for name, p in module.named_parameters() if name.rpartition(".")[2] == "bias"}
     split: list[dict[str, Any]] = []

@@ -22,10 +22,6 @@ class ClassMapHead(nn.Module):
 
     Works in the weight's own precision, also under autocast: differences between neighbouring cells of a map would be
     lost in bfloat16. Initialised as ``nn.Linear`` is.
-
-    Args:
-        in_channels: K, channels of the features.
-        num_classes: C.
     """
 
     def __init__(self, in_channels: int, num_classes: int) -> None:
@@ -34,11 +30,7 @@ class ClassMapHead(nn.Module):
 
     @torch.no_grad()
     def adopt(self, weight: Tensor, bias: Tensor) -> None:
-        """Take over a pretrained classifier.
-
-        Args:
-            weight: ``(C, K)``.
-            bias: ``(C,)``.
+        """Take over a pretrained classifier's weight ``(C, K)`` and bias ``(C,)``.
 
         Raises:
             SettingsError: it is for another number of classes.

@@ -16,10 +16,6 @@ class ClassMapMethod(Method):
     """Trains a classifier with cross-entropy and localizes with its class maps.
 
     What makes a subclass a method is what it inserts into the backbone, does to the batch, or adds to the losses.
-
-    Args:
-        backbone: feature extractor, with its neck.
-        num_classes: number of classes.
     """
 
     def __init__(self, backbone: Backbone, num_classes: int) -> None:

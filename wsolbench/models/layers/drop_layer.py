@@ -58,12 +58,7 @@ def coins_from(generator: torch.Generator) -> Iterator[None]:
 
 
 def insert_drop_layers(backbone: Backbone, points: Sequence[str] | None, make: Callable[[], DropLayer]) -> None:
-    """Insert a new layer behind each of the named stages.
-
-    Args:
-        backbone: changed in place.
-        points: names of stages, or None for the backbone's ``erase_points``.
-        make: returns a new layer.
+    """Insert a new layer behind each of the named stages, or of the backbone's ``erase_points``.
 
     Raises:
         SettingsError: ``erase_points`` names an unknown stage, or one twice.

@@ -12,16 +12,10 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def he_init(module: M) -> M:
-    """Draw every convolution's weight from N(0, 2 / fan_in) and set its bias to zero.
+    """Draw every convolution's weight from N(0, 2 / fan_in), set its bias to zero, and return the module.
 
     The fan is the input's, which keeps the forward variance of depthwise convolutions right too. Draws from torch's
     global generator.
-
-    Args:
-        module: changed in place.
-
-    Returns:
-        The module.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
