@@ -29,10 +29,10 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the names of files as they are read."""
+    """Return the names of images as they are decoded."""
     names: list[str] = []
-    read = inspection.read_bytes
-    monkeypatch.setattr(inspection, "read_bytes", lambda path: names.append(path.name) or read(path))
+    measure = inspection.measure
+    monkeypatch.setattr(inspection, "measure", lambda path, data: names.append(path.name) or measure(path, data))
     return names
 
 
@@ -87,20 +87,20 @@ def test_a_file_that_is_still_being_written_is_not_trusted(
 def test_what_was_found_before_an_interruption_is_kept(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = inspection.read_bytes
+    measure = inspection.measure
 
-    def interrupted(path: Path) -> bytes:
+    def interrupted(path: Path, data: bytes) -> tuple[int, int, int]:
         if path.name == "4.png":
             raise KeyboardInterrupt
-        return read(path)
+        return measure(path, data)
 
     with keep_checks(tmp_path / "memory"):
         with monkeypatch.context() as patch:
-            patch.setattr(inspection, "read_bytes", interrupted)
+            patch.setattr(inspection, "measure", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 inspect_images(images, paths(images))
         names: list[str] = []
-        monkeypatch.setattr(inspection, "read_bytes", lambda path: names.append(path.name) or read(path))
+        monkeypatch.setattr(inspection, "measure", lambda path, data: names.append(path.name) or measure(path, data))
         inspect_images(images, paths(images))
     assert "4.png" in names
     assert {*names} <= {"4.png", "5.png"}  # by several threads, in any order

@@ -152,8 +152,6 @@ def _state(path: Path) -> list[int]:
 
 def _read(file: Path) -> Iterator[tuple[str, tuple[list[int], list[Any]]]]:
     """Yield what is kept, a line per file, later ones in place of earlier; lines that are damaged are passed over."""
-    if not file.is_file():
-        return
     try:
         lines = read_file(file, "it is made anew").splitlines()
     except DataError:

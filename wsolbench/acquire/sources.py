@@ -16,12 +16,12 @@ from wsolbench.acquire.unpack import unpack
 from wsolbench.config.schema import StrictModel
 from wsolbench.errors import DataError
 
-__all__ = ["CHOE_FILES", "NAMES_FILE", "Archive", "Sources"]
+__all__ = ["BASE", "CHOE_FILES", "NAMES_BASE", "NAMES_FILE", "NAMES_SIZE", "Archive", "Sources"]
 
 _log = logging.getLogger("wsolbench.prepare")
 
 _CHOE = "https://raw.githubusercontent.com/clovaai/wsolevaluation/"
-_BASE = f"{_CHOE}96f4b88679af41f005824661f47e6fe3628af2aa"
+BASE = f"{_CHOE}96f4b88679af41f005824661f47e6fe3628af2aa"
 CHOE_FILES: dict[str, tuple[int | None, str | None]] = {
     f"metadata/{path}": (None, None) if size == "-" else (int(size), digest)
     for path, size, digest in map(str.split, files(__package__).joinpath("choe_files.txt").read_text().splitlines())
@@ -33,8 +33,8 @@ Boxes and class labels CC-BY-2.0 NAVER Corp., OpenImages annotations CC-BY-4.0 G
 
 NAMES_FILE = "mapping.txt"
 """Lines ``0/0.jpeg, 0/<digest>.jpeg``: the files of ImageNetV2 were renamed after the lists had been made."""
-_NAMES_BASE = f"{_CHOE}e9972606b18064ea886f098f2b5b29b9ade75f09"  # a later commit that has it; no digest was at hand
-_NAMES_SIZE = 617_800
+NAMES_BASE = f"{_CHOE}e9972606b18064ea886f098f2b5b29b9ade75f09"  # a later commit that has it; no digest was at hand
+NAMES_SIZE = 617_800
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Sources(StrictModel):
         if ids.is_file():
             return
         for target in (*(target for target in wanted if target != ids), ids):
-            self._fetch_list(wanted[target], target, _BASE, *CHOE_FILES[wanted[target]])
+            self._fetch_list(wanted[target], target, BASE, *CHOE_FILES[wanted[target]])
 
     def imagenetv2_names(self, directory: Path) -> None:
         """Fetch the list of the former and present names of ImageNetV2's files to ``directory``, unless it is there.
@@ -130,7 +130,7 @@ class Sources(StrictModel):
         """
         if not (directory / NAMES_FILE).is_file():
             path = f"metadata/ILSVRC/val/{NAMES_FILE}"
-            self._fetch_list(path, directory / NAMES_FILE, _NAMES_BASE, _NAMES_SIZE, None)
+            self._fetch_list(path, directory / NAMES_FILE, NAMES_BASE, NAMES_SIZE, None)
 
     def _fetch_list(self, path: str, target: Path, base: str, size: int | None, sha256: str | None) -> None:
         if not self.download:
