@@ -10,7 +10,17 @@ from torch.nn.functional import adaptive_avg_pool2d, cross_entropy, normalize
 
 from wsolbench.config.ranges import Factor, Fraction, Positive
 from wsolbench.models.layers import MapConv, conv_relu, maps_of, min_max, with_bias_rate
-from wsolbench.models.method import Backbone, LogUniform, Method, OptimRecipe, ParamGroup, Prediction, Uniform, space
+from wsolbench.models.method import (
+    Backbone,
+    Exempt,
+    LogUniform,
+    Method,
+    OptimRecipe,
+    ParamGroup,
+    Prediction,
+    Uniform,
+    space,
+)
 
 __all__ = ["SPA"]
 
@@ -59,7 +69,7 @@ class SPA(Method):
 
     title = "SPA"
     reference = "Pan et al., CVPR 2021, arXiv 2103.04523"
-    rounding_flips = True
+    exempt = Exempt(rounding="a cell near a threshold may change sides with the last bit")
     search_space = space(
         activation_weight=LogUniform(0.1, 2),
         background_below=Uniform(0.05, 0.5),

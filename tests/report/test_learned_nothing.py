@@ -56,6 +56,16 @@ def test_without_one_nothing_is_said(repository: Callable[..., Repository]) -> N
         assert "textdagger" not in text
 
 
+def test_what_is_exempt_from_a_promise_is_marked_with_the_reason(repository: Callable[..., Repository]) -> None:
+    toy = repository(methods=["alpha", "beta"], seeds=[0])
+    toy.write("alpha", 0, 50, exempt={"rounding": "a threshold"})
+    toy.write("beta", 0, 50)
+    assert "| Alpha § |" in toy.page()
+    assert "| Beta |" in toy.page()
+    assert "in part only: Alpha (rounding: a threshold)." in toy.page()
+    assert r"\S{} Keeps a promise" in toy.latex()
+
+
 def test_maps_that_are_the_same_for_every_class_are_marked(repository: Callable[..., Repository]) -> None:
     toy = repository(methods=["alpha", "beta"], seeds=[0])
     toy.write("alpha", 0, 50, class_agnostic=True)

@@ -38,6 +38,17 @@ def test_what_is_broken_is_named(tmp_path: Path) -> None:
     assert ["losses are finite scalars of the same names throughout" in line for line in broken] == [True]
 
 
+@pytest.mark.slow
+def test_an_exemption_is_told_with_its_reason(tmp_path: Path) -> None:
+    exempt = '    exempt = Exempt(rounding="a reason")\n    title = "EIL"'
+    mine = EIL.replace('    title = "EIL"', exempt).replace("import Backbone,", "import Backbone, Exempt,")
+    (tmp_path / "mine.py").write_text(mine)
+    status, lines = checked(tmp_path / "mine.py")
+    assert status == 0, lines
+    assert "exempt  memory format changes nothing but rounding (a reason)" in lines
+    assert sum(line.startswith("exempt ") for line in lines) == 2
+
+
 def test_what_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WSOLBENCH_COMPONENTS", "{}")
     with pytest.raises(SettingsError, match="nothing_of_that_name"):

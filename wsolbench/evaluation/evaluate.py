@@ -216,7 +216,7 @@ def _head(record: Mapping[str, Any]) -> dict[str, Any]:
         "selection": track.get("selection", "last"),
         "protocol": CHOE2020.name,
         "protocol_version": PROTOCOL_VERSION,
-        **({"class_agnostic": True} if method.get("class_agnostic") else {}),
+        **{name: method[name] for name in ("class_agnostic", "exempt") if method.get(name)},
         **({"training": record["training"]} if "training" in record else {}),
         **({"variant_of": method["variant_of"]} if variant else {}),
         **({"reads": method["reads"]} if "reads" in method else {}),

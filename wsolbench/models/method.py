@@ -24,6 +24,7 @@ __all__ = [
     "CHOE2020",
     "Backbone",
     "Choice",
+    "Exempt",
     "Localizer",
     "LogUniform",
     "Method",
@@ -77,6 +78,25 @@ class OptimRecipe:
     head_lr_mult: float
 
 
+@dataclass(frozen=True)
+class Exempt:
+    """Promises that a method keeps in part only, each with the reason; None is no exemption.
+
+    Attributes:
+        rounding: rounding may move what is compared with a threshold across it: maps then agree between memory formats
+            within a hundredth of their range (else a ten-thousandth), and losses between precisions within a fifth
+            (else a twentieth).
+        deterministic_cuda: an operation has no deterministic kernel on CUDA, so that two trainings there may differ.
+    """
+
+    rounding: str | None = None
+    deterministic_cuda: str | None = None
+
+    def reasons(self) -> dict[str, str]:
+        """Return the reasons that are given, by exemption."""
+        return {name: reason for name, reason in vars(self).items() if reason}
+
+
 class Localizer(nn.Module, ABC):
     """What classifies images and localizes a label in them: a method, or a read-out of a trained one.
 
@@ -88,9 +108,7 @@ class Localizer(nn.Module, ABC):
         class_agnostic: True if the map does not depend on the label; printed wherever its numbers stand.
         needs_tokens: True if it reads class tokens or attention, which only transformers have.
         refuses_tokens: why it cannot run on a transformer, if it cannot.
-        rounding_flips: True if rounding may move what is compared with a threshold across it: maps then agree between
-            memory formats within a hundredth of their range (else a ten-thousandth), and losses between precisions
-            within a fifth (else a twentieth).
+        exempt: what it does not promise; printed by ``wsolbench check`` and wherever its numbers stand.
         needs_grad: True if :meth:`predict` needs gradients (maps from gradients).
         search_space: what a search may try, by constructor argument; see :mod:`wsolbench.config.distributions`. Every
             combination must be valid; an argument that is valid with some values of another only stays out.
@@ -103,7 +121,7 @@ class Localizer(nn.Module, ABC):
     class_agnostic: ClassVar[bool] = False
     needs_tokens: ClassVar[bool] = False
     refuses_tokens: ClassVar[str | None] = None
-    rounding_flips: ClassVar[bool] = False
+    exempt: ClassVar[Exempt] = Exempt()
     needs_grad: ClassVar[bool] = False
     search_space: ClassVar[Mapping[str, Distribution]] = space()
     backbone: Backbone
@@ -127,10 +145,11 @@ class Localizer(nn.Module, ABC):
         return None
 
     @classmethod
-    def describe(cls) -> Mapping[str, str | bool]:
-        """Return what tables print about it: title, reference, status, and whether its maps have no class."""
-        agnostic = {"class_agnostic": True} if cls.class_agnostic else {}
-        return {"title": cls.title, "reference": cls.reference, "status": cls.status, **agnostic}
+    def describe(cls) -> Mapping[str, Any]:
+        """Return what tables print about it: title, reference, status, whether its maps have no class, exemptions."""
+        marks = {"class_agnostic": cls.class_agnostic, "exempt": cls.exempt.reasons()}
+        known = {name: value for name, value in marks.items() if value}
+        return {"title": cls.title, "reference": cls.reference, "status": cls.status, **known}
 
 
 class Method(Localizer):

@@ -10,7 +10,7 @@ import pandas as pd
 
 from wsolbench.errors import counted
 from wsolbench.report.markdown import escaped
-from wsolbench.report.track import CLASS_AGNOSTIC, LEARNED_NOTHING, TrackResults, records
+from wsolbench.report.track import MARKS, TrackResults, records
 from wsolbench.results.schema import Entry
 from wsolbench.results.stats import LEVEL
 
@@ -80,7 +80,7 @@ def entries_told(track: TrackResults) -> list[str]:
 
 def marks(track: TrackResults, mark: Callable[[str], str]) -> list[tuple[str, str]]:
     """Return the footnotes that the titles of rows refer to, each with its sign."""
-    failed, agnostic = [], []
+    failed, agnostic, exempt = [], [], []
     for _, runs in track.measured.groupby(["kind", "method", "recipe"], sort=False, observed=True):
         title = mark(runs["title"].iloc[0])
         seeds = runs.loc[runs["learned_nothing"], "seed"].tolist()
@@ -88,12 +88,18 @@ def marks(track: TrackResults, mark: Callable[[str], str]) -> list[tuple[str, st
             failed.append(f"{title} (seeds {', '.join(map(str, seeds))}; {len(seeds)} of {len(runs)})")
         if runs["class_agnostic"].any():
             agnostic.append(title)
+        if runs["exempt"].any():
+            exempt.append(f"{title} ({mark(runs['exempt'].max())})")
     nothing = (
         "Trained without learning anything that shows (Top-1 Cls on `val` not above that of one class for all images, "
         "or a loss that grew), and counted in all numbers"
     )
-    notes = {LEARNED_NOTHING: (nothing, failed), CLASS_AGNOSTIC: ("Maps are the same for every class", agnostic)}
-    return [(sign, f"{note}: {', '.join(titles)}.") for sign, (note, titles) in notes.items() if titles]
+    notes = {
+        "learned_nothing": (nothing, failed),
+        "class_agnostic": ("Maps are the same for every class", agnostic),
+        "exempt": ("Keeps a promise of the conformance suite in part only", exempt),
+    }
+    return [(MARKS[fact], f"{note}: {', '.join(titles)}.") for fact, (note, titles) in notes.items() if titles]
 
 
 def over_seeds(track: TrackResults, *, interval: bool = True) -> str:

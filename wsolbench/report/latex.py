@@ -19,7 +19,7 @@ __all__ = ["all_tables", "headline_table", "latex_escaped"]
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "±": r"$\pm$", "†": r"\textdagger{}", "‡": r"\textdaggerdbl{}",
+    "±": r"$\pm$", "†": r"\textdagger{}", "‡": r"\textdaggerdbl{}", "§": r"\S{}",
 }  # fmt: skip
 _LABELS = ("val", "oracle", "pixel", "normalised")
 _ACROSS = 6  # columns of numbers that fit side by side in print, at the size of footnotes

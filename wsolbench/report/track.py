@@ -16,11 +16,10 @@ from wsolbench.results.load import load_frame, load_runs, truth_of
 from wsolbench.results.metrics import Metric
 from wsolbench.results.stats import BY_ROW, summarise
 
-__all__ = ["CLASS_AGNOSTIC", "LEARNED_NOTHING", "Row", "TrackResults"]
-__all__ += ["load_track", "number_text", "records", "score_table"]
+__all__ = ["MARKS", "Row", "TrackResults", "load_track", "number_text", "records", "score_table"]
 
-LEARNED_NOTHING, CLASS_AGNOSTIC = "†", "‡"
-"""Stand behind the title of a row: a training learned nothing that shows; maps are the same for every class."""
+MARKS = {"learned_nothing": "†", "class_agnostic": "‡", "exempt": "§"}
+"""Stand behind the title of a row of which this fact is true."""
 
 Row = tuple[str, str, str, str]
 """TrackResults, kind, recipe and method: what the runs of a row share."""
@@ -80,6 +79,7 @@ class TrackResults:
             variant_of=("variant_of", "first"),
             learned_nothing=("learned_nothing", "any"),
             class_agnostic=("class_agnostic", "any"),
+            exempt=("exempt", "any"),
         )
         kinds = ["variant" if isinstance(row.variant_of, str) else row.Index[1] for row in records(rows)]
         names = [
@@ -158,8 +158,9 @@ def score_table(
         parts["value"][each.heading] = numbers["mean"]
         parts["best"][each.heading] = _best(rows, numbers["mean"] * each.scale, each)
     table = pd.concat({name: pd.DataFrame(part, index=rows.index) for name, part in parts.items()}, axis=1)
-    titles = rows["title"].where(~rows["learned_nothing"], rows["title"] + f" {LEARNED_NOTHING}")
-    titles = titles.where(~rows["class_agnostic"], titles + f" {CLASS_AGNOSTIC}")
+    titles = rows["title"]
+    for fact, sign in MARKS.items():
+        titles = titles.where(~rows[fact].astype(bool), titles + f" {sign}")
     labels = {"block": rows["block"].astype(str), "method": titles, "recipe": _level(rows, "recipe"), "n": rows["n"]}
     return table.set_axis(pd.MultiIndex.from_frame(pd.DataFrame(labels)), axis=0)
 

@@ -26,7 +26,8 @@ _log = logging.getLogger(__name__)
 _KINDS = ("method", "readout", "baseline", "entry")
 _IDENTITY = ["track", "dataset", "backbone", "kind", "method", "title", "status", "recipe", "seed", "key", "variant_of"]
 _FACTS = ["skipped", "weights", "weights_sha256", "selection", "protocol", "images_val", "images_test", "boxes_used"]
-_FACTS += ["masks_used", "val_truth", "data_digest", "learned_nothing", "class_agnostic", "protocol_version", "entry"]
+_FACTS += ["masks_used", "val_truth", "data_digest", "learned_nothing", "class_agnostic", "exempt"]
+_FACTS += ["protocol_version", "entry"]
 # Not `images.val`: a supervised bound may spend part of `val` on training.
 _SAME_FOR_ALL = ("dataset", "backbone", "selection", "protocol", "images.test", "threshold.fixed")
 _SAME_FOR_ENTRIES = ("dataset", "protocol", "images.test", "threshold.fixed", "protocol_version", "truth_digest")
@@ -94,7 +95,8 @@ def load_runs(settings: Settings, tracks: Sequence[str], root: Path) -> pd.DataF
         The first eleven columns of :func:`load_frame`; ``skipped`` (why there are no numbers); ``weights``,
         ``weights_sha256``; ``selection``; ``protocol``; ``images_val``, ``images_test``; ``boxes_used``,
         ``masks_used`` and ``val_truth`` of ``val``; ``data_digest``; ``learned_nothing``; ``class_agnostic``;
-        ``protocol_version``; ``entry``, what an entry says of itself. Missing (NaN) where there is nothing to say.
+        ``exempt``, exemptions with their reasons; ``protocol_version``; ``entry``, what an entry says of itself.
+        Missing (NaN) where there is nothing to say.
 
     Raises:
         SettingsError, DataError: see :func:`load_frame`.
@@ -173,7 +175,9 @@ def _identity(asked: _Asked, run: Run) -> tuple[object, ...]:
 
 
 def _facts(run: Run) -> dict[str, object]:
-    known: dict[str, object] = {"class_agnostic": run.class_agnostic, "protocol_version": run.protocol_version}
+    exempt = "; ".join(f"{name}: {reason}" for name, reason in run.exempt.items())
+    known: dict[str, object] = {"class_agnostic": run.class_agnostic, "exempt": exempt}
+    known |= {"protocol_version": run.protocol_version}
     if isinstance(run, SkippedRun):
         return known | {"skipped": run.reason, "learned_nothing": False}
     return known | {

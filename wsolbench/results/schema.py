@@ -80,6 +80,7 @@ class Head(Stored):
         method_status: ``published``, ``baseline``, or what else its title has to say.
         recipe: whose hyper-parameters they are.
         class_agnostic: whether its maps are the same whatever class is asked for.
+        exempt: promises of the conformance suite that it keeps in part only, with the reasons.
         variant_of: the method that it is a variant of.
         reads: the method whose trained run it reads maps from, for what trains nothing itself.
         protocol_version: under which it was measured; see :data:`~wsolbench.results.metrics.PROTOCOL_VERSION`.
@@ -96,6 +97,7 @@ class Head(Stored):
     recipe: str = ""
     seed: int
     class_agnostic: bool = False
+    exempt: dict[str, str] = {}
     variant_of: str | None = None
     reads: str | None = None
     protocol_version: Annotated[str, Field(pattern=r"^\d+\.\d+$")] = "1.0"

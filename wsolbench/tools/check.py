@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def check(what: str) -> Iterator[str]:
 
     name = name_of(what)
     os.environ[CHECKED] = name
-    seen = _Seen()
+    seen = _Seen(_exemptions(registry.load(registry.kind_of(name), name)))
     promises = "promises_of_readouts.py" if registry.kind_of(name) == "readout" else "promises.py"
     file, folder = Path(__file__).with_name(promises), Path(__file__).parent
     options = ["-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(folder)]
@@ -62,16 +62,36 @@ def check(what: str) -> Iterator[str]:
         raise SettingsError(f"{what}: {counted(len(seen.failed), 'promise')} of {len(seen.found)} not kept")
 
 
-class _Seen:
-    """What pytest reports: how often each promise was tried, and the first failure of each."""
+def _exemptions(component: Any) -> dict[str, str]:
+    """Return why a method promises less, by what it declares."""
+    found: dict[str, str] = component.exempt.reasons()
+    flags = {"class_agnostic": "maps are the same for every class"}
+    flags |= {"skips_parameters": "in some steps a parameter takes no part in any loss"}
+    return found | {name: reason for name, reason in flags.items() if getattr(component, name, False)}
 
-    def __init__(self) -> None:
+
+class _Seen:
+    """What pytest reports: how often each promise was tried, the first failure of each, and what is kept in part only.
+
+    Args:
+        exemptions: of the method, with their reasons.
+    """
+
+    def __init__(self, exemptions: Mapping[str, str]) -> None:
+        self.exemptions, self.exempt = exemptions, dict[str, str]()
         self.found: dict[str, int] = defaultdict(int)
         self.failed: dict[str, str] = {}
 
     def pytest_configure(self, config: Any) -> None:
-        """Declare the mark of what takes long."""
+        """Declare the marks."""
         config.addinivalue_line("markers", "slow: takes longer than a few seconds")
+        config.addinivalue_line("markers", "exempts: what a method declares to promise less")
+
+    def pytest_itemcollected(self, item: Any) -> None:
+        """Keep which promises an exemption of the method is from."""
+        mark = item.get_closest_marker("exempts")
+        if mark and mark.args[0] in self.exemptions:
+            self.exempt[_promise(item.originalname)] = self.exemptions[mark.args[0]]
 
     def pytest_collectreport(self, report: Any) -> None:
         """Keep what stops all promises from being tried."""
@@ -83,7 +103,7 @@ class _Seen:
         name, _, case = report.nodeid.partition("::")[2].partition("[")
         if report.when != "call" and not report.failed:
             return
-        promise = name.removeprefix("test_").replace("_", " ")
+        promise = _promise(name)
         self.found[promise] += report.when == "call"
         if report.failed:
             crash = getattr(report.longrepr, "reprcrash", None)
@@ -95,7 +115,13 @@ class _Seen:
         for promise, times in self.found.items():
             if promise in self.failed:
                 yield f"BROKEN  {promise} ({self.failed[promise]})"
+            elif promise in self.exempt:
+                yield f"exempt  {promise} ({self.exempt[promise]})"
             else:
                 yield f"kept    {promise}{f' ({times} times)' if times > 1 else ''}"
         for promise in self.failed.keys() - self.found.keys():
             yield f"BROKEN  {promise} ({self.failed[promise]})"
+
+
+def _promise(test: str) -> str:
+    return test.removeprefix("test_").replace("_", " ")
