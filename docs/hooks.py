@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from wsolbench.cli import app
 from wsolbench.config import registry
+from wsolbench.results.metrics import METRICS, Metric
 from wsolbench.tools.params_schema import as_markdown, blocks, meanings
 
 _MARK = re.compile(r"<!-- generated: (\w+) -->")
@@ -37,6 +38,24 @@ def params() -> str:
 def components() -> str:
     """Return a section per kind of component: keys and the first line of each one's documentation."""
     return "\n".join(_kind(kind) for kind in ("method", "backbone", "dataset", "baseline"))
+
+
+def metrics() -> str:
+    """Return a section per protocol: each number's name, heading, unit, which way is better, and meaning."""
+    return "\n".join(_metrics_of(protocol, title) for protocol, title in _PROTOCOLS.items())
+
+
+def _metrics_of(protocol: str, title: str) -> str:
+    rows = [
+        (f"`{each.name}`", each.heading, each.unit, _BETTER[each.higher_is_better], _meaning(each))
+        for each in METRICS.values()
+        if each.protocol == protocol
+    ]
+    return f"## {title}\n\n{_table(('name', 'in tables', 'unit', 'better', 'meaning'), rows)}"
+
+
+def _meaning(metric: Metric) -> str:
+    return metric.meaning + (" *(if there)*" if metric.may_lack else "")
 
 
 def _command_sections(command: Any, name: str) -> Iterator[str]:
@@ -115,4 +134,16 @@ def _table(heading: tuple[str, ...], rows: Iterator[tuple[str, ...]] | list[tupl
     )
 
 
-_GENERATED: dict[str, Callable[[], str]] = {"commands": commands, "params": params, "components": components}
+_PROTOCOLS = {
+    "classification": "Classification",
+    "choe2020": "Boxes, as in Choe et al. (`choe2020`)",
+    "pixel": "Boxes without its particularities (`pixel`)",
+    "masks": "Masks",
+}
+_BETTER = {True: "higher", False: "lower", None: ""}
+_GENERATED: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "params": params,
+    "components": components,
+    "metrics": metrics,
+}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 import typer
 
 from wsolbench.cli import app
+from wsolbench.results.metrics import METRICS
 
 PAGES = [Path("README.md"), Path("CONTRIBUTING.md"), *sorted(Path("docs").rglob("*.md"))]
 BLOCK = re.compile(
@@ -60,6 +63,33 @@ def test_a_command_that_is_shown_is_understood(arguments):
 @pytest.mark.parametrize("text", [each for each in blocks("python") if "--8<--" not in each.values[0]])
 def test_python_runs(text):
     exec(compile(text, "documentation", "exec"), {})
+
+
+@pytest.fixture
+def hooks():
+    spec = importlib.util.spec_from_file_location("hooks", "docs/hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_has_every_metric_once(hooks):
+    rows = [line.split(" | ") for line in hooks.metrics().splitlines() if line.startswith("| `")]
+    assert sorted(row[0] for row in rows) == sorted(f"| `{name}`" for name in METRICS)
+
+
+def test_no_page_keeps_a_mark(hooks):
+    for page in PAGES:
+        assert "<!-- generated" not in hooks.on_page_markdown(page.read_text(encoding="utf-8")), page
+
+
+@pytest.mark.parametrize("drawing", sorted(Path("docs").rglob("*.svg")), ids=lambda path: path.stem)
+def test_a_drawing_is_described_on_both_grounds_and_used(drawing):
+    text = drawing.read_text(encoding="utf-8")
+    tags = {element.tag.rpartition("}")[2] for element in ET.fromstring(text)}
+    assert {"title", "desc"} <= tags
+    assert "prefers-color-scheme: dark" in text
+    assert any(f"/{drawing.name})" in page.read_text(encoding="utf-8") for page in PAGES)
 
 
 @pytest.mark.slow
