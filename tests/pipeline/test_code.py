@@ -37,22 +37,12 @@ def append(path: Path, text: str) -> None:
 
 @pytest.mark.slow
 def test_a_copied_checkout_runs_its_own_package_methods_and_data_sets(copied: Path) -> None:
-    for name in (
-        "wsolbench/tools/stages.py",
-        "methods/cam.py",
-        "datasets/shapes.py",
-        "wsolbench/models/backbones/convnet.py",
-    ):
+    for name in OWN:
         append(copied / name, f"print('this is {name}')\n")
     append(copied / "wsolbench" / "tools" / "stages.py", "import wsolbench.datasets.shapes, wsolbench.methods.cam\n")
     append(copied / "methods" / "cam.py", "import wsolbench.models.backbones.convnet\n")
     found = run_in(copied, "--version").splitlines()
-    for name in (
-        "wsolbench/tools/stages.py",
-        "methods/cam.py",
-        "datasets/shapes.py",
-        "wsolbench/models/backbones/convnet.py",
-    ):
+    for name in OWN:
         assert f"this is {name}" in found
 
 

@@ -49,14 +49,34 @@ def show(
     typer.echo(contact_sheet(settings, settings.tracks_of(name)[0], split, n, seed, Layout(), target))
 
 
+_Maps = Annotated[
+    list[Path],
+    typer.Option(
+        help="Directory of maps, .npy or .npz, one per image: IMAGE_ID.npy, of any size and type. Given several times, "
+        "they are compared."
+    ),
+]
+_ValMaps = Annotated[
+    list[Path] | None, typer.Option(help="Maps of the val split, of its labels; thresholds are then chosen on it, too.")
+]
+_Classes = Annotated[
+    list[Path] | None,
+    typer.Option(help="Text file of `id,class[,class ...]`, best first, for Top-1 and Top-5; one per --maps, or one."),
+]
+_MapsOf = Annotated[
+    Literal["label", "predicted"],
+    typer.Option(help="The class that each map is of. predicted: the first of --predictions; no GT-known then."),
+]
+_Entry = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Write to entries/NAME/TRACK: a row of the track's tables, set apart as not trained here."
+    ),
+]
+
+
 def score(
-    maps: Annotated[
-        list[Path],
-        typer.Option(
-            help="Directory of maps, .npy or .npz, one per image: IMAGE_ID.npy, of any size and type. Given several "
-            "times, they are compared."
-        ),
-    ],
+    maps: _Maps,
     names: Annotated[
         list[str] | None, typer.Option("--name", help="Of each directory of maps; by default its own.")
     ] = None,
@@ -68,33 +88,16 @@ def score(
     ] = None,
     masks: Annotated[Path, typer.Option(help="With --metadata: folder that its mask paths are relative to.")] = Path(),
     split: Annotated[Literal["val", "test"], typer.Option(help="The split to report.")] = "test",
-    val_maps: Annotated[
-        list[Path] | None,
-        typer.Option(help="Maps of the val split, of its labels; thresholds are then chosen on it, too."),
-    ] = None,
+    val_maps: _ValMaps = None,
     val_metadata: Annotated[
         Path | None, typer.Option(help="With --metadata and --val-maps: lists of the val split.")
     ] = None,
-    predictions: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Text file of `id,class[,class ...]`, best first, for Top-1 and Top-5; one per --maps, or one."
-        ),
-    ] = None,
-    maps_of: Annotated[
-        Literal["label", "predicted"],
-        typer.Option(help="The class that each map is of. predicted: the first of --predictions; no GT-known then."),
-    ] = "label",
+    predictions: _Classes = None,
+    maps_of: _MapsOf = "label",
     as_they_are: Annotated[
         bool, typer.Option("--as-they-are", help="Maps are 224x224 in [0, 1]: neither resize nor normalise them.")
     ] = False,
-    entry: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Write to entries/NAME/TRACK: a row of the track's tables, set apart as not trained here.",
-        ),
-    ] = None,
+    entry: _Entry = None,
     track: Annotated[
         str | None, typer.Option(help="With --entry, instead of --dataset: a prepared track.", autocompletion=tracks_of)
     ] = None,
@@ -109,23 +112,19 @@ def score(
 
     if (entry is None) != (track is None):
         raise SettingsError("--entry and --track go together: a row belongs to a track")
+    how: dict[str, Any] = {"maps_of": maps_of, "as_they_are": as_they_are}
     if entry is not None and track is not None:
         from wsolbench.tools.entries import score_entry
 
         if len(maps) > 1 or names or dataset or metadata or val_metadata or out or split != "test":
             raise SettingsError("--entry takes one --maps, and none of --name, --dataset, --metadata, --split, --out")
         (folder,) = folders_of(maps, [entry], val_maps or [], predictions or [])
-        found = score_entry(read_settings(), track, folder, Path(), jobs, maps_of=maps_of, as_they_are=as_they_are)
-        typer.echo(found)
+        typer.echo(score_entry(read_settings(), track, folder, Path(), jobs, **how))
         return
     truths = Truths(dataset, metadata, masks, val_metadata)
     folders = folders_of(maps, names or [], val_maps or [], predictions or [])
     settings = read_settings() if dataset or Path("params.yaml").is_file() else None
-    typer.echo(
-        run_score(
-            settings, truths, split, folders, out or Path("scores"), jobs, maps_of=maps_of, as_they_are=as_they_are
-        )
-    )
+    typer.echo(run_score(settings, truths, split, folders, out or Path("scores"), jobs, **how))
 
 
 _CUT = (
