@@ -28,6 +28,7 @@ from wsolbench.errors import DataError
 ROWS, COLUMNS = np.mgrid[:80, :120]
 DISC = ((COLUMNS - 60) ** 2 + (ROWS - 40) ** 2 <= 398).astype(np.uint8)
 TRIMAP = np.where((COLUMNS - 60) ** 2 + (ROWS - 40) ** 2 <= 529, np.where(DISC == 1, 255, 128), 0)  # with a border
+OF_1_2_3 = np.where(ROWS < 16, 3, DISC + 1)  # a trimap
 NAMES = [f"{kind}/{number}.jpg" for kind in ("cat", "dog") for number in range(2)]
 
 
@@ -214,18 +215,8 @@ def test_boxes_of_one_class_and_masks_of_the_other_are_refused(root: Path, tmp_p
 @pytest.mark.parametrize(
     ("suffix", "mask", "arguments", "said"),
     [
-        (  # a trimap of 1, 2 and 3
-            "png",
-            np.where(ROWS < 16, 3, DISC + 1),
-            {},
-            "4 of 4 masks .* nearly the whole picture is object; .* mask_above .* and ignore_grey",
-        ),
-        (
-            "png",
-            np.where(ROWS < 16, 3, DISC + 1),
-            {"ignore_grey": 3},
-            "4 of 4 masks .* nearly the whole",
-        ),
+        ("png", OF_1_2_3, {}, "4 of 4 masks .* nearly the whole picture is object; .* mask_above .* and ignore_grey"),
+        ("png", OF_1_2_3, {"ignore_grey": 3}, "4 of 4 masks .* nearly the whole"),
         ("png", DISC, {"ignore_grey": 3}, "no mask has a pixel of ignore_grey 3"),
         ("jpg", DISC * 255, {"mask_above": 127}, "4 of 4 masks are JPEG files"),
         ("gif", DISC, {}, "4 of 4 masks have a palette; their indices are read"),

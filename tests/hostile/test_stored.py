@@ -18,6 +18,7 @@ from tests.search.stored import store
 from tests.tiny import TINY_SHAPES, TINY_TRACK, TRACK, prepared_in
 from wsolbench.acquire import inspection
 from wsolbench.acquire.inspection import inspect_images, keep_checks
+from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
 from wsolbench.data.cache import Reading, pictures_of
 from wsolbench.data.index import INDEX_FILE, TRUTH_FILE, read_selection, read_split
@@ -82,9 +83,9 @@ def settings() -> Settings:
 
 
 @pytest.fixture(scope="module")
-def files(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stored]:
-    root = tmp_path_factory.mktemp("stored")
-    layout = prepared_in(root, settings)
+def layout(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """A benchmark of one run that has gone through all stages but the report."""
+    layout = prepared_in(tmp_path_factory.mktemp("stored"), settings)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(machine, "has_native_bf16", lambda: True)
         train(settings.resolve(KEY), settings, layout)
@@ -93,26 +94,18 @@ def files(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[
     write_photographs(settings, TRACK, layout)
     write_costs_of(settings, TRACK, layout)
     resolve(settings, layout)
-    prepared, run, again = layout.prepared(TRACK), layout.run(KEY), "make it again"
-    photographs, caption = layout.photographs(TRACK)
-    results = load_track(settings, TRACK, root)
-    record = read_record(layout, KEY)
-    splits: list[Any] = ["train", "val", "test"]
+    return layout
 
-    def splits_of() -> Any:
-        return [read_split(prepared, split) for split in splits]
 
-    test = read_split(prepared, "test")
-    checked, pictures = layout.checked / "again", root / "pictures"
-    reading = Reading(1, pictures, 2**30)
+@pytest.fixture(scope="module")
+def scratch(layout: Layout) -> dict[str, Stored]:
+    """What lies on one machine only: states, pictures, checks, progress."""
+    root, prepared = layout.root, layout.prepared(TRACK)
+    test, checked, pictures = read_split(prepared, "test"), layout.checked / "again", layout.root / "pictures"
 
     def cached() -> Any:
-        found = pictures_of(test, prepared, 16, reading)
+        found = pictures_of(test, prepared, 16, Reading(1, pictures, 2**30))
         return [np.array(found[k]) for k in range(len(test))]
-
-    def drawn() -> None:
-        with figure_style():
-            training(load_frame(settings, [TRACK], root), root)
 
     def inspected() -> Any:
         with keep_checks(checked):
@@ -122,18 +115,38 @@ def files(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inspection, "_SETTLED", -(10**12))
         inspected()
-    keeper = StateKeeper(root / "states", "digest")
+    keeper, progress = StateKeeper(root / "states", "digest"), root / PROGRESS_FILE
     keeper.save(7, {"iteration": 7, "weights": {"a": torch.arange(5.0)}, "rest": (1, [2.5, None], {"b": "ä"})})
-    progress = root / PROGRESS_FILE
     write_progress(progress, Progress(1, 2, 3, 4.5, "epoch"))
-    searched = store(root, [30.0, None, 50.0])
-    plot = root / "plots" / "a.png"
+    return {
+        "state": Stored(*_one(root, "states/*/*.pt"), keeper.load, 500, silent=True),
+        "cache": Stored(*_one(pictures, "*.u8"), cached, 200, silent=True),
+        "record of inspection": Stored(*_one(checked, "*.jsonl"), inspected, 300, silent=True),
+        "progress": Stored(progress, lambda: read_progress(progress), pinned=False, silent=True),
+    }
+
+
+@pytest.fixture(scope="module")
+def files(settings: Settings, layout: Layout, scratch: dict[str, Stored]) -> dict[str, Stored]:
+    root, prepared, run, again = layout.root, layout.prepared(TRACK), layout.run(KEY), "make it again"
+    photographs, caption = layout.photographs(TRACK)
+    results, record = load_track(settings, TRACK, root), read_record(layout, KEY)
+    splits: list[Any] = ["train", "val", "test"]
+
+    def splits_of() -> Any:
+        return [read_split(prepared, split) for split in splits]
+
+    def drawn() -> None:
+        with figure_style():
+            training(load_frame(settings, [TRACK], root), root)
+
+    searched, plot = store(root, [30.0, None, 50.0]), root / "plots" / "a.png"
     plot.parent.mkdir()
     Image.new("RGB", (30, 20), "red").save(plot)
     recipe = layout.recipes / "train" / f"{KEY}.json"
     frame, column = labelled(load_frame(settings, [TRACK], root)), "box_acc_iou50"
     thumbnails, history = layout.thumbnails(TRACK, KEY), layout.history(TRACK, KEY)
-    return {
+    return scratch | {
         "index": Stored(prepared / INDEX_FILE, splits_of, 250),
         "truth": Stored(prepared / TRUTH_FILE, splits_of, 250),
         "selection": Stored(layout.selection(TRACK), lambda: read_selection(prepared, layout.selection(TRACK))),
@@ -144,9 +157,6 @@ def files(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[
         "pinned maps": Stored(
             run / MAPS_FILE, lambda: read_maps(run / MAPS_FILE, "val", record["files"][MAPS_FILE])
         ),
-        "state": Stored(*_one(root, "states/*/*.pt"), keeper.load, 500, silent=True),
-        "cache": Stored(*_one(pictures, "*.u8"), cached, 200, silent=True),
-        "record of inspection": Stored(*_one(checked, "*.jsonl"), inspected, 300, silent=True),
         "metrics": Stored(layout.metrics(TRACK, KEY), lambda: load_track(settings, TRACK, root), 200, pinned=False),
         "per image": Stored(
             layout.per_image(TRACK, KEY), lambda: load_per_image(TRACK, [KEY], root, ["iou_val", "label"]), 250
@@ -161,7 +171,6 @@ def files(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[
         "search": Stored(searched / "search.json", lambda: read_searches(root, "toy"), 150),
         "trial": Stored(searched / "0001.json", lambda: read_searches(root, "toy"), 150, may_miss=True),
         "plot": Stored(plot, lambda: plot_picture(plot), pinned=False),
-        "progress": Stored(progress, lambda: read_progress(progress), pinned=False, silent=True),
         "recipe": Stored(recipe, lambda: resolve(settings, layout) and None, 10, silent=True),
     }  # fmt: skip
 

@@ -85,14 +85,13 @@ def simulate(machine: Machine, seeds: int = 3) -> float:
     tasks = benchmark(seeds)
     backend = type("Backend", (), {"start": lambda _, task: machine.start_task(task), "places": machine.places})()
     backend.on_gpu = machine.on_gpu
-    forecast = Forecast(lambda task: machine.images if task.kind == "train" else 0)
 
     def sleep(_: float) -> None:
         machine.now += STEP_S
         if machine.now % 10 == 0:
             machine.shown.append((machine.now, pool.seconds_left()))
 
-    pool = Pool(backend, backend, Path("nowhere"), forecast, machine.progress_of, lambda: machine.now, sleep)
+    pool = Pool(backend, backend, Path("nowhere"), Forecast(), machine.progress_of, lambda: machine.now, sleep)
     assert pool.run(tasks).done == {task.name for task in tasks}
     return max(job.end for job in machine.jobs)
 
@@ -114,3 +113,12 @@ def test_after_a_minute_the_time_left_is_within_a_factor_of_one_and_a_half(name:
     for now, left, truth in told:
         assert left is not None, f"nothing is known after {now:.0f} s"
         assert truth / 1.5 < left < truth * 1.5, f"after {now:.0f} s of {total:.0f}: {left:.0f}, true {truth:.0f}"
+
+
+def test_nothing_is_said_while_no_training_of_a_track_is_known() -> None:
+    forecast, places = Forecast(), {False: 1}
+    waiting = [Task(f"train@{track}-cam-0", f"wsolbench train {track}-cam-0") for track in ("small", "large")]
+    forecast.finished(waiting[0], 10.0)
+    assert forecast.left([], waiting, places, lambda task: False) is None
+    forecast.finished(waiting[1], 1000.0)
+    assert forecast.left([], waiting, places, lambda task: False) == 1010.0

@@ -35,15 +35,8 @@ def metrics(pipeline: Pipeline, method: str) -> dict[str, object]:
 def finished(pipeline: Pipeline) -> Pipeline:
     """The pipeline after its first run."""
     ran = pipeline.repro()
-    assert sorted(ran) == sorted(
-        [
-            f"prepare@{TRACK}",
-            f"weights@{TRACK}",
-            f"photographs@{TRACK}",
-            *{*stages_of("cam"), *stages_of("adl")},
-            *REPORTS,
-        ]
-    )
+    first = [f"{stage}@{TRACK}" for stage in ("prepare", "weights", "photographs")]
+    assert sorted(ran) == sorted([*first, *{*stages_of("cam"), *stages_of("adl")}, *REPORTS])
     return pipeline
 
 
@@ -69,22 +62,9 @@ TRAININGS = {run for run in RUNS if run.startswith("train")}
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
-        (
-            "methods/adl.py",
-            "gamma: Fraction = ",
-            "gamma: Fraction = 0.01 + ",
-            {f"train@{TRACK}-adl-0", f"costs@{TRACK}"},
-        ),
         ("methods/adl.py", '"""', '"""Changed: ', set()),
         ("wsolbench/config/recipe.py", "sync_bn: bool = False", "sync_bn: bool = True", TRAININGS),
-        ("wsolbench/config/recipe.py", "momentum: Fraction = 0.9", "momentum: Fraction = 0.8", set()),  # it is stated
-        (
-            "wsolbench/evaluation/misses.py",
-            "\n\n\n",
-            "\n\nCHANGED = True\n\n\n",
-            RUNS - TRAININGS,
-        ),
-        ("datasets/shapes.py", "image_size: int = 64", "image_size: int = 65", {f"prepare@{TRACK}"}),
+        ("wsolbench/evaluation/misses.py", "\n\n\n", "\n\nCHANGED = True\n\n\n", RUNS - TRAININGS),
     ],
 )
 def test_status_names_exactly_the_stages_that_a_change_touches(

@@ -43,8 +43,7 @@ class Ended:
 
 
 def run(machine: Machine, tasks: list[Task], tmp_path: Path) -> Outcome:
-    forecast = Forecast(lambda task: 0)
-    return Pool(machine, machine, tmp_path, forecast, lambda key: None, sleep=lambda seconds: None).run(tasks)
+    return Pool(machine, machine, tmp_path, Forecast(), lambda key: None, sleep=lambda seconds: None).run(tasks)
 
 
 def training(key: str, *after: str) -> Task:

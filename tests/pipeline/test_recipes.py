@@ -15,38 +15,15 @@ from wsolbench.launch.code import ELSEWHERE, code_digest, code_of
 TRACK = "shapes-convnet"
 # What reads the command's arguments and params.yaml, and hands both over; what it makes of them stands in the recipe.
 COMMAND_LINE = {
-    *(
-        "wsolbench.cli",
-        "wsolbench.search",
-        "wsolbench.tools",
-        "wsolbench.tools.arguments",
-        "wsolbench.tools.stages",
-    ),
-    *(
-        "wsolbench.tools.commands",
-        "wsolbench.tools.new",
-        "wsolbench.config.keys",
-        "wsolbench.config.outside",
-        "wsolbench.search",
-        "wsolbench.search.command",
-        "wsolbench.runs.startup",
-    ),
+    *(f"wsolbench.{name}" for name in ("cli", "search", "search.command", "runs.startup")),
+    *(f"wsolbench.config.{name}" for name in ("keys", "outside")),
+    *("wsolbench.tools", *(f"wsolbench.tools.{name}" for name in ("arguments", "commands", "new", "stages"))),
 }
-STAGES = {
-    f"prepare {TRACK}": f"prepare/{TRACK}",
-    f"weights {TRACK}": f"weights/{TRACK}",
-    f"train {TRACK}-adl-0": f"train/{TRACK}-adl-0",
-    f"train {TRACK}-cam-0": f"train/{TRACK}-cam-0",
-    f"evaluate {TRACK}-adl-0": f"evaluate/{TRACK}-adl-0",
-    f"evaluate {TRACK}-cam-0": f"evaluate/{TRACK}-cam-0",
-    f"costs {TRACK}": f"costs/{TRACK}",
-    f"baseline {TRACK}-centre_gaussian-0": f"baseline/{TRACK}-centre_gaussian-0",
-    f"baseline {TRACK}-mask_supervised-0": f"baseline/{TRACK}-mask_supervised-0",
-    f"photographs {TRACK}": f"photographs/{TRACK}",
-    f"report {TRACK}": f"report/{TRACK}",
-    "summary": "summary/all",
-    "page": "page/all",
-}
+RUNS = [f"{stage} {TRACK}" for stage in ("prepare", "weights")]
+RUNS += [f"{stage} {TRACK}-{name}-0" for stage in ("train", "evaluate") for name in ("adl", "cam")]
+RUNS += [f"baseline {TRACK}-{name}-0" for name in ("centre_gaussian", "mask_supervised")]
+RUNS += [f"{stage} {TRACK}" for stage in ("costs", "photographs", "report")]  # each after what it needs
+STAGES = {run: run.replace(" ", "/") for run in RUNS} | {name: f"{name}/all" for name in ("summary", "page")}
 EMPTY = {
     ".".join(path.parent.parts)
     for path in Path("wsolbench").rglob("__init__.py")

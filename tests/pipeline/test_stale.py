@@ -62,21 +62,12 @@ def test_a_changed_default_of_a_backbone_touches_the_tracks_that_use_it(resolved
 
 
 def test_a_changed_default_of_an_evaluation_touches_what_evaluates(resolved: Pipeline) -> None:
-    found = touched(
-        resolved,
-        "wsolbench/config/settings.py",
-        "ivr_percentile: Annotated[float, Field(ge=0, lt=100)] = 35",
-        "ivr_percentile: Annotated[float, Field(ge=0, lt=100)] = 36",
-    )
-    assert found == set()  # params.yaml states it
+    default = "ivr_percentile: Annotated[float, Field(ge=0, lt=100)] = "
+    change = (resolved, "wsolbench/config/settings.py", f"{default}35", f"{default}36")
+    assert touched(*change) == set()  # params.yaml states it
     resolved.edit_params(evaluate={"gallery": 2})
     resolved.run("wsolbench", "resolve")
-    found = touched(
-        resolved,
-        "wsolbench/config/settings.py",
-        "ivr_percentile: Annotated[float, Field(ge=0, lt=100)] = 35",
-        "ivr_percentile: Annotated[float, Field(ge=0, lt=100)] = 36",
-    )
+    found = touched(*change)
     evaluations = {f"evaluate/{track}-{method}-0" for track in (TRACK, OTHER) for method in ("cam", "adl")}
     untrained = {f"baseline/{track}-whole_image-0" for track in (TRACK, OTHER)}
     trained = {f"baseline/{track}-mask_supervised-0" for track in (TRACK, OTHER)}

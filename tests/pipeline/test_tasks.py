@@ -86,7 +86,7 @@ def test_each_launch_looks_whether_data_outside_have_changed(
         tasks = repository.stale()
         assert [(task.name, task.after) for task in tasks] == [("prepare", frozenset())] * stale
         log.unlink(missing_ok=True)
-        assert Pool(backend, backend, root, Forecast(lambda task: 0)).run(tasks).failed == {}
+        assert Pool(backend, backend, root, Forecast()).run(tasks).failed == {}
         assert log.is_file() is runs  # the last time, DVC has the outputs of the first
         assert (root / "index.txt").read_text() == content
     outside.unlink()
@@ -120,7 +120,7 @@ def test_results_of_a_track_whose_data_are_not_here_stay_and_are_reported(
     failed = _look(root, repository, backend)  # outside.txt is not there
     tasks = repository.stale(failed)
     assert [task.name for task in tasks] == ["report"]
-    assert Pool(backend, backend, root, Forecast(lambda task: 0)).run(tasks).failed == {}
+    assert Pool(backend, backend, root, Forecast()).run(tasks).failed == {}
     assert (root / "report.txt").read_text() == "stored"
     (root / "metrics" / "one.txt").unlink()
     (root / "metrics").rmdir()

@@ -9,18 +9,16 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from wsolbench.config.keys import split_key
-from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Part, RuntimeSettings, Settings
-from wsolbench.errors import DataError, LaunchError, SettingsError
-from wsolbench.files import locked, parse_file
+from wsolbench.errors import LaunchError, SettingsError
+from wsolbench.files import locked
 from wsolbench.launch.forecast import Forecast
-from wsolbench.launch.graph import Task
 from wsolbench.launch.local import LocalBackend
 from wsolbench.launch.pool import Backend, Outcome, Pool
 from wsolbench.launch.processes import STOPPED, log_tail
@@ -72,7 +70,7 @@ def launch(
             backend: Backend = local
             if slurm is not None:
                 backend = SlurmBackend(Path(folder), root, lock, workers, settings.runtime, slurm)
-            outcome = Pool(backend, local, root, Forecast(_images_of(root, settings))).run(tasks)
+            outcome = Pool(backend, local, root, Forecast()).run(tasks)
     return _verdict(len(tasks), outcome)
 
 
@@ -112,28 +110,6 @@ def _look(root: Path, repository: Repository, local: LocalBackend) -> list[str]:
             _say("what needs these data is left out; stored results of this track stay as they are")
             failed.append(task.name)
     return failed
-
-
-def _images_of(root: Path, settings: Settings) -> Callable[[Task], int | None]:
-    """Return what tells how many images a task trains on; None until its data set is prepared."""
-    sizes: dict[str, int] = {}
-
-    def images(task: Task) -> int | None:
-        run = settings.resolve(task.trains) if task.trains else None
-        if run is None or run.method not in settings.methods:
-            return 0
-        index = Layout(root).prepared(run.track_name) / "index.parquet"
-        if run.track_name not in sizes and index.is_file():
-            from wsolbench.files import read_parquet  # noqa: PLC0415 - slow
-
-            try:
-                table = parse_file(index, partial(read_parquet, columns=["split"]), "it is prepared again")
-            except DataError:  # which its stage will say
-                return None
-            sizes[run.track_name] = table["split"].to_pylist().count("train")
-        return run.track.epochs * sizes[run.track_name] if run.track_name in sizes else None
-
-    return images
 
 
 @contextmanager

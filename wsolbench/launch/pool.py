@@ -176,7 +176,7 @@ class Pool:
         task, seconds, outcome = entry.task, self._clock() - entry.since, self._outcome
         if status == 0:
             outcome.done.add(task.name)
-            self._forecast.finished(Started(task, seconds, entry.seen))
+            self._forecast.finished(task, seconds)
             return f"{task.name}: {duration(seconds)}"
         if outcome.stopped or status == STOPPED:
             return f"{task.name}: stopped"
