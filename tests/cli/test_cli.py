@@ -20,7 +20,7 @@ from wsolbench.config import registry
 from wsolbench.config.settings import read_settings
 from wsolbench.models.method import Method
 from wsolbench.tools import arguments
-from wsolbench.tools.catalogue import remembered, supported_pairs, year_of
+from wsolbench.tools.catalogue import cached, supported_pairs, year_of
 from wsolbench.tools.doctor import findings, run_checks
 from wsolbench.tools.listing import Listing
 
@@ -130,14 +130,14 @@ def test_what_is_known_of_components_is_made_once_for_one_code(tmp_path: Path, m
         made.append(1)
         return len(made)
 
-    assert [remembered("a", 1, make) for _ in range(2)] == [1, 2]  # no repository: nothing is kept
+    assert [cached("a", 1, make) for _ in range(2)] == [1, 2]  # no repository: nothing is kept
     Path("params.yaml").touch()
-    assert [remembered("a", of, make) for of in (1, 1, 2, 2)] == [3, 3, 4, 4]
+    assert [cached("a", of, make) for of in (1, 1, 2, 2)] == [3, 3, 4, 4]
     (file,) = Path(".wsolbench/catalogue").iterdir()
     file.write_text(file.read_text().replace("4", "5"))
-    assert remembered("a", 2, make) == 5  # made anew
+    assert cached("a", 2, make) == 5  # made anew
     monkeypatch.setattr("wsolbench.tools.catalogue._code", lambda: "changed")
-    assert remembered("a", 2, make) == 6
+    assert cached("a", 2, make) == 6
 
 
 @pytest.mark.parametrize("kind", ["method", "backbone"])

@@ -15,7 +15,7 @@ import pytest
 
 from wsolbench.config.settings import RuntimeSettings
 from wsolbench.errors import LaunchError, SettingsError
-from wsolbench.launch.command import _look
+from wsolbench.launch.command import _run_always
 from wsolbench.launch.forecast import Forecast
 from wsolbench.launch.graph import Task, tasks_of
 from wsolbench.launch.local import LocalBackend
@@ -81,7 +81,7 @@ def test_each_launch_looks_whether_data_outside_have_changed(
         outside.write_text(content)
         repository, backend = local(root)
         assert [task.name for task in repository.always_run()] == ["look"]
-        _look(root, repository, backend)
+        _run_always(root, repository, backend)
         assert (root / "seen.txt").read_text() == content
         tasks = repository.stale()
         assert [(task.name, task.after) for task in tasks] == [("prepare", frozenset())] * stale
@@ -91,7 +91,7 @@ def test_each_launch_looks_whether_data_outside_have_changed(
         assert (root / "index.txt").read_text() == content
     outside.unlink()
     repository, backend = local(root)
-    assert _look(root, repository, backend) == ["look"]
+    assert _run_always(root, repository, backend) == ["look"]
     assert "outside.txt" in capfd.readouterr().err
 
 
@@ -117,7 +117,7 @@ def test_results_of_a_track_whose_data_are_not_here_stay_and_are_reported(
     (root / "metrics" / "one.txt").write_text("stored")
     repository, backend = local(root)
     assert [task.name for task in repository.stale()] == ["prepare", "evaluate", "report"]
-    failed = _look(root, repository, backend)  # outside.txt is not there
+    failed = _run_always(root, repository, backend)  # outside.txt is not there
     tasks = repository.stale(failed)
     assert [task.name for task in tasks] == ["report"]
     assert Pool(backend, backend, root, Forecast()).run(tasks).failed == {}
@@ -131,7 +131,7 @@ def test_nothing_is_launched_by_recipes_of_before(tmp_path: Path) -> None:
     root = tmp_path / "repository"
     toy(root, TOY.replace("  look:\n    cmd: cp ../outside.txt", "  resolve:\n    cmd: cp missing"))
     with pytest.raises(LaunchError, match="the runs cannot be resolved"):
-        _look(root, *local(root))
+        _run_always(root, *local(root))
 
 
 class NothingDone:

@@ -16,7 +16,7 @@ from wsolbench.data.index import read_split
 from wsolbench.data.masks import decode
 from wsolbench.errors import DataError
 from wsolbench.tools.predictions import label_font
-from wsolbench.tools.show import chosen_items, contact_sheet
+from wsolbench.tools.show import choose_items, contact_sheet
 
 
 @pytest.fixture
@@ -29,13 +29,13 @@ def layout(tmp_path: Path) -> Layout:
 def test_images_are_spread_over_the_classes(layout: Layout) -> None:
     split = read_split(layout.prepared("small"), "val")
     for count in (3, 7, 15, 99):
-        chosen = chosen_items(split, count, 0)
+        chosen = choose_items(split, count, 0)
         assert len(chosen) == min(count, 15)
         per_class = Counter(item.label for item in chosen)
         assert max(per_class.values()) - min(per_class.values()) <= 1
         assert [item for item in split.items if item in chosen] == chosen
-        assert chosen_items(split, count, 0) == chosen
-    assert chosen_items(split, 3, 0) != chosen_items(split, 3, 1)
+        assert choose_items(split, count, 0) == chosen
+    assert choose_items(split, 3, 0) != choose_items(split, 3, 1)
 
 
 def test_boxes_and_masks_are_drawn_on_the_pictures_of_val_and_test_only(layout: Layout, tmp_path: Path) -> None:

@@ -55,11 +55,11 @@ def launch(
     """
     root = root.resolve()
     gpus, places = _places(settings.runtime, workers if slurm is None else None)
-    with _alone(root / ".wsolbench" / "launch") as lock:
+    with _exclusive(root / ".wsolbench" / "launch") as lock:
         wanted = partial(_is_wanted, settings, chosen or settings.run.part())
         repository = Repository(root, wanted)
         local = LocalBackend(repository, root, places, gpus, lock)
-        tasks = repository.stale(_look(root, repository, local))
+        tasks = repository.stale(_run_always(root, repository, local))
         if slurm is None and trains_on_cpu(settings.runtime):
             check_precision(settings.resolve(task.trains) for task in tasks if task.kind == "train")
         if dry_run or not tasks:
@@ -71,7 +71,7 @@ def launch(
             if slurm is not None:
                 backend = SlurmBackend(Path(folder), root, lock, workers, settings.runtime, slurm)
             outcome = Pool(backend, local, root, Forecast()).run(tasks)
-    return _verdict(len(tasks), outcome)
+    return _report(len(tasks), outcome)
 
 
 def _places(runtime: RuntimeSettings, workers: int | None) -> tuple[list[str], int]:
@@ -92,7 +92,7 @@ def _is_wanted(settings: Settings, chosen: Part, command: str) -> bool:
     return track in chosen.tracks and (method not in selectable or method in chosen.methods)
 
 
-def _look(root: Path, repository: Repository, local: LocalBackend) -> list[str]:
+def _run_always(root: Path, repository: Repository, local: LocalBackend) -> list[str]:
     """Run what runs each time, and return what failed: data that cannot be looked at stop their own track only.
 
     Raises:
@@ -113,7 +113,7 @@ def _look(root: Path, repository: Repository, local: LocalBackend) -> list[str]:
 
 
 @contextmanager
-def _alone(state: Path) -> Iterator[Path]:
+def _exclusive(state: Path) -> Iterator[Path]:
     """Refuse a second launch, wait for the runs of a killed one, and yield the file that our own runs lock, shared."""
     holder = state / "lock"
     pid = holder.read_text(encoding="utf-8").strip() if holder.is_file() else ""
@@ -133,7 +133,7 @@ def _alone(state: Path) -> Iterator[Path]:
         yield Path(workers.name)
 
 
-def _verdict(total: int, outcome: Outcome) -> int:
+def _report(total: int, outcome: Outcome) -> int:
     for name, reason in outcome.failed.items():
         _say(f"FAILED {name}: {reason}")
     for name, cause in outcome.left_out.items():

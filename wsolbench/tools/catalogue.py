@@ -16,7 +16,7 @@ from wsolbench.config.ranges import range_of
 from wsolbench.errors import DataError, SettingsError, StorageError
 from wsolbench.files import bytes_sha256, check_record, parse_file, with_digest, write_text
 
-__all__ = ["Facts", "facts", "remembered", "supported_pairs", "year_of"]
+__all__ = ["Facts", "cached", "facts", "supported_pairs", "year_of"]
 
 Facts = dict[str, dict[str, Any]]
 
@@ -34,7 +34,7 @@ def facts(kind: registry.Kind) -> Facts:
     def component(name: str) -> type[Any]:
         return registry.load(registry.kind_of(name) if kind == "method" else kind, name)
 
-    found: Facts = remembered(kind, names, lambda: {name: _FACTS[kind](component(name)) for name in names})
+    found: Facts = cached(kind, names, lambda: {name: _FACTS[kind](component(name)) for name in names})
     for name in sorted({*registry.names(kind)}.difference(names)):
         try:
             about = _FACTS[kind](component(name))
@@ -52,7 +52,7 @@ _BROKEN: dict[str, Any] = {
 }
 
 
-def remembered(name: str, of: Any, make: Callable[[], Any]) -> Any:
+def cached(name: str, of: Any, make: Callable[[], Any]) -> Any:
     """Return what ``make`` returns, as plain data: from ``.wsolbench/catalogue/`` where code and ``of`` are the same.
 
     Nothing is kept outside a repository (where there is no ``params.yaml``). A damaged file is made anew. ``of`` is

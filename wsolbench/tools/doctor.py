@@ -22,7 +22,7 @@ from wsolbench.config import registry
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings, read_settings, validated_arguments
 from wsolbench.errors import WsolbenchError, counted
-from wsolbench.tools.catalogue import remembered
+from wsolbench.tools.catalogue import cached
 
 __all__ = ["Finding", "findings", "run_checks"]
 
@@ -160,7 +160,7 @@ def _arguments(settings: Settings) -> Iterator[Finding]:
         chosen = settings.tracks[name]
         asked.append(("backbone", chosen.backbone, chosen.backbone_args, f"tracks.{name}.backbone_args"))
     own = [each for each in asked if each[1] in registry.names(each[0], own=True)]
-    problems += remembered("arguments", own, lambda: [said for each in own for said in _problems(*each)])
+    problems += cached("arguments", own, lambda: [said for each in own for said in _problems(*each)])
     problems += [said for each in asked if each not in own for said in _problems(*each)]
     for subject, text in problems:
         yield Finding("wrong", subject, text)

@@ -84,7 +84,7 @@ def _methods(settings: Settings | None) -> Listing:
         table.rows.append([name, year_of(method["reference"]), method["status"], method["reference"]])
         if method["pairs"] != "all":
             table.notes.append(f"{name}: {method['pairs']}")
-    return _with_absent(table, settings and settings.methods)
+    return _note_absent(table, settings and settings.methods)
 
 
 def _ranges(settings: Settings | None) -> Listing:
@@ -106,7 +106,7 @@ def _datasets(settings: Settings | None) -> Listing:
         about = known[of]
         origin = f"{about['title']}{'' if of == name else f' (of: {of})'}; {about['reference']}"
         table.rows.append([name, about["truth"], origin])
-    return _with_absent(table, settings and settings.datasets)
+    return _note_absent(table, settings and settings.datasets)
 
 
 def _backbones(_settings: Settings | None) -> Listing:
@@ -126,7 +126,7 @@ def _baselines(_settings: Settings | None) -> Listing:
     return table
 
 
-def _with_absent(table: Listing, chosen: object) -> Listing:
+def _note_absent(table: Listing, chosen: object) -> Listing:
     """Add a note of the keys that have no block in ``params.yaml``."""
     if isinstance(chosen, dict) and (absent := [row[0] for row in table.rows if row[0] not in chosen]):
         table.notes.append(f"not in params.yaml: {', '.join(absent)}")

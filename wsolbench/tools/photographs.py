@@ -77,7 +77,7 @@ def find_photographs(sources: Sequence[Path]) -> tuple[Path, list[str], list[str
     others: Counter[str] = Counter()
     for source in sources:
         if source.is_dir():
-            for name in _without_predictions(walk(source)):
+            for name in _leave_out_predictions(walk(source)):
                 path = source.resolve() / name  # a link keeps its own name: what it leads to may lie anywhere
                 if path.suffix.lower() in IMAGE_SUFFIXES:
                     found.add(path)
@@ -114,21 +114,21 @@ def open_photographs(
     with ThreadPoolExecutor(threads) as pool:
         coming: list[list[Future[Photograph | str]]] = []
         for block in blocks:
-            coming.append([pool.submit(_opened, root, name, side) for name in block])
+            coming.append([pool.submit(_open, root, name, side) for name in block])
             if len(coming) > 1:
                 yield [future.result() for future in coming.pop(0)]
         for futures in coming:
             yield [future.result() for future in futures]
 
 
-def _without_predictions(names: Sequence[str]) -> list[str]:
+def _leave_out_predictions(names: Sequence[str]) -> list[str]:
     folders = tuple(name.removesuffix(ABOUT_FILE) for name in names if f"/{name}".endswith(f"/{ABOUT_FILE}"))
     for folder in folders:
         _log.info("passed over, because they are predictions: %s", ascii(folder or "."))
     return [name for name in names if not name.startswith(folders)]
 
 
-def _opened(root: Path, name: str, side: int) -> Photograph | str:
+def _open(root: Path, name: str, side: int) -> Photograph | str:
     try:
         return Photograph.of(read_displayed(root / name), name, side)
     except DataError as error:

@@ -91,8 +91,8 @@ def predict(
     _log.info("%s: %s with the suffix of an image, %s", run.key, listed, run.cuts.described())
     masks = masks or run.cuts.masks_only
     threads = Reading.of(RuntimeSettings() if settings is None else settings.runtime, layout).workers
-    with _replaced(target) as folder, meter("predicting", len(names), "images") as progress:
-        work = _Written(folder, {*names}, skipped, run.cuts.mask if masks else None)
+    with _replacing(target) as folder, meter("predicting", len(names), "images") as progress:
+        work = _Writer(folder, {*names}, skipped, run.cuts.mask if masks else None)
         for batch in open_photographs(root, names, run.side, _BATCH, threads):
             opened = [each for each in batch if isinstance(each, Photograph)]
             work.skipped += [each for each in batch if isinstance(each, str)]
@@ -108,7 +108,7 @@ def predict(
 
 
 @dataclass
-class _Written:
+class _Writer:
     """The files of photographs, and what is kept of each for the tables."""
 
     folder: Path
@@ -149,7 +149,7 @@ def _check_target(target: Path) -> None:
 
 
 @contextmanager
-def _replaced(target: Path) -> Iterator[Path]:
+def _replacing(target: Path) -> Iterator[Path]:
     """Yield a new folder that takes the place of ``target`` when all went well, and is removed otherwise."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -174,7 +174,7 @@ def _save(path: Path, content: NDArray[np.float32] | Image.Image) -> None:
         np.save(path, content)
 
 
-def _write_tables(work: _Written, run: TrainedRun, formats: Sequence[Format], class_name: str | None) -> None:
+def _write_tables(work: _Writer, run: TrainedRun, formats: Sequence[Format], class_name: str | None) -> None:
     contents = {"csv": lambda: table(work.done), "json": lambda: tree(work.done)}
     contents["coco"] = lambda: coco(work.done, run.class_names)
     for kind in dict.fromkeys(formats):

@@ -39,7 +39,7 @@ def new_project(folder: Path) -> list[str]:
     contents = {
         "params.yaml": SCHEMA_LINE + _HEAD + _params(),
         SCHEMA_FILE: schema_text(),
-        "dvc.yaml": _shipped("dvc.yaml"),
+        "dvc.yaml": _template("dvc.yaml"),
         "methods/README": "A file for each method of your own: `wsolbench new method NAME` writes one.\n",
         "entries/README": "Rows that were not trained here; `wsolbench score --entry NAME --track TRACK` adds one.\n",
         "results/search/README": "`wsolbench search` writes its trials here.\n",
@@ -56,13 +56,13 @@ def new_project(folder: Path) -> list[str]:
     return list(contents)
 
 
-def _shipped(name: str) -> str:
+def _template(name: str) -> str:
     return files("wsolbench.tools").joinpath("templates", f"{name}.template").read_text(encoding="utf-8")
 
 
 def _params() -> str:
     """Return the part of the shipped ``params.yaml`` that concerns the track of generated images."""
-    shipped: dict[str, Any] = load_yaml(_shipped(str(PARAMS_FILE)))
+    shipped: dict[str, Any] = load_yaml(_template(str(PARAMS_FILE)))
     track = shipped["run"]["tracks"][0]
     settings = validated(Settings, shipped, "")
     recipe = settings.tracks[track]

@@ -48,11 +48,11 @@ def new_dataset(name: str, root: Path, of: str | None, settings: Settings, check
     check_key("datasets", name)
     if name in settings.datasets or name in registry.names("dataset"):
         raise SettingsError(f"datasets.{name} exists already; choose another key")
-    chosen = _recognised(checkout / root.expanduser()) if of is None else of
+    chosen = _recognise(checkout / root.expanduser()) if of is None else of
     check_known("--of", chosen, registry.names("dataset"), SettingsError)
     block = {"of": chosen, "root": str(root)}
     data = settings.model_dump(exclude_unset=True) | {"datasets": {**settings.datasets, name: block}}
-    contents = _inspected(validated(Settings, data, ""), name, Layout(checkout))
+    contents = _inspect(validated(Settings, data, ""), name, Layout(checkout))
     counts = {split: sum(item.split == split for item in contents.items) for split in ("train", "val", "test")}
     images = ", ".join(f"{count} {split}" for split, count in counts.items())
     lines = [
@@ -62,7 +62,7 @@ def new_dataset(name: str, root: Path, of: str | None, settings: Settings, check
         f"    # Its other arguments, with their defaults; datasets/{chosen}.py says what they do.\n",
         *(entry(key, default).replace("    ", "    # ", 1) for key, default in _defaults(chosen).items()),
     ]
-    _write(checkout, "datasets", name, "".join(lines))
+    _add_block(checkout, "datasets", name, "".join(lines))
     return f"{chosen}: {len(contents.class_names)} classes\n{split_table(contents)}"
 
 
@@ -84,9 +84,9 @@ def new_track(
     if name in settings.tracks:
         raise SettingsError(f"tracks.{name} exists already; choose another key")
     check_known("--dataset", dataset, settings.datasets, SettingsError)
-    chosen = _named_backbone(name) if backbone is None else backbone
+    chosen = _backbone_of(name) if backbone is None else backbone
     check_known("--backbone", chosen, registry.names("backbone"), SettingsError)
-    base = _extended(settings, dataset, chosen, weights)
+    base = _track_to_extend(settings, dataset, chosen, weights)
     track, lines = settings.tracks[base], [f"  {name}:\n", f"    extends: {base}\n", f"    dataset: {dataset}\n"]
     if track.backbone != chosen:
         lines.append(f"    backbone: {chosen}\n")
@@ -95,11 +95,11 @@ def new_track(
         lines.append(f"    weights: {wanted or ''}".rstrip() + "\n")
     if track.dataset != dataset:
         lines += _schedule(track, _training_images(settings, dataset, Layout(checkout)))
-    _write(checkout, "tracks", name, "".join(lines), run="tracks")
+    _add_block(checkout, "tracks", name, "".join(lines), run="tracks")
     return "".join(lines)
 
 
-def _named_backbone(track: str) -> str:
+def _backbone_of(track: str) -> str:
     backbones = registry.names("backbone")
     found = track.rpartition("-")[2]
     if found not in backbones:
@@ -109,7 +109,7 @@ def _named_backbone(track: str) -> str:
     return found
 
 
-def _recognised(root: Path) -> str:
+def _recognise(root: Path) -> str:
     if not root.is_dir():
         raise DataError(f"{root} is no directory; name the one that holds the images and what describes them")
     classes = {name: registry.load("dataset", name) for name in registry.names("dataset", own=True)}
@@ -127,7 +127,7 @@ def _recognised(root: Path) -> str:
     raise DataError(f"{root} is laid out as no data set is that can be read:\n{layouts}")
 
 
-def _inspected(settings: Settings, name: str, layout: Layout) -> Contents:
+def _inspect(settings: Settings, name: str, layout: Layout) -> Contents:
     dataset, (policy, _) = build_dataset(settings, name), policy_and_sources(settings, name)
     with keep_checks(layout.checked), tempfile.TemporaryDirectory() as directory:
         contents = policy.applied(dataset.contents(Path(directory)))
@@ -141,7 +141,7 @@ def _defaults(of: str) -> dict[str, Any]:
     return {name: each.default for name, each in parameters.items() if name != "root"}
 
 
-def _extended(settings: Settings, dataset: str, backbone: str, weights: str | None) -> str:
+def _track_to_extend(settings: Settings, dataset: str, backbone: str, weights: str | None) -> str:
     """Return the track to extend: of the backbone and the weights, else of the backbone, else one like it."""
 
     def distance(name: str) -> tuple[bool, ...]:
@@ -172,7 +172,7 @@ def _training_images(settings: Settings, dataset: str, layout: Layout) -> int:
     for directory in prepared:
         if (directory / INDEX_FILE).is_file():
             return len(read_split(directory, "train"))
-    return sum(item.split == "train" for item in _inspected(settings, dataset, layout).items)
+    return sum(item.split == "train" for item in _inspect(settings, dataset, layout).items)
 
 
 def _schedule(track: Track, images: int) -> list[str]:
@@ -186,7 +186,7 @@ def _schedule(track: Track, images: int) -> list[str]:
     return lines + [f"    {name}:\n" for name in ("step_epochs", "milestones") if getattr(track, name) is not None]
 
 
-def _write(checkout: Path, group: str, name: str, block: str, run: str | None = None) -> None:
+def _add_block(checkout: Path, group: str, name: str, block: str, run: str | None = None) -> None:
     path = checkout / PARAMS_FILE
     changed = with_additions(path.read_text(encoding="utf-8"), group, name, block, run)
     validated(Settings, YAML(typ="safe", pure=True).load(changed), "", str(path))

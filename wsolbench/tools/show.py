@@ -22,7 +22,7 @@ from wsolbench.files import write_bytes
 from wsolbench.report.palette import CATEGORICAL, TRUE_RGB
 from wsolbench.tools.predictions import label_font
 
-__all__ = ["chosen_items", "contact_sheet"]
+__all__ = ["choose_items", "contact_sheet"]
 
 _SIDE = 224  # pixels of the longer side of a picture
 _CAPTION = 30  # pixels of two lines of text
@@ -50,7 +50,7 @@ def contact_sheet(
     if not len(found):
         raise DataError(f"split '{split}' of {track} is empty; there is nothing to show")
     root = build_dataset(settings, settings.tracks[track].dataset).image_root(prepared)
-    items = chosen_items(found, count, seed)
+    items = choose_items(found, count, seed)
     columns = min(_COLUMNS, len(items))
     cell = (_SIDE + _GAP, _SIDE + _CAPTION + _GAP)
     size = (columns * cell[0] + _GAP, math.ceil(len(items) / columns) * cell[1] + _GAP)
@@ -58,10 +58,10 @@ def contact_sheet(
     for position, item in enumerate(items):
         row, column = divmod(position, columns)
         corner = (column * cell[0] + _GAP, row * cell[1] + _GAP)
-        picture = _drawn(found, item, root)
+        picture = _draw_item(found, item, root)
         sheet.paste(picture, (corner[0], corner[1] + _SIDE - picture.height))
         name = found.class_names[item.label]
-        _write(sheet, (corner[0], corner[1] + _SIDE + 2), name, item.id)
+        _write_caption(sheet, (corner[0], corner[1] + _SIDE + 2), name, item.id)
     stream, kind = io.BytesIO(), Image.registered_extensions().get(target.suffix.lower(), "")
     try:
         sheet.save(stream, kind)
@@ -73,7 +73,7 @@ def contact_sheet(
     return f"{target}: {len(items)} of {len(found)} images of '{split}', {len({i.label for i in items})} classes"
 
 
-def chosen_items(split: Split, count: int, seed: int) -> list[Item]:
+def choose_items(split: Split, count: int, seed: int) -> list[Item]:
     """Return ``count`` images in index order, spread evenly over the classes, by the lowest hash of seed and id."""
     drawn: dict[int, int] = {}
     places: dict[str, tuple[int, int]] = {}
@@ -84,7 +84,7 @@ def chosen_items(split: Split, count: int, seed: int) -> list[Item]:
     return [item for item in split.items if item.id in wanted]
 
 
-def _drawn(split: Split, item: Item, root: Path) -> Image.Image:
+def _draw_item(split: Split, item: Item, root: Path) -> Image.Image:
     scale = _SIDE / max(item.width, item.height)
     size = (max(1, round(item.height * scale)), max(1, round(item.width * scale)))
     pixels = resize(read_image(root / item.path, item), size)
@@ -93,9 +93,9 @@ def _drawn(split: Split, item: Item, root: Path) -> Image.Image:
     truth = split.truth(item.id)
     ignored = truth.ignored()
     for mask in truth.object_masks():
-        pixels = _veiled(pixels, mask, _OBJECT)
+        pixels = _tint(pixels, mask, _OBJECT)
     if ignored is not None:
-        pixels = _veiled(pixels, ignored, _IGNORED)
+        pixels = _tint(pixels, ignored, _IGNORED)
     picture = Image.fromarray(pixels)
     draw = ImageDraw.Draw(picture)
     for box in truth.boxes * scale:
@@ -105,14 +105,14 @@ def _drawn(split: Split, item: Item, root: Path) -> Image.Image:
     return picture
 
 
-def _veiled(pixels: NDArray[np.uint8], mask: NDArray[np.bool_], colour: str) -> NDArray[np.uint8]:
+def _tint(pixels: NDArray[np.uint8], mask: NDArray[np.bool_], colour: str) -> NDArray[np.uint8]:
     fitted = Image.fromarray(mask).resize((pixels.shape[1], pixels.shape[0]), Image.Resampling.NEAREST)
     inside = np.asarray(fitted)[..., None]
     tint = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)])
     return np.where(inside, (1 - _VEIL) * pixels + _VEIL * tint, pixels).astype(np.uint8)
 
 
-def _write(sheet: Image.Image, corner: tuple[int, int], *lines: str) -> None:
+def _write_caption(sheet: Image.Image, corner: tuple[int, int], *lines: str) -> None:
     draw, font = ImageDraw.Draw(sheet), label_font(11)
     for number, line in enumerate(lines):
         text = line

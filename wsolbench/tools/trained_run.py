@@ -85,7 +85,7 @@ def open_run(
     runtime = RuntimeSettings() if settings is None else settings.runtime
     fixed = (EvaluateSettings() if settings is None else settings.evaluate).fixed_threshold
     if (Path(run) / RUN_FILE).is_file():
-        layout, run = _placed(Path(run))
+        layout, run = _locate(Path(run))
     record = _record(settings, run, layout)
     resolved = run_of_record(record)
     cuts = _cuts(layout.metrics(resolved.track_name, run), run, fixed, threshold)
@@ -128,7 +128,7 @@ def localize(
     return found
 
 
-def _placed(folder: Path) -> tuple[Layout, str]:
+def _locate(folder: Path) -> tuple[Layout, str]:
     """Return the key of the run in a folder, and a layout that finds it there."""
 
     @dataclass(frozen=True)
