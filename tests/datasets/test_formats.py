@@ -59,13 +59,6 @@ def test_the_common_formats_are_read(kind: str) -> None:
         assert (image.format, image.size) == (kind, (3, 2))
 
 
-def test_a_camera_s_file_of_several_pictures_is_read_as_its_first(tmp_path: Path) -> None:
-    stream = io.BytesIO()
-    Image.new("RGB", (3, 2)).save(stream, "MPO", save_all=True, append_images=[Image.new("RGB", (6, 4))])
-    (tmp_path / "a.jpg").write_bytes(stream.getvalue())
-    assert read_image(tmp_path / "a.jpg").shape == (2, 3, 3)
-
-
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "zero.png").symlink_to("/dev/zero")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from tests.datasets.roots import IMAGES, write_images, write_lists
 from wsolbench.acquire.choe_metadata import read_metadata
 from wsolbench.acquire.sources import Sources
 from wsolbench.config import registry
@@ -33,12 +33,8 @@ def _no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def made_up(tmp_path: Path) -> Path:
     base = tmp_path / "root"
-    images = base / "ILSVRC" / "Data" / "CLS-LOC"
-    for k, name in enumerate(
-        ["train/n01/a.JPEG", "train/n01/b.JPEG", "train/n02/c.JPEG", "val/v1.JPEG", "val/v2.JPEG"]
-    ):
-        (images / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (40, 30), (40 * k, 90, 90)).save(images / name)
+    train = ["train/n01/a.JPEG", "train/n01/b.JPEG", "train/n02/c.JPEG"]
+    write_images(base / IMAGES, [*train, "val/v1.JPEG", "val/v2.JPEG"])
     (base / "LOC_synset_mapping.txt").write_text("".join(f"{key} {value}\n" for key, value in SYNSETS.items()))
     (base / "LOC_val_solution.csv").write_text(
         "ImageId,PredictionString\nv1,n02 0 0 39 29 n02 5 6 7 8 \nv2,n01 10 10 19 19 \n"
@@ -90,13 +86,8 @@ def test_the_proxy_set_and_imagenetv2(made_up: Path, tmp_path: Path) -> None:
     metadata = tmp_path / "metadata"
     (metadata / "train").mkdir(parents=True)
     (metadata / "train" / "image_ids_proxy.txt").write_text("train/n02/c.JPEG\n")
-    (metadata / "val").mkdir()
-    (metadata / "val" / "image_ids.txt").write_text("val2/0/x.jpeg\n")
-    (metadata / "val" / "class_labels.txt").write_text("val2/0/x.jpeg,0\n")
-    (metadata / "val" / "image_sizes.txt").write_text("val2/0/x.jpeg,20,10\n")
-    (metadata / "val" / "localization.txt").write_text("val2/0/x.jpeg,1,2,18,9\n")
-    (tmp_path / "v2" / "0").mkdir(parents=True)
-    Image.new("RGB", (20, 10)).save(tmp_path / "v2" / "0" / "x.jpeg")
+    write_lists(metadata / "val", {"val2/0/x.jpeg": 0}, ["val2/0/x.jpeg,1,2,18,9"])
+    write_images(tmp_path / "v2", ["0/x.jpeg"])
     found = dataset(made_up, train="proxy", val="imagenetv2", imagenetv2=str(tmp_path / "v2"), metadata=str(metadata))
     write_index(tmp_path / "index", found.contents(tmp_path), found.image_root(tmp_path))
     assert [item.id for item in read_split(tmp_path / "index", "train").items] == ["train/n02/c.JPEG"]
@@ -110,14 +101,9 @@ def test_without_the_challenges_files_classes_are_the_folders_and_boxes_those_of
 ) -> None:
     monkeypatch.setattr(sys.modules[type(dataset(None)).__module__], "_CLASSES", 2)
     expected = dataset(made_up).contents(tmp_path)
-    lists = made_up / "metadata" / "ILSVRC" / "test"
-    lists.mkdir(parents=True)
     names = [item.id for item in expected.items if item.split == "test"]
-    (lists / "image_ids.txt").write_text("".join(f"{name}\n" for name in names))
-    (lists / "class_labels.txt").write_text("val/v1.JPEG,1\nval/v2.JPEG,0\n")
-    (lists / "image_sizes.txt").write_text("".join(f"{name},40,30\n" for name in names))
-    rows = [[name, *map(int, box)] for name in names for box in expected.truth[name].boxes]
-    (lists / "localization.txt").write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
+    rows = [",".join([name, *map(str, box)]) for name in names for box in expected.truth[name].boxes.tolist()]
+    write_lists(made_up / "metadata" / "ILSVRC" / "test", {"val/v1.JPEG": 1, "val/v2.JPEG": 0}, rows)
     for name in ("LOC_synset_mapping.txt", "LOC_val_solution.csv"):
         (made_up / name).unlink()
     found = dataset(made_up).contents(tmp_path)
@@ -171,18 +157,3 @@ def test_real_images_have_the_boxes_of_both_official_lists(test_data: Path, tmp_
         entry = listed[item.id]
         assert (entry.label, entry.width, entry.height) == (item.label, item.width, item.height)
         assert np.array_equal(entry.boxes, contents.truth[item.id].boxes)
-
-
-@pytest.mark.parametrize(
-    ("split", "images", "boxes", "several"), [("val", 10_000, 18_532, 2_052), ("test", 50_000, 80_477, 11_715)]
-)
-def test_counts_of_the_full_size_split_files(
-    test_data: Path, split: str, images: int, boxes: int, several: int | None
-) -> None:
-    entries = read_metadata(test_data / "data" / "split_files" / "metadata" / "ILSVRC" / split)
-    counts = [len(entry.boxes) for entry in entries.values()]
-    assert len(entries) == images
-    assert sum(counts) == boxes
-    assert min(counts) >= 1
-    assert several is None or sum(count > 1 for count in counts) == several
-    assert {entry.label for entry in entries.values()} == set(range(1000))

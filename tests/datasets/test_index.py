@@ -55,15 +55,20 @@ def test_what_is_written_is_read_back(contents: Contents, tmp_path: Path) -> Non
     assert (val.masks, val.ignore) == (MASKS[:2], MASKS[2])
 
 
-@pytest.mark.parametrize("field", ["masks", "ignore"])
-def test_another_mask_changes_the_truth_and_leaves_the_index(contents: Contents, tmp_path: Path, field: str) -> None:
+@pytest.mark.parametrize(
+    ("image", "changes"),
+    [("val", {"masks": MASKS[1:]}), ("val", {"ignore": None}), ("test", {"boxes": BOX})],
+)
+def test_other_truth_leaves_the_index_and_the_selection(
+    contents: Contents, tmp_path: Path, image: str, changes: dict[str, object]
+) -> None:
     write_index(tmp_path, contents, tmp_path)
     write_selection(tmp_path, tmp_path / "selection.parquet", wanted=True)
     files = [tmp_path / name for name in (INDEX_FILE, "selection.parquet", TRUTH_FILE)]
     before = [path.read_bytes() for path in files]
     digests = {read_split(tmp_path, "test").truth_digest, read_split(tmp_path, "val").truth_digest}
-    val = replace(contents.truth["val"], **{field: MASKS[1:] if field == "masks" else None})
-    write_index(tmp_path, replace(contents, truth={**contents.truth, "val": val}), tmp_path)
+    other = replace(contents.truth[image], **changes)
+    write_index(tmp_path, replace(contents, truth={**contents.truth, image: other}), tmp_path)
     digests.add(read_split(tmp_path, "test").truth_digest)
     assert len(digests) == 2
     write_selection(tmp_path, tmp_path / "selection.parquet", wanted=True)
@@ -159,15 +164,6 @@ def test_the_digest_changes_with_an_image_a_label_and_a_split(contents: Contents
     (tmp_path / "train.png").write_bytes(b"another picture")
     others.add(write_index(tmp_path, contents, tmp_path))
     assert len(others - {first}) == 3
-
-
-def test_a_corrected_box_leaves_alone_what_training_depends_on(contents: Contents, tmp_path: Path) -> None:
-    first = write_index(tmp_path, contents, tmp_path)
-    index = (tmp_path / INDEX_FILE).read_bytes()
-    corrected = replace(contents, truth={**contents.truth, "test": Truth(BOX)})
-    assert write_index(tmp_path, corrected, tmp_path) == first
-    assert (tmp_path / INDEX_FILE).read_bytes() == index
-    assert np.array_equal(read_split(tmp_path, "test").truth("test").boxes, BOX)
 
 
 def test_an_index_that_was_never_written_says_how_to_write_it(tmp_path: Path) -> None:

@@ -123,12 +123,6 @@ def test_a_class_folder_that_is_a_link_is_looked_into(of_birds: Settings, cub_ro
     assert seen(of_birds, tmp_path) != before
 
 
-def test_a_link_to_a_folder_above_it_is_followed_once(of_birds: Settings, cub_root: Path, tmp_path: Path) -> None:
-    images = cub_root / "CUB_200_2011" / "images"
-    (images / "again").symlink_to(images, target_is_directory=True)
-    assert seen(of_birds, tmp_path) == seen(of_birds, tmp_path)
-
-
 @pytest.mark.parametrize("task", [look, prepare])
 def test_a_folder_that_may_not_be_listed_is_named(
     of_birds: Settings, tmp_path: Path, task: Callable[..., object], monkeypatch: pytest.MonkeyPatch

@@ -79,23 +79,6 @@ def test_an_archive_that_is_not_the_published_one_is_refused_and_kept(archive: A
     assert names(tmp_path) == ["birds.tar"]
 
 
-def test_a_download_that_breaks_is_gone_on_with(archive: Archive, server: Served, tmp_path: Path) -> None:
-    server.broken = {"/birds.tar"}
-    Sources().provide(archive, tmp_path)
-    first, second = (header for _, header in server.asked)
-    assert first is None
-    assert 0 < int((second or "").removeprefix("bytes=").removesuffix("-")) <= len(CONTENT) // 2
-
-
-def test_a_download_that_is_not_the_published_file_leaves_nothing(
-    archive: Archive, server: Served, tmp_path: Path
-) -> None:
-    server.files["/birds.tar"] = CONTENT[:-1] + b"!"
-    with pytest.raises(DataError, match=r"(?s)sha256 is .*expected is.*Download it\. Put it into"):
-        Sources().provide(archive, tmp_path)
-    assert names(tmp_path) == []
-
-
 def test_a_mirror_is_tried_first_and_the_official_address_after_it(
     archive: Archive, server: Served, tmp_path: Path
 ) -> None:
