@@ -20,7 +20,7 @@ from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
 from wsolbench.data.index import read_split
 from wsolbench.data.scoremaps import StoredBoxes, read_maps
-from wsolbench.errors import SettingsError, TrainingError
+from wsolbench.errors import SettingsError
 from wsolbench.evaluation.evaluate import evaluate_key
 from wsolbench.models.backbones.convnet import ConvNet
 from wsolbench.models.detached import call_apart
@@ -149,18 +149,6 @@ def test_groups_that_hold_a_frozen_parameter_are_refused(settings: Settings, mon
     monkeypatch.setattr(Stateful, "param_groups", lambda self, recipe: [{"params": list(self.parameters())}])
     with pytest.raises(SettingsError, match="Stateful"):
         build_optimiser(Stateful(ConvNet(), 3), settings.tracks[TRACK], torch.device("cpu"))
-
-
-def test_a_loss_that_changes_its_name_is_named(layout: Layout, settings: Settings, monkeypatch: Any) -> None:
-    original = Stateful.losses
-
-    def renamed(self: Stateful, images: Tensor, targets: Tensor, progress: float) -> dict[str, Tensor]:
-        losses = original(self, images, targets, progress)
-        return losses if progress >= 0.5 else {name: loss for name, loss in losses.items() if name != "late"}
-
-    monkeypatch.setattr(Stateful, "losses", renamed)
-    with pytest.raises(TrainingError, match="late"):
-        train_into(layout, settings, CAM)
 
 
 def test_test_images_may_have_another_size_than_the_crop(layout: Layout, tiny_settings: Settings) -> None:

@@ -53,11 +53,6 @@ def test_one_seed_gives_the_same_bytes_twice(layout: Layout, tiny_settings: Sett
     assert train_into(layout, settings, ADL) == first
 
 
-def test_the_number_of_workers_changes_no_byte(layout: Layout, tiny_settings: Settings) -> None:
-    alone = train_into(layout, tiny_settings, ADL)
-    assert train_into(layout, with_runtime(tiny_settings, workers=2), ADL) == alone
-
-
 def test_another_seed_gives_another_network(layout: Layout, tiny_settings: Settings) -> None:
     assert train_into(layout, tiny_settings, CAM) != train_into(layout, tiny_settings, f"{TRACK}-cam-1")
 

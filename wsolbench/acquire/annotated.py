@@ -124,12 +124,7 @@ class AnnotatedDataset(RootedDataset):
         """
 
     def why_beyond(self, boxes: NDArray[np.float64], sizes: NDArray[np.int_]) -> str:
-        """Return why many boxes may reach beyond their images, and what to do.
-
-        Args:
-            boxes: ``(n, 4)`` ``x0, y0, x1, y1`` in pixels, as read.
-            sizes: ``(n, 2)`` width and height of their images.
-        """
+        """Return why many boxes ``(n, 4)`` may reach beyond their images, of sizes ``(n, 2)``, and what to do."""
         del boxes, sizes
         return "they are not of these images, or these were resized: correct the boxes, or take the original files"
 

@@ -45,13 +45,8 @@ class ChoeSplits:
     ) -> list[Item]:
         """Add a split from its directory of lists, and return its images; of ``train``, only ids and labels are read.
 
-        Args:
-            directory: that holds ``image_ids.txt`` and its like.
-            split: which split they are.
-            labels: name of the file of labels.
-            sizes: whether ``image_sizes.txt`` is read, and compared with the images.
-            tolerated: share of the images that may have another size than it states.
-            path: returns an image's file below the folder of images, by its id.
+        ``path`` returns an image's file below the folder of images, by its id; ``tolerated`` is the share of images
+        that may have another size than their list states.
 
         Raises:
             DataError: see :func:`read_metadata`, :func:`check_sizes`, :class:`Pictures` and :class:`OfficialBoxes`.

@@ -44,17 +44,8 @@ def with_masks(
     """Open every mask once, say or refuse what would make its numbers meaningless, and return truth that has them.
 
     What an image's ignore file shows counts for neither side; without one, what has the grey to ignore in its first
-    mask.
-
-    Args:
-        root: folder that mask paths are relative to.
-        items: images; masks of others, and those of training images without truth, are checked and not kept.
-        truth: by image id.
-        files: masks by image id.
-        greys: what the levels of masks mean; by default, an object is what is not 0.
-        turned: pictures that fit another way when they are turned.
-        own: whether the masks are the user's own, who can correct them: masks without an object, and a few of another
-            aspect, are an error then, and said otherwise.
+    mask. Masks of images without truth are checked and not kept. Those of one's ``own`` can be corrected: masks without
+    an object, and a few of another aspect, are an error then, and a warning otherwise.
 
     Raises:
         DataError: masks are missing, unreadable or ambiguous, or of another aspect than their images; of one's own

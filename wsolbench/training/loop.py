@@ -296,13 +296,6 @@ def batch_means(losses: Tensor, images: int) -> tuple[Tensor, Tensor]:
 
     Averaging gradients over processes counts every process alike; multiplied by ``images * processes / all images``,
     the sum of losses counts every image alike.
-
-    Args:
-        losses: ``(L,)`` means over this process's share.
-        images: size of the share.
-
-    Returns:
-        ``(L,)`` and scalar, float64.
     """
     share = losses.double()
     total = torch.cat([share * images, share.new_full((1,), images)])

@@ -12,7 +12,7 @@ from torch import nn
 from wsolbench.errors import SettingsError
 from wsolbench.models.backbones._strict_load import load_strictly
 from wsolbench.models.backbones.base import Classifier
-from wsolbench.models.layers.he_init import he_init
+from wsolbench.models.layers.convolutions import he_init
 
 __all__ = ["carve", "out_channels", "outline", "remove_strides"]
 

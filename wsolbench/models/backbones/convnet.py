@@ -9,7 +9,7 @@ from torch import nn
 from wsolbench.config.ranges import Positive
 from wsolbench.errors import WeightsError
 from wsolbench.models.backbones.base import Backbone
-from wsolbench.models.layers.he_init import he_init
+from wsolbench.models.layers.convolutions import he_init
 
 __all__ = ["ConvNet"]
 

@@ -15,7 +15,7 @@ from torchvision.models.inception import InceptionB
 from wsolbench.config.ranges import Fraction
 from wsolbench.models.backbones._carve import carve, outline
 from wsolbench.models.backbones.base import Backbone, Normalisation
-from wsolbench.models.layers.conv_relu import conv_relu
+from wsolbench.models.layers.convolutions import conv_relu
 
 __all__ = ["InceptionV3"]
 

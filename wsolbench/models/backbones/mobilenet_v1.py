@@ -13,7 +13,7 @@ from torch.nn.functional import pad, relu6
 from wsolbench.errors import SettingsError
 from wsolbench.models.backbones._carve import carve, outline
 from wsolbench.models.backbones.base import Backbone, Normalisation
-from wsolbench.models.layers.he_init import he_init
+from wsolbench.models.layers.convolutions import he_init
 
 __all__ = ["MobileNetV1", "PlainMobileNetV1", "from_timm"]
 

@@ -10,7 +10,7 @@ from torchvision.models import vgg16
 
 from wsolbench.models.backbones._carve import carve, outline
 from wsolbench.models.backbones.base import Backbone
-from wsolbench.models.layers.conv_relu import conv_relu
+from wsolbench.models.layers.convolutions import conv_relu
 
 __all__ = ["VGG16"]
 

@@ -13,7 +13,7 @@ from torch import nn
 from wsolbench.config.ranges import Fraction
 from wsolbench.errors import WeightsError
 from wsolbench.models.backbones._tokens import Embedding, TokenBackbone
-from wsolbench.models.layers.he_init import he_init
+from wsolbench.models.layers.convolutions import he_init
 
 __all__ = ["ViTEmbedded"]
 
