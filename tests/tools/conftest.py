@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.tools.predicting import KEY
+from tests.tools.predicting import KEY, Predict, predicted
 from tests.training.conftest import prepared, tiny_settings
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
@@ -33,3 +34,9 @@ def copied(trained: Layout, tmp_path: Path) -> Layout:
     root = tmp_path / "copied"
     shutil.copytree(trained.run(KEY), Layout(root).run(KEY))
     return Layout(root)
+
+
+@pytest.fixture
+def predict(trained: Layout, tiny_settings: Settings, tmp_path: Path) -> Predict:
+    """Predicts photographs with the run, into ``out`` of the test's own directory."""
+    return partial(predicted, tiny_settings, trained, tmp_path / "out")

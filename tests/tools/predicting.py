@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from wsolbench.tools import predict as module
 from wsolbench.tools.predict import Predicted
 
 KEY = f"{TRACK}-adl-0"
+Predict = Callable[..., Predicted]
 
 
 def predicted(settings: Settings, layout: Layout, out: Path, *sources: Path, **options: Any) -> Predicted:

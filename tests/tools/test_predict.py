@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.tools.predicting import KEY, lines, noise, predicted
+from tests.tools.predicting import KEY, Predict, lines, noise, predicted
 from tests.training.conftest import TRACK
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
@@ -26,7 +26,7 @@ from wsolbench.training.trained import load_trained, read_trained, run_of_record
 
 
 def test_the_maps_of_the_first_class_are_those_that_training_stored(
-    trained: Layout, tiny_settings: Settings, tmp_path: Path
+    predict: Predict, trained: Layout, tmp_path: Path
 ) -> None:
     split = read_split(trained.prepared(TRACK), "test")
     stored = read_maps(trained.run(KEY) / "maps.npz", "test")
@@ -34,7 +34,7 @@ def test_the_maps_of_the_first_class_are_those_that_training_stored(
         target = tmp_path / "photographs" / f"{item.id}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((trained.prepared(TRACK) / item.path).read_bytes())
-    found = predicted(tiny_settings, trained, tmp_path / "out", tmp_path / "photographs", threshold=0.5)
+    found = predict(tmp_path / "photographs", threshold=0.5)
     out = tmp_path / "out" / KEY
     assert (found.folder, found.count, found.skipped) == (out, len(split), ())
     rows = {row["id"]: row for row in lines(out)}
@@ -58,11 +58,9 @@ def test_the_maps_of_the_first_class_are_those_that_training_stored(
     assert right
 
 
-def test_the_score_of_a_box_is_the_mean_of_the_map_inside_it(
-    trained: Layout, tiny_settings: Settings, tmp_path: Path
-) -> None:
+def test_the_score_of_a_box_is_the_mean_of_the_map_inside_it(predict: Predict, tmp_path: Path) -> None:
     photograph = noise(tmp_path / "a.png", (224, 224))  # as large as the protocol's grid
-    out = predicted(tiny_settings, trained, tmp_path / "out", photograph, threshold=0.6, all_boxes=True).folder
+    out = predict(photograph, threshold=0.6, all_boxes=True).folder
     score_map = upsample_and_normalise(np.load(out / "maps" / "a.png.npy"), 224, 224)
     areas = []
     for row in lines(out):
@@ -72,7 +70,7 @@ def test_the_score_of_a_box_is_the_mean_of_the_map_inside_it(
         inside = np.zeros((224, 224), bool)
         inside[y0:y1, x0:x1] = True
         assert (score_map[inside] >= 0.6).any()
-    alone = predicted(tiny_settings, trained, tmp_path / "out", photograph, threshold=0.6)
+    alone = predict(photograph, threshold=0.6)
     assert [row["x0"] for row in lines(alone.folder)] == [lines(out)[0]["x0"]]
 
 
@@ -137,11 +135,11 @@ def test_a_run_on_masks_only_takes_their_threshold_and_writes_masks(
     assert int(row["x1"]) <= columns[-1] + 1
 
 
-def test_another_class_is_localized_where_asked(trained: Layout, tiny_settings: Settings, tmp_path: Path) -> None:
+def test_another_class_is_localized_where_asked(predict: Predict, trained: Layout, tmp_path: Path) -> None:
     photograph, names = noise(tmp_path / "a.png"), read_trained(trained, KEY)["class_names"]
     maps, listed = [], set()
     for asked in (*names, "1"):
-        out = predicted(tiny_settings, trained, tmp_path / "out", photograph, class_name=asked).folder
+        out = predict(photograph, class_name=asked).folder
         (row,) = lines(out)
         assert row["name"] == (names[1] if asked == "1" else asked)
         maps.append(np.load(out / "maps" / "a.png.npy"))
@@ -149,26 +147,17 @@ def test_another_class_is_localized_where_asked(trained: Layout, tiny_settings: 
     assert len(listed) == 1  # what is predicted stays
     assert np.array_equal(maps[1], maps[3])
     assert not np.array_equal(maps[0], maps[1])
-    assert sum(float(predicted_row) for predicted_row in _probabilities(tiny_settings, trained, tmp_path)) == (
-        pytest.approx(1, abs=2e-4)
-    )
+    rows = [lines(predict(photograph, class_name=str(label)).folder)[0] for label in range(3)]
+    assert sum(float(row["probability"]) for row in rows) == pytest.approx(1, abs=2e-4)
     with pytest.raises(SettingsError, match="no class 'nothing'"):
-        predicted(tiny_settings, trained, tmp_path / "out", photograph, class_name="nothing")
+        predict(photograph, class_name="nothing")
 
 
-def _probabilities(settings: Settings, layout: Layout, folder: Path) -> list[str]:
-    found = []
-    for label in range(3):
-        out = predicted(settings, layout, folder / "out", folder / "a.png", class_name=str(label)).folder
-        found += [row["probability"] for row in lines(out)]
-    return found
-
-
-def test_tables_hold_the_same_in_all_formats(trained: Layout, tiny_settings: Settings, tmp_path: Path) -> None:
+def test_tables_hold_the_same_in_all_formats(predict: Predict, tmp_path: Path) -> None:
     noise(tmp_path / "photographs" / "a.png", (50, 40))
     noise(tmp_path / "photographs" / "b" / "c.png", (40, 30), 1)
     options = {"threshold": 0.6, "formats": ["csv", "json", "coco"], "masks": True}
-    out = predicted(tiny_settings, trained, tmp_path / "out", tmp_path / "photographs", **options).folder
+    out = predict(tmp_path / "photographs", **options).folder
     rows, entries = lines(out), json.loads((out / "predictions.json").read_text())
     stored = json.loads((out / "coco.json").read_text())
     names = {each["id"]: each["name"] for each in stored["categories"]}

@@ -12,7 +12,7 @@ import pytest
 import typer
 from PIL import Image
 
-from tests.tools.predicting import KEY, lines, noise, predicted
+from tests.tools.predicting import KEY, Predict, lines, noise
 from wsolbench import read_predictions
 from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
@@ -23,13 +23,11 @@ from wsolbench.tools import predict as module
 from wsolbench.tools.photographs import ABOUT_FILE, find_photographs
 
 
-def test_runs_do_not_mix_and_one_replaces_its_own_results(
-    trained: Layout, tiny_settings: Settings, tmp_path: Path
-) -> None:
+def test_runs_do_not_mix_and_one_replaces_its_own_results(predict: Predict, tmp_path: Path) -> None:
     out = tmp_path / "out"
     noise(out / "mine.png")  # whatever else is there stays
-    first = predicted(tiny_settings, trained, out, noise(tmp_path / "a.png"), threshold=0.5)
-    second = predicted(tiny_settings, trained, out, noise(tmp_path / "b.png"), threshold=0.5)
+    first = predict(noise(tmp_path / "a.png"), threshold=0.5)
+    second = predict(noise(tmp_path / "b.png"), threshold=0.5)
     assert first.folder == second.folder == out / KEY
     assert [row["id"] for row in lines(out / KEY)] == ["b.png"]
     assert [path.name for path in (out / KEY / "maps").iterdir()] == ["b.png.npy"]
@@ -37,41 +35,38 @@ def test_runs_do_not_mix_and_one_replaces_its_own_results(
 
 
 def test_progress_counts_images_at_a_rate_above_zero(
-    trained: Layout, tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(progress, "_PLAIN_SECONDS", 0)
     for k in range(3):
         noise(tmp_path / "photographs" / f"{k}.png")
     (tmp_path / "photographs" / "3.png").touch()
-    predicted(tiny_settings, trained, tmp_path / "out", tmp_path / "photographs", threshold=0.5)
+    predict(tmp_path / "photographs", threshold=0.5)
     shown = re.findall(r"predicting: (\d)/4 images, (\S+)/s", capsys.readouterr().err)
     assert [done for done, _ in shown][-1:] == ["4"]  # with the one that could not be read
     assert all(float(rate) > 0 for _, rate in shown)
 
 
-def test_predictions_are_no_photographs(trained: Layout, tiny_settings: Settings, tmp_path: Path) -> None:
+def test_predictions_are_no_photographs(predict: Predict, tmp_path: Path) -> None:
     noise(tmp_path / "a.png")
     for _ in range(2):
-        found = predicted(tiny_settings, trained, tmp_path / "out", tmp_path, threshold=0.5, masks=True)
+        found = predict(tmp_path, threshold=0.5, masks=True)
         assert [row["id"] for row in lines(found.folder)] == ["a.png"]
 
 
-def test_what_predictions_did_not_write_is_never_replaced(
-    trained: Layout, tiny_settings: Settings, tmp_path: Path
-) -> None:
+def test_what_predictions_did_not_write_is_never_replaced(predict: Predict, tmp_path: Path) -> None:
     thesis = tmp_path / "out" / KEY / "thesis.tex"
     thesis.parent.mkdir(parents=True)
     thesis.write_text("years of work")
     with pytest.raises(DataError, match="other files than predictions"):
-        predicted(tiny_settings, trained, tmp_path / "out", noise(tmp_path / "a.png"))
+        predict(noise(tmp_path / "a.png"))
     assert thesis.read_text() == "years of work"
 
 
 def test_a_failure_leaves_the_earlier_results(
-    trained: Layout, tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = predicted(tiny_settings, trained, tmp_path / "out", noise(tmp_path / "a.png"), threshold=0.5).folder
+    out = predict(noise(tmp_path / "a.png"), threshold=0.5).folder
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
     def full(*arguments: object) -> None:
@@ -79,14 +74,12 @@ def test_a_failure_leaves_the_earlier_results(
 
     monkeypatch.setattr(module, "_save", full)
     with pytest.raises(DataError, match=r"cannot be written \(No space left"):
-        predicted(tiny_settings, trained, tmp_path / "out", noise(tmp_path / "b.png"), threshold=0.5)
+        predict(noise(tmp_path / "b.png"), threshold=0.5)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     assert [path.name for path in out.parent.iterdir()] == [KEY]
 
 
-def test_what_cannot_be_read_is_named_at_the_end_and_the_rest_is_written(
-    trained: Layout, tiny_settings: Settings, tmp_path: Path
-) -> None:
+def test_what_cannot_be_read_is_named_at_the_end_and_the_rest_is_written(predict: Predict, tmp_path: Path) -> None:
     photographs = tmp_path / "photographs"
     whole = noise(photographs / "whole.png").read_bytes()
     noise(photographs / "last.jpg")
@@ -100,7 +93,7 @@ def test_what_cannot_be_read_is_named_at_the_end_and_the_rest_is_written(
     (photographs / "nowhere.png").symlink_to("missing.png")
     (photographs / os.fsdecode(b"\xe4.png")).write_bytes(whole)
     noise(photographs / f"{'n' * 249}.png")
-    found = predicted(tiny_settings, trained, tmp_path / "out", photographs, threshold=0.5)
+    found = predict(photographs, threshold=0.5)
     assert [row["id"] for row in lines(found.folder)] == ["last.jpg", "whole.png"]
     bad = ("cut.png", "none.png", "empty.jpg", "huge.png", "drawing.jpg", "pipe.png", "itself.png", "nowhere.png")
     for name in (*bad, "udce4.png", "nnn.png"):
@@ -110,22 +103,18 @@ def test_what_cannot_be_read_is_named_at_the_end_and_the_rest_is_written(
     assert json.loads((found.folder / ABOUT_FILE).read_text())["left_out"] == list(found.skipped)
 
 
-def test_without_a_single_photograph_nothing_is_written(
-    trained: Layout, tiny_settings: Settings, tmp_path: Path
-) -> None:
+def test_without_a_single_photograph_nothing_is_written(predict: Predict, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"broken\.png"):
-        predicted(tiny_settings, trained, tmp_path / "out", tmp_path / "broken.png")
+        predict(tmp_path / "broken.png")
     assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize("size", [(70_000, 10), (10, 70_000), (1, 1), (3000, 2)])
-def test_photographs_of_any_shape_are_drawn(
-    trained: Layout, tiny_settings: Settings, tmp_path: Path, size: tuple[int, int]
-) -> None:
+def test_photographs_of_any_shape_are_drawn(predict: Predict, tmp_path: Path, size: tuple[int, int]) -> None:
     Image.new("RGB", size, "grey").save(tmp_path / "a.png")
     noise(tmp_path / "b.png")
-    found = predicted(tiny_settings, trained, tmp_path / "out", tmp_path / "a.png", threshold=0, masks=True)
+    found = predict(tmp_path / "a.png", threshold=0, masks=True)
     with Image.open(found.folder / "masks" / "a.png") as mask:
         assert mask.size == size
     with Image.open(found.folder / "pictures" / "a.png.jpg") as picture:
@@ -136,27 +125,25 @@ def test_photographs_of_any_shape_are_drawn(
         assert 0 <= int(row["y0"]) < int(row["y1"]) <= size[1]
 
 
-def test_photographs_are_turned_as_viewers_display_them(
-    trained: Layout, tiny_settings: Settings, tmp_path: Path
-) -> None:
+def test_photographs_are_turned_as_viewers_display_them(predict: Predict, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     lying = noise(tmp_path / "lying.png", (60, 40), exif=exif)
     with Image.open(lying) as stored:
         stored.transpose(Image.Transpose.ROTATE_270).save(tmp_path / "upright.png", exif=Image.Exif())
     sources = [lying, tmp_path / "upright.png"]
-    out = predicted(tiny_settings, trained, tmp_path / "out", *sources, threshold=0.5, formats=["json"]).folder
+    out = predict(*sources, threshold=0.5, formats=["json"]).folder
     one, other = json.loads((out / "predictions.json").read_text())
     assert one.pop("id") != other.pop("id")
     assert one == other
     assert (one["width"], one["height"]) == (40, 60)
 
 
-def test_any_name_of_a_photograph_can_be_read_back(trained: Layout, tiny_settings: Settings, tmp_path: Path) -> None:
+def test_any_name_of_a_photograph_can_be_read_back(predict: Predict, tmp_path: Path) -> None:
     names = ["=1+1.png", "a,b.png", 'c"d.png']
     for name in names:
         noise(tmp_path / "photographs" / name)
-    out = predicted(tiny_settings, trained, tmp_path / "out", tmp_path / "photographs", threshold=0.5).folder
+    out = predict(tmp_path / "photographs", threshold=0.5).folder
     assert sorted(read_predictions(out / "classes.txt")) == names
     assert {path.name for path in (out / "maps").iterdir()} == {f"{name}.npy" for name in names}
     assert [row["id"] for row in lines(out)] == ["'=1+1.png", *names[1:]]
@@ -220,12 +207,10 @@ def test_all_that_were_found_are_counted_at_the_end_and_those_left_out_told_from
     assert "2 files with the suffix of an image" in caplog.text
 
 
-def test_pictures_and_masks_have_one_suffix_and_never_share_a_name(
-    trained: Layout, tiny_settings: Settings, tmp_path: Path
-) -> None:
+def test_pictures_and_masks_have_one_suffix_and_never_share_a_name(predict: Predict, tmp_path: Path) -> None:
     for name in ("a.jpg", "b.png", "b.png.jpg", "C.JPG"):
         noise(tmp_path / "in" / name)
-    found = predicted(tiny_settings, trained, tmp_path / "out", tmp_path / "in", threshold=0.5, masks=True).folder
+    found = predict(tmp_path / "in", threshold=0.5, masks=True).folder
     assert {path.name for path in (found / "pictures").iterdir()} == {"a.jpg", "b.png.of.jpg", "b.png.jpg", "C.JPG"}
     assert {path.name for path in (found / "masks").iterdir()} == {"a.jpg.png", "b.png", "b.png.jpg.png", "C.JPG.png"}
 
