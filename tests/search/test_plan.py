@@ -21,14 +21,21 @@ from wsolbench.data.scoremaps import StoredMaps
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.evaluation.accuracy import IOUS
 from wsolbench.evaluation.protocols import CHOE2020, threshold_grid
-from wsolbench.search.plan import place_data, plan_of
+from wsolbench.search.plan import Plan, place_data, plan_of
 from wsolbench.search.trial import score_of
 
 
-def test_what_is_searched_starts_from_the_track_and_the_rest_from_the_method(
-    tiny_settings: Settings, layout: Layout
-) -> None:
-    plan = plan_of(tiny_settings, TRACK, "adl", layout)
+@pytest.fixture
+def plan(tiny_settings: Settings, layout: Layout) -> Plan:
+    return plan_of(tiny_settings, TRACK, "adl", layout)
+
+
+@pytest.fixture
+def val(layout: Layout) -> Split:
+    return read_split(layout.prepared(TRACK), "val")
+
+
+def test_what_is_searched_starts_from_the_track_and_the_rest_from_the_method(plan: Plan) -> None:
     space = plan.definition.space
     assert next(iter(space)) == "train.lr"
     assert {"args.gamma", "args.drop_rate"} <= space.keys()
@@ -39,8 +46,7 @@ def test_what_is_searched_starts_from_the_track_and_the_rest_from_the_method(
     assert str(space["train.lr"]) == "log-uniform 0.025 to 0.1 (search.recipe)"
 
 
-def test_a_trial_is_a_run_of_the_method_with_its_draws(tiny_settings: Settings, layout: Layout) -> None:
-    plan = plan_of(tiny_settings, TRACK, "adl", layout)
+def test_a_trial_is_a_run_of_the_method_with_its_draws(plan: Plan) -> None:
     run, values = plan.trial(5), plan.values(5)
     assert (run.track.lr, run.track.epochs, run.seed, run.track_name) == (values["train.lr"], 1, 4, TRACK)
     assert run.on_track.args == {"drop_rate": values["args.drop_rate"], "gamma": values["args.gamma"]}
@@ -48,11 +54,10 @@ def test_a_trial_is_a_run_of_the_method_with_its_draws(tiny_settings: Settings, 
     assert run.key != plan.trial(6).key
 
 
-def test_applying_a_winner_does_not_change_what_was_searched(tiny_settings: Settings, layout: Layout) -> None:
+def test_applying_a_winner_does_not_change_what_was_searched(tiny_settings: Settings, plan: Plan) -> None:
     block = {"recipe": "searched", "args": {"gamma": 0.1, "drop_rate": 0.9}, "train": {"lr": 0.06}}
     applied = changed(tiny_settings, "methods", adl={"tracks": {TRACK: block}})
-    before, after = (plan_of(each, TRACK, "adl", layout).definition for each in (tiny_settings, applied))
-    assert before == after
+    assert plan_of(applied, TRACK, "adl", plan.layout).definition == plan.definition
 
 
 @pytest.mark.parametrize(
@@ -67,19 +72,18 @@ def test_applying_a_winner_does_not_change_what_was_searched(tiny_settings: Sett
     ],
 )
 def test_what_changes_trials_changes_the_definition(
-    tiny_settings: Settings, layout: Layout, block: str, changes: dict[str, Any]
+    tiny_settings: Settings, plan: Plan, block: str, changes: dict[str, Any]
 ) -> None:
-    other = plan_of(changed(tiny_settings, block, **changes), TRACK, "adl", layout)
-    assert other.definition != plan_of(tiny_settings, TRACK, "adl", layout).definition
+    other = plan_of(changed(tiny_settings, block, **changes), TRACK, "adl", plan.layout)
+    assert other.definition != plan.definition
 
 
-def test_the_number_of_trials_is_no_part_of_the_definition(tiny_settings: Settings, layout: Layout) -> None:
-    more = plan_of(changed(tiny_settings, "search", trials=9), TRACK, "adl", layout)
-    assert more.definition == plan_of(tiny_settings, TRACK, "adl", layout).definition
+def test_the_number_of_trials_is_no_part_of_the_definition(tiny_settings: Settings, plan: Plan) -> None:
+    more = plan_of(changed(tiny_settings, "search", trials=9), TRACK, "adl", plan.layout)
+    assert more.definition == plan.definition
 
 
-def test_boxes_that_judge_are_counted(tiny_settings: Settings, layout: Layout) -> None:
-    val = read_split(layout.prepared(TRACK), "val")
+def test_boxes_that_judge_are_counted(tiny_settings: Settings, layout: Layout, val: Split) -> None:
     boxes = sum(len(val.truth(item.id).boxes) for item in val.items)
     assert boxes > 0
     for objective, used in (("auto", (boxes, 0)), ("px_ap", (boxes, len(val))), ("top1_cls", (0, 0))):
@@ -99,19 +103,14 @@ def test_what_cannot_be_searched_is_refused(tiny_settings: Settings, layout: Lay
     plain = changed(tiny_settings, f"tracks.{TRACK}", weight_decay=0.0)
     with pytest.raises(SettingsError, match=r"weight_decay is 0.*remove it from search\.recipe"):
         plan_of(changed(plain, "search", recipe={"weight_decay": [0.5, 2]}), TRACK, "adl", layout)
+    untrained = changed(tiny_settings, f"tracks.{TRACK}", epochs=0, backbone_args={"keep_classifier": True})
     with pytest.raises(SettingsError, match="trains nothing"):
-        plan_of(
-            changed(tiny_settings, f"tracks.{TRACK}", epochs=0, backbone_args={"keep_classifier": True}),
-            TRACK,
-            "cam",
-            layout,
-        )
+        plan_of(untrained, TRACK, "cam", layout)
     with pytest.raises(DataError, match="wsolbench prepare tiny"):
         plan_of(tiny_settings, TRACK, "adl", Layout(tmp_path / "elsewhere"))
 
 
-def test_trials_see_no_test_image_and_no_truth_of_test(tiny_settings: Settings, layout: Layout) -> None:
-    plan = plan_of(tiny_settings, TRACK, "adl", layout)
+def test_trials_see_no_test_image_and_no_truth_of_test(plan: Plan, layout: Layout) -> None:
     place_data(plan)
     place = Layout(plan.scratch).prepared(TRACK)
     assert set(pq.read_table(place / "index.parquet")["split"].to_pylist()) == {"train", "val"}
@@ -149,11 +148,10 @@ def maps_of(split: Split) -> StoredMaps:
     return StoredMaps(np.array([item.id for item in split.items]), labels, maps, top5, top5.astype(np.float32))
 
 
-def test_boxes_are_judged_by_max_box_acc_v2_of_the_evaluator(layout: Layout) -> None:
+def test_boxes_are_judged_by_max_box_acc_v2_of_the_evaluator(val: Split) -> None:
     from wsolbench.data.scoremaps import upsample_and_normalise
     from wsolbench.evaluation.boxes import candidates
 
-    val = read_split(layout.prepared(TRACK), "val")
     stored = maps_of(val)
     found = score_of("max_box_acc_v2", stored, val, 0.01, 1)
     overlaps = []
@@ -166,11 +164,10 @@ def test_boxes_are_judged_by_max_box_acc_v2_of_the_evaluator(layout: Layout) -> 
     assert 0 < found < 100
 
 
-def test_masks_are_judged_by_pixels(layout: Layout) -> None:
+def test_masks_are_judged_by_pixels(val: Split) -> None:
     from wsolbench.data.scoremaps import upsample_and_normalise
     from wsolbench.evaluation.pxap import code_masks
 
-    val = read_split(layout.prepared(TRACK), "val")
     stored = maps_of(val)
     scores = np.stack([upsample_and_normalise(raw, 224, 224) for raw in stored.maps])
     truth = np.stack([code_masks(val.truth(item.id).object_masks(), None) for item in val.items])
@@ -192,27 +189,25 @@ def test_classes_are_judged_without_truth(layout: Layout) -> None:
     assert score_of("top1_cls", maps_of(val), val, 0.01, 1) == pytest.approx((len(val) - 1) / len(val) * 100)
 
 
-def test_maps_of_other_images_are_refused(layout: Layout) -> None:
-    val = read_split(layout.prepared(TRACK), "val")
+def test_maps_of_other_images_are_refused(val: Split) -> None:
     other = Split("val", val.items[::-1], val.class_names, val.digest)
     with pytest.raises(DataError, match="not those of val"):
         score_of("top1_cls", maps_of(other), val, 0.01, 1)
 
 
 def test_auto_takes_pixels_where_there_are_only_masks(
-    tiny_settings: Settings, layout: Layout, monkeypatch: pytest.MonkeyPatch
+    tiny_settings: Settings, layout: Layout, val: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from wsolbench.search import plan as module
 
-    real = read_split(layout.prepared(TRACK), "val")
     nothing = np.zeros((0, 4))
 
     def only(**kept: bool) -> Split:
         def of(item: Item) -> Truth:
-            truth = real.truth(item.id)
+            truth = val.truth(item.id)
             return Truth(truth.boxes if kept["boxes"] else nothing, truth.masks if kept["masks"] else ())
 
-        return Split("val", real.items, real.class_names, real.digest, {item.id: of(item) for item in real.items})
+        return Split("val", val.items, val.class_names, val.digest, {item.id: of(item) for item in val.items})
 
     monkeypatch.setattr(module, "read_split", lambda *_: only(boxes=False, masks=True))
     assert plan_of(tiny_settings, TRACK, "adl", layout).definition.objective == "px_ap"
@@ -221,6 +216,6 @@ def test_auto_takes_pixels_where_there_are_only_masks(
     monkeypatch.setattr(module, "read_split", lambda *_: only(boxes=True, masks=False))
     with pytest.raises(DataError, match="p_iou needs masks"):
         plan_of(changed(tiny_settings, "search", objective="p_iou"), TRACK, "adl", layout)
-    monkeypatch.setattr(module, "read_split", lambda *_: Split("val", [], real.class_names, real.digest))
+    monkeypatch.setattr(module, "read_split", lambda *_: Split("val", [], val.class_names, val.digest))
     with pytest.raises(DataError, match="no val split"):
         plan_of(tiny_settings, TRACK, "adl", layout)
