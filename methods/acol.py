@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from wsolbench.config.ranges import Factor, Positive
-from wsolbench.models.layers import ClassMapHead, conv_relu, min_max, with_bias_rate
-from wsolbench.models.method import CHOE2020, Backbone, Method, OptimRecipe, ParamGroup, Prediction, Uniform, space
+from wsolbench.models.layers import ClassMapHead, conv_relu, min_max
+from wsolbench.models.method import CHOE2020, Backbone, Method, Prediction, Uniform, space
 
 __all__ = ["ACoL"]
 
@@ -102,7 +102,3 @@ class ACoL(Method):
             normalised_map: ``(B, h, w)`` in [0, 1].
         """
         return features * (normalised_map < self.erase_threshold).unsqueeze(1).to(features.dtype)
-
-    def param_groups(self, recipe: OptimRecipe) -> list[ParamGroup]:
-        """Return backbone and heads, each split into weights and biases; see the class."""
-        return with_bias_rate(self, super().param_groups(recipe), self.bias_lr_mult)

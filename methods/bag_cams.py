@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from wsolbench.models.layers import read_stages, stage_name
-from wsolbench.models.method import Method, Prediction, ReadOut
+from wsolbench.models.method import Choice, Method, Prediction, ReadOut, space
 
 __all__ = ["BagCAMs"]
 
@@ -41,6 +41,7 @@ class BagCAMs(ReadOut):
 
     title = "BagCAMs"
     reference = "Zhu et al., ECCV 2022, arXiv 2207.07818"
+    search_space = space(guided=Choice((True, False)))
 
     def __init__(self, method: Method, stage: str | int | None = None, guided: bool = True) -> None:
         super().__init__(method)

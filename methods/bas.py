@@ -6,18 +6,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, cross_entropy
 
 from wsolbench.config.ranges import Factor, Positive
-from wsolbench.models.layers import MapConv, call_apart, conv_relu, maps_of, with_bias_rate
-from wsolbench.models.method import (
-    Backbone,
-    Exempt,
-    LogUniform,
-    Method,
-    OptimRecipe,
-    ParamGroup,
-    Prediction,
-    Uniform,
-    space,
-)
+from wsolbench.models.layers import MapConv, call_apart, conv_relu, maps_of
+from wsolbench.models.method import Backbone, Exempt, LogUniform, Method, Prediction, Uniform, space
 
 __all__ = ["BAS"]
 
@@ -125,10 +115,6 @@ class BAS(Method):
         """Return the scores and the labels' masks; see :meth:`wsolbench.models.method.Method.predict`."""
         last, taps = self.backbone.forward_taps(images, (self.mask_point,))
         return Prediction(self.class_maps(last).relu().mean((2, 3)), self.mask(taps[self.mask_point], labels)[:, 0])
-
-    def param_groups(self, recipe: OptimRecipe) -> list[ParamGroup]:
-        """Return backbone and new layers, each split into weights and biases; see the class."""
-        return with_bias_rate(self, super().param_groups(recipe), self.bias_lr_mult)
 
 
 def _pooled(mask: Tensor, maps: Tensor) -> Tensor:

@@ -26,7 +26,8 @@ class CALM(Method):
 
     Objectives: ``"ml"`` is ``-log p(y)``; ``"em"`` is ``-sum_x q(x) log p(y, x)`` with the posterior
     ``q(x) = p(y, x) / p(y)`` of the present weights as a constant. In exact arithmetic a step has the same gradient by
-    both (Fisher's identity), as a test shows: they differ in the value that is printed and in rounding.
+    both (Fisher's identity), as a test shows: they differ in the value that is printed and in rounding, and
+    there is nothing to search.
 
     Published: rate 0.01, ten times that for the head, weight decay 1e-4, 40 epochs, batch 64, a tenth from epoch 30 on,
     28x28 cells (``output_stride: 8``).

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from wsolbench.config.ranges import PositiveFactor
 from wsolbench.models.layers import read_stages, stage_name, upsample
 from wsolbench.models.method import Choice, Method, Prediction, ReadOut, space
 
@@ -28,7 +29,7 @@ class LayerCAM(ReadOut):
     Args:
         method: the trained method.
         stages: names of the backbone's stages, or their places, shallow to deep; -1 is the last.
-        scale: of shallow stages' maps.
+        scale: of shallow stages' maps, above 0.
 
     Raises:
         SettingsError: there is no such stage.
@@ -38,7 +39,7 @@ class LayerCAM(ReadOut):
     reference = "Jiang et al., IEEE TIP 2021"
     search_space = space(stages=Choice(((-1,), (-2,), (-2, -1), (-3, -2, -1))))
 
-    def __init__(self, method: Method, stages: tuple[str | int, ...] = (-1,), scale: float = 2.0) -> None:
+    def __init__(self, method: Method, stages: tuple[str | int, ...] = (-1,), scale: PositiveFactor = 2.0) -> None:
         super().__init__(method)
         self.stages = tuple(stage_name(method, stage) for stage in stages)
         self.scale = scale

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from wsolbench.config.ranges import Positive
 from wsolbench.models.layers import min_max, stage_name, upsample
 from wsolbench.models.method import Choice, Method, Prediction, ReadOut, space
 
@@ -46,7 +47,7 @@ class ScoreCAM(ReadOut):
         method: Method,
         stage: str | int = -1,
         scaled: Literal["before", "after"] = "after",
-        chunk: int = 32,
+        chunk: Positive = 32,
     ) -> None:
         super().__init__(method)
         self.stage = stage_name(method, stage)

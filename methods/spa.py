@@ -9,18 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, cross_entropy, normalize
 
 from wsolbench.config.ranges import Factor, Fraction, Positive
-from wsolbench.models.layers import MapConv, conv_relu, maps_of, min_max, with_bias_rate
-from wsolbench.models.method import (
-    Backbone,
-    Exempt,
-    LogUniform,
-    Method,
-    OptimRecipe,
-    ParamGroup,
-    Prediction,
-    Uniform,
-    space,
-)
+from wsolbench.models.layers import MapConv, conv_relu, maps_of, min_max
+from wsolbench.models.method import Backbone, Exempt, LogUniform, Method, Prediction, Uniform, space
 
 __all__ = ["SPA"]
 
@@ -152,10 +142,6 @@ class SPA(Method):
         score = _mean_with(correlation, thing) - _mean_with(correlation, background)
         seeded = (thing.sum(1) * background.sum(1) > 0)[:, None, None]
         return torch.where(seeded, min_max(score.relu().view_as(own)), own)
-
-    def param_groups(self, recipe: OptimRecipe) -> list[ParamGroup]:
-        """Return backbone and head, each split into weights and biases; see the class."""
-        return with_bias_rate(self, super().param_groups(recipe), self.bias_lr_mult)
 
 
 def self_correlation(features: Tensor, first_from: float, second_from: float, weight: float) -> Tensor:

@@ -8,16 +8,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from wsolbench.config.ranges import Count, Factor, Fraction, Positive
 from wsolbench.errors import SettingsError
-from wsolbench.models.layers import (
-    ClassMapMethod,
-    chosen_points,
-    conv_relu,
-    he_init,
-    min_max,
-    upsample,
-    with_bias_rate,
-)
-from wsolbench.models.method import Backbone, Choice, OptimRecipe, ParamGroup, Uniform, space
+from wsolbench.models.layers import ClassMapMethod, chosen_points, conv_relu, he_init, min_max, upsample
+from wsolbench.models.method import Backbone, Choice, Uniform, space
 
 __all__ = ["SPG"]
 
@@ -155,10 +147,6 @@ class SPG(ClassMapMethod):
         lowered = self.fallback * maps.amax((1, 2), keepdim=True)
         foreground = maps > torch.where(too_few, lowered, high)
         return foreground, (maps < low) & ~foreground
-
-    def param_groups(self, recipe: OptimRecipe) -> list[ParamGroup]:
-        """Return backbone and new layers, each split into weights and biases; see the class."""
-        return with_bias_rate(self, super().param_groups(recipe), self.bias_lr_mult)
 
 
 def _pair(name: str, thresholds: tuple[float, float]) -> tuple[float, float]:

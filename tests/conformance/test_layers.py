@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.nn.functional import interpolate
 
 from wsolbench.config import registry
 from wsolbench.config.schema import validated_arguments
 from wsolbench.errors import SettingsError
-from wsolbench.models.layers import ClassMapHead, chosen_points, coin, coins_from, min_max, upsample, with_bias_rate
+from wsolbench.models.layers import ClassMapHead, chosen_points, coin, coins_from, min_max, upsample
 from wsolbench.models.method import OptimRecipe
 from wsolbench.tools.small_networks import build
 
@@ -118,17 +117,7 @@ def test_outside_of_a_training_coins_follow_torchs_seed():
     assert [bool(coin(0.5, torch.device("cpu"))) for _ in range(9)] == expected
 
 
-def test_bias_rate_splits_weights_and_biases_of_every_layer():
-    module = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Linear(2, 1, bias=False))
-    groups = with_bias_rate(module, [{"params": list(module.parameters()), "lr": 0.1, "weight_decay": 0.5}], 2.0)
-    weights, biases = groups
-    assert [id(p) for p in weights["params"]] == [id(layer.weight) for layer in module]
-    assert [id(p) for p in biases["params"]] == [id(module[0].bias), id(module[1].bias)]
-    assert (weights["lr"], biases["lr"]) == (0.1, 0.2)
-    assert weights["weight_decay"] == biases["weight_decay"] == 0.5
-
-
-@pytest.mark.parametrize("method", ["acol", "spg"])
+@pytest.mark.parametrize("method", ["acol", "bas", "spa", "spg"])
 def test_rates_are_one_two_ten_and_twenty_on_a_pretrained_backbone(method):
     built = build(method)
     built.backbone.new_stages = ()

@@ -166,9 +166,11 @@ class Method(Localizer):
     Attributes:
         skips_parameters: True if in some steps a parameter takes no part in any loss (a loss may be a constant 0 at
             first); several processes that share a batch then look for such in each step, which takes time.
+        bias_lr_mult: learning-rate factor of biases, for a constructor to set; Caffe's habit is 2.
     """
 
     skips_parameters: ClassVar[bool] = False
+    bias_lr_mult: float = 1.0
 
     def __init__(self, backbone: Backbone, num_classes: int) -> None:
         super().__init__()
@@ -225,7 +227,8 @@ class Method(Localizer):
         The default trains the backbone at the recipe's rate and everything else ``head_lr_mult`` times
         faster. A backbone without pretrained weights has no reason for two rates: its track sets
         ``head_lr_mult: 1``. Layers that a backbone itself adds to the pretrained network (its neck,
-        named in ``backbone.new_stages``) count as head, as in every published recipe.
+        named in ``backbone.new_stages``) count as head, as in every published recipe. Where ``bias_lr_mult`` is not 1,
+        both are split into weights and biases.
         """
         new = {id(p) for p in self.backbone.new_parameters()}
         old = [p for p in self.backbone.parameters() if id(p) not in new]
@@ -235,7 +238,22 @@ class Method(Localizer):
             {"params": [p for p in old if p.requires_grad], "lr": recipe.lr},
             {"params": [p for p in head if p.requires_grad], "lr": recipe.lr * recipe.head_lr_mult},
         ]
-        return [group for group in groups if group["params"]]
+        return [group for group in self._with_bias_rate(groups) if group["params"]]
+
+    def _with_bias_rate(self, groups: list[ParamGroup]) -> list[ParamGroup]:
+        """Split every group into weights and biases: of convolutions, linear layers and normalisations alike.
+
+        Weight decay is left as it is for both.
+        """
+        if self.bias_lr_mult == 1:
+            return groups
+        biases = {id(p) for name, p in self.named_parameters() if name.rpartition(".")[2] == "bias"}
+        split: list[ParamGroup] = []
+        for group in groups:
+            weights = [p for p in group["params"] if id(p) not in biases]
+            rest = [p for p in group["params"] if id(p) in biases]
+            split += [group | {"params": weights}, group | {"params": rest, "lr": group["lr"] * self.bias_lr_mult}]
+        return split
 
 
 class ReadOut(Localizer):

@@ -14,7 +14,7 @@ __all__ = ["DINOv2Small"]
 class DINOv2Small(TimmTransformer):
     """Oquab et al. (TMLR 2024, arXiv 2304.07193), timm's: 12 blocks of 384 channels and 6 heads, 14-pixel patches.
 
-    Published for WSOL by TriLite, frozen: 16x16 cells at 224 pixels in training, 32x32 at 448 in test. The authors'
+    Published for WSOL, frozen, in arXiv 2602.23120: 16x16 cells at 224 pixels in training, 32x32 at 448 in test. Its
     own code resizes position embeddings without antialiasing and by a scale that is a tenth of a cell larger; timm's
     way is taken here.
     """

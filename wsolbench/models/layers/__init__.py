@@ -1,7 +1,6 @@
 """What several localization methods share."""
 
 from wsolbench.models.detached import call_apart
-from wsolbench.models.layers.bias_rate import with_bias_rate
 from wsolbench.models.layers.class_map_head import ClassMapHead
 from wsolbench.models.layers.class_map_method import ClassMapMethod
 from wsolbench.models.layers.convolutions import MapConv, conv_relu, he_init, maps_of
@@ -32,5 +31,4 @@ __all__ = [
     "stage_name",
     "to_device",
     "upsample",
-    "with_bias_rate",
 ]
