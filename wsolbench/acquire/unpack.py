@@ -37,9 +37,7 @@ _XZ = b"\xfd7zXZ\x00"
 _Members = Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]
 
 
-def unpack(
-    archive: Path, target: Path, *, inner: str | None = None, nested: bool = False, most_bytes: int | None = None
-) -> None:
+def unpack(archive: Path, target: Path, *, inner: str | None = None, nested: bool = False) -> None:
     """Unpack a tar (plain, gz, bz2, xz) or zip archive so that ``target`` appears whole or not at all.
 
     Args:
@@ -48,11 +46,10 @@ def unpack(
         inner: the directory in it that is to become ``target``; None for all that is in it, or, where that is one
             directory and nothing else, for what is in that.
         nested: unpack tars in the tar, too, each to a directory of its name, as the training images of ILSVRC come.
-        most_bytes: what the files may have together; None for 20 times the archive's size plus 1 GiB.
 
     Raises:
-        DataError: the archive is damaged, holds something that must not be written, grows beyond the bound or lacks
-            ``inner``. Nothing is left then but the archive.
+        DataError: the archive is damaged, holds something that must not be written, grows beyond 20 times its size
+            plus 1 GiB, or lacks ``inner``. Nothing is left then but the archive.
         StorageError: the disk is full, or ``target`` cannot be written.
     """
     if target.exists():
@@ -62,7 +59,7 @@ def unpack(
     try:
         temporary.mkdir(parents=True)
         with open_regular(archive, "get it again") as stream:
-            _write(stream, archive, temporary, nested, most_bytes)
+            _write(stream, archive, temporary, nested)
         made = _only_directory(temporary) if inner is None else temporary / inner
         if not made.is_dir():
             raise DataError(f"{archive} holds no directory '{inner}'; it is not the archive that is expected")
@@ -83,10 +80,10 @@ def _only_directory(root: Path) -> Path:
     return found[0] if len(found) == 1 and found[0].is_dir() else root
 
 
-def _write(stream: BufferedReader, archive: Path, root: Path, nested: bool, most_bytes: int | None) -> None:
+def _write(stream: BufferedReader, archive: Path, root: Path, nested: bool) -> None:
     """Write all members below ``root``; of each, no more is read than the size that its header states."""
     size, total, seen = os.fstat(stream.fileno()).st_size, 0, 0
-    bound = _GROWTH * size + _ALLOWANCE if most_bytes is None else most_bytes
+    bound = _GROWTH * size + _ALLOWANCE
     members = _of_zip(stream) if zipfile.is_zipfile(stream) else _of_tar(stream, nested)
     stream.seek(0)
     with meter(f"unpacking {archive.name}", size // _MEBIBYTE, "MiB") as progress:

@@ -91,8 +91,6 @@ class TokenBackbone(Backbone):
             embedding.patch,
             erase_points=(f"block{depth // 3}", f"block{2 * depth // 3}", "norm"),
             side_points=(f"block{depth // 2}", f"block{depth - 1}"),
-            erase_source="ours",
-            side_source="ours",
             pretrained=pretrained,
         )
 

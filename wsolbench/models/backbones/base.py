@@ -70,8 +70,8 @@ class Backbone(nn.Module):
         *,
         erase_points: Sequence[str],
         side_points: Sequence[str],
-        erase_source: PointsSource,
-        side_source: PointsSource,
+        erase_source: PointsSource = "ours",
+        side_source: PointsSource = "ours",
         pretrained: bool = False,
         neck: str | None = None,
         stitched: Collection[str] = (),
@@ -82,10 +82,8 @@ class Backbone(nn.Module):
         self.stages = nn.Sequential(OrderedDict(stages))
         self.channels = dict(channels)
         self.stride = stride
-        self.erase_points = tuple(erase_points)
-        self.side_points = tuple(side_points)
-        self.erase_source = erase_source
-        self.side_source = side_source
+        self.erase_points, self.side_points = tuple(erase_points), tuple(side_points)
+        self.erase_source, self.side_source = erase_source, side_source
         self.new_stages = tuple(stages) if not pretrained else () if neck is None else (neck,)
         self.neck = neck
         self.out_channels = self.channels[list(stages)[-1]]

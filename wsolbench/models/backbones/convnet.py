@@ -50,8 +50,6 @@ class ConvNet(Backbone):
             stride=4,
             erase_points=("conv3",),
             side_points=("conv2", "conv3"),
-            erase_source="ours",
-            side_source="ours",
             neck="neck",
         )
         he_init(self)

@@ -80,8 +80,6 @@ class EfficientNetLite0(Backbone):
             output_stride,
             erase_points=("block6", "block12", "conv17"),
             side_points=("block6", "block11"),
-            erase_source="ours",
-            side_source="ours",
             pretrained=weights is not None,
             stitched=remove_strides(stages, _STRIDES, output_stride, dilate=dilate),
             pretrained_classifier=classifier,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
 from torch import Tensor, nn
-from torch.nn.functional import pad, relu6
 
 from wsolbench.errors import SettingsError
 from wsolbench.models.backbones._carve import carve, outline
+from wsolbench.models.backbones._same_padding import pad_as_tensorflow
 from wsolbench.models.backbones.base import Backbone, Normalisation
 from wsolbench.models.layers.convolutions import he_init
 
@@ -28,33 +29,10 @@ _TIMM_BLOCK = re.compile(r"blocks\.(\d+)\.(\d+)\.(conv_dw|conv_pw|bn(?=[12]))([1
 _CLASSES = 1000  # of the weight files
 
 
-class ConvBN(nn.Module):
-    """Convolution, batch normalisation, ReLU6; ``tf_padding`` pads as TensorFlow's SAME does."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel: int,
-        stride: int = 1,
-        groups: int = 1,
-        *,
-        tf_padding: bool,
-        eps: float = _BN_EPS,
-    ) -> None:
-        super().__init__()
-        self.pads = tf_padding and stride > 1
-        padding = 0 if self.pads else kernel // 2
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False)
-        self.bn = nn.BatchNorm2d(out_channels, eps=eps)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, in, H, W)`` to ``(B, out, ceil(H / stride), ceil(W / stride))``."""
-        if self.pads:
-            # SAME pads an even height by one row, at the bottom, and an odd one by two, one at each side.
-            height, width = x.shape[2:]
-            x = pad(x, (width % 2, 1, height % 2, 1))
-        return relu6(self.bn(self.conv(x)), inplace=True)
+def _conv_bn(in_channels: int, out_channels: int, kernel: int, stride: int, groups: int, eps: float) -> nn.Module:
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+    bn = nn.BatchNorm2d(out_channels, eps=eps)
+    return nn.Sequential(OrderedDict(conv=conv, bn=bn, relu=nn.ReLU6(inplace=True)))
 
 
 class PlainMobileNetV1(nn.Module):
@@ -62,18 +40,19 @@ class PlainMobileNetV1(nn.Module):
 
     def __init__(self, width: float, output_stride: int, *, tf_padding: bool, bn_eps: float = _BN_EPS) -> None:
         super().__init__()
-        block = partial(ConvBN, tf_padding=tf_padding, eps=bn_eps)
         channels = int(_STEM * width)
-        layers = [block(3, channels, 3, 2)]
+        layers = [_conv_bn(3, channels, 3, 2, 1, bn_eps)]
         reached = 2
         for wanted, block_stride in _BLOCKS:
             stride = block_stride if reached < output_stride else 1
             reached *= stride
-            layers.append(block(channels, channels, 3, stride, groups=channels))
-            layers.append(block(channels, int(wanted * width), 1))
+            layers.append(_conv_bn(channels, channels, 3, stride, channels, bn_eps))
+            layers.append(_conv_bn(channels, int(wanted * width), 1, 1, 1, bn_eps))
             channels = int(wanted * width)
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Linear(channels, _CLASSES)
+        if tf_padding:
+            pad_as_tensorflow(self.features)
         he_init(self.features)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -148,8 +127,6 @@ class MobileNetV1(Backbone):
             output_stride,
             erase_points=("block6", "block12", "block13"),
             side_points=("block6", "block11"),
-            erase_source="ours",
-            side_source="ours",
             pretrained=weights is not None,
             stitched=[name for name, stride in _LATE_STRIDES.items() if stride > output_stride] if dilate else (),
             pretrained_classifier=classifier,

@@ -76,8 +76,6 @@ class MobileNetV2(Backbone):
             output_stride,
             erase_points=("block7", "block14", "conv18"),
             side_points=("block7", "block13"),
-            erase_source="ours",
-            side_source="ours",
             pretrained=weights is not None,
             stitched=remove_strides(stages, _STRIDES, output_stride, dilate=dilate),
             pretrained_classifier=classifier,

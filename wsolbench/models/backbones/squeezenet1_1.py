@@ -54,8 +54,6 @@ class SqueezeNet(Backbone):
             output_stride,
             erase_points=("pool3", "pool5", "fire9"),
             side_points=("fire7", "fire9"),
-            erase_source="ours",
-            side_source="ours",
             pretrained=weights is not None,
             stitched=("pool5",) if removed and dilate else (),
         )
