@@ -37,13 +37,9 @@ class LocalBackend:
     Started for itself, a command takes up to four seconds of a core for its imports. With a GPU it is started for
     itself all the same: some of what is imported asks for GPUs, after which CUDA does not work in a fork.
 
-    Args:
-        repository: says whether a task is to run, and records it.
-        root: of the repository.
-        places: tasks at a time.
-        gpus: values of ``CUDA_VISIBLE_DEVICES``, one per task that trains; what trains nothing takes none of them, and
-            there may be as many of it beside. Empty: no task sees a GPU.
-        lock: held, shared, by each task's process.
+    So many tasks run at a time as there are ``places``. ``gpus`` are values of ``CUDA_VISIBLE_DEVICES``, one per task
+    that trains; what trains nothing takes none of them, and there may be as many of it beside. Without any, no task
+    sees a GPU. Each task's process holds ``lock``, shared.
     """
 
     def __init__(self, repository: Repository, root: Path, places: int, gpus: list[str], lock: Path) -> None:

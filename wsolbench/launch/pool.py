@@ -45,14 +45,7 @@ class Backend(Protocol):
 
 @dataclass
 class Outcome:
-    """What became of the tasks.
-
-    Attributes:
-        done: names of those that are up to date now.
-        failed: name of a task, and the reason.
-        left_out: name of a task that needs a failed one, and that one's.
-        stopped: a signal ended the launch before all were done.
-    """
+    """What became of the tasks: names, and of those that failed or need a failed one the reason or that one's name."""
 
     done: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
@@ -69,16 +62,10 @@ class _Job:
 
 
 class Pool:
-    """Runs tasks until all are done, have failed, or cannot run.
+    """Runs tasks until all are done, have failed, or cannot run; reports run ``local``, after all others.
 
-    Args:
-        backend: where they run.
-        local: where reports run, after all others.
-        root: the repository.
-        forecast: says how long it will take.
-        progress_of: how far the training of a run is, by its key; by default what is written in the repository.
-        clock: monotonic seconds.
-        sleep: waits some of them.
+    ``progress_of`` says how far the training of a run is, by its key; by default what is written in the repository.
+    ``clock`` gives monotonic seconds, and ``sleep`` waits some of them.
     """
 
     def __init__(

@@ -34,10 +34,10 @@ def stop_requests() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def end_groups(groups: Iterable[int], grace: float = _GRACE_S) -> None:
-    """Interrupt process groups as Ctrl-C would, all at once, and kill what is left of them after ``grace`` seconds."""
+def end_groups(groups: Iterable[int]) -> None:
+    """Interrupt process groups as Ctrl-C would, all at once, and kill what is left of them after a minute."""
     left = list(groups)
-    for number, seconds in ((signal.SIGINT, grace), (signal.SIGKILL, 1.0)):
+    for number, seconds in ((signal.SIGINT, _GRACE_S), (signal.SIGKILL, 1.0)):
         for group in left:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(group, number)

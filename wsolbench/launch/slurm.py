@@ -73,16 +73,11 @@ class StageRunner:
 
 
 class SlurmBackend:
-    """Queues tasks, at most ``limit`` at a time; the cluster's nodes see this directory.
+    """Queues tasks, at most ``limit`` at a time, or all at once; the cluster's nodes see this directory.
 
-    Args:
-        folder: submitit's own files.
-        root: the repository.
-        lock: held, shared, while a job lives.
-        limit: None queues all at once.
-        runtime: threads and device of a run, from which the job's CPUs and GPUs follow unless ``options`` say more.
-        options: of submitit's executor, with or without the prefix ``slurm_``, for instance ``partition``, ``account``,
-            ``qos``, ``time`` (minutes), ``mem_gb``, ``gpus_per_node``, ``setup``.
+    A job's CPUs and GPUs follow from ``runtime`` unless ``options`` say more: those of submitit's executor, with or
+    without the prefix ``slurm_``, for instance ``partition``, ``account``, ``qos``, ``time`` (minutes), ``mem_gb``,
+    ``gpus_per_node``, ``setup``. A job holds ``lock``, shared, while it lives; ``folder`` is for submitit's own files.
 
     Raises:
         SettingsError: there is no Slurm here, or submitit does not know an option.

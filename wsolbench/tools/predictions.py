@@ -34,12 +34,7 @@ _COLUMNS = ("id", "class", "name", "probability", "x0", "y0", "x1", "y1", "score
 
 @dataclass(frozen=True)
 class Box:
-    """A predicted box.
-
-    Attributes:
-        corners: half-open ``x0, y0, x1, y1`` in pixels of the photograph as it is displayed.
-        score: mean of the normalised map inside the box, 0 to 1.
-    """
+    """A box, half-open in pixels of the displayed photograph; its score is the mean of the map inside, 0 to 1."""
 
     corners: tuple[int, int, int, int]
     score: float
