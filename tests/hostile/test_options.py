@@ -11,6 +11,7 @@ from tests.evaluation.made_up_run import TEST
 from tests.hostile.damage import limited
 from tests.hostile.test_inputs import LISTS, PARAMS
 from tests.score.test_score import write_maps
+from tests.tiny import TINY_TRACK
 from wsolbench.acquire.prepare import look
 from wsolbench.cli import app
 from wsolbench.config.paths import Layout
@@ -79,13 +80,9 @@ def test_a_link_to_itself_among_what_is_looked_at_does_no_harm(tmp_path: Path) -
     (images / "itself").symlink_to("itself")
     (images / "itself.jpg").symlink_to("itself.jpg")
     (images.parent / "up").symlink_to(images.parent)
-    track = {
-        "dataset": "own", "backbone": "convnet", "weights": None, "resize": 48, "crop": 48, "epochs": 1, "batch": 1,
-        "lr": 0.1, "weight_decay": 0.0, "head_lr_mult": 1.0, "schedule": "cosine",
-    }  # fmt: skip
     content = {
         "methods": {"cam": {}},
-        "tracks": {"own": track},
+        "tracks": {"own": TINY_TRACK | {"dataset": "own"}},
         "run": {"tracks": ["own"], "methods": ["cam"], "seeds": [0]},
     }
     own = {"datasets": {"own": {"of": "image_folder", "root": str(tmp_path / "images")}}}
