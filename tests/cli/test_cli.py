@@ -190,10 +190,14 @@ def test_doctor_names_a_wrong_argument_and_results_of_no_run(tmp_path: Path) -> 
     stale = tmp_path / "results" / "metrics" / "shapes-convnet" / "shapes-convnet-gone-0.json"
     stale.parent.mkdir(parents=True)
     stale.write_text("{}")
+    reading = f"shapes-convnet-{read_settings().run.readings[0]}-0"
+    stale.with_name(f"{reading}.json").write_text("{}")
     wrong = Path("params.yaml").read_text().replace("  adl:\n", "  adl:\n    args: {gama: 0.8}\n")
     text = "\n".join(problems(tmp_path, wrong))
     assert re.search(r"wrong method adl: .*did you mean 'gamma'\?", text)
     assert f"note {stale.relative_to(tmp_path)}: belongs to no run" in text
+    assert reading not in text
+    assert any(line.startswith(f"{reading} ") for line in listed("runs"))
 
 
 def test_a_dry_run_prints_the_resolved_run_with_overrides_and_defaults() -> None:
@@ -220,6 +224,7 @@ def test_a_shell_completes_tracks_methods_and_runs(tmp_path: Path, monkeypatch: 
     }
     assert {f"shapes-convnet-{name}-2" for name in ("cam", "cutmix")} <= {*run(**words).stdout.split()}
     assert arguments.tracks_of("cub-mob") == ["cub-mobilenet_v1", "cub-mobilenet_v2"]
+    assert [key for key in arguments.runs_of("shapes-convnet-") if "_of_cam-0" in key]
     assert arguments.methods_of("ac") == ["acol", "acol_published"]
     monkeypatch.chdir(tmp_path)
     Path("results/runs/own-cam-0").mkdir(parents=True)

@@ -237,6 +237,12 @@ class RunSettings(StrictModel):
         """Names of the rows that read-outs make, ``<readout>_of_<method>``, as they stand in the keys of their runs."""
         return [f"{readout}_of_{read}" for read in self.read for readout in self.readouts]
 
+    def keys(self, track: str) -> dict[str, list[str]]:
+        """Return the keys of all runs on a track, by the stage of ``dvc.yaml`` that makes them."""
+        names = {"train": self.methods, "readout": self.readings, "baseline_seeded": self.seeded_baselines}
+        keys = {stage: [f"{track}-{name}-{seed}" for name in of for seed in self.seeds] for stage, of in names.items()}
+        return keys | {"baseline": [f"{track}-{name}-0" for name in self.baselines]}
+
     def part(self, tracks: Sequence[str] = (), methods: Sequence[str] = (), *, benchmark: bool = False) -> Part:
         """Return the tracks and methods to run.
 

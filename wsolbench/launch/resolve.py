@@ -54,15 +54,14 @@ def _recipes(settings: Settings) -> Iterator[tuple[str, str, Callable[[], dict[s
     """Yield stage, name of run or track, and what makes the recipe."""
     chosen = settings.run
     for track in dict.fromkeys(chosen.tracks):
-        for key in [f"{track}-{method}-{seed}" for method in chosen.methods for seed in chosen.seeds]:
+        keys = chosen.keys(track)
+        for key in keys["train"]:
             yield "train", key, partial(_training, settings, key)
             yield "evaluate", key, partial(_evaluation, settings, key)
-        for key in [f"{track}-{reading}-{seed}" for reading in chosen.readings for seed in chosen.seeds]:
+        for key in keys["readout"]:
             yield "readout", key, partial(_reading, settings, key)
             yield "evaluate", key, partial(_evaluation, settings, key)
-        baselines = [f"{track}-{baseline}-0" for baseline in chosen.baselines]
-        baselines += [f"{track}-{baseline}-{seed}" for baseline in chosen.seeded_baselines for seed in chosen.seeds]
-        for key in baselines:
+        for key in keys["baseline"] + keys["baseline_seeded"]:
             yield "baseline", key, partial(_baseline, settings, key)
         counted = {f"{track}-{method}": f"{track}-{method}-0" for method in chosen.methods}
         yield "costs", track, partial(_costs, settings, counted)

@@ -26,14 +26,12 @@ def methods_of(incomplete: str) -> list[str]:
 def runs_of(incomplete: str) -> list[str]:
     """Return the runs of ``params.yaml`` and of ``results/runs`` that begin so."""
     run = _params()["run"]
-    named = [
-        f"{track}-{name}-{seed}"
-        for track in run.get("tracks", [])
-        for group in ("methods", "seeded_baselines", "baselines")
-        for name in run.get(group, [])
-        for seed in (run.get("seeds", []) if group != "baselines" else [0])
-    ]
-    return _beginning(incomplete, [*named, *(path.name for path in Path("results/runs").glob("*"))])
+    names = [*run.get("methods", []), *run.get("seeded_baselines", [])]
+    names += [f"{readout}_of_{read}" for read in run.get("read", []) for readout in run.get("readouts", [])]
+    runs = [f"{name}-{seed}" for name in names for seed in run.get("seeds", [])]
+    runs += [f"{name}-0" for name in run.get("baselines", [])]
+    keys = [f"{track}-{each}" for track in run.get("tracks", []) for each in runs]
+    return _beginning(incomplete, [*keys, *(path.name for path in Path("results/runs").glob("*"))])
 
 
 def _beginning(incomplete: str, names: Any) -> list[str]:

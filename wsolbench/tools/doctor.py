@@ -217,11 +217,8 @@ _OF_TRACKS = {"data set": _images, "weights": _weights, "precision": _precision}
 
 
 def _stale(settings: Settings, root: Path) -> Iterator[Finding]:
-    chosen = settings.run
-    seeded = [*chosen.methods, *chosen.seeded_baselines]
-    for track in chosen.tracks:
-        wanted = {f"{track}-{name}-{seed}" for name in seeded for seed in chosen.seeds}
-        wanted |= {f"{track}-{name}-0" for name in chosen.baselines}
+    for track in settings.run.tracks:
+        wanted = {key for keys in settings.run.keys(track).values() for key in keys}
         for path in sorted(Layout(root).metrics(track, "any").parent.glob("*.json")):
             if path.stem not in wanted:
                 text = "belongs to no run of params.yaml and is not reported; remove it with its siblings"

@@ -153,12 +153,10 @@ def _variants(settings: Settings) -> Listing:
 
 def _runs(settings: Settings) -> Listing:
     table = Listing("runs", ("key", "stage"))
-    chosen = settings.run
-    for track in chosen.tracks:
-        for seed in chosen.seeds:
-            table.rows += [[f"{track}-{method}-{seed}", "train, evaluate"] for method in chosen.methods]
-            table.rows += [[f"{track}-{baseline}-{seed}", "baseline_seeded"] for baseline in chosen.seeded_baselines]
-        table.rows += [[f"{track}-{baseline}-0", "baseline"] for baseline in chosen.baselines]
+    stages = {"train": "train, evaluate", "readout": "readout, evaluate_readout"}
+    for track in settings.run.tracks:
+        for stage, keys in settings.run.keys(track).items():
+            table.rows += [[key, stages.get(stage, stage)] for key in keys]
     return table
 
 

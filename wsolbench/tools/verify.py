@@ -62,13 +62,8 @@ class Verdict:
 
 def run_keys(settings: Settings) -> list[str]:
     """Return the keys of all runs of methods and read-outs that ``run`` names; baselines are made from scratch only."""
-    chosen = settings.run
-    return [
-        f"{track}-{method}-{seed}"
-        for track in chosen.tracks
-        for method in [*chosen.methods, *chosen.readings]
-        for seed in chosen.seeds
-    ]
+    keys = [settings.run.keys(track) for track in settings.run.tracks]
+    return [key for each in keys for key in each["train"] + each["readout"]]
 
 
 def verify(
