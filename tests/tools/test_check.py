@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,14 @@ def test_an_exemption_is_told_with_its_reason(tmp_path: Path) -> None:
     assert status == 0, lines
     assert "exempt  memory format changes nothing but rounding (a reason)" in lines
     assert sum(line.startswith("exempt ") for line in lines) == 2
+
+
+@pytest.mark.slow
+def test_a_readout_has_promises_of_its_own(tmp_path: Path) -> None:
+    shutil.copy("methods/layer_cam.py", tmp_path / "mine.py")
+    status, lines = checked(tmp_path / "mine.py")
+    assert status == 0, lines
+    assert "kept    images of a batch do not meet" in lines
 
 
 def test_what_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
