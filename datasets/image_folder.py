@@ -104,7 +104,7 @@ class ImageFolder(RootedDataset):
         truth = {item.id: official.truth(truth[item.id].boxes, item, where) for item in found.items if item.id in truth}
         masks = base / ("images" if lists else "masks")
         truth = with_masks(masks, found.items, truth, found.masks, self._greys, pictures.turned, own=True)
-        pictures.say_orientation()
+        pictures.warn_of_orientation()
         examined = {item.id for item in found.items if item.split != "train"}
         truth = {name: each for name, each in truth.items() if name in examined}
         return Contents(found.class_names, found.items, truth, official.clipped)

@@ -150,19 +150,19 @@ class AnnotatedDataset(RootedDataset):
         drawn = [(thing.box, item) for item in items for thing in images[item.id].things]
         boxes = np.array([box for box, _ in drawn], np.float64).reshape(-1, 4)
         official.check(self.why_beyond(boxes, np.array([(item.width, item.height) for _, item in drawn])))
-        pictures.say_orientation()
+        pictures.warn_of_orientation()
         truth = {item.id: found[item.id] for item in items if item.split != "train"}
         return Contents(class_names, items, truth, official.clipped)
 
     def _labelled(self, base: Path, images: Sequence[AnnotatedImage]) -> dict[AnnotatedImage, str]:
         """Return the images that are used, and their classes; say how many are not, and why."""
         if any(image.split for image in images):
-            _say("are in no list of a split", images, [image for image in images if image.split is None])
+            _warn_of_left_out("are in no list of a split", images, [image for image in images if image.split is None])
             images = [image for image in images if image.split is not None]
-        _say("have no object", images, [image for image in images if not image.names()])
+        _warn_of_left_out("have no object", images, [image for image in images if not image.names()])
         several = [image for image in images if len(image.names()) > 1]
         if not self._largest:
-            _say(
+            _warn_of_left_out(
                 f"have objects of several classes (datasets.{self.key}.label: largest would take them)", images, several
             )
         used = [image for image in images if len(image.names()) == 1 or (image.names() and self._largest)]
@@ -190,7 +190,7 @@ def _area(thing: Thing) -> float:
     return (x1 - x0) * (y1 - y0)
 
 
-def _say(what: str, images: Sequence[AnnotatedImage], left_out: Sequence[AnnotatedImage]) -> None:
+def _warn_of_left_out(what: str, images: Sequence[AnnotatedImage], left_out: Sequence[AnnotatedImage]) -> None:
     if left_out:
         names = first_three([image.path for image in left_out])
         _log.warning("%d of %d images %s and are left out: %s", len(left_out), len(images), what, names)

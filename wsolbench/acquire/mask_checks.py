@@ -11,7 +11,7 @@ from pathlib import Path
 from wsolbench.acquire.inspection import inspect_masks
 from wsolbench.acquire.mask_files import Greys, MaskFacts
 from wsolbench.acquire.official_boxes import TOLERATED
-from wsolbench.data.boxes import Turned
+from wsolbench.data.boxes import NOT_TURNED, Turned
 from wsolbench.data.dataset import Item, Truth
 from wsolbench.errors import DataError, counted, first_three
 
@@ -37,7 +37,7 @@ def with_masks(
     truth: Mapping[str, Truth],
     files: Mapping[str, MaskFiles],
     greys: Greys | None = None,
-    turned: Turned | None = None,
+    turned: Turned = NOT_TURNED,
     *,
     own: bool = False,
 ) -> dict[str, Truth]:
@@ -72,9 +72,9 @@ def with_masks(
     if shared and own:
         what = counted(len(shared), "mask is", "masks are")
         raise DataError(f"{root}: {what} of several images; give each its own: {first_three(shared)}")
-    _say_levels(list(objects.values()), greys)
+    _report_levels(list(objects.values()), greys)
     if own and greys.ignore is None:
-        _say_border(list(objects.values()), greys.above)
+        _suggest_border(list(objects.values()), greys.above)
     found = dict(truth)
     for item in masked:
         if item.id in truth:
@@ -93,7 +93,7 @@ def _ignore_of(files: MaskFiles, ignored: Mapping[str, MaskFacts]) -> list[MaskF
     return [ignored[files.ignore]] if files.ignore else []
 
 
-def _check_aspects(root: Path, drawn: Mapping[Item, Sequence[MaskFacts]], turned: Turned | None, *, own: bool) -> None:
+def _check_aspects(root: Path, drawn: Mapping[Item, Sequence[MaskFacts]], turned: Turned, *, own: bool) -> None:
     misfits = {
         item: misfit for item, masks in drawn.items() if (misfit := [each for each in masks if not _fits(each, item)])
     }
@@ -103,11 +103,8 @@ def _check_aspects(root: Path, drawn: Mapping[Item, Sequence[MaskFacts]], turned
         f"'{item.id}' {item.width}x{item.height}, mask {mask.width}x{mask.height}"
         for item, (mask, *_) in misfits.items()
     ]
-    other = ""
-    if turned and all(
-        item.id in turned.ids and all(_fits(each, item, turned=True) for each in drawn[item]) for item in misfits
-    ):
-        other = f"; with {turned.other} they would fit"
+    fit_turned = all(_fits(each, item, turned=True) for item in misfits for each in drawn[item])
+    other = turned.hint(item.id for item in misfits) if fit_turned else ""
     what = counted(len(misfits), "image has masks", "images have masks")
     message = (
         f"{root}: {what} of another aspect than the image's{other}; draw them on the images as they are read: "
@@ -128,7 +125,7 @@ def _fits(mask: MaskFacts, item: Item, *, turned: bool = False) -> bool:
     return min(off) <= 1
 
 
-def _say_levels(facts: Sequence[MaskFacts], greys: Greys) -> None:
+def _report_levels(facts: Sequence[MaskFacts], greys: Greys) -> None:
     keys = f"mask_above (now {greys.above}) and ignore_grey (now {greys.ignore})"
     indexed = sum(each.stored_as.endswith(" P") for each in facts)
     by_alpha = sum(each.stored_as.endswith(" alpha") for each in facts)
@@ -156,8 +153,8 @@ def _say_levels(facts: Sequence[MaskFacts], greys: Greys) -> None:
         _log.warning("no mask has a pixel of ignore_grey %d", greys.ignore)
 
 
-def _say_border(facts: Sequence[MaskFacts], above: int) -> None:
-    """Ask of masks that mostly have the same three levels whether one of them is a border to ignore."""
+def _suggest_border(facts: Sequence[MaskFacts], above: int) -> None:
+    """Suggest to ignore one of the levels of masks that mostly have the same three: a border."""
     ((middle, highest), count) = Counter((each.middle, each.highest) for each in facts).most_common(1)[0]
     if middle <= above or count <= _MOST * len(facts):
         return

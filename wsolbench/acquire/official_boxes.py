@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.data.boxes import Turned
+from wsolbench.data.boxes import NOT_TURNED, Turned
 from wsolbench.data.dataset import Item, Truth
 from wsolbench.data.images import summarised
 from wsolbench.errors import DataError
@@ -89,7 +89,7 @@ class OfficialBoxes:
 def check_sizes(
     source: Path,
     stated: Sequence[tuple[Item, tuple[int, int]]],
-    turned: Turned | None = None,
+    turned: Turned = NOT_TURNED,
     tolerated: float = TOLERATED,
 ) -> None:
     """Compare images with the sizes (0 where unknown) that ``source`` states; warn where a few differ.
@@ -102,8 +102,7 @@ def check_sizes(
         return
     guess = ""
     if all((item.height, item.width) == size for item, size in differing):
-        lying = turned is not None and all(item.id in turned.ids for item, _ in differing)
-        guess = f"; with {turned.other} they would fit" if turned and lying else " (h,w? Width comes first)"
+        guess = turned.hint(item.id for item, _ in differing) or " (h,w? Width comes first)"
     lines = [
         f"{item.id}: {item.width}x{item.height} pixels, not {width}x{height}" for item, (width, height) in differing
     ]

@@ -58,8 +58,8 @@ class Pictures:
         lying = {name for name, fact in self._oriented.items() if turned_size(0, 1, fact.orientation) == (1, 0)}
         return Turned(frozenset(lying), f"datasets.{self.key}.orientation: {_OTHER[self.displayed]}")
 
-    def say_orientation(self) -> None:
-        """Say how many images have an EXIF orientation, and what is made of it."""
+    def warn_of_orientation(self) -> None:
+        """Warn that images have an EXIF orientation, and of what is made of it."""
         if self._oriented:
             _log.warning(
                 "%s an EXIF orientation (%s), taken %s; boxes and masks must fit that "

@@ -1,4 +1,4 @@
-"""The first stage: get a data set, look it over once and write its index."""
+"""The first stage: get a data set, check it once and write its index."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wsolbench.data.dataset import Item, Truth
 from wsolbench.errors import DataError, first_three
 
-__all__ = ["Turned", "boxes_outside", "check_boxes"]
+__all__ = ["NOT_TURNED", "Turned", "boxes_outside", "check_boxes"]
 
 Floats = NDArray[np.float64]
 
@@ -25,6 +25,14 @@ class Turned:
 
     ids: frozenset[str] = frozenset()
     other: str = ""
+
+    def hint(self, ids: Iterable[str]) -> str:
+        """Return what to say of images that would fit if they were turned; nothing unless all of them can be."""
+        return f"; with {self.other} they would fit" if self.ids.issuperset(ids) else ""
+
+
+NOT_TURNED = Turned()
+"""No image can be turned."""
 
 
 def boxes_outside(boxes: Floats, width: float | Floats, height: float | Floats) -> NDArray[np.bool_]:
@@ -45,7 +53,7 @@ def boxes_outside(boxes: Floats, width: float | Floats, height: float | Floats) 
     return np.asarray(bad)
 
 
-def check_boxes(where: str, items: Sequence[Item], truth: Mapping[str, Truth], turned: Turned | None = None) -> None:
+def check_boxes(where: str, items: Sequence[Item], truth: Mapping[str, Truth], turned: Turned = NOT_TURNED) -> None:
     """Refuse boxes that are not in their images, and name the convention, or orientation, that most would fit.
 
     Raises:
@@ -67,10 +75,8 @@ def check_boxes(where: str, items: Sequence[Item], truth: Mapping[str, Truth], t
     wrong = [row for row, is_bad in zip(rows, bad, strict=True) if is_bad]
     named = [f"'{item.id}' {box.tolist()} in {item.width}x{item.height}" for item, box in wrong]
     unturned = boxes_outside(boxes, height, width)[bad]
-    if turned is not None and all(item.id in turned.ids for item, _ in wrong) and not unturned.any():
-        other = f"; with {turned.other} they would fit"
-    else:
-        other = _guess(boxes, width, height, bad)
+    other = "" if unturned.any() else turned.hint(item.id for item, _ in wrong)
+    other = other or _guess(boxes, width, height, bad)
     raise DataError(
         f"{where}: {bad.sum()} of {len(boxes)} boxes (x0, y0, x1, y1) are empty or lie outside of their images{other}; "
         f"correct them: {first_three(named)}"
