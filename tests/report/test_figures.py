@@ -17,11 +17,11 @@ from wsolbench.report.figures import curves, ranks, scores
 from wsolbench.report.figures.rows import labelled, look
 from wsolbench.report.figures.style import figure_style
 from wsolbench.report.palette import PREDICTED_RGB, TRUE_RGB
-from wsolbench.results.load import load_frame
+from wsolbench.results.load import load_results
 
 
 def frame_of(made: Repository) -> pd.DataFrame:
-    return load_frame(made.settings, made.tracks, made.root)
+    return load_results(made.settings, made.tracks, made.root).frame
 
 
 def axes_of(draw: Any, made: Repository, *more: Any) -> list[Axes]:

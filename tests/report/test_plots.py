@@ -22,7 +22,7 @@ from wsolbench.report.figures.scores import heat_map
 from wsolbench.report.figures.style import figure_style
 from wsolbench.report.plot import PLOTS, PlotOptions, write_plot
 from wsolbench.report.ranks import RANKED, Ranking
-from wsolbench.results.load import load_frame
+from wsolbench.results.load import load_results
 
 LONG = "A Méthode of Łukasz with an exceedingly long-winded name (our reconstruction)"
 TITLES = {"alpha": LONG, "beta": "Bêta-CAM", "ceiling": "mask-supervised bound"}
@@ -86,7 +86,7 @@ def test_text_is_large_enough_inside_the_figure_and_apart(
 
 @pytest.mark.parametrize("width", [3.3, 6.9])
 def test_text_of_plots_over_many_tracks_has_room(titled: Repository, width: float) -> None:
-    one = load_frame(titled.settings, ["toy"], titled.root)
+    one = load_results(titled.settings, ["toy"], titled.root).frame
     names = [f"openimages30k-backbone{k}" for k in range(13)]
     frame = pd.concat([one.assign(track=pd.Categorical([name] * len(one), names, ordered=True)) for name in names])
     methods = [f"m{k}" for k in range(7)]

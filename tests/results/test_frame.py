@@ -2,13 +2,13 @@ import pandas as pd
 import pytest
 
 from wsolbench.errors import DataError
-from wsolbench.results.load import load_frame, load_per_image, load_runs, truth_of
+from wsolbench.results.load import load_per_image, load_results, truth_of
 from wsolbench.results.metrics import METRICS
 from wsolbench.results.stats import summarise
 
 
 def test_a_row_per_run_and_metric_in_the_order_of_the_settings(full):
-    frame = load_frame(full.settings, ["toy"], full.root)
+    frame = load_results(full.settings, ["toy"], full.root).frame
     assert frame["method"].unique().tolist() == ["alpha", "beta", "ceiling"]
     assert frame["kind"].unique().tolist() == ["method", "baseline"]
     assert frame["metric"].cat.categories.tolist() == list(METRICS)
@@ -18,7 +18,7 @@ def test_a_row_per_run_and_metric_in_the_order_of_the_settings(full):
 
 
 def test_numbers_are_summarised_over_seeds(full):
-    summary = summarise(load_frame(full.settings, ["toy"], full.root))
+    summary = summarise(load_results(full.settings, ["toy"], full.root).frame)
     beta = summary.loc[("toy", "method", "common", "beta"), "max_box_acc"]
     assert beta.to_dict() == pytest.approx({"mean": 53.5, "sd": 1, "ci95": 4.302652729749 / 3**0.5, "n": 3})
 
@@ -27,7 +27,7 @@ def test_a_single_seed_has_no_spread_and_a_missing_number_no_mean(repository):
     toy = repository(seeds=[0], baselines=["ceiling"])
     toy.write("alpha", 0, 50)
     toy.write("ceiling", 0, 90, cls={"top1": None, "top5": None})
-    summary = summarise(load_frame(toy.settings, ["toy"], toy.root))
+    summary = summarise(load_results(toy.settings, ["toy"], toy.root).frame)
     ceiling = summary.xs("ceiling", level="method").iloc[0]
     assert ceiling["max_box_acc"][["sd", "ci95"]].isna().all()
     assert ceiling["cls.top1"].isna().to_list() == [True, True, True, False]
@@ -38,7 +38,7 @@ def test_runs_have_facts_and_skipped_ones_their_reason(repository):
     toy = repository(methods=["alpha", "beta"], seeds=[0])
     toy.write("alpha", 0, 50, class_agnostic=True, training={"at_chance": True, "loss_grew": False})
     toy.skip("beta", 0, "needs masks")
-    runs = load_runs(toy.settings, ["toy"], toy.root).set_index("method")
+    runs = load_results(toy.settings, ["toy"], toy.root).runs.set_index("method")
     assert runs.loc["alpha", ["learned_nothing", "class_agnostic", "images_test"]].tolist() == [True, True, 400]
     assert runs.loc["beta", "skipped"] == "needs masks"
 
@@ -48,14 +48,14 @@ def test_variants_readouts_and_reconstructions_are_told_apart(repository):
     toy.write("alpha", 0, 50, method_status="reconstruction")
     toy.write("less", 0, 40, variant_of="alpha")
     toy.write("reader", 0, 45, reads="alpha")
-    runs = load_runs(toy.settings, ["toy"], toy.root)
+    runs = load_results(toy.settings, ["toy"], toy.root).runs
     assert runs["kind"].tolist() == ["method", "readout", "method"]
     assert runs["variant_of"].fillna("").tolist() == ["", "", "alpha"]
     assert runs["title"].tolist() == ["Alpha (our reconstruction)", "Reader", "Less"]
 
 
 def test_tracks_are_measured_by_boxes_or_else_masks(full, masked):
-    assert truth_of(load_frame(masked.settings, ["toy"], masked.root)) == "masks"
+    assert truth_of(load_results(masked.settings, ["toy"], masked.root).frame) == "masks"
     assert truth_of(pd.DataFrame({"metric": ["gt_known.fixed", "p_iou.fixed"]})) == "boxes"
 
 

@@ -105,12 +105,6 @@ class Evaluation:
 def evaluate_key(settings: Settings, key: str, layout: Layout, jobs: int | None) -> None:
     """Evaluate a trained run and write its results.
 
-    Args:
-        settings: all of ``params.yaml``.
-        key: ``<track>-<method>-<seed>``.
-        layout: where runs lie and results go.
-        jobs: parallel processes; None takes one per core.
-
     Raises:
         DataError: maps and index do not belong together, a map is not finite, or a file is missing or damaged; the
             message names the file, and the image.
@@ -152,9 +146,6 @@ def evaluate_stored(
         settings: thresholds and gallery.
         published: threshold that a source states for this method and track, or None.
         jobs: parallel processes; None takes one per core.
-
-    Raises:
-        DataError: see :func:`score_answers`.
     """
     val, test = (Answers.stored(stored[name], splits[name]) for name in ("val", "test"))
     scored = score_answers(test, val, Rules.of(settings, published), jobs)

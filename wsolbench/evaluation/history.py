@@ -26,11 +26,6 @@ def write_history(layout: Layout, track: str, key: str) -> None:
     Numbers are rounded to five digits. Of more than 100 epochs, 100 are kept at equal distances, the first and the last
     among them. A run that trained nothing, or was skipped, has no row.
 
-    Args:
-        layout: where the run lies, and the file goes.
-        track: of the run.
-        key: of the run.
-
     Raises:
         DataError: the run's ``history.csv`` is missing or damaged; the message names it.
     """

@@ -18,9 +18,6 @@ _TOLERANCE = 0.75  # cells by which an outline may be off
 def outlines(mask: NDArray[np.bool_]) -> list[Outline]:
     """Return the outlines of a mask's parts and of their holes.
 
-    Args:
-        mask: ``(H, W)``.
-
     Returns:
         Polygons ``x, y`` as shares of width and height, to four digits; parts of less than three corners are left out.
     """

@@ -28,11 +28,7 @@ _SINGLE = (("PxAP", "px_ap"), ("PxAP, mean over classes", "px_ap_per_class"))
 
 
 def score_table(numbers: Mapping[str, Any]) -> str:
-    """Return a Markdown table of all numbers: one row per measure, one column per choice of the threshold.
-
-    Args:
-        numbers: of :func:`wsolbench.score`. What is None is shown as a dash; rows without a number are left out.
-    """
+    """Return a Markdown table of all numbers: one row per measure, one column per choice of the threshold."""
     return f"{_head(numbers)}\n\n{_aligned([['', *_AT], *_rows(numbers)])}"
 
 

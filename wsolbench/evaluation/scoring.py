@@ -239,13 +239,6 @@ def _joined(values: Sequence[Any]) -> Any:
 def score_image(answer: Answer, item: Item, truth: Truth, rules: Rules, *, masked: bool = True) -> SplitScores:
     """Score a map, or a box, against the truth of its image.
 
-    Args:
-        answer: the map, of any size, or the box.
-        item: the image.
-        truth: with at least one box or mask.
-        rules: how.
-        masked: whether masks are scored, where there are some.
-
     Raises:
         DataError: the map cannot be scored; the image is named.
     """

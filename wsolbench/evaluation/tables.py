@@ -86,10 +86,6 @@ def per_image(scored: Scored) -> pd.DataFrame:
 def by_class(rows: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:
     """Return images, accuracy and overlap of each class that occurs.
 
-    Args:
-        rows: of :func:`per_image`.
-        class_names: by label.
-
     Returns:
         ``class``, ``name``, ``images``, ``top1``, and per protocol and threshold ``gt_known_*``, ``mean_iou_*`` and,
         with masks, ``mean_mask_iou_*``; percent, NaN where there is nothing to measure.

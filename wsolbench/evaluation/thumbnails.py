@@ -56,10 +56,6 @@ def encode_thumbnails(stored: Stored, count: int) -> bytes:
 def read_thumbnails(path: Path, remedy: str) -> Thumbnails:
     """Read the file of a run.
 
-    Args:
-        path: the file.
-        remedy: how to make it anew, as the end of a sentence.
-
     Raises:
         DataError: it is missing or damaged; the message names it and the remedy.
     """

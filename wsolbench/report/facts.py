@@ -39,13 +39,7 @@ def track_facts(track: TrackResults, *, interval: bool = True) -> str:
 
 
 def facts(track: TrackResults, mark: Callable[[str], str], *, interval: bool = True) -> list[str]:
-    """Return what was measured, as paragraphs in which names of parameters stand in backticks.
-
-    Args:
-        track: the results.
-        mark: applied to everything that a user supplied.
-        interval: whether the numbers have intervals.
-    """
+    """Return what was measured, as paragraphs in which names of parameters stand in backticks."""
     entries = [f"Not trained here: {mark(each)}." for each in entries_told(track)]
     if track.ours.measured.empty:
         return [f"Every run was skipped (seeds asked for: {', '.join(map(str, track.seeds))}).", *entries]

@@ -105,11 +105,6 @@ def gallery_sections(track: TrackResults, root: Path, count: int) -> list[Sectio
     over all runs of methods; disagreement is the range of the methods' overlaps, each averaged over its seeds. Ties
     keep the candidates' order. Without methods, all rows count as such.
 
-    Args:
-        track: the results.
-        root: the repository.
-        count: images per section.
-
     Raises:
         DataError: an input is missing, damaged, or not of these images; the message names it.
     """
@@ -213,12 +208,6 @@ def _path(polygons: Iterable[Outline]) -> str:
 
 def check_digest(track: str, digests: Mapping[str, str | None], digest: str, root: Path) -> None:
     """Refuse photographs of other data than the results were measured on.
-
-    Args:
-        track: of the photographs.
-        digests: of the index, by the keys of the runs; missing where an old version did not store it.
-        digest: that of the photographs.
-        root: the repository.
 
     Raises:
         DataError: a run's metrics have another digest of the index; the message names the file.

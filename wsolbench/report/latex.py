@@ -52,10 +52,6 @@ def all_tables(track: TrackResults, costs: pd.DataFrame) -> str:
 
     Labels are ``tab:<track>-val``, ``-oracle``, ``-pixel``, ``-normalised`` and ``-costs``. What does not fit side by
     side in print stands below, in the same float.
-
-    Args:
-        track: the results.
-        costs: of :func:`~wsolbench.report.costs.read_costs`.
     """
     tables = {
         f"{what.replace('`', '')}.": score_table(

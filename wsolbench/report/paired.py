@@ -126,11 +126,7 @@ def paired_tests(track: TrackResults, root: Path) -> PairedTests | None:
 
 
 def paired_section(track: TrackResults, root: Path) -> str:
-    """Return :func:`paired_tests` as a section in Markdown, empty where there is nothing to test.
-
-    Raises:
-        DataError: see :func:`paired_tests`.
-    """
+    """Return :func:`paired_tests` as a section in Markdown, empty where there is nothing to test."""
     tests = paired_tests(track, root)
     if tests is None:
         return ""

@@ -144,10 +144,6 @@ def ranking(tracks: Sequence[TrackResults], column: Metric) -> Ranking:
 
     On each track those methods compete that have the recipe of its first method; variants, baselines and entries never
     do.
-
-    Args:
-        tracks: measured ones.
-        column: higher is better.
     """
     competing = {track.name: _competing(track, column) for track in tracks}
     competing = {name: scores for name, scores in competing.items() if len(scores) > 1}

@@ -61,17 +61,7 @@ def budget_differences(searches: Sequence[Search]) -> dict[str, dict[str, list[s
 def search_summary(
     track: TrackResults, settings: Settings, root: Path, text: Callable[[str], str] = str
 ) -> SearchSummary:
-    """Return what there is to say about a track's searches, or that there is none.
-
-    Args:
-        track: the results.
-        settings: by which they were made.
-        root: the repository.
-        text: escapes what users named.
-
-    Raises:
-        DataError, SearchError: see :func:`searches_of`.
-    """
+    """Return what there is to say about a track's searches, or that there is none."""
     searches = searches_of(track.name, track.runs["method"], root)
     stored = {search.head.method: search for search in searches}
     digests = set(track.measured["data_digest"].dropna())
@@ -98,11 +88,7 @@ def search_summary(
 
 
 def search_section(track: TrackResults, settings: Settings, root: Path) -> str:
-    """Return :func:`search_summary` as a section in Markdown.
-
-    Raises:
-        DataError, SearchError: see :func:`searches_of`.
-    """
+    """Return :func:`search_summary` as a section in Markdown."""
     summary = search_summary(track, settings, root, escaped)
     table = [] if summary.table.empty else [pipe_table(summary.table)]
     return "\n\n".join([f"## {summary.title}", *summary.reading, *table])

@@ -60,12 +60,6 @@ def csv_table(track: TrackResults) -> str:
 def markdown_page(track: TrackResults, costs: pd.DataFrame, settings: Settings, root: Path) -> str:
     """Return the track's page: a table per protocol, differences, costs, searches, and what the columns mean.
 
-    Args:
-        track: the results.
-        costs: of :func:`~wsolbench.report.costs.read_costs`.
-        settings: by which searches were made.
-        root: the repository.
-
     Raises:
         DataError, SearchError: a per-image file or a stored search is damaged; the message names it.
     """

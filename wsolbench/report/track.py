@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from wsolbench.config.settings import Settings
-from wsolbench.results.load import load_frame, load_runs, truth_of
+from wsolbench.results.load import load_results, truth_of
 from wsolbench.results.metrics import Metric
 from wsolbench.results.stats import BY_ROW, summarise
 
@@ -40,8 +40,7 @@ class TrackResults:
     Attributes:
         name: its key.
         seeds: that were asked for.
-        runs: of :func:`~wsolbench.results.load.load_runs`.
-        frame: of :func:`~wsolbench.results.load.load_frame`.
+        runs: of :func:`~wsolbench.results.load.load_results`, and so is ``frame``.
     """
 
     name: str
@@ -125,22 +124,15 @@ def load_track(settings: Settings, track: str, root: Path) -> TrackResults:
     """Read the results of a track.
 
     Raises:
-        SettingsError, DataError: see :func:`~wsolbench.results.load.load_frame`.
+        SettingsError, DataError: see :func:`~wsolbench.results.load.load_results`.
     """
-    seeds = tuple(dict.fromkeys(settings.run.seeds))
-    return TrackResults(track, seeds, load_runs(settings, [track], root), load_frame(settings, [track], root))
+    return TrackResults(track, tuple(dict.fromkeys(settings.run.seeds)), *load_results(settings, [track], root))
 
 
 def score_table(
     rows: pd.DataFrame, summary: pd.DataFrame, metrics: Iterable[Metric], *, interval: bool = True
 ) -> pd.DataFrame:
     """Return some numbers as people are shown them, without those that no row defines.
-
-    Args:
-        rows: of a track.
-        summary: of its numbers.
-        metrics: the columns.
-        interval: whether cells have the interval of the mean, too; see :func:`number_text`.
 
     Returns:
         ``text``, ``value`` and ``best`` of every number, as the first level of the columns, with the headings as the
@@ -183,14 +175,6 @@ def number_text(metric: Metric, mean: float, sd: float, ci95: float, sign: str =
     """Return ``71.2 ± 1.3`` for several seeds, ``71.2`` for one, ``n/a`` where nothing is defined.
 
     With ``interval``, half the width of the 95 % interval of the mean follows in brackets: ``71.2 ± 1.3 (±3.2)``.
-
-    Args:
-        metric: says how many digits are shown.
-        mean: over the seeds; NaN where the number is not defined.
-        sd: their standard deviation, NaN for a single one.
-        ci95: half the width of the interval.
-        sign: ``+`` to print the sign of positive means, too.
-        interval: whether the interval follows.
     """
     if math.isnan(mean):
         return "n/a"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pandas as pd
 
@@ -19,15 +19,19 @@ from wsolbench.results.entries import METRICS_FILE, PER_IMAGE_FILE, entries_of, 
 from wsolbench.results.metrics import METRICS
 from wsolbench.results.schema import Entry, Measured, SkippedRun, parse_metrics
 
-__all__ = ["check_versions", "load_frame", "load_per_image", "load_runs", "missing_metrics", "remedy", "truth_of"]
+__all__ = ["Results", "check_versions", "load_per_image", "load_results", "missing_metrics", "remedy", "truth_of"]
 
 _log = logging.getLogger(__name__)
 
 _KINDS = ("method", "readout", "baseline", "entry")
 _IDENTITY = ["track", "dataset", "backbone", "kind", "method", "title", "status", "recipe", "seed", "key", "variant_of"]
-_FACTS = ["skipped", "weights", "weights_sha256", "selection", "protocol", "images_val", "images_test", "boxes_used"]
-_FACTS += ["masks_used", "val_truth", "data_digest", "learned_nothing", "class_agnostic", "exempt"]
-_FACTS += ["protocol_version", "entry"]
+_FACTS = {
+    "learned_nothing": "learned_nothing", "weights": "weights.name", "weights_sha256": "weights.sha256",
+    "selection": "selection", "protocol": "protocol", "images_val": "images.val", "images_test": "images.test",
+    "boxes_used": "boxes_used.val", "masks_used": "masks_used.val", "val_truth": "val_truth",
+    "data_digest": "data_digest",
+}  # fmt: skip
+"""What is true of a measured run beside its numbers, by its place in the metrics file."""
 # Not `images.val`: a supervised bound may spend part of `val` on training.
 _SAME_FOR_ALL = ("dataset", "backbone", "selection", "protocol", "images.test", "threshold.fixed")
 _SAME_FOR_ENTRIES = ("dataset", "protocol", "images.test", "threshold.fixed", "protocol_version", "truth_digest")
@@ -58,69 +62,55 @@ def remedy(kind: str, key: str) -> str:
     return f"run `wsolbench {'baseline' if kind == 'baseline' else 'evaluate'} {key}`, or `make benchmark`"
 
 
-def load_frame(settings: Settings, tracks: Sequence[str], root: Path) -> pd.DataFrame:
-    """Return every number of every run as a tidy table, a row per run and metric.
+class Results(NamedTuple):
+    """The runs of some tracks, and their numbers; see :func:`load_results`."""
 
-    Args:
-        settings: name the runs.
-        tracks: keys of ``tracks``.
-        root: the repository.
+    runs: pd.DataFrame
+    frame: pd.DataFrame
+
+
+def load_results(settings: Settings, tracks: Sequence[str], root: Path) -> Results:
+    """Read every run that the settings name on some tracks, and the entries there, each file once.
 
     Returns:
-        ``track``, ``dataset``, ``backbone``, ``kind``, ``method`` (its key), ``title``, ``status``, ``recipe``,
-        ``seed``, ``key`` (of the run), ``variant_of`` (the method that it is a variant of, None if it is none),
-        ``metric`` (a name in :data:`~wsolbench.results.metrics.METRICS`) and ``value``; a number that is not defined
-        has no row. Rows are in the order of ``run``, entries last; ``track``, ``kind``, ``method`` and
-        ``metric`` are ordered categories, those of ``track`` and ``method`` in the order of ``params.yaml``.
+        ``runs`` has a row per run, in the order of ``run``, entries last: ``track``, ``dataset``, ``backbone``,
+        ``kind``, ``method`` (its key), ``title``, ``status``, ``recipe``, ``seed``, ``key`` (of the run) and
+        ``variant_of`` (the method that it is a variant of, None if it is none); ``skipped`` (why there are no numbers);
+        ``class_agnostic``; ``exempt``, exemptions with their reasons; ``protocol_version``; ``learned_nothing``; ``weights``, ``weights_sha256``; ``selection``;
+        ``protocol``; ``images_val``, ``images_test``; ``boxes_used``, ``masks_used`` and ``val_truth`` of ``val``;
+        ``data_digest``; ``entry``, what an entry says of itself. Missing (NaN) where there is nothing to say.
+
+        ``frame`` has a row per number of every run: the first eleven columns of ``runs``, ``metric`` (a name in
+        :data:`~wsolbench.results.metrics.METRICS`) and ``value``; a number that is not defined has no row.
+
+        ``track``, ``kind``, ``method`` and ``metric`` are ordered categories, those of ``track`` and ``method`` in the
+        order of ``params.yaml``.
 
     Raises:
         SettingsError: a track does not exist, or ``run`` names no run of it.
         DataError: a file is missing, damaged or another run's, or the runs were not measured alike; the message
             names the file and how to make it anew.
     """
-    rows = [
-        (*_identity(asked, run), name, value)
-        for asked, run in _read_all(settings, tracks, root)
+    found = [(_identity(asked, run), asked, run) for asked, run in _read_all(settings, tracks, root)]
+    facts = [dict(zip(_IDENTITY, who, strict=True)) | _facts(run) | {"entry": asked.entry} for who, asked, run in found]
+    numbers = [
+        (*who, name, value)
+        for who, _, run in found
         if isinstance(run, Measured)
         for name, metric in METRICS.items()
         if (value := metric.value(run)) is not None
     ]
-    return _ordered(pd.DataFrame(rows, columns=[*_IDENTITY, "metric", "value"]), settings)
-
-
-def load_runs(settings: Settings, tracks: Sequence[str], root: Path) -> pd.DataFrame:
-    """Return what is true of every run beside its numbers, a row per run, in the order of :func:`load_frame`.
-
-    Returns:
-        The first eleven columns of :func:`load_frame`; ``skipped`` (why there are no numbers); ``weights``,
-        ``weights_sha256``; ``selection``; ``protocol``; ``images_val``, ``images_test``; ``boxes_used``,
-        ``masks_used`` and ``val_truth`` of ``val``; ``data_digest``; ``learned_nothing``; ``class_agnostic``;
-        ``exempt``, exemptions with their reasons; ``protocol_version``; ``entry``, what an entry says of itself.
-        Missing (NaN) where there is nothing to say.
-
-    Raises:
-        SettingsError, DataError: see :func:`load_frame`.
-    """
-    rows = [
-        dict(zip(_IDENTITY, _identity(asked, run), strict=True)) | _facts(run) | {"entry": asked.entry}
-        for asked, run in _read_all(settings, tracks, root)
-    ]
-    runs = _ordered(pd.DataFrame(rows, columns=[*_IDENTITY, *_FACTS]), settings)
+    others = ["skipped", "class_agnostic", "exempt", "protocol_version", *_FACTS, "entry"]
+    runs = pd.DataFrame(facts, columns=[*_IDENTITY, *others])
+    frame = pd.DataFrame(numbers, columns=[*_IDENTITY, "metric", "value"])
     check_versions(runs, root)
-    return runs
+    return Results(_ordered(runs, settings), _ordered(frame, settings))
 
 
 def load_per_image(
     track: str, keys: Sequence[str], root: Path, columns: Sequence[str], kind: str = "method"
 ) -> pd.DataFrame:
     """Return some columns of the per-image tables of some runs of one track.
-
-    Args:
-        track: key of ``tracks``.
-        keys: of the runs.
-        root: the repository.
-        columns: beside ``id``.
-        kind: of the runs.
 
     Returns:
         ``id`` and the columns, with the run's key as the first level of the index; images in the order of the index.
@@ -146,10 +136,6 @@ def load_per_image(
 
 def check_versions(runs: pd.DataFrame, root: Path) -> None:
     """Refuse runs in one table that were measured under different versions of the protocol.
-
-    Args:
-        runs: of :func:`load_runs`.
-        root: the repository.
 
     Raises:
         DataError: there are several versions; the message names a file of each.
@@ -180,20 +166,13 @@ def _facts(run: Run) -> dict[str, object]:
     known |= {"protocol_version": run.protocol_version}
     if isinstance(run, SkippedRun):
         return known | {"skipped": run.reason, "learned_nothing": False}
-    return known | {
-        "skipped": None,
-        "learned_nothing": run.learned_nothing,
-        "weights": run.weights and run.weights.name,
-        "weights_sha256": run.weights and run.weights.sha256,
-        "selection": run.selection,
-        "protocol": run.protocol,
-        "images_val": run.images.val,
-        "images_test": run.images.test,
-        "boxes_used": run.boxes_used.val,
-        "masks_used": run.masks_used.val,
-        "val_truth": run.val_truth,
-        "data_digest": run.data_digest,
-    }
+    return known | {"skipped": None} | {name: _at(run, place) for name, place in _FACTS.items()}
+
+
+def _at(run: Measured, place: str) -> object:
+    block, _, name = place.rpartition(".")
+    found = attrgetter(block)(run) if block else run
+    return None if found is None else getattr(found, name)  # no weights
 
 
 def _ordered(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
@@ -207,14 +186,6 @@ def _ordered(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
 
 def missing_metrics(settings: Settings, track: str, root: Path) -> tuple[str, ...]:
     """Return what is to be said about each run of a track that has no metrics file.
-
-    Args:
-        settings: name the runs.
-        track: key of ``tracks``.
-        root: the repository.
-
-    Returns:
-        A message per run that names the file (relative to the root) and how to make it.
 
     Raises:
         SettingsError: the track does not exist, or ``run`` names no run of it.

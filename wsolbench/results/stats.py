@@ -54,9 +54,6 @@ BY_ROW = ["track", "kind", "recipe", "method"]
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     """Summarise runs over their seeds.
 
-    Args:
-        frame: of :func:`wsolbench.results.load.load_frame`.
-
     Returns:
         A row per ``(track, kind, recipe, method)``, in the order of the frame; columns ``(metric, statistic)``, the
         metrics in their declared order, the statistics those of :func:`summarise_by`. NaN, and n = 0, where a row does
@@ -232,9 +229,6 @@ class RankTest:
 def friedman(scores: pd.DataFrame) -> RankTest | None:
     """Test whether all methods rank alike over the tracks (Demsar, JMLR 2006, section 3.2.2).
 
-    Args:
-        scores: a row per track, a column per method.
-
     Returns:
         The test; None for fewer than 3 methods or 2 tracks, and where all methods tie on every track.
     """
@@ -250,11 +244,6 @@ def iman_davenport(chi2: float, methods: int, tracks: int) -> tuple[float, float
 
     ``(N - 1) chi2 / (N (k - 1) - chi2)``, distributed as F with k - 1 and (k - 1)(N - 1) degrees of freedom; infinite,
     with p-value 0, where all tracks agree on one order.
-
-    Args:
-        chi2: Friedman's statistic.
-        methods: k, at least 2.
-        tracks: N, at least 2.
     """
     rest = tracks * (methods - 1) - chi2
     if rest <= 1e-9 * chi2:
@@ -267,11 +256,6 @@ def critical_difference(methods: int, tracks: int, level: float = LEVEL) -> floa
     """Return how far mean ranks must lie apart to differ (Nemenyi's test, after Demsar, JMLR 2006, section 3.2.2).
 
     ``q * sqrt(k (k + 1) / (6 N))`` with q the studentized range quantile divided by the square root of 2.
-
-    Args:
-        methods: k, at least 2.
-        tracks: N, at least 1.
-        level: 1 minus the probability of finding any difference where there is none.
 
     Raises:
         ValueError: there are too few methods or tracks.
@@ -287,13 +271,6 @@ def fewest_tracks(methods: int, level: float = LEVEL) -> int:
 
     Mean ranks lie at most ``k - 1`` apart; with fewer tracks the critical difference is larger than that, and the test
     cannot but find nothing.
-
-    Args:
-        methods: k, at least 2.
-        level: see :func:`critical_difference`.
-
-    Raises:
-        ValueError: there are too few methods.
     """
     return math.ceil((critical_difference(methods, 1, level) / (methods - 1)) ** 2)
 

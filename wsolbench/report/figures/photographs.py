@@ -217,11 +217,6 @@ def grid(shown: Sequence[Shown], columns: Sequence[Column], what: str) -> Figure
     """Draw photographs with their truth, and each method's heat map and prediction over them.
 
     Cells keep the photographs' aspects. Methods for which the width has no room stand in a band below.
-
-    Args:
-        shown: a row each.
-        columns: a column each, after one of photographs.
-        what: is outlined, ``box`` or ``mask``.
     """
     width, size = mpl.rcParams["figure.figsize"][0], mpl.rcParams["font.size"]
     titles = ["photograph", *(column.title for column in columns)]

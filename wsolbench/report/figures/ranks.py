@@ -28,10 +28,6 @@ def critical_difference(found: Sequence[Ranking], frame: pd.DataFrame) -> Figure
 
     Best ranks are left. A bar of the length of the critical difference stands above the axis; bars below it join
     groups of methods that are not told apart. A ranking with too few tracks is a sentence that says so.
-
-    Args:
-        found: rankings of these results.
-        frame: results, whose methods give the colours.
     """
     heights = [
         1.1 + 0.27 * (len(each.ranks) / (1 if is_narrow() else 2) + len(each.groups)) if each.ranks else 0.7
@@ -84,11 +80,6 @@ def published(frame: pd.DataFrame, found: pd.DataFrame) -> Figure:
 
     Marker and colour are the method's, and filled markers are those of one source; where sources contradict one
     another, all are drawn, hollow. Whiskers are one sample standard deviation over our seeds.
-
-    Args:
-        frame: results, whose methods give the markers.
-        found: as in ``comparison.csv``: at least ``track``, ``method``, ``recipe``, ``number``, ``measured_mean``,
-            ``measured_sd``, ``published`` and ``contradictory``.
     """
     rows = labelled(frame).drop_duplicates(["method", "recipe"])
     rows = rows[rows["method"].isin(found["method"])]

@@ -26,9 +26,6 @@ def search(searches: Sequence[Search]) -> Figure:
 
     Axes show the whole range that was searched, on a logarithmic scale where draws were log-uniform. Failed trials are
     crosses below.
-
-    Args:
-        searches: of one track, at least one.
     """
     counts = [1 + len(each.head.definition.space) for each in searches]
     columns = min(3 if is_narrow() else 5, max(counts))

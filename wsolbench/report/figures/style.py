@@ -146,14 +146,7 @@ def zoomed(axis: Axes, name: str, label: str) -> None:
 
 
 def finish(figure: Figure, title: str = "", keys: Sequence[Artist] = (), *, below: bool = False) -> Figure:
-    """Put title and legend to a figure, and break what its panels are called into lines where one is too long.
-
-    Args:
-        figure: that grows by what it gets.
-        title: of the figure, none if empty.
-        keys: of the legend, with labels; none if empty.
-        below: whether the legend stands below and not beside: that of a narrow figure always does.
-    """
+    """Put title and legend to a figure, and break what its panels are called into lines where one is too long."""
     if title:
         size = mpl.rcParams["figure.titlesize"]
         text = wrapped(title, figure.get_figwidth() - 0.2, size)
@@ -203,12 +196,6 @@ def encoded(figure: Figure, kind: str, dpi: int | None = None, colours: int | No
 
     PNGs are stored with a palette, which figures of few colours do not miss; paths of SVGs to a
     hundredth of a point, which makes them a fifth smaller.
-
-    Args:
-        figure: what was drawn.
-        kind: of file.
-        dpi: of a PNG; None for the style's.
-        colours: of a PNG; None for all, which photographs need.
     """
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it reports each table that it leaves out
     stream = io.BytesIO()
