@@ -14,7 +14,7 @@ from tests.report.conftest import Repository
 from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
 from wsolbench.report.figures import curves, ranks, scores
-from wsolbench.report.figures.rows import labelled, look
+from wsolbench.report.figures.rows import labelled, styles_of
 from wsolbench.report.figures.style import figure_style
 from wsolbench.report.palette import PREDICTED_RGB, TRUE_RGB
 from wsolbench.results.load import load_results
@@ -186,8 +186,8 @@ def test_published_and_measured_lie_on_the_diagonal_where_they_agree(full: Repos
 
 def test_a_method_looks_alike_whatever_else_is_drawn(full: Repository) -> None:
     frame = labelled(frame_of(full))
-    every = look(frame)
-    assert look(labelled(frame_of(full).query("method == 'beta'"))) == {"Beta": every["Beta"]}
+    every = styles_of(frame)
+    assert styles_of(labelled(frame_of(full).query("method == 'beta'"))) == {"Beta": every["Beta"]}
     assert len({(style["marker"], style["color"]) for style in every.values()}) == 3
 
 

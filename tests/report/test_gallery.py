@@ -82,7 +82,7 @@ def test_one_method_cannot_disagree_and_without_boxes_nothing_is_worst(repositor
     assert list(shown(one, 2)) == ["Chosen by lot"]
 
 
-def test_a_shot_is_the_first_seeds_map_box_overlap_and_class(toy):
+def test_a_prediction_is_the_first_seeds_map_box_overlap_and_class(toy):
     overlaps(toy, "beta", 0, [0.25, 1, 1, 1, 1, 1])
     overlaps(toy, "beta", 1, [0.75, 1, 1, 1, 1, 1])
     sections = gallery_sections(toy.track(), toy.root, 1)
@@ -90,12 +90,12 @@ def test_a_shot_is_the_first_seeds_map_box_overlap_and_class(toy):
     number = int(picture.id.split()[1])
     assert (picture.class_name, picture.boxes) == ("class one", [(0.25, 0.25, 0.75, 0.75)])
     assert np.abs(pixels(picture.photograph) - number // 2).max() <= 3
-    assert [shot.title for shot in picture.shots] == ["Alpha", "Beta", "Ceiling"]
-    shot = picture.shots[1]
-    assert (shot.seed, shot.overlap, shot.box) == (0, 0.25, (0.25, 0.125, 0.5, 1))
-    assert (shot.predicted, shot.correct) == (("class zero", False), ("class one", True))[number % 2]
+    assert [prediction.title for prediction in picture.predictions] == ["Alpha", "Beta", "Ceiling"]
+    prediction = picture.predictions[1]
+    assert (prediction.seed, prediction.overlap, prediction.box) == (0, 0.25, (0.25, 0.125, 0.5, 1))
+    assert (prediction.predicted, prediction.correct) == (("class zero", False), ("class one", True))[number % 2]
     raw = read_thumbnails(Layout(toy.root).thumbnails("toy", "toy-beta-0"), "").maps[0]
-    drawn = pixels(shot.heat)
+    drawn = pixels(prediction.heat)
     map_ = upsample_and_normalise(raw.astype(float), *drawn.shape[:2])
     # Viridis runs from dark to light.
     assert np.corrcoef(drawn.sum(-1).ravel(), map_.ravel())[0, 1] > 0.95
@@ -110,8 +110,8 @@ def test_a_run_without_maps_classes_and_box_is_shown_without(toy):
     with Layout(toy.root).thumbnails("toy", "toy-ceiling-0").open("wb") as stream:
         np.savez(stream, ids=np.zeros(0, np.str_), maps=np.zeros((0, 0, 0), np.uint8))
     sections = gallery_sections(toy.track(), toy.root, 1)
-    shot = sections[0].pictures[0].shots[2]
-    assert (shot.heat, shot.box, shot.predicted) == (None, None, None)
+    prediction = sections[0].pictures[0].predictions[2]
+    assert (prediction.heat, prediction.box, prediction.predicted) == (None, None, None)
 
 
 def test_runs_of_other_data_than_the_photographs_are_refused(toy):

@@ -191,10 +191,10 @@ def test_classes_have_the_overlap_with_the_mask(masked: Repository) -> None:
 def test_the_gallery_draws_true_and_predicted_masks(masked: Repository) -> None:
     picture = gallery_sections(masked.track(), masked.root, 1)[0].pictures[0]
     assert (picture.boxes, picture.outline) == ([], "M25.0,25.0 75.0,25.0 50.0,75.0Z")
-    shot = picture.shots[0]
-    assert shot.outline.startswith("M")
+    prediction = picture.predictions[0]
+    assert prediction.outline.startswith("M")
     path = masked.metrics("alpha")
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"threshold": content["threshold"] | {"val": 1.0}}))
-    highest = gallery_sections(masked.track(), masked.root, 1)[0].pictures[0].shots[0]
-    assert len(highest.outline) < len(shot.outline)  # at the maximum, hardly a pixel is left
+    highest = gallery_sections(masked.track(), masked.root, 1)[0].pictures[0].predictions[0]
+    assert len(highest.outline) < len(prediction.outline)  # at the maximum, hardly a pixel is left

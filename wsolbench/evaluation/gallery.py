@@ -10,8 +10,7 @@ from wsolbench.config.settings import Settings
 from wsolbench.data.dataset import Item, Split
 from wsolbench.data.images import read_image, resize
 from wsolbench.data.index import read_split
-from wsolbench.evaluation.outlines import outlines
-from wsolbench.evaluation.photographs import TILE, Caption, Photograph, encode_caption, encode_sheet
+from wsolbench.evaluation.photographs import TILE, Caption, Photograph, encode_caption, encode_sheet, outlines
 from wsolbench.evaluation.pxap import coded_masks
 from wsolbench.evaluation.thumbnails import candidates
 from wsolbench.files import write_bytes

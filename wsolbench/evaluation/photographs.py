@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -19,13 +20,16 @@ from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
 from wsolbench.files import parse_file
 
-__all__ = ["TILE", "Caption", "Photograph", "encode_caption", "encode_sheet", "read_photographs"]
+__all__ = ["TILE", "Caption", "Outline", "Photograph", "encode_caption", "encode_sheet", "outlines", "read_photographs"]
 
 TILE = 112
 """Side in pixels of a photograph; its aspect is not kept, as in evaluation."""
 
 _COLUMNS = 10
 _QUALITY = 80
+_TOLERANCE = 0.75  # cells by which an outline may be off
+
+Outline = Sequence[tuple[float, float]]
 
 Share = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -63,6 +67,17 @@ class Caption:
 
 
 _CAPTION = TypeAdapter(Caption)
+
+
+def outlines(mask: NDArray[np.bool_]) -> list[Outline]:
+    """Return the outlines of the parts of an ``(H, W)`` mask, and of their holes.
+
+    Returns:
+        Polygons ``x, y`` as shares of width and height, to four digits; parts of less than three corners are left out.
+    """
+    found, _ = cv2.findContours(np.ascontiguousarray(mask).view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    polygons = [(cv2.approxPolyDP(each, _TOLERANCE, closed=True)[:, 0] + 0.5) / mask.shape[::-1] for each in found]
+    return [[(x, y) for x, y in np.round(each, 4).tolist()] for each in polygons if len(each) > 2]
 
 
 def encode_sheet(tiles: Sequence[NDArray[np.uint8]]) -> bytes:

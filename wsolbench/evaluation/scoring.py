@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -20,12 +20,13 @@ from wsolbench.data.scoremaps import upsample
 from wsolbench.errors import DataError
 from wsolbench.evaluation.accuracy import IOUS
 from wsolbench.evaluation.boxes import candidates, check_score_map
+from wsolbench.evaluation.map_files import MapFile
 from wsolbench.evaluation.normalisation import normalise
 from wsolbench.evaluation.protocols import CHOE2020, PIXEL, SIDE, Boxes, threshold_grid
 from wsolbench.evaluation.pxap import coded_masks, histograms, pixels_over_thresholds
 from wsolbench.runs.progress import meter
 
-__all__ = ["Answer", "BoxRuns", "MapFile", "Rules", "SplitScores", "score_image", "score_split"]
+__all__ = ["Answer", "BoxRuns", "Rules", "SplitScores", "score_image", "score_split"]
 
 Floats = NDArray[np.float64]
 Counts = NDArray[Any]
@@ -36,13 +37,6 @@ _PARALLEL_FROM = 100  # images; below, starting processes costs more than it sav
 
 def _nothing() -> NDArray[Any]:
     return np.zeros(0, np.int64)
-
-
-class MapFile(Protocol):
-    """A map that is read when it is scored."""
-
-    def read(self) -> NDArray[np.floating[Any]]:
-        """Return the ``(h, w)`` map."""
 
 
 Answer = NDArray[np.floating[Any]] | MapFile

@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 from wsolbench.config.paths import Layout
 from wsolbench.data.scoremaps import upsample_and_normalise
 from wsolbench.errors import DataError
-from wsolbench.evaluation.outlines import Outline, outlines
-from wsolbench.evaluation.photographs import read_photographs
+from wsolbench.evaluation.photographs import Outline, outlines, read_photographs
 from wsolbench.evaluation.thumbnails import Thumbnails, read_thumbnails
 from wsolbench.files import parse_file, read_parquet
 from wsolbench.report.pictures import heat_picture, photograph_picture
 from wsolbench.report.track import Row, TrackResults, records
 from wsolbench.results.load import remedy
 
-__all__ = ["Picture", "Section", "Shot", "check_digest", "gallery_sections"]
+__all__ = ["Picture", "Prediction", "Section", "check_digest", "gallery_sections"]
 
 Box = tuple[float, float, float, float]
 
@@ -31,7 +30,7 @@ _OVERLAPS = ("iou_val", "iou_fixed", "mask_iou_val", "mask_iou_fixed")  # the fi
 
 
 @dataclass(frozen=True)
-class Shot:
+class Prediction:
     """What one row's first seed made of an image.
 
     Attributes:
@@ -65,7 +64,7 @@ class Picture:
         photograph: data URI.
         boxes: true boxes, shares of width and height.
         outline: of the true masks where there are no boxes, as an SVG path on a square of 100.
-        shots: a row each, in the order of the tables.
+        predictions: a row each, in the order of the tables.
     """
 
     id: str
@@ -73,7 +72,7 @@ class Picture:
     photograph: str
     boxes: list[Box]
     outline: str
-    shots: list[Shot]
+    predictions: list[Prediction]
 
 
 @dataclass(frozen=True)
@@ -120,9 +119,9 @@ def gallery_sections(track: TrackResults, root: Path, count: int) -> list[Sectio
     @cache
     def picture(position: int) -> Picture:
         facts = caption.photographs[position]
-        shots = [_shot(each, position, facts.label, caption.class_names, masks=masks) for each in shown]
+        predictions = [_prediction(each, position, facts.label, caption.class_names, masks=masks) for each in shown]
         name, photograph = caption.class_names[facts.label], photograph_picture(tiles[position])
-        return Picture(facts.id, name, photograph, list(facts.boxes), _path(facts.outlines), shots)
+        return Picture(facts.id, name, photograph, list(facts.boxes), _path(facts.outlines), predictions)
 
     return [
         Section(title, rule, [picture(position) for position in order[:count]])
@@ -180,11 +179,11 @@ def _overlaps(images: pd.DataFrame) -> NDArray[np.float64]:
     return np.full(len(images), np.nan)
 
 
-def _shot(found: _Run, position: int, label: int, class_names: Sequence[str], *, masks: bool) -> Shot:
+def _prediction(found: _Run, position: int, label: int, class_names: Sequence[str], *, masks: bool) -> Prediction:
     x0, y0, x1, y1 = (found.boxes[position] / _SIDE).tolist()
     has_map = len(found.thumbnails.ids) > 0
     overlap, predicted = float(found.overlaps[position]), found.predicted[position]
-    return Shot(
+    return Prediction(
         title=found.title,
         seed=found.seed,
         heat=heat_picture(found.thumbnails.maps[position]) if has_map else None,

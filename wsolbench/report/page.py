@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
@@ -19,9 +17,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from wsolbench.config.paths import Layout
 from wsolbench.config.settings import Settings
-from wsolbench.files import parse_file, write_bytes
+from wsolbench.files import write_bytes
 from wsolbench.report.columns import SCORE_TABLES, headline, in_order
 from wsolbench.report.costs import COSTS, cost_summary, costs_reading, read_costs, read_provenance
 from wsolbench.report.facts import entries_told, marks, over_seeds, skipped_runs, truth_used, weights_of
@@ -32,7 +29,7 @@ from wsolbench.report.pictures import line_path, plot_picture
 from wsolbench.report.ranks import RANKED, Ranking, rankings
 from wsolbench.report.searches import SearchSummary, search_summary
 from wsolbench.report.track import TrackResults, load_track, number_text, records, score_table
-from wsolbench.results.load import missing_metrics, remedy
+from wsolbench.results.load import load_curve, missing_metrics
 from wsolbench.results.metrics import METRICS, RULES, Metric, metrics_named
 from wsolbench.results.schema import Provenance
 from wsolbench.results.stats import LEVEL
@@ -55,7 +52,7 @@ class _Row:
     block: str
     compares: bool
     quiet: bool  # a read-out or variant: its curve is shown when it is pointed at, as there are many
-    look: str  # classes of colour and dashes
+    css: str  # classes of colour and dashes
     n: int
     cells: list[tuple[str, float, bool]]  # text, value and whether it is the block's best
     score: Any  # mean, sd and ci95 of what ranks, as text, too
@@ -225,7 +222,7 @@ def _rows(
             block=block,
             compares=row.compares,
             quiet=row.Index[1] == "readout" or isinstance(row.variant_of, str),
-            look=f"k{place % len(SERIES)} d{place % _LINES}",
+            css=f"k{place % len(SERIES)} d{place % _LINES}",
             n=n,
             cells=list(zip(*cells, strict=True)),
             score=score,
@@ -239,20 +236,9 @@ def _curve(track: TrackResults, runs: Sequence[dict[Any, Any]], root: Path) -> N
     """Return ``(N, 2)`` thresholds and localization, mean over seeds; None for boxes, which have no threshold."""
     ours = track.ours.frame
     have = set(ours.loc[ours["metric"] == "threshold.fixed", "key"])
-    read = partial(_parsed, column="p_iou" if track.truth == "masks" else "box_acc_iou50")
-    found = [
-        parse_file(Layout(root).curves(track.name, each["key"]), read, remedy(each["kind"], each["key"]))
-        for each in runs
-        if each["key"] in have
-    ]
+    column = "p_iou" if track.truth == "masks" else "box_acc_iou50"
+    found = [load_curve(track.name, run["key"], run["kind"], root, column) for run in runs if run["key"] in have]
     return np.mean(found, axis=0) if found else None
-
-
-def _parsed(content: bytes, column: str) -> NDArray[np.float64]:
-    found = pd.read_csv(io.BytesIO(content), usecols=["threshold", column], dtype=float)[["threshold", column]]
-    if found.empty or not np.isfinite(found).all(axis=None):
-        raise ValueError("no rows, or empty cells")
-    return found.to_numpy()
 
 
 def _ranks(ranking: Ranking) -> list[list[str]]:
@@ -293,15 +279,8 @@ def _facts(track: TrackResults, settings: Settings) -> list[tuple[str, str]]:
         ("Truth of val that chose thresholds", track.by_row(truth_used)),
         ("Weights", track.by_row(weights_of)),
         ("Epoch that makes the maps", track.by_row(lambda each: str(each.selection))),
-        (
-            "Data digest",
-            track.by_row(_digest),
-        ),
+        ("Data digest", track.by_row(lambda each: "not stored" if pd.isna(each.data_digest) else each.data_digest)),
     ]
-
-
-def _digest(run: Any) -> str:
-    return "not stored" if pd.isna(run.data_digest) else str(run.data_digest)
 
 
 def _plots(track: str, root: Path) -> list[tuple[str, tuple[str, int, int]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from wsolbench.config.paths import Layout
@@ -19,7 +21,8 @@ from wsolbench.results.entries import METRICS_FILE, PER_IMAGE_FILE, entries_of, 
 from wsolbench.results.metrics import METRICS
 from wsolbench.results.schema import Entry, Measured, SkippedRun, parse_metrics
 
-__all__ = ["Results", "check_versions", "load_per_image", "load_results", "missing_metrics", "remedy", "truth_of"]
+__all__ = ["Results", "check_versions", "load_curve", "load_per_image", "load_results", "missing_metrics", "remedy"]
+__all__ += ["truth_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -132,6 +135,22 @@ def load_per_image(
         if frames[key]["id"].tolist() != frames[keys[0]]["id"].tolist():
             raise DataError(f"{path} is of other images than {keys[0]}; {cure}")
     return pd.concat(frames, names=["key"])
+
+
+def load_curve(track: str, key: str, kind: str, root: Path, *columns: str) -> pd.DataFrame:
+    """Return ``threshold`` in [0, 1] and some columns of a run's curve, percent; a precision may be NaN.
+
+    Raises:
+        DataError: the file is missing or damaged; the message names it.
+    """
+
+    def parsed(content: bytes) -> pd.DataFrame:
+        found = pd.read_csv(io.BytesIO(content), usecols=["threshold", *columns], dtype=float)
+        if found.empty or not np.isfinite(found.drop(columns="px_precision", errors="ignore")).all(axis=None):
+            raise ValueError("no rows, or empty cells")
+        return found[["threshold", *columns]]
+
+    return parse_file(Layout(root).curves(track, key), parsed, remedy(kind, key))
 
 
 def check_versions(runs: pd.DataFrame, root: Path) -> None:

@@ -7,7 +7,7 @@ image and seed were an independent trial. One seed has no spread, and NaN says s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,9 +134,7 @@ def bootstrap_difference(
     unit = 1 if first.dtype == second.dtype == np.bool_ else _UNIT
     ours, theirs = (np.rint(each.astype(np.float64) * unit) for each in (first, second))
     drawn: list[Floats] = []
-    for start in range(0, resamples, _CHUNK):
-        count = min(_CHUNK, resamples - start)
-        weights = random.multinomial(images, np.full(images, 1 / images), size=count).astype(np.float64)
+    for weights in _weights(images, resamples, random):
         hits = _resampled(ours, weights, random) * len(second)
         drawn.append(hits - _resampled(theirs, weights, random) * len(first))
     counts = np.concatenate(drawn)
@@ -159,13 +157,8 @@ def resampled_images(
     Returns:
         ``(len(statistics), resamples)``.
     """
-    random = np.random.default_rng(seed)
-    drawn: list[Floats] = []
-    for start in range(0, resamples, _CHUNK):
-        count = min(_CHUNK, resamples - start)
-        weights = random.multinomial(images, np.full(images, 1 / images), size=count).astype(np.float64)
-        drawn.append(np.stack([statistic(weights) for statistic in statistics]))
-    return np.concatenate(drawn, axis=1)
+    drawn = _weights(images, resamples, np.random.default_rng(seed))
+    return np.concatenate([np.stack([statistic(each) for statistic in statistics]) for each in drawn], axis=1)
 
 
 def interval_and_p(differences: Floats, level: float = LEVEL) -> tuple[float, float, float]:
@@ -273,6 +266,13 @@ def fewest_tracks(methods: int, level: float = LEVEL) -> int:
     cannot but find nothing.
     """
     return math.ceil((critical_difference(methods, 1, level) / (methods - 1)) ** 2)
+
+
+def _weights(images: int, resamples: int, random: np.random.Generator) -> Iterator[Floats]:
+    """Draw how often each image is in each resample, ``(r, images)`` for some resamples at a time."""
+    for start in range(0, resamples, _CHUNK):
+        count = min(_CHUNK, resamples - start)
+        yield random.multinomial(images, np.full(images, 1 / images), size=count).astype(np.float64)
 
 
 def _resampled(scores: Floats, weights: Floats, random: np.random.Generator) -> Floats:

@@ -18,10 +18,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
 from wsolbench.files import parse_file
-from wsolbench.report.figures.rows import handles, heading, labelled, look, numbers, threshold_of
+from wsolbench.report.figures.rows import handles, heading, labelled, numbers, styles_of, threshold_of
 from wsolbench.report.figures.style import finish, is_narrow, new_figure, panels
 from wsolbench.report.track import records
-from wsolbench.results.load import load_per_image, remedy, truth_of
+from wsolbench.results.load import load_curve, load_per_image, remedy, truth_of
 
 __all__ = ["overlaps", "precision_recall", "read_curves", "threshold_curves", "training"]
 
@@ -32,15 +32,10 @@ _ORACLE: dict[str, Any] = {"marker": "*", "markersize": 8.5, "color": "black", "
 _MARK: dict[str, Any] = {"linestyle": "none", "markeredgewidth": 0.5, "zorder": 5}
 
 
-def _read(
-    frame: pd.DataFrame, path_of: Callable[[str, str], Path], parsed: Callable[[bytes], pd.DataFrame]
-) -> pd.DataFrame:
+def _read(frame: pd.DataFrame, read: Callable[[Any], pd.DataFrame]) -> pd.DataFrame:
     """Return a table of every run of a labelled frame below one another, with the run's row, method and key."""
     runs = frame.drop_duplicates("key")[["track", "kind", "key", "row", "method"]]
-    found = [
-        parse_file(path_of(run.track, run.key), parsed, remedy(run.kind, run.key)).assign(key=run.key)
-        for run in records(runs)
-    ]
+    found = [read(run).assign(key=run.key) for run in records(runs)]
     return runs.merge(pd.concat(found, ignore_index=True), on="key") if found else runs
 
 
@@ -48,19 +43,10 @@ def read_curves(frame: pd.DataFrame, root: Path, *columns: str) -> pd.DataFrame:
     """Read some columns of the curve of every run of a labelled frame that has a threshold.
 
     Returns:
-        ``key``, ``row``, ``method``; ``threshold`` in [0, 1] and the columns, percent; a precision may be NaN.
-
-    Raises:
-        DataError: a file is missing or damaged; the message names it.
+        ``key``, ``row``, ``method``, and :func:`~wsolbench.results.load.load_curve`.
     """
-
-    def parsed(content: bytes) -> pd.DataFrame:
-        found = pd.read_csv(io.BytesIO(content), usecols=["threshold", *columns], dtype=float)
-        if found.empty or not np.isfinite(found.drop(columns="px_precision", errors="ignore")).all(axis=None):
-            raise ValueError("no rows, or empty cells")
-        return found
-
-    return _read(frame[frame["metric"] == "threshold.fixed"], Layout(root).curves, parsed)
+    runs = frame[frame["metric"] == "threshold.fixed"]
+    return _read(runs, lambda run: load_curve(run.track, run.key, run.kind, root, *columns))
 
 
 def threshold_curves(frame: pd.DataFrame, root: Path) -> Figure:
@@ -78,7 +64,7 @@ def threshold_curves(frame: pd.DataFrame, root: Path) -> Figure:
     means = curves.groupby(["row", "threshold"], observed=True)[column].mean()
     fixed = frame.loc[frame["metric"] == "threshold.fixed", "value"].iloc[0]
     marks = {at: numbers(frame, f"threshold.{at}", f"{metric}.{at}") for at in ("val", "oracle")}
-    styles = look(curves)
+    styles = styles_of(curves)
     figure, axes = panels(len(styles), 1.6 if is_narrow() else 2.3, 1.7, sharex=True, sharey=True)
     for axis, (row, style) in zip(axes, styles.items(), strict=True):
         for other in (each for each in styles if each != row):  # in order, for equal bytes
@@ -103,7 +89,7 @@ def threshold_curves(frame: pd.DataFrame, root: Path) -> Figure:
 
 def _lines(axis: Axes, table: pd.DataFrame, x: str, y: str, **how: Any) -> None:
     """Draw a line per row: the mean over seeds, and a band."""
-    styles = look(table)
+    styles = styles_of(table)
     dashes: Any = {row: "" if style["linestyle"] == "-" else style["linestyle"][1] for row, style in styles.items()}
     sns.lineplot(
         table, x=x, y=y, hue="row", style="row", hue_order=styles, style_order=styles, legend=False, ax=axis,
@@ -173,7 +159,11 @@ def training(frame: pd.DataFrame, root: Path) -> Figure:
         return found[["epoch", "lr"]].assign(loss=found.filter(like="loss_").sum(axis=1))
 
     frame = labelled(frame)
-    history = _read(frame[frame["kind"] == "method"], Layout(root).history, parsed)
+    layout = Layout(root)
+    history = _read(
+        frame[frame["kind"] == "method"],
+        lambda run: parse_file(layout.history(run.track, run.key), parsed, remedy(run.kind, run.key)),
+    )
     if history.empty:
         track = frame["track"].iloc[0]
         raise DataError(f"track '{track}' has no training curves: none of its runs trained anything")

@@ -30,8 +30,7 @@ from wsolbench.data.index import INDEX_FILE, read_split
 from wsolbench.data.scoremaps import MAPS_FILE, read_maps, upsample_and_normalise
 from wsolbench.data.seeding import image_key
 from wsolbench.errors import DataError, SettingsError, WsolbenchError, first_three, nearest
-from wsolbench.evaluation.outlines import Outline, outlines
-from wsolbench.evaluation.photographs import Photograph, read_photographs
+from wsolbench.evaluation.photographs import Outline, Photograph, outlines, read_photographs
 from wsolbench.evaluation.protocols import SIDE
 from wsolbench.evaluation.pxap import coded_masks
 from wsolbench.evaluation.thumbnails import read_thumbnails

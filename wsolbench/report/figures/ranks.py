@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scikit_posthocs import critical_difference_diagram
 
-from wsolbench.report.figures.rows import labelled, look
+from wsolbench.report.figures.rows import labelled, styles_of
 from wsolbench.report.figures.style import finish, is_narrow, new_figure, wrapped, zoomed
 from wsolbench.report.ranks import Ranking
 from wsolbench.report.track import records
@@ -46,7 +46,7 @@ def critical_difference(found: Sequence[Ranking], frame: pd.DataFrame) -> Figure
 
 
 def _diagram(axis: Axes, each: Ranking, frame: pd.DataFrame) -> None:
-    methods = look(frame.drop_duplicates("method").assign(row=lambda own: own["method"]))
+    methods = styles_of(frame.drop_duplicates("method").assign(row=lambda own: own["method"]))
     titles = {method: wrapped(title, 1.1, 8, 2) if is_narrow() else title for method, title in each.titles.items()}
     ranks = pd.Series(each.ranks).rename(titles)
     alike = pd.DataFrame(0.0, ranks.index, ranks.index)  # as p-values: 1 where two are not told apart
@@ -84,7 +84,7 @@ def published(frame: pd.DataFrame, found: pd.DataFrame) -> Figure:
     rows = labelled(frame).drop_duplicates(["method", "recipe"])
     rows = rows[rows["method"].isin(found["method"])]
     rows["row"] = rows["row"].cat.remove_unused_categories()
-    styles = {row: style | {"linestyle": "none", "markersize": 6} for row, style in look(rows).items()}
+    styles = {row: style | {"linestyle": "none", "markersize": 6} for row, style in styles_of(rows).items()}
     names = rows.set_index(["method", "recipe"])["row"]
     figure = new_figure(3.3 if is_narrow() else 4.6)
     axis = figure.subplots()

@@ -12,7 +12,7 @@ from wsolbench.report.track import records
 from wsolbench.results.load import truth_of
 from wsolbench.results.metrics import METRICS
 
-__all__ = ["handles", "heading", "labelled", "localization", "look", "numbers", "threshold_of"]
+__all__ = ["handles", "heading", "labelled", "localization", "numbers", "styles_of", "threshold_of"]
 
 _KEYS = ["kind", "recipe", "method"]
 _MARKERS = "osD^vP*X<>ph"
@@ -44,7 +44,7 @@ def labelled(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.merge(rows[[*_KEYS, "row", "block"]], on=_KEYS)
 
 
-def look(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def styles_of(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Return marker, line and colour by row of a labelled frame: those of the method's place in ``params.yaml``."""
     methods = frame.drop_duplicates("row").sort_values("row")
     edge = {"markersize": 4.5, "linewidth": 1.3, "markeredgecolor": "black", "markeredgewidth": 0.4}
@@ -62,7 +62,7 @@ def look(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
 def handles(frame: pd.DataFrame, *, lines: bool = False) -> list[Line2D]:
     """Return the rows of a labelled frame for a legend, as points or lines."""
     plain = {} if lines else {"linestyle": "none"}
-    return [Line2D([], [], label=row, **style | plain) for row, style in look(frame).items()]
+    return [Line2D([], [], label=row, **style | plain) for row, style in styles_of(frame).items()]
 
 
 def numbers(frame: pd.DataFrame, *metrics: str) -> pd.DataFrame:

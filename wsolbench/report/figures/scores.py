@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from wsolbench.errors import DataError
-from wsolbench.report.figures.rows import handles, heading, labelled, localization, look, numbers, threshold_of
+from wsolbench.report.figures.rows import handles, heading, labelled, localization, numbers, styles_of, threshold_of
 from wsolbench.report.figures.style import finish, is_narrow, new_figure, panels, text_inches, wrapped, zoomed
 from wsolbench.report.palette import CATEGORICAL
 from wsolbench.results.load import truth_of
@@ -96,7 +96,7 @@ def method_bars(frame: pd.DataFrame) -> Figure:
     wanted = {name: title for name, title in wanted.items() if (frame["metric"] == name).any()}
     rows = frame.drop_duplicates("row").sort_values("row").set_index("row")
     places = rows["block"] * _GAP + np.arange(len(rows))
-    colours = [style["color"] for style in look(frame).values()]
+    colours = [style["color"] for style in styles_of(frame).values()]
     hatches = np.where(rows["kind"] == "baseline", "////", np.where(rows["variant_of"].notna(), "..", "")).tolist()
     figure, axes = panels(len(wanted), mpl.rcParams["figure.figsize"][0] / 2, 1, sharex=True, sharey=True)
     line = _name_rows(axes[0], places)
@@ -130,7 +130,7 @@ def object_sizes(frame: pd.DataFrame) -> Figure:
     groups = {f"by_size.{size}.{name}.{at}": f"{size}\n{count} images" for size, count in sizes.items() if count}
     part = frame[frame["metric"].isin(groups)].assign(size=lambda each: each["metric"].astype(str).map(groups))
     part["row"] = part["row"].cat.remove_unused_categories()
-    styles = look(part).values()
+    styles = styles_of(part).values()
     apart: Any = len(styles) > 1 and 0.8  # of 1, shared by the methods of a size
     figure = new_figure(3.4)
     axis = figure.subplots()
@@ -184,7 +184,7 @@ def _points(part: pd.DataFrame, across: str, up: tuple[str, str]) -> tuple[Figur
     """Draw a marker per row at the means over its seeds, with whiskers of one standard deviation where there is one."""
     figure = new_figure(3.4)
     axis = figure.subplots()
-    for row, style in look(part).items():
+    for row, style in styles_of(part).items():
         own = part[part["row"] == row]
         spread = {
             name: own[metric].std() if len(own) > 1 else None for name, metric in (("xerr", across), ("yerr", up[0]))
