@@ -79,8 +79,9 @@ def load_results(settings: Settings, tracks: Sequence[str], root: Path) -> Resul
         ``runs`` has a row per run, in the order of ``run``, entries last: ``track``, ``dataset``, ``backbone``,
         ``kind``, ``method`` (its key), ``title``, ``status``, ``recipe``, ``seed``, ``key`` (of the run) and
         ``variant_of`` (the method that it is a variant of, None if it is none); ``skipped`` (why there are no numbers);
-        ``class_agnostic``; ``exempt``, exemptions with their reasons; ``protocol_version``; ``learned_nothing``; ``weights``, ``weights_sha256``; ``selection``;
-        ``protocol``; ``images_val``, ``images_test``; ``boxes_used``, ``masks_used`` and ``val_truth`` of ``val``;
+        ``class_agnostic``; ``exempt``, exemptions with their reasons; ``protocol_version``; ``learned_nothing``;
+        ``weights``, ``weights_sha256``; ``selection``; ``protocol``; ``images_val``, ``images_test``; ``boxes_used``,
+        ``masks_used`` and ``val_truth`` of ``val``;
         ``data_digest``; ``entry``, what an entry says of itself. Missing (NaN) where there is nothing to say.
 
         ``frame`` has a row per number of every run: the first eleven columns of ``runs``, ``metric`` (a name in
