@@ -21,6 +21,7 @@ from wsolbench.data.dataset import Contents, Item, SplitName, Truth
 from wsolbench.data.index import write_index
 from wsolbench.data.masks import encode
 from wsolbench.data.scoremaps import MAPS_FILE, StoredMaps, write_maps
+from wsolbench.evaluation.evaluate import evaluate_key
 from wsolbench.runs.run_folder import write_record
 
 SIDE = 224
@@ -127,6 +128,12 @@ class MadeUpRun:
     def _photograph(self, prepared: Path, name: str) -> str:
         Image.new("RGB", self.size, (90, 90, 90)).save(prepared / f"{name}.png")
         return f"{name}.png"
+
+
+def evaluate(run: MadeUpRun, jobs: int = 1, **evaluate: object) -> MadeUpRun:
+    """Evaluate a run by settings that differ from :func:`settings`, and return it."""
+    evaluate_key(settings(**evaluate), KEY, run.layout, jobs)
+    return run
 
 
 def settings(**evaluate: Any) -> Settings:
