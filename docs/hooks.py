@@ -60,7 +60,7 @@ def _meaning(metric: Metric) -> str:
 
 def _command_sections(command: Any, name: str) -> Iterator[str]:
     if hasattr(command, "commands"):
-        yield f"{_paragraphs(command.help)}\n"
+        yield f"{_paragraphs(command.help)}\n\n{_paragraphs(command.epilog)}\n"
         for each, below in command.commands.items():
             yield from _command_sections(below, f"{name} {each}")
         return

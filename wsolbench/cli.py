@@ -16,8 +16,8 @@ import typer
 from wsolbench.errors import WsolbenchError
 from wsolbench.files import OF_THE_DISK
 from wsolbench.runs.startup import prepare_process, run_code_of, use_methods_of
-from wsolbench.search.command import search
 from wsolbench.tools import commands, new, stages
+from wsolbench.tools.searching import search
 
 __all__ = ["app", "main"]
 

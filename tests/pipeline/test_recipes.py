@@ -15,9 +15,12 @@ from wsolbench.launch.code import ELSEWHERE, code_digest, code_of
 TRACK = "shapes-convnet"
 # What reads the command's arguments and params.yaml, and hands both over; what it makes of them stands in the recipe.
 COMMAND_LINE = {
-    *(f"wsolbench.{name}" for name in ("cli", "search", "search.command", "runs.startup")),
+    *(f"wsolbench.{name}" for name in ("cli", "runs.startup")),
     *(f"wsolbench.config.{name}" for name in ("keys", "outside")),
-    *("wsolbench.tools", *(f"wsolbench.tools.{name}" for name in ("arguments", "commands", "new", "stages"))),
+    *(
+        "wsolbench.tools",
+        *(f"wsolbench.tools.{name}" for name in ("arguments", "commands", "new", "searching", "stages")),
+    ),
 }
 RUNS = [f"{stage} {TRACK}" for stage in ("prepare", "weights")]
 RUNS += [f"{stage} {TRACK}-{name}-0" for stage in ("train", "evaluate") for name in ("adl", "cam")]

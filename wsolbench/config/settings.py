@@ -333,7 +333,8 @@ def read_settings(path: Path = PARAMS_FILE, changes: Sequence[str] = ()) -> Sett
         SettingsError: the file is missing, is not YAML, or has unknown, missing or mistyped keys.
     """
     if not os.path.lexists(path):
-        raise SettingsError(f"{path} is not in {Path.cwd()}; run wsolbench from the repository's root")
+        cure = "run wsolbench from the repository's root, or begin a benchmark with `wsolbench new project`"
+        raise SettingsError(f"{path} is not in {Path.cwd()}; {cure}")
     try:
         data = load_yaml(read_file(path, "restore it").decode())
     except DataError as error:

@@ -225,7 +225,10 @@ def verify(
 
 def check(
     what: Annotated[
-        str, typer.Argument(help="Key of a method or read-out, path of its file, or package.module:Class.")
+        str,
+        typer.Argument(
+            help="Key of a method or read-out, path of its file, or package.module:Class.", autocompletion=methods_of
+        ),
     ],
 ) -> None:
     """Try what the harness promises of methods on one of them, and print one line per promise; needs pytest.

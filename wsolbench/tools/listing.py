@@ -88,13 +88,14 @@ def _methods(settings: Settings | None) -> Listing:
 
 
 def _ranges(settings: Settings | None) -> Listing:
-    table = Listing("ranges", ("method", "argument", "default", "allowed", "a search tries"))
+    table = Listing("ranges", ("method", "argument", "default", "allowed; what a search tries"))
     if settings is not None:
         for field_name, (low, high) in settings.search.recipe.items():
             tried = f"log-uniform {low:g} to {high:g} times the track's (search.recipe)"
-            table.rows.append(["all", field_name, "the track's", "", tried])
+            table.rows.append(["all", field_name, "the track's", tried])
     for name, method in facts("method").items():
-        table.rows += [[name, argument, *texts] for argument, texts in method["space"].items()]
+        for argument, (default, *texts) in method["space"].items():
+            table.rows.append([name, argument, default, "; ".join(text for text in texts if text not in {"", "-"})])
     return table
 
 

@@ -163,7 +163,7 @@ def _cuts(metrics: Path, key: str, fixed: float, asked: float | None) -> Cuts:
     by_box = by_mask = None
     masks_only, there = False, metrics.is_file()
     if there:
-        masks_only, by_box, by_mask = parse_file(metrics, _stored_cuts, f"delete it and {again}")
+        masks_only, by_box, by_mask = parse_file(metrics, _stored_cuts, f"restore it, or {again}")
     if asked is not None:
         return Cuts(asked, asked, "--threshold", masks_only)
     chosen = by_mask if masks_only else by_box

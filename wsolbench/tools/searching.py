@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wsolbench.config.paths import Layout
+from wsolbench.tools.arguments import TrackName, methods_of, read_settings
 
 if TYPE_CHECKING:
     from wsolbench.config.settings import Settings
@@ -15,10 +16,14 @@ __all__ = ["search"]
 
 
 def search(
-    track: Annotated[str, typer.Argument(help="Key of `tracks` in params.yaml, for instance shapes-convnet.")],
+    track: TrackName,
     methods: Annotated[
         list[str] | None,
-        typer.Option("--method", help="Key of `methods`; may be given several times. All of run.methods if left out."),
+        typer.Option(
+            "--method",
+            help="Key of `methods`; may be given several times. All of run.methods if left out.",
+            autocompletion=methods_of,
+        ),
     ] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Overrides search.trials.")] = None,
     workers: Annotated[
@@ -39,11 +44,10 @@ def search(
     they end: Ctrl-C saves the state of the one that runs, and the same command goes on. It may be started several
     times, also on machines that share the directory.
     """
-    from statistics import median  # noqa: PLC0415
+    from statistics import median
 
-    from wsolbench.config.settings import read_settings  # noqa: PLC0415
-    from wsolbench.search.apply import apply_search  # noqa: PLC0415
-    from wsolbench.search.run import search_method  # noqa: PLC0415 - imports torch
+    from wsolbench.search.apply import apply_search
+    from wsolbench.search.run import search_method
 
     settings, layout = read_settings(), Layout()
     for method in methods or _supported(settings, track):
