@@ -104,13 +104,25 @@ class _Wrapper(textwrap.TextWrapper):
 
 
 def wrapped(text: str, inches: float, size: float, lines: int | None = None, weight: str = "normal") -> str:
-    """Return a text broken into lines of at most a width, and after a number of lines cut short."""
-    text = re.sub("[ \\n]+", " ", text)
-    for letters in range(len(text), 1, -1):
-        found = "\n".join(_Wrapper(letters, max_lines=lines, placeholder="…").wrap(text))
+    """Return a text broken into lines of at most a width, words only where one is longer, and cut short after some."""
+    parts = re.split(r"([ \n]+|(?<=[-_])(?=\w))", text)
+    whole = [piece for part in parts for piece in _broken(part, inches, size, weight)]
+    text = re.sub("[ \n]+", " ", "".join(whole))
+    for letters in range(len(text), 0, -1):
+        found = "\n".join(_Wrapper(letters, max_lines=lines, placeholder="…", break_long_words=False).wrap(text))
         if text_inches(found, size, weight) <= inches:
             return found
     return text[:1]
+
+
+def _broken(word: str, inches: float, size: float, weight: str) -> Iterator[str]:
+    """Yield the pieces of a word that fit a width, with spaces between them."""
+    while len(word) > 1 and text_inches(word, size, weight) > inches:
+        fitting = (end for end in range(len(word) - 1, 1, -1) if text_inches(word[:end], size, weight) <= inches)
+        end = next(fitting, 1)
+        yield f"{word[:end]} "
+        word = word[end:]
+    yield word
 
 
 def new_figure(height: float) -> Figure:
