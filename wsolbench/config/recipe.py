@@ -203,7 +203,12 @@ class SearchSettings(StrictModel):
 
 
 class Part(StrictModel):
-    """Some of ``run.tracks`` and of ``run.methods``."""
+    """Some tracks and methods of those that ``run`` names.
+
+    Attributes:
+        tracks: some of ``run.tracks``.
+        methods: some of ``run.methods``.
+    """
 
     tracks: list[str] = []
     methods: list[str] = []

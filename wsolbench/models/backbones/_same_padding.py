@@ -12,6 +12,7 @@ class _SameConv2d(nn.Conv2d):
     """Pads so that a size becomes ``ceil(size / stride)``, the odd pixel at the bottom and the right."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, H, W)`` to ``(B, C', ceil(H / stride), ceil(W / stride))``."""
         bottom, right = (
             max((-(-size // stride) - 1) * stride + kernel - size, 0)
             for size, stride, kernel in zip(x.shape[2:], self.stride, self.kernel_size, strict=True)

@@ -45,6 +45,7 @@ class Embedding(nn.Module):
         self.patch = patch
 
     def forward(self, images: Tensor) -> Tensor:
+        """Turn ``(B, 3, H, W)`` into tokens ``(B, 1 + h w, C)``, the class token first."""
         patches = self.proj(images)
         tokens = patches.flatten(2).mT
         tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], 1)

@@ -107,6 +107,7 @@ class _FineMixed6a(InceptionB):  # type: ignore[misc]
             branch.conv.stride, branch.conv.padding = (1, 1), (1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, h, w)`` to a map of the same size."""
         double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
         return torch.cat([self.branch3x3(x), double, max_pool2d(x, 3, 1, 1)], 1)
 
