@@ -75,7 +75,8 @@ def test_a_changed_default_of_an_evaluation_touches_what_evaluates(resolved: Pip
 
 
 def test_a_changed_default_of_a_data_set_touches_its_preparation(resolved: Pipeline) -> None:
-    found = touched(resolved, "datasets/shapes.py", "image_size: int = 64", "image_size: int = 65")
+    default = "image_size: Annotated[int, Field(ge=48, le=512)] = "
+    found = touched(resolved, "datasets/shapes.py", f"{default}64", f"{default}65")
     assert found == {f"prepare/{TRACK}"}
 
 
