@@ -16,7 +16,7 @@ TRACK = "shapes-convnet"
 # What reads the command's arguments and params.yaml, and hands both over; what it makes of them stands in the recipe.
 COMMAND_LINE = {
     *(f"wsolbench.{name}" for name in ("cli", "runs.startup")),
-    *(f"wsolbench.config.{name}" for name in ("keys", "outside")),
+    *(f"wsolbench.config.{name}" for name in ("distributions", "keys", "outside")),
     *(
         "wsolbench.tools",
         *(f"wsolbench.tools.{name}" for name in ("arguments", "commands", "new", "searching", "stages")),
