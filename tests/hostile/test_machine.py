@@ -71,7 +71,7 @@ def _limit(most_bytes: int) -> None:
         (("train", KEY), 50_000, "checkpoint.safetensors"),
         (("evaluate", KEY, "--jobs", "1"), 1000, "cannot be written"),
         (("evaluate", KEY, "--jobs", "2"), 1000, "cannot be written"),
-        (("evaluate", KEY, "--jobs", "1"), 30_000, "cannot be written"),
+        (("evaluate", KEY, "--jobs", "1"), 7_000, "cannot be written"),
         (("show", TRACK), 1000, f"show-{TRACK}-test.png"),
         (("resolve",), 100, "data/recipes/"),
     ],

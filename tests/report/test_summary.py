@@ -22,10 +22,10 @@ def test_links_lead_to_the_tables_and_pictures_of_the_track(repository):
     toy.write("alpha", 0, 50)
     write_summary(toy.settings, toy.root)
     page = (toy.root / "results" / "summary.md").read_text(encoding="utf-8")
-    for link in ("tables/toy.md", "tables/toy.csv", "tables/toy_costs.csv", "plots/toy/threshold_curves.svg"):
+    for link in ("tables/toy.md", "tables/toy.csv", "tables/toy_costs.csv", "plots/toy/threshold_curves.png"):
         assert f"({link})" in page
     assert "(report.html)" in page
-    assert "![toy: methods](plots/toy/methods.svg)" in page
+    assert "![toy: methods](plots/toy/methods.png)" in page
 
 
 def test_csv_joins_all_tracks(repository):

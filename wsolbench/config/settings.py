@@ -96,7 +96,7 @@ class EvaluateSettings(StrictModel):
     published_threshold: dict[str, dict[str, Fraction]] = {}
     normalisations: list[Literal["max", "percentile", "ivr"]] = ["max", "percentile", "ivr"]
     ivr_percentile: Annotated[float, Field(ge=0, lt=100)] = 35
-    gallery: Count = 100
+    gallery: Count = 48
 
 
 class ReportSettings(StrictModel):

@@ -109,7 +109,7 @@ def _share(flags: pd.Series, where: pd.Series) -> pd.Series:
 
 
 def curves(scored: Scored) -> pd.DataFrame:
-    """Return accuracies over thresholds, percent; a hundred of them at most.
+    """Return accuracies over thresholds, percent to six decimals; a hundred of them at most.
 
     Precision and recall are those of {score >= threshold} over all pixels; precision is NaN where no pixel reaches it.
     """
@@ -130,4 +130,4 @@ def curves(scored: Scored) -> pd.DataFrame:
     if histogram.size:
         found = curve(histogram)
         columns |= {"px_precision": found.precision[::-1] * 100, "px_recall": found.recall[::-1] * 100}
-    return pd.DataFrame({name: values[: len(grid)] for name, values in columns.items()}).iloc[::every]
+    return pd.DataFrame({name: values[: len(grid)] for name, values in columns.items()}).iloc[::every].round(6)

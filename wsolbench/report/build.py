@@ -11,6 +11,7 @@ from wsolbench.config.settings import Settings
 from wsolbench.files import write_bytes, write_text
 from wsolbench.report.classes import classes_csv
 from wsolbench.report.costs import costs_csv, read_costs
+from wsolbench.report.findings import findings_markdown
 from wsolbench.report.latex import all_tables, headline_table
 from wsolbench.report.published import comparison_csv, comparison_markdown, read_published
 from wsolbench.report.ranks import Ranking, rankings, ranks_csv, ranks_section
@@ -31,7 +32,6 @@ _PICTURES = {
     "kinds of miss": "misses",
     "localization and classification": "trade_off",
 }
-_KINDS = ("svg", "png")
 _EXAMPLES, _EXAMPLES_DPI = "examples.png", 120
 """Photographs with the maps and boxes of all methods beside each other."""
 _SEARCH, _SEARCH_DPI = "search.png", 100  # where a search is stored; hundreds of points are small as pixels only
@@ -51,8 +51,8 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
 
     Returns:
         The files that were written: ``results/tables/<track>.csv``, ``.md``, ``.tex`` (the headline table),
-        ``_all.tex``, ``_classes.csv`` and ``_costs.csv``, and below ``results/plots/<track>`` each picture as ``.svg``
-        and ``.png`` (that of searches as ``.png``).
+        ``_all.tex``, ``_classes.csv`` and ``_costs.csv``, and below ``results/plots/<track>`` each picture as ``.png``
+        (``wsolbench plot`` draws the same as ``.pdf`` and ``.svg``).
 
     Raises:
         SettingsError: the track does not exist, or ``run`` names no run of it.
@@ -87,11 +87,11 @@ def write_summary(settings: Settings, root: Path) -> tuple[Path, ...]:
 
     Args:
         settings: name the tracks and runs.
-        root: the repository, below which ``results/metrics`` is read.
+        root: the repository, below which ``results/metrics`` and ``per_image`` are read.
 
     Returns:
-        The files: the summary, and published numbers beside ours, as Markdown and CSV each; mean ranks over tracks as
-        CSV, and their diagram as ``.svg`` and ``.png``, which says so where there are too few tracks.
+        The files: the summary, and published numbers beside ours, as Markdown and CSV each; findings as Markdown;
+        mean ranks over tracks as CSV, and their diagram as ``.png``, which says so where there are too few tracks.
 
     Raises:
         SettingsError: ``run`` names no run.
@@ -108,6 +108,7 @@ def write_summary(settings: Settings, root: Path) -> tuple[Path, ...]:
         folder / "summary.csv": summary_csv(pages),
         folder / "summary.md": summary_markdown(pages, ranks_section(ranked)),
         folder / "ranks.csv": ranks_csv(ranked),
+        folder / "findings.md": findings_markdown(tracks, ranked, root),
         folder / "comparison.csv": comparison_csv(tracks, published),
         folder / "comparison.md": comparison_markdown(tracks, published),
     }
@@ -131,7 +132,7 @@ def _picture_names(track: TrackResults) -> dict[str, str]:
     """Return what there is to look at for a track, by what it shows."""
     from wsolbench.report.plot import why_not_drawn  # noqa: PLC0415 - Matplotlib takes seconds to import
 
-    return {shows: f"{stem}.svg" for shows, stem in _PICTURES.items() if not why_not_drawn(stem, track.frame)}
+    return {shows: f"{stem}.png" for shows, stem in _PICTURES.items() if not why_not_drawn(stem, track.frame)}
 
 
 def _ranks_pictures(ranked: Sequence[Ranking], tracks: Sequence[TrackResults]) -> dict[str, bytes]:
@@ -141,7 +142,7 @@ def _ranks_pictures(ranked: Sequence[Ranking], tracks: Sequence[TrackResults]) -
     frame = pd.concat([track.frame for track in tracks]) if tracks else pd.DataFrame()
     with figure_style():
         figure = critical_difference(ranked, frame)
-        return {f"critical_difference.{kind}": encoded(figure, kind) for kind in _KINDS}
+        return {"critical_difference.png": encoded(figure, "png")}
 
 
 def _pictures(track: TrackResults, settings: Settings, root: Path) -> dict[str, bytes]:
@@ -157,7 +158,7 @@ def _pictures(track: TrackResults, settings: Settings, root: Path) -> dict[str, 
         for stem in _PICTURES.values():
             if not why_not_drawn(stem, track.frame):
                 figure = figure_of(stem, track.frame, root)
-                pictures |= {f"{stem}.{kind}": encoded(figure, kind) for kind in _KINDS}
+                pictures[f"{stem}.png"] = encoded(figure, "png")
         if not track.measured.empty and settings.report.gallery:
             content = grid_content(settings, track.frame, track.runs, root, (), (), 4, 0, stored_only=True)
             examples = grid(*content, "mask" if track.truth == "masks" else "box")

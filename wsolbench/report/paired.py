@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -14,9 +15,17 @@ from wsolbench.report.markdown import escaped, pipe_table
 from wsolbench.report.track import Row, TrackResults, number_text, records
 from wsolbench.results.load import load_per_image
 from wsolbench.results.metrics import METRICS
-from wsolbench.results.stats import LEVEL, Scores, bootstrap_difference, holm, sign_test, summarise_by
+from wsolbench.results.stats import LEVEL, Difference, Scores, bootstrap_difference, holm, sign_test, summarise_by
 
-__all__ = ["PAIR_COLUMNS", "PairedTests", "differences_section", "paired_section", "paired_tests"]
+__all__ = [
+    "PAIR_COLUMNS",
+    "PairedTests",
+    "TestedPair",
+    "differences_section",
+    "paired_section",
+    "paired_tests",
+    "tested_pairs",
+]
 
 _HIT = 0.5
 _FEWEST_SEEDS = 2
@@ -105,16 +114,13 @@ def paired_tests(track: TrackResults, root: Path) -> PairedTests | None:
     if rows["n"].min() < _FEWEST_SEEDS:
         too_few = "One seed says nothing about how much training again would change: no test is made."
         return PairedTests(title, too_few, pd.DataFrame(columns=[*PAIR_COLUMNS, "significant"]))
-    scores = {row: _scores(track, row, root) for row in rows.index}
-    found = [bootstrap_difference(scores[one], scores[other]) for one, other in pairs]
-    tested = [(*pair, each) for pair, each in zip(pairs, found, strict=True) if each is not None]
     lines = []
-    for (one, other, each), corrected in zip(tested, holm([each.p_value for *_, each in tested]), strict=True):
-        by_seed = [_p(sign_test(*pair)) for pair in zip(scores[one], scores[other], strict=False)]
-        names = f"{rows.loc[one, 'title']} - {rows.loc[other, 'title']}"
-        interval = f"{each.low:+.1f} to {each.high:+.1f}"
-        cells = [names, f"{each.points:+.1f}", interval, _p(each.p_value), _p(corrected), ", ".join(by_seed)]
-        lines.append([*cells, corrected < 1 - LEVEL])
+    for each in tested_pairs(track, pairs, root):
+        found = each.difference
+        names = f"{rows['title'][each.one]!s} - {rows['title'][each.other]!s}"
+        interval, by_seed = f"{found.low:+.1f} to {found.high:+.1f}", ", ".join(map(_p, each.by_seed))
+        cells = [names, f"{found.points:+.1f}", interval, _p(found.p_value), _p(each.corrected), by_seed]
+        lines.append([*cells, each.significant])
     points = "Points of pIoU" if masks else "Points of percent of the test images"
     reading = (
         f"{points}. Interval and p come from a bootstrap of two levels: images, the same for both methods, and seeds, "
@@ -123,6 +129,49 @@ def paired_tests(track: TrackResults, root: Path) -> PairedTests | None:
         "nothing of training again."
     )
     return PairedTests(title, reading, pd.DataFrame(lines, columns=[*PAIR_COLUMNS, "significant"]))
+
+
+@dataclass(frozen=True)
+class TestedPair:
+    """Two rows on the same images.
+
+    Attributes:
+        one: a row.
+        other: the row that it is compared with.
+        difference: one minus other.
+        corrected: p-value by Holm, for the number of pairs that were tested together.
+        by_seed: p-values of the sign test of runs with the same seed.
+    """
+
+    one: Row
+    other: Row
+    difference: Difference
+    corrected: float
+    by_seed: tuple[float, ...]
+
+    @property
+    def significant(self) -> bool:
+        """Whether the corrected p-value is below 0.05."""
+        return self.corrected < 1 - LEVEL
+
+
+def tested_pairs(track: TrackResults, pairs: Sequence[tuple[Row, Row]], root: Path) -> list[TestedPair]:
+    """Test pairs of rows by whether, or how well, they localize each test image at the threshold from ``val``.
+
+    Returns:
+        A test per pair, without those of which a row has one seed only.
+
+    Raises:
+        DataError: a per-image file is missing or damaged, or of other images; the message names it.
+    """
+    scores = {row: _scores(track, row, root) for row in dict.fromkeys(row for pair in pairs for row in pair)}
+    found = [(*pair, bootstrap_difference(*(scores[row] for row in pair))) for pair in pairs]
+    tested = [(one, other, each) for one, other, each in found if each is not None]
+    corrected = holm([each.p_value for *_, each in tested]) if tested else []
+    return [
+        TestedPair(one, other, each, p, tuple(map(sign_test, scores[one], scores[other])))
+        for (one, other, each), p in zip(tested, corrected, strict=True)
+    ]
 
 
 def paired_section(track: TrackResults, root: Path) -> str:

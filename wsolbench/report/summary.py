@@ -56,6 +56,7 @@ def summary_markdown(pages: Sequence[TrackPage], ranks: str = "") -> str:
         "by which its threshold was chosen: numbers of different protocols are not comparable, and oracle numbers are "
         "upper bounds. No track ranks its methods; its tables say which differences exceed the spread of the seeds.\n"
         "\nTables that sort, plots and a gallery of maps and boxes, all on one page: [report.html](report.html). "
+        "What they say, in sentences: [findings.md](findings.md). "
         "Published numbers beside ours: [comparison.md](comparison.md).\n"
     )
     return "\n".join([start, *([ranks] if ranks else []), *map(_section, pages)])

@@ -15,7 +15,7 @@ from wsolbench.evaluation.map_files import check_maps
 from wsolbench.evaluation.protocols import CHOE2020
 from wsolbench.evaluation.score_table import score_table
 from wsolbench.evaluation.scoring import Rules
-from wsolbench.files import write_bytes, write_text
+from wsolbench.files import parquet_bytes, write_bytes, write_text
 from wsolbench.results.entries import ABOUT, METRICS_FILE, PER_IMAGE_FILE, check_name, entry_folder, read_entry
 from wsolbench.results.metrics import PROTOCOL_VERSION
 from wsolbench.results.schema import checked_metrics
@@ -99,6 +99,5 @@ def _head(settings: Settings, track: str, name: str, test: Split, val: Split | N
 
 
 def _write(scores: Scores, head: dict[str, Any], folder: Path) -> None:
-    table = scores.per_image.to_parquet(index=False, compression="zstd", use_dictionary=False, write_page_checksum=True)
-    write_bytes(folder / PER_IMAGE_FILE, table)
+    write_bytes(folder / PER_IMAGE_FILE, parquet_bytes(scores.per_image))
     write_text(folder / METRICS_FILE, checked_metrics(head | scores.numbers).text())

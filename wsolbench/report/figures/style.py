@@ -218,7 +218,9 @@ def encoded(figure: Figure, kind: str, dpi: int | None = None, colours: int | No
         return stream.getvalue()
     reduced = io.BytesIO()
     with Image.open(stream, formats=("PNG",)) as image:
-        image.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(reduced, "PNG", optimize=True)
+        image.convert("RGB").quantize(colours, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
+            reduced, "PNG", optimize=True
+        )
     return reduced.getvalue()
 
 
