@@ -23,9 +23,8 @@ _START = f"""# Findings
 
 Written from the stored numbers, over all tracks that have results. "Above" and "below" stand only where a test says so:
 a bootstrap over images and seeds, corrected by Holm for the number of comparisons in the sentence, at {1 - LEVEL:.2f}.
-What is "not told apart" may still differ: so many seeds and images do not show it. All tracks are generated or small;
-nothing here is a statement on other data. {MARKS["learned_nothing"]} marks rows of which a run did not learn to
-classify.
+What is "not told apart" may still differ: so many seeds and images do not show it. Nothing here is a statement on data
+beyond these tracks. {MARKS["learned_nothing"]} marks rows of which a run did not learn to classify.
 """
 
 
