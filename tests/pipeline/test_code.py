@@ -49,7 +49,7 @@ def test_a_copied_checkout_runs_its_own_package_methods_and_data_sets(copied: Pa
 @pytest.mark.slow
 def test_a_broken_method_of_a_copied_checkout_is_found_by_its_doctor(copied: Path) -> None:
     append(copied / "methods" / "cam.py", "def broken(:\n")
-    assert "wrong method cam: method 'cam' cannot be loaded (SyntaxError" in run_in(copied, "doctor")
+    assert "wrong: method cam: method 'cam' cannot be loaded (SyntaxError" in run_in(copied, "doctor")
 
 
 @pytest.mark.slow
