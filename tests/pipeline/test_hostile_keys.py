@@ -36,3 +36,4 @@ def test_plain_keys_are_looked_at_after_the_check(pipeline: Pipeline) -> None:
     done = pipeline.run("wsolbench", "launch", "--dry-run")
     assert (pipeline.root / "data" / "look" / f"{TRACK}.json").is_file()
     assert f"prepare@{TRACK}" in done.stdout
+    assert not (pipeline.root / "dvc.lock").exists()  # it prints, and pins nothing

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from tests.datasets.roots import WRITERS, write_image_folder
 from wsolbench.config.settings import read_settings
 from wsolbench.errors import DataError, SettingsError
+from wsolbench.tools.project import new_project
 from wsolbench.tools.scaffold_sets import new_dataset, new_track
 
 
@@ -48,6 +49,21 @@ def added(checkout: Path) -> list[str]:
             found.append(line)
     assert place == len(before)
     return found
+
+
+@pytest.mark.parametrize(("weights", "written"), [(None, True), ("none", None)])
+def test_a_project_gets_the_shipped_recipe_of_a_backbone_that_no_track_of_it_has(tmp_path, weights, written):
+    new_project(tmp_path)
+    write_image_folder(tmp_path / "photos")
+    add_dataset(tmp_path)
+    add_track(tmp_path, "birds-resnet50", **({} if weights is None else {"weights": weights}))
+    track, shipped = (
+        read_settings(tmp_path / "params.yaml").tracks["birds-resnet50"],
+        read_settings().tracks["cub-resnet50"],
+    )
+    kept = ("backbone", "resize", "crop", "lr", "head_lr_mult", "batch", "weight_decay")
+    assert {name: getattr(track, name) for name in kept} == {name: getattr(shipped, name) for name in kept}
+    assert (track.dataset, track.weights, track.schedule) == ("birds", written and shipped.weights, "cosine")
 
 
 @pytest.mark.parametrize("of", [None, "image_folder"])

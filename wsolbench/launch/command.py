@@ -10,14 +10,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
 from wsolbench.config.keys import split_key
 from wsolbench.config.settings import Part, RuntimeSettings, Settings
 from wsolbench.errors import LaunchError, SettingsError
-from wsolbench.files import locked
+from wsolbench.files import locked, write_bytes
 from wsolbench.launch.forecast import Forecast
 from wsolbench.launch.local import LocalBackend
 from wsolbench.launch.pool import Backend, Outcome, Pool
@@ -59,7 +59,8 @@ def launch(
         wanted = partial(_is_wanted, settings, chosen or settings.run.part())
         repository = Repository(root, wanted)
         local = LocalBackend(repository, root, places, gpus, lock)
-        tasks = repository.stale(_run_always(root, repository, local))
+        with _restored(root / "dvc.lock") if dry_run else nullcontext():
+            tasks = repository.stale(_run_always(root, repository, local))
         if slurm is None and trains_on_cpu(settings.runtime):
             check_precision(settings.resolve(task.trains) for task in tasks if task.kind == "train")
         if dry_run or not tasks:
@@ -72,6 +73,19 @@ def launch(
                 backend = SlurmBackend(Path(folder), root, lock, workers, settings.runtime, slurm)
             outcome = Pool(backend, local, root, Forecast()).run(tasks)
     return _report(len(tasks), outcome)
+
+
+@contextmanager
+def _restored(path: Path) -> Iterator[None]:
+    """Give a file back what it holds now."""
+    before = path.read_bytes() if path.exists() else None
+    try:
+        yield
+    finally:
+        if before is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_bytes(path, before)
 
 
 def _places(runtime: RuntimeSettings, workers: int | None) -> tuple[list[str], int]:

@@ -57,12 +57,15 @@ class Published:
 
 
 def read_published(root: Path) -> Published:
-    """Read all published numbers.
+    """Read all published numbers; there are none where the folder holds neither rules nor numbers.
 
     Raises:
         DataError: a file is missing or damaged, or a source has no reference; the message names it.
     """
     folder = root / _FOLDER
+    if not (folder / _RULES).exists() and not any(folder.glob("*.csv")):
+        nothing = _Rules(datasets={}, backbones={}, methods={}, metrics={}, refused_notes=[])
+        return Published(pd.DataFrame(columns=[*_COLUMNS, "bibkey"]), {}, nothing)
     try:
         rules = validated(_Rules, _mapping(folder / _RULES), "", str(folder / _RULES))
     except SettingsError as error:
@@ -157,6 +160,8 @@ def comparison_csv(tracks: Sequence[TrackResults], published: Published) -> str:
 
 def comparison_markdown(tracks: Sequence[TrackResults], published: Published) -> str:
     """Return the page of published numbers beside ours."""
+    if published.rows.empty:
+        return "# Published and measured\n\nThis benchmark holds no published numbers.\n"
     start = (
         "# Published and measured\n\n"
         f"{len(published.rows)} published numbers of {len(published.references)} sources ([files](published), "

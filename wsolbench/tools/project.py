@@ -15,7 +15,7 @@ from wsolbench.errors import SettingsError
 from wsolbench.files import write_text
 from wsolbench.tools.params_schema import SCHEMA_FILE, SCHEMA_LINE, schema_text
 
-__all__ = ["new_project"]
+__all__ = ["new_project", "template"]
 
 _METHODS = 2  # the first of those that need no settings of their own
 _HEAD = """\
@@ -24,6 +24,7 @@ _HEAD = """\
 # Next: wsolbench new dataset NAME FOLDER, wsolbench new track NAME-BACKBONE --dataset NAME, wsolbench new method NAME.
 """
 _IGNORED = "/data/\n/results/runs/\n/results/logs/\n/.wsolbench/\n__pycache__/\n*.tmp\n"
+_PAGE_FILES = "      - wsolbench/report/html\n"  # which the installed package has, and no project
 _DVC = "[core]\n    analytics = false\n"
 
 
@@ -39,11 +40,12 @@ def new_project(folder: Path) -> list[str]:
     contents = {
         "params.yaml": SCHEMA_LINE + _HEAD + _params(),
         SCHEMA_FILE: schema_text(),
-        "dvc.yaml": _template("dvc.yaml"),
+        "dvc.yaml": template("dvc.yaml").replace(_PAGE_FILES, ""),
         "methods/README": "A file for each method of your own: `wsolbench new method NAME` writes one.\n",
         "entries/README": "Rows that were not trained here; `wsolbench score --entry NAME --track TRACK` adds one.\n",
         "results/search/README": "`wsolbench search` writes its trials here.\n",
-        "results/published/README": "Numbers of papers, if tables are to show them.\n",
+        "results/published/README": "Numbers of papers; without any, nothing is compared with them.\n",
+        ".dvc/.gitignore": "/config.local\n/tmp\n/cache\n",
         ".dvc/config": _DVC + ("" if in_git else "    no_scm = true\n"),
         ".dvcignore": "",
         ".gitignore": _IGNORED,
@@ -56,13 +58,14 @@ def new_project(folder: Path) -> list[str]:
     return list(contents)
 
 
-def _template(name: str) -> str:
+def template(name: str) -> str:
+    """Return a file that the package carries: the ``dvc.yaml`` and ``params.yaml`` of the repository, and code."""
     return files("wsolbench.tools").joinpath("templates", f"{name}.template").read_text(encoding="utf-8")
 
 
 def _params() -> str:
     """Return the part of the shipped ``params.yaml`` that concerns the track of generated images."""
-    shipped: dict[str, Any] = load_yaml(_template(str(PARAMS_FILE)))
+    shipped: dict[str, Any] = load_yaml(template(str(PARAMS_FILE)))
     track = shipped["run"]["tracks"][0]
     settings = validated(Settings, shipped, "")
     recipe = settings.tracks[track]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import tempfile
 from inspect import signature
@@ -18,7 +19,7 @@ from wsolbench.config import registry
 from wsolbench.config.keys import check_key
 from wsolbench.config.paths import Layout
 from wsolbench.config.recipe import Track
-from wsolbench.config.schema import PARAMS_FILE, check_known, validated
+from wsolbench.config.schema import PARAMS_FILE, check_known, load_yaml, validated
 from wsolbench.config.settings import Settings
 from wsolbench.data.dataset import Contents
 from wsolbench.data.index import INDEX_FILE, check_contents, read_split
@@ -27,6 +28,7 @@ from wsolbench.files import write_text
 from wsolbench.models.backbones.weights import PINNED
 from wsolbench.models.pretrained import pinned_weights
 from wsolbench.tools.params_text import entry, with_additions
+from wsolbench.tools.project import template
 
 __all__ = ["new_dataset", "new_track"]
 
@@ -71,7 +73,8 @@ def new_track(
 ) -> str:
     """Write a track of a data set into ``params.yaml``, and its name into ``run.tracks``; return the lines.
 
-    It extends a track of the same backbone (and weights), the data set's own before any other. On other data, it has as
+    It extends a track of the same backbone (and weights), the data set's own before any other; where there is none, it
+    is written out from the shipped recipe of the backbone. On other data, it has as
     many epochs as make about 1,000 iterations, from 3 to 100, and the rate falls by a cosine. Without a backbone, it is
     the one that the key ends in, as in ``birds-<backbone>``; weights are a name, ``none`` for random initialisation, or
     None for those of the extended track.
@@ -88,6 +91,9 @@ def new_track(
     check_known("--backbone", chosen, registry.names("backbone"), SettingsError)
     base = _track_to_extend(settings, dataset, chosen, weights)
     track, lines = settings.tracks[base], [f"  {name}:\n", f"    extends: {base}\n", f"    dataset: {dataset}\n"]
+    if track.backbone != chosen and (shipped := _shipped(chosen, weights)):
+        track = shipped.model_copy(update={"weights": _weights(chosen, weights, shipped)})
+        lines = [f"  {name}:\n", *_written(track), f"    dataset: {dataset}\n"]
     if track.backbone != chosen:
         lines.append(f"    backbone: {chosen}\n")
     wanted = _weights(chosen, weights, track)
@@ -157,6 +163,23 @@ def _track_to_extend(settings: Settings, dataset: str, backbone: str, weights: s
             f"{PARAMS_FILE}: tracks has none that trains, which a new one could extend; write it by hand"
         )
     return min(trained, key=distance)
+
+
+def _shipped(backbone: str, weights: str | None) -> Track | None:
+    """Return the shipped recipe of a backbone that no track of a project has; None if there is none."""
+    settings = validated(Settings, load_yaml(template("params.yaml")), "")
+    found = settings.tracks[_track_to_extend(settings, "", backbone, weights)]
+    return found if found.backbone == backbone else None
+
+
+def _written(track: Track) -> list[str]:
+    """Return a recipe as the lines of a block, without the data set and what :func:`_schedule` writes."""
+    content = track.model_dump(exclude_defaults=True, exclude={"dataset", "epochs", "step_epochs", "milestones"})
+    if track.schedule != "cosine":
+        content.pop("schedule", None)
+    stream = io.StringIO()
+    YAML().dump(content, stream)
+    return [f"    {line}\n" for line in stream.getvalue().splitlines()]
 
 
 def _weights(backbone: str, asked: str | None, track: Track) -> str | None:

@@ -35,7 +35,10 @@ def prepare(
 
 
 def look(track: TrackName) -> None:
-    """See whether files of a TRACK's data set have changed, without opening images; `dvc repro` does so each time."""
+    """See whether files of a TRACK's data set were added, removed or renamed; `dvc repro` does so each time.
+
+    No file is opened: run `wsolbench prepare` after one was overwritten in place.
+    """
     from wsolbench.acquire.prepare import look as run_look
 
     run_look(settings_with(track), track, Layout())
