@@ -19,7 +19,7 @@ import torch
 
 from wsolbench.errors import WsolbenchError
 
-SECONDS = 60  # after which a reader is taken to hang; the first call of a kernel on a machine compiles it
+SECONDS = 300  # after which a reader is taken to hang; the first call of a kernel on a machine compiles it
 BYTES = 2**33  # of memory that a reader may take, with what the process has already
 
 
