@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -15,10 +16,12 @@ from wsolbench.acquire.choe_splits import ChoeSplits
 from wsolbench.acquire.official_boxes import OfficialBoxes
 from wsolbench.acquire.pictures import Pictures
 from wsolbench.acquire.sources import NAMES_FILE, Archive, Sources
-from wsolbench.data.dataset import Contents, SplitName
+from wsolbench.config.ranges import Positive
+from wsolbench.data.dataset import Contents, Item, SplitName
 from wsolbench.data.roots import RootedDataset
 from wsolbench.data.tables import as_number, read_rows
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, counted
+from wsolbench.files import bytes_sha256
 
 __all__ = ["Ilsvrc"]
 
@@ -66,7 +69,9 @@ class Ilsvrc(RootedDataset):
 
     ``train`` is the official training split (labels only), ``test`` the official validation split with its boxes.
     ``val`` are images of ImageNetV2 with boxes of Choe et al.; both have to be at hand. Its files may have the names
-    that they had in 2020, by which Choe et al. list them, or those of today. Ids are paths below
+    that they had in 2020, by which Choe et al. list them, or those of today. Where they are not at hand, ``holdout``
+    takes ``val`` out of the official validation split: the images whose id has the lowest sha256, a choice that needs
+    no list and no seed; ``test`` has the others, and its numbers are not the papers'. Ids are paths below
     ``ILSVRC/Data/CLS-LOC`` (``val/ILSVRC2012_val_00000001.JPEG``), those of ImageNetV2 as Choe et al. spell them
     (``val2/0/0.jpeg``). Labels follow the order of ``LOC_synset_mapping.txt`` or, without it, that of the sorted
     synsets, which is the same and that of all pretrained classifiers. Boxes are those of ``LOC_val_solution.csv`` or,
@@ -78,7 +83,9 @@ class Ilsvrc(RootedDataset):
         root: directory that holds ``ILSVRC``; see :class:`wsolbench.data.roots.RootedDataset`.
         train: ``full``; ``proxy``, the tenth that Choe et al. list in ``image_ids_proxy.txt``; or ``none`` to evaluate
             a pretrained classifier only.
-        val: ``imagenetv2`` or ``none``.
+        val: ``imagenetv2``; ``holdout``, a part of the official validation split, which ``test`` then lacks; or
+            ``none``: then no threshold can be chosen on it.
+        holdout_images: how many images ``holdout`` takes.
         imagenetv2: directory of ImageNetV2's folders ``0`` to ``999``, for ``val: imagenetv2``; None for ``imagenetv2``
             below the root, where it is downloaded.
         metadata: directory with Choe et al.'s ``train``, ``val`` and ``test`` metadata; None for ``metadata/ILSVRC``
@@ -97,12 +104,13 @@ class Ilsvrc(RootedDataset):
         self,
         root: str | None = None,
         train: Literal["full", "proxy", "none"] = "full",
-        val: Literal["imagenetv2", "none"] = "none",
+        val: Literal["imagenetv2", "holdout", "none"] = "none",
+        holdout_images: Positive = 5000,
         imagenetv2: str | None = None,
         metadata: str | None = None,
     ) -> None:
         super().__init__(root)
-        self._train, self._val = train, val
+        self._train, self._val, self._holdout = train, val, holdout_images
         self._v2 = None if imagenetv2 is None else Path(imagenetv2).expanduser()
         self._metadata = None if metadata is None else Path(metadata).expanduser()
 
@@ -144,7 +152,8 @@ class Ilsvrc(RootedDataset):
         else:
             found.read(self._lists(base, "test"), "test")
         official.check()
-        return Contents(list(synsets), found.items, found.truth, official.clipped)
+        items = self._with_holdout(found.items) if self._val == "holdout" else found.items
+        return Contents(list(synsets), items, found.truth, official.clipped)
 
     def image_root(self, directory: Path) -> Path:
         """Return ``<root>/ILSVRC/Data/CLS-LOC``."""
@@ -188,6 +197,17 @@ class Ilsvrc(RootedDataset):
                 raise DataError(f"{folder / synset} has no .JPEG files; unpack the archive of that class again")
             labels |= {f"train/{synset}/{file.name}": label for file in files}
         return labels
+
+    def _with_holdout(self, items: Sequence[Item]) -> list[Item]:
+        """Return the same images, some of ``test`` as ``val``."""
+        ids = sorted((item.id for item in items if item.split == "test"), key=lambda name: bytes_sha256(name.encode()))
+        if len(ids) <= self._holdout:
+            raise DataError(
+                f"the official validation split has {counted(len(ids), 'image')}, of which "
+                f"datasets.{self.key}.holdout_images would take {self._holdout} and leave none to test; lower it"
+            )
+        chosen = {*ids[: self._holdout]}
+        return [replace(item, split="val") if item.id in chosen else item for item in items]
 
     def _read_imagenetv2(self, base: Path, found: ChoeSplits) -> None:
         folder, listed = self._imagenetv2(base).resolve(), self._lists(base, "val")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sys
 from pathlib import Path
@@ -94,6 +95,19 @@ def test_the_proxy_set_and_imagenetv2(made_up: Path, tmp_path: Path) -> None:
     val = read_split(tmp_path / "index", "val")
     assert val.truth("val2/0/x.jpeg").boxes.tolist() == [[1, 2, 18, 9]]
     assert (found.image_root(tmp_path) / val.items[0].path).resolve() == tmp_path / "v2" / "0" / "x.jpeg"
+
+
+def test_a_holdout_leaves_the_rest_to_test_whatever_is_beside_it(made_up: Path, tmp_path: Path) -> None:
+    whole = dataset(made_up).contents(tmp_path)
+    found = dataset(made_up, val="holdout", holdout_images=1).contents(tmp_path)
+    tests = [item.id for item in whole.items if item.split == "test"]
+    first = min(tests, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    assert {item.id: item.split for item in found.items} == {
+        item.id: "val" if item.id == first else item.split for item in whole.items
+    }
+    assert found.truth.keys() == whole.truth.keys()
+    with pytest.raises(DataError, match=r"has 2 images, of which datasets\.ilsvrc\.holdout_images would take 2"):
+        dataset(made_up, val="holdout", holdout_images=2).contents(tmp_path)
 
 
 def test_without_the_challenges_files_classes_are_the_folders_and_boxes_those_of_the_lists(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -125,6 +126,56 @@ def test_results_of_a_track_whose_data_are_not_here_stay_and_are_reported(
     (root / "metrics" / "one.txt").unlink()
     (root / "metrics").rmdir()
     assert local(root)[0].stale(failed) == []  # there is nothing to report
+
+
+def run_with_allow_missing(root: Path) -> list[str]:
+    """Bring a repository up to date, and return the stages whose commands ran."""
+    repository = Repository(root, allow_missing=True)
+    backend = LocalBackend(repository, root, 1, [], root / ".dvc" / "tmp" / "lock-of-workers")
+    _run_always(root, repository, backend)
+    tasks = repository.stale()
+    for task in tasks:
+        task.log(root).unlink(missing_ok=True)
+    assert Pool(backend, backend, root, Forecast()).run(tasks).failed == {}
+    return [task.name for task in tasks if task.log(root).is_file()]
+
+
+TRAINED = """
+  {run}:
+    cmd: cp index.txt {run}.txt
+    deps: [index.txt]
+    outs: [{run}.txt]
+  evaluate-{run}:
+    cmd: cp {run}.txt metrics-{run}.txt
+    deps: [index.txt, {run}.txt]
+    outs: [metrics-{run}.txt: {{cache: false, persist: true}}]
+"""
+
+
+def test_with_allow_missing_a_benchmark_begun_elsewhere_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "outside.txt").write_text("one")
+    prepared = TOY.replace(
+        "cp seen.txt index.txt", "sed s/e/E/ seen.txt > index.txt"
+    )  # or DVC would have it from `look`
+    root, text = tmp_path / "repository", f"{prepared}{TRAINED.format(run='a')}"
+    toy(root, text)
+    monkeypatch.chdir(root)
+    assert run_with_allow_missing(root) == ["prepare", "a", "evaluate-a"]
+    shutil.rmtree(root / ".dvc" / "cache")  # a clone has what git tracks only
+    for name in ("index.txt", "a.txt"):
+        (root / name).unlink()
+    assert run_with_allow_missing(root) == []
+    (root / "dvc.yaml").write_text(text + TRAINED.format(run="b"))
+    assert run_with_allow_missing(root) == ["prepare", "b", "evaluate-b"]
+    assert not (root / "a.txt").exists()
+    assert (root / "metrics-b.txt").read_text().strip() == "onE"
+    (tmp_path / "outside.txt").write_text("two")  # not what was begun with
+    assert sorted(run_with_allow_missing(root)) == ["a", "b", "evaluate-a", "evaluate-b", "prepare"]
+    (root / "a.txt").unlink()
+    assert Repository(root, allow_missing=True).stale() == []
+    assert [task.name for task in Repository(root).stale()] == ["a", "evaluate-a"]
 
 
 def test_nothing_is_launched_by_recipes_of_before(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def launch(
     slurm: Mapping[str, str] | None,
     chosen: Part | None = None,
     *,
+    allow_missing: bool = False,
     dry_run: bool = False,
 ) -> int:
     """Bring all stages up to date, ``workers`` runs at a time, and return the exit status.
@@ -57,7 +58,7 @@ def launch(
     gpus, places = _places(settings.runtime, workers if slurm is None else None)
     with _exclusive(root / ".wsolbench" / "launch") as lock:
         wanted = partial(_is_wanted, settings, chosen or settings.run.part())
-        repository = Repository(root, wanted)
+        repository = Repository(root, wanted, allow_missing=allow_missing)
         local = LocalBackend(repository, root, places, gpus, lock)
         with _restored(root / "dvc.lock") if dry_run else nullcontext():
             tasks = repository.stale(_run_always(root, repository, local))

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from dvc.dvcfile import LOCK_FILE
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
@@ -13,6 +14,7 @@ from dvc.stage.cache import RunCacheNotFoundError
 
 from wsolbench.errors import LaunchError
 from wsolbench.launch.graph import Task, tasks_of
+from wsolbench.launch.lockfile import record_stage
 
 __all__ = ["Repository"]
 
@@ -20,14 +22,17 @@ __all__ = ["Repository"]
 class Repository:
     """DVC's repository, with all stages read once, which takes DVC seconds.
 
-    ``chosen`` says of a stage's command whether it is wanted. DVC's lock is held while its files are read and written,
-    not while a command runs.
+    ``chosen`` says of a stage's command whether it is wanted. With ``allow_missing``, as DVC's own option has it, an
+    output that ``dvc.lock`` names and that is not here is made only where a stage that has to run needs it. DVC's lock
+    is held while its files are read and written, not while a command runs.
 
     Raises:
         LaunchError: DVC cannot read the repository.
     """
 
-    def __init__(self, root: Path, chosen: Callable[[str], bool] = lambda _: True) -> None:
+    def __init__(
+        self, root: Path, chosen: Callable[[str], bool] = lambda _: True, *, allow_missing: bool = False
+    ) -> None:
         logging.getLogger("dvc").setLevel(logging.CRITICAL)  # its bars, too
         try:
             self._repo = Repo(str(root), _wait_for_lock=True)
@@ -38,6 +43,8 @@ class Repository:
         self._stages = {stage.name: stage for stage in stages if chosen(str(stage.cmd))}
         pairs = [(needed, stage) for stage, needed in graph.edges if needed in stages and stage in stages]
         self._edges = [(needed.name, stage.name) for needed, stage in pairs]
+        self._allow_missing = allow_missing
+        self._to_make = set[str]()  # stages whose missing outputs another one needs
 
     def always_run(self) -> list[Task]:
         """Return the stages that look each time whether something outside the repository has changed."""
@@ -61,10 +68,11 @@ class Repository:
                     lacks = any(not dep.exists for dep in self._stages[task.name].deps)
                     if task.name in commands and (lacks or not task.is_report):
                         del commands[task.name]
-                changed = [name for name in commands if self._stages[name].changed()]
+                changed = [name for name in commands if self._has_changed(name)]
+                self._to_make = self._needed_by(task.name for task in tasks_of(commands, self._edges, changed))
         except DvcException as error:
             raise LaunchError(f"DVC cannot read this repository: {error}") from error
-        return tasks_of(commands, self._edges, changed)
+        return tasks_of(commands, self._edges, [*changed, *(self._to_make & commands.keys())])
 
     def is_done(self, name: str) -> bool:
         """Return whether a stage need not run: nothing has changed, or DVC had its outputs and has put them there.
@@ -75,7 +83,7 @@ class Repository:
         stage = self._stages[name]
         try:
             with self._repo.lock:
-                if not stage.always_changed and not stage.changed():
+                if not stage.always_changed and not self._has_changed(name):
                     return True
                 stage.remove_outs()
                 if stage.always_changed:
@@ -101,8 +109,27 @@ class Repository:
         except DvcException as error:
             raise LaunchError(f"DVC cannot record '{name}': {error}") from error
 
+    def _has_changed(self, name: str) -> bool:
+        stage = self._stages[name]
+        if not self._allow_missing or name in self._to_make:
+            return bool(stage.changed())
+        # DVC takes a stage for unchanged that never ran, where all its files are missing.
+        return not all(out.hash_info for out in stage.outs) or bool(stage.changed(allow_missing=True))
+
+    def _needed_by(self, names: Iterable[str]) -> set[str]:
+        """Return the stages whose missing outputs these need, directly or for each other's sake."""
+        producers = {out.fs_path: stage.name for stage in self._stages.values() for out in stage.outs}
+        found, open_ends = set[str](), [*names]
+        while open_ends:
+            for dep in self._stages[open_ends.pop()].deps:
+                places = [] if dep.exists else [dep.fs_path, *map(str, Path(dep.fs_path).parents)]
+                new = {producers[place] for place in places if place in producers} - found
+                found |= new
+                open_ends += new
+        return found
+
     def _save(self, stage: PipelineStage) -> None:
         cached = all(out.use_cache or out.is_metric or out.is_plot for out in stage.outs)
         stage.save(run_cache=cached)
         stage.commit()
-        stage.dump(update_pipeline=False)
+        record_stage(Path(self._repo.root_dir) / LOCK_FILE, stage)

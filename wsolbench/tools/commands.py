@@ -301,6 +301,14 @@ def launch(
         ),
     ] = None,
     benchmark: Annotated[bool, typer.Option("--benchmark", help="All but run.full_only: `make benchmark`.")] = False,
+    allow_missing: Annotated[
+        bool,
+        typer.Option(
+            "--allow-missing",
+            help="Leave alone what dvc.lock has of the present code and settings, though checkpoints are not here, and "
+            "run the rest: a benchmark that was begun elsewhere goes on.",
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop.")] = False,
 ) -> None:
     """Run all stages that are out of date, several runs at a time; DVC runs each of them and pins its results.
@@ -321,7 +329,8 @@ def launch(
     count = None if workers == "auto" else int(workers)
     settings = read_settings()
     chosen = settings.run.part(tracks or (), methods or (), benchmark=benchmark)
-    raise typer.Exit(run_launch(Path(), settings, count, options, chosen, dry_run=dry_run))
+    done = run_launch(Path(), settings, count, options, chosen, allow_missing=allow_missing, dry_run=dry_run)
+    raise typer.Exit(done)
 
 
 def readme() -> None:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
@@ -66,8 +66,17 @@ def findings(root: Path) -> Iterator[Finding]:
     yield from _group(counted(len(data_sets), "data set"), data_sets)
     for track in settings.run.tracks:
         checks = {f"track {track}, {what}": partial(check, settings, track, root) for what, check in _OF_TRACKS.items()}
-        yield from _group(f"track {track}", checks)
+        is_stored = any(Layout(root).metrics(track, "any").parent.glob("*.json"))
+        for each in _group(f"track {track}", checks):
+            text = f"{each.text}. Until then its stored results stay as they are"
+            yield replace(each, state="note", text=text) if is_stored and each.state == "wrong" else each
     yield from _stale(settings, root)
+
+
+def what_a_track_lacks(settings: Settings, track: str, root: Path) -> list[str]:
+    """Return what keeps this machine from running a track, in sentences; none if nothing does."""
+    checks = {what: partial(check, settings, track, root) for what, check in _OF_TRACKS.items()}
+    return [each.text for each in _group(track, checks) if each.state == "wrong"]
 
 
 def _group(subject: str, checks: Mapping[str, Callable[[], str | None]]) -> Iterator[Finding]:
