@@ -226,6 +226,7 @@ class RunSettings(StrictModel):
         seeded_baselines: baselines that do; each runs with every seed on every track.
         seeds: of the runs.
         full_only: what of it ``make benchmark`` leaves to ``make full``, because it needs downloads or hours.
+        suite: some of ``tracks``, which ``make suite`` runs with the methods that ``make benchmark`` runs.
     """
 
     tracks: list[str]
@@ -236,6 +237,7 @@ class RunSettings(StrictModel):
     seeded_baselines: list[str] = []
     seeds: list[Annotated[int, Field(ge=0, lt=10**18)]]
     full_only: Part = Part()
+    suite: list[str] = []
 
     @property
     def readings(self) -> list[str]:

@@ -301,6 +301,9 @@ def launch(
         ),
     ] = None,
     benchmark: Annotated[bool, typer.Option("--benchmark", help="All but run.full_only: `make benchmark`.")] = False,
+    suite: Annotated[
+        bool, typer.Option("--suite", help="The tracks of run.suite, but for run.full_only.methods: `make suite`.")
+    ] = False,
     allow_missing: Annotated[
         bool,
         typer.Option(
@@ -328,7 +331,8 @@ def launch(
     options = {name: value for name, _, value in pairs} if slurm else None
     count = None if workers == "auto" else int(workers)
     settings = read_settings()
-    chosen = settings.run.part(tracks or (), methods or (), benchmark=benchmark)
+    named = tracks or (settings.run.suite if suite else ())
+    chosen = settings.run.part(named, methods or (), benchmark=benchmark or suite)
     done = run_launch(Path(), settings, count, options, chosen, allow_missing=allow_missing, dry_run=dry_run)
     raise typer.Exit(done)
 
