@@ -117,6 +117,9 @@ Overrides = Annotated[dict[str, Any], AfterValidator(_same_selection)]
 """Fields of a track's recipe that a method overrides."""
 
 
+_ARGUMENTS = " (arguments of its constructor stand under `args`)"
+
+
 class MethodOnTrack(StrictModel):
     """What differs for a method on one track.
 
@@ -126,6 +129,8 @@ class MethodOnTrack(StrictModel):
         args: constructor arguments on top of the method's own.
         train: fields of the track's recipe that are overridden.
     """
+
+    other_keys = _ARGUMENTS
 
     recipe: Literal["common", "published", "searched"] | None = None
     args: dict[str, Any] = {}
@@ -145,6 +150,8 @@ class MethodBlock(StrictModel):
         tracks: what differs on a track.
         only: keys of the tracks on which it runs; null for all. On others its runs are skipped, with that reason.
     """
+
+    other_keys = _ARGUMENTS
 
     of: str | None = None
     title: str | None = None

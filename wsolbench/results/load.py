@@ -62,7 +62,7 @@ def remedy(kind: str, key: str) -> str:
     """Return what to do about a result that is missing or damaged, as the end of a sentence."""
     if kind == "entry":
         return "score its maps again by `wsolbench score --entry`"
-    return f"run `wsolbench {'baseline' if kind == 'baseline' else 'evaluate'} {key}`, or `make benchmark`"
+    return f"run `wsolbench {'baseline' if kind == 'baseline' else 'evaluate'} {key}`, or `wsolbench launch`"
 
 
 class Results(NamedTuple):
@@ -165,7 +165,7 @@ def check_versions(runs: pd.DataFrame, root: Path) -> None:
     if len(first) > 1:
         names = zip(first["track"], first["key"], first["protocol_version"], strict=True)
         files = ", ".join(f"{Layout(root).metrics(track, key)} ({version})" for track, key, version in names)
-        raise DataError(f"results of different protocol versions share no table: {files}; run `make benchmark`")
+        raise DataError(f"results of different protocol versions share no table: {files}; run `wsolbench launch`")
 
 
 def truth_of(frame: pd.DataFrame) -> Literal["boxes", "masks"] | None:

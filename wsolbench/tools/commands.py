@@ -192,7 +192,8 @@ def predict(
 
 def verify(
     runs: Annotated[
-        list[str] | None, typer.Argument(help="Keys of runs; all runs of methods if left out.", autocompletion=runs_of)
+        list[str] | None,
+        typer.Argument(help="Keys of runs; all runs of methods that are here, if left out.", autocompletion=runs_of),
     ] = None,
     origin: Annotated[
         Literal["maps", "checkpoint", "scratch"],
@@ -208,7 +209,13 @@ def verify(
     from wsolbench.tools import verify as verifying
 
     settings, failed = read_settings(), False
-    for key in [settings.resolve(key).key for key in runs or verifying.run_keys(settings)]:  # all keys before the first
+    chosen = runs or verifying.run_keys(settings)
+    here = chosen if runs or origin == "scratch" else [key for key in chosen if Layout().run(key).is_dir()]
+    if len(here) < len(chosen):
+        absent = f"{len(chosen) - len(here)} of {counted(len(chosen), 'run')} not in {Layout().run('any').parent}"
+        typer.echo(f"{absent}, and so left out; `wsolbench launch` makes them, and `dvc pull` fetches them", err=True)
+        failed = not here
+    for key in [settings.resolve(key).key for key in here]:  # all keys before the first is verified
         try:
             found = verifying.verify(settings, key, origin, Layout(), jobs, tolerance)
         except InterruptedTrainingError:
