@@ -9,13 +9,16 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PYTEST := python -m pytest -n auto --dist loadfile
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help benchmark full test test-slow lint docs perf check-results readme schema doctor lock clean
+.PHONY: help benchmark suite full test test-slow lint docs perf check-results readme schema doctor lock clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 benchmark: $(READY)  ## run what needs no download and takes minutes: all but run.full_only in params.yaml, if out of date
 	wsolbench launch --benchmark
+
+suite: $(READY)  ## the same methods on the tracks that show the known failures one by one: run.suite in params.yaml
+	wsolbench launch --suite
 
 full: $(READY)  ## run everything that run names in params.yaml, as far as it is out of date
 	wsolbench launch

@@ -184,6 +184,12 @@ def test_doctor_names_a_missing_data_root_and_missing_weights(tmp_path: Path, mo
     assert re.search(r"wrong track cub-mobilenet_v1, data set: .*datasets\.cub\.root", text)
     assert re.search(r"wrong track cub-mobilenet_v1, weights: .*WSOLBENCH_WEIGHTS", text)
     assert "wrong dvc: " in text  # a .dvc folder, and no git
+    stored = tmp_path / "results" / "metrics" / "cub-mobilenet_v1" / "cub-mobilenet_v1-cam-0.json"
+    stored.parent.mkdir(parents=True)
+    stored.touch()
+    found = [each for each in findings(tmp_path) if each.subject.startswith("track cub-mobilenet_v1")]
+    assert [each.state for each in found] == ["note", "note"]
+    assert all(each.text.endswith("its stored results stay as they are") for each in found)
 
 
 def test_doctor_names_a_wrong_argument_and_results_of_no_run(tmp_path: Path) -> None:

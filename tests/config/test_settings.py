@@ -179,6 +179,15 @@ def test_the_benchmark_is_a_part_of_what_runs(tmp_path: Path) -> None:
         settings_from(tmp_path, text.replace("methods: [adl]}", "methods: [haz]}"))
 
 
+def test_the_suite_names_tracks_that_run(tmp_path: Path) -> None:
+    text = f"{MINIMAL}  full_only: {{tracks: [small], methods: [adl]}}\n  suite: [small]\n"
+    run = settings_from(tmp_path, text).run
+    assert run.part(benchmark=True).tracks == []
+    assert run.part(run.suite, benchmark=True) == Part(tracks=["small"], methods=["cam"])
+    with pytest.raises(SettingsError, match=r"run\.suite: unknown name 'smal'; .*small"):
+        settings_from(tmp_path, text.replace("suite: [small]", "suite: [smal]"))
+
+
 def test_exponents_without_a_point_are_numbers(tmp_path: Path) -> None:
     settings = settings_from(tmp_path, MINIMAL.replace("lr: 0.05", "lr: 1e-3"))
     assert settings.tracks["small"].lr == 0.001

@@ -54,6 +54,7 @@ def without_dvc(monkeypatch: pytest.MonkeyPatch) -> None:
         ("evaluate.published_threshold.cutmix.cub-vgg61=0.2", "cub-vgg16"),
         ("run.seed=[0]", "seeds"),
         ("run.full_only.methods=[cma]", "cam"),
+        ("run.suite=[shapes-convnt]", "shapes-convnet"),
         ("report.galery=3", "gallery"),
         ("search.trial=3", "trials"),
         ("search.recipe.weight_decy=[0.1, 10]", "weight_decay"),
@@ -63,6 +64,11 @@ def without_dvc(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_doctor_names_the_valid_key(tmp_path: Path, mistyped: str, right: str) -> None:
     assert f"did you mean '{right}'?" in "\n".join(wrong(tmp_path, mistyped))
+
+
+@pytest.mark.parametrize("place", ["methods.dgdm", "methods.dgdm.tracks.cub-mobilenet_v1"])
+def test_an_argument_beside_args_is_told_its_place(tmp_path: Path, place: str) -> None:
+    assert "under `args`" in "\n".join(wrong(tmp_path, f"{place}.gamma=0.5"))
 
 
 def test_nothing_is_unknown_where_nothing_is_mistyped(tmp_path: Path) -> None:

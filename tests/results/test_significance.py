@@ -70,6 +70,25 @@ def test_bootstrap_agrees_with_one_that_draws_one_by_one() -> None:
     assert found.seeds == (3, 4)
 
 
+def test_what_reads_the_same_networks_is_resampled_with_them_one_by_one() -> None:
+    first = np.stack([hits(1, 60, rate, 0)[0] for rate in (0.1, 0.4, 0.6, 0.8)])  # the networks differ much more
+    second = first | hits(4, 60, 0.3, 1)  # than what is read out of them
+    found, unrelated = (bootstrap_difference(first, second, same_networks=same, resamples=20_000) for same in (1, 0))
+    random = np.random.default_rng(5)
+    slow = []
+    for _ in range(4000):
+        images = random.integers(60, size=60)
+        seeds = random.integers(4, size=4)
+        slow.append(np.mean([(first[each][images].mean() - second[each][images].mean()) * 100 for each in seeds]))
+    assert found is not None
+    assert unrelated is not None
+    assert found.points == unrelated.points
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(slow, [0.025, 0.975])), abs=1.0)
+    assert found.high < 0 < unrelated.high  # which one says of the same numbers that they differ
+    with pytest.raises(ValueError, match="networks"):
+        bootstrap_difference(first[:3], second, same_networks=True)
+
+
 class EveryDraw:
     """A generator that draws each of all equally likely resamples once, in place of some at random."""
 

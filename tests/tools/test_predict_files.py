@@ -163,8 +163,13 @@ def test_images_are_found_in_files_and_folders_each_once(tmp_path: Path) -> None
     assert _found([tmp_path / "a" / "b"]) == (tmp_path / "a" / "b", ["1.JPG"])
     both = _found([tmp_path / "a", tmp_path / "c" / "3.jpeg", tmp_path / "a" / "2.png"])
     assert both == (tmp_path, ["a/2.png", "a/b/1.JPG", "c/3.jpeg"])
-    with pytest.raises(DataError, match="does not exist"):
+    with pytest.raises(DataError, match="nowhere does not exist"):
         _found([tmp_path / "nowhere"])
+    assert find_photographs([tmp_path / "nowhere", tmp_path / "c"]) == (
+        tmp_path / "c",
+        ["3.jpeg"],
+        [f"{tmp_path / 'nowhere'} does not exist"],
+    )
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no images"):
         _found([tmp_path / "empty"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,26 @@ def test_a_readout_is_made_again_from_the_run_that_it_reads(
             verify(with_readout, READ, origin, stored, 1)
     else:
         assert verify(with_readout, READ, origin, stored, 1).outcome == "reproduced"
+
+
+def test_without_names_what_is_not_here_is_left_out_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy("params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("wsolbench.tools.verify.verify", lambda _, key, *rest: Verdict(key, "reproduced", "all equal"))
+    here, *others = run_keys(read_settings())
+    with pytest.raises(typer.Exit) as ended:
+        verify_command(None)
+    assert ended.value.exit_code == 1  # nothing was verified
+    Layout(tmp_path).run(here).mkdir(parents=True)
+    capsys.readouterr()
+    with pytest.raises(typer.Exit) as ended:
+        verify_command(None)
+    assert not ended.value.exit_code
+    out, err = capsys.readouterr()
+    assert out == f"{here}: reproduced (all equal)\n"
+    assert err.startswith(f"{len(others)} of {len(others) + 1} runs not in results/runs, and so left out")
 
 
 def test_each_verdict_is_said_at_once_and_an_error_loses_none(

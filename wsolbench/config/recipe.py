@@ -117,6 +117,9 @@ Overrides = Annotated[dict[str, Any], AfterValidator(_same_selection)]
 """Fields of a track's recipe that a method overrides."""
 
 
+_ARGUMENTS = " (arguments of its constructor stand under `args`)"
+
+
 class MethodOnTrack(StrictModel):
     """What differs for a method on one track.
 
@@ -126,6 +129,8 @@ class MethodOnTrack(StrictModel):
         args: constructor arguments on top of the method's own.
         train: fields of the track's recipe that are overridden.
     """
+
+    other_keys = _ARGUMENTS
 
     recipe: Literal["common", "published", "searched"] | None = None
     args: dict[str, Any] = {}
@@ -145,6 +150,8 @@ class MethodBlock(StrictModel):
         tracks: what differs on a track.
         only: keys of the tracks on which it runs; null for all. On others its runs are skipped, with that reason.
     """
+
+    other_keys = _ARGUMENTS
 
     of: str | None = None
     title: str | None = None
@@ -226,6 +233,7 @@ class RunSettings(StrictModel):
         seeded_baselines: baselines that do; each runs with every seed on every track.
         seeds: of the runs.
         full_only: what of it ``make benchmark`` leaves to ``make full``, because it needs downloads or hours.
+        suite: some of ``tracks``, which ``make suite`` runs with the methods that ``make benchmark`` runs.
     """
 
     tracks: list[str]
@@ -236,6 +244,7 @@ class RunSettings(StrictModel):
     seeded_baselines: list[str] = []
     seeds: list[Annotated[int, Field(ge=0, lt=10**18)]]
     full_only: Part = Part()
+    suite: list[str] = []
 
     @property
     def readings(self) -> list[str]:

@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_validator
 from ruamel.yaml import YAML
@@ -38,20 +38,22 @@ class StrictModel(BaseModel):
     """Strict model whose unknown keys are answered with the nearest valid one."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    other_keys: ClassVar[str] = ""
+    """Where keys belong that are none of this model, as the end of a message."""
 
     @model_validator(mode="before")
     @classmethod
     def _name_unknown_keys(cls, data: Any) -> Any:
         if isinstance(data, Mapping):
-            check_fields(data, cls.model_fields)
+            check_fields(data, cls.model_fields, cls.other_keys)
         return data
 
 
-def check_fields(block: Mapping[str, Any], valid: Collection[str]) -> None:
+def check_fields(block: Mapping[str, Any], valid: Collection[str], other_keys: str = "") -> None:
     """Raise ValueError, which names the nearest valid key, unless all keys of a block are valid."""
     for key in block:
         if key not in valid:
-            raise ValueError(f"unknown key '{key}'; {nearest(str(key), valid)}")
+            raise ValueError(f"unknown key '{key}'; {nearest(str(key), valid)}{other_keys}")
 
 
 def validated_arguments(

@@ -39,10 +39,10 @@ class Repository:
             graph = self._repo.index.graph  # an edge leads from a stage to what it needs
         except DvcException as error:
             raise LaunchError(f"DVC cannot read this repository: {error}") from error
-        stages = [stage for stage in graph.nodes if isinstance(stage, PipelineStage)]
-        self._stages = {stage.name: stage for stage in stages if chosen(str(stage.cmd))}
-        pairs = [(needed, stage) for stage, needed in graph.edges if needed in stages and stage in stages]
-        self._edges = [(needed.name, stage.name) for needed, stage in pairs]
+        stages = {stage.name: stage for stage in graph.nodes if isinstance(stage, PipelineStage)}
+        self._stages = {name: stage for name, stage in stages.items() if chosen(str(stage.cmd))}
+        pairs = [pair for pair in graph.edges if all(isinstance(each, PipelineStage) for each in pair)]
+        self._edges = [(needed.name, stage.name) for stage, needed in pairs]
         self._allow_missing = allow_missing
         self._to_make = set[str]()  # stages whose missing outputs another one needs
 

@@ -215,5 +215,5 @@ def check_digest(track: str, digests: Mapping[str, str | None], digest: str, roo
         if isinstance(measured, str) and measured != digest:
             raise DataError(
                 f"{Layout(root).metrics(track, key)} was measured on other data ({measured}) than the photographs of "
-                f"the gallery show ({digest}); run `make benchmark`"
+                f"the gallery show ({digest}); run `wsolbench launch`"
             )

@@ -124,7 +124,8 @@ def paired_tests(track: TrackResults, root: Path) -> PairedTests | None:
     points = "Points of pIoU" if masks else "Points of percent of the test images"
     reading = (
         f"{points}. Interval and p come from a bootstrap of two levels: images, the same for both methods, and seeds, "
-        f"for each by itself. The corrected p (Holm) counts all {len(lines)} pairs; **bold** is what stays below 0.05 "
+        "for each by itself, or for both at once where they read the same trained network. "
+        f"The corrected p (Holm) counts all {len(lines)} pairs; **bold** is what stays below 0.05 "
         "then. The exact sign test (McNemar's, of images that are right or wrong) compares two single runs and knows "
         "nothing of training again."
     )
@@ -158,6 +159,8 @@ class TestedPair:
 def tested_pairs(track: TrackResults, pairs: Sequence[tuple[Row, Row]], root: Path) -> list[TestedPair]:
     """Test pairs of rows by whether, or how well, they localize each test image at the threshold from ``val``.
 
+    A read-out and the method whose network it reads, or two such read-outs, share their networks seed by seed.
+
     Returns:
         A test per pair, without those of which a row has one seed only.
 
@@ -165,7 +168,11 @@ def tested_pairs(track: TrackResults, pairs: Sequence[tuple[Row, Row]], root: Pa
         DataError: a per-image file is missing or damaged, or of other images; the message names it.
     """
     scores = {row: _scores(track, row, root) for row in dict.fromkeys(row for pair in pairs for row in pair)}
-    found = [(*pair, bootstrap_difference(*(scores[row] for row in pair))) for pair in pairs]
+    networks = {row: (track.rows["reads"].fillna(row[3])[row], row[2], len(scores[row])) for row in scores}
+    found = [
+        (one, other, bootstrap_difference(scores[one], scores[other], same_networks=networks[one] == networks[other]))
+        for one, other in pairs
+    ]
     tested = [(one, other, each) for one, other, each in found if each is not None]
     corrected = holm([each.p_value for *_, each in tested]) if tested else []
     return [

@@ -76,6 +76,7 @@ class TrackResults:
             title=("title", "first"),
             n=("seed", "size"),
             variant_of=("variant_of", "first"),
+            reads=("reads", "first"),
             learned_nothing=("learned_nothing", "any"),
             class_agnostic=("class_agnostic", "any"),
             exempt=("exempt", "any"),

@@ -62,7 +62,7 @@ def remedy(kind: str, key: str) -> str:
     """Return what to do about a result that is missing or damaged, as the end of a sentence."""
     if kind == "entry":
         return "score its maps again by `wsolbench score --entry`"
-    return f"run `wsolbench {'baseline' if kind == 'baseline' else 'evaluate'} {key}`, or `make benchmark`"
+    return f"run `wsolbench {'baseline' if kind == 'baseline' else 'evaluate'} {key}`, or `wsolbench launch`"
 
 
 class Results(NamedTuple):
@@ -79,7 +79,8 @@ def load_results(settings: Settings, tracks: Sequence[str], root: Path) -> Resul
         ``runs`` has a row per run, in the order of ``run``, entries last: ``track``, ``dataset``, ``backbone``,
         ``kind``, ``method`` (its key), ``title``, ``status``, ``recipe``, ``seed``, ``key`` (of the run) and
         ``variant_of`` (the method that it is a variant of, None if it is none); ``skipped`` (why there are no numbers);
-        ``class_agnostic``; ``exempt``, exemptions with their reasons; ``protocol_version``; ``learned_nothing``;
+        ``reads``, the method whose trained network a read-out reads; ``class_agnostic``; ``exempt``, exemptions with
+        their reasons; ``protocol_version``; ``learned_nothing``;
         ``weights``, ``weights_sha256``; ``selection``; ``protocol``; ``images_val``, ``images_test``; ``boxes_used``,
         ``masks_used`` and ``val_truth`` of ``val``;
         ``data_digest``; ``entry``, what an entry says of itself. Missing (NaN) where there is nothing to say.
@@ -104,7 +105,7 @@ def load_results(settings: Settings, tracks: Sequence[str], root: Path) -> Resul
         for name, metric in METRICS.items()
         if (value := metric.value(run)) is not None
     ]
-    others = ["skipped", "class_agnostic", "exempt", "protocol_version", *_FACTS, "entry"]
+    others = ["skipped", "reads", "class_agnostic", "exempt", "protocol_version", *_FACTS, "entry"]
     runs = pd.DataFrame(facts, columns=[*_IDENTITY, *others])
     frame = pd.DataFrame(numbers, columns=[*_IDENTITY, "metric", "value"])
     check_versions(runs, root)
@@ -164,7 +165,7 @@ def check_versions(runs: pd.DataFrame, root: Path) -> None:
     if len(first) > 1:
         names = zip(first["track"], first["key"], first["protocol_version"], strict=True)
         files = ", ".join(f"{Layout(root).metrics(track, key)} ({version})" for track, key, version in names)
-        raise DataError(f"results of different protocol versions share no table: {files}; run `make benchmark`")
+        raise DataError(f"results of different protocol versions share no table: {files}; run `wsolbench launch`")
 
 
 def truth_of(frame: pd.DataFrame) -> Literal["boxes", "masks"] | None:
@@ -182,7 +183,7 @@ def _identity(asked: _Asked, run: Run) -> tuple[object, ...]:
 
 def _facts(run: Run) -> dict[str, object]:
     exempt = "; ".join(f"{name}: {reason}" for name, reason in run.exempt.items())
-    known: dict[str, object] = {"class_agnostic": run.class_agnostic, "exempt": exempt}
+    known: dict[str, object] = {"reads": run.reads, "class_agnostic": run.class_agnostic, "exempt": exempt}
     known |= {"protocol_version": run.protocol_version}
     if isinstance(run, SkippedRun):
         return known | {"skipped": run.reason, "learned_nothing": False}

@@ -102,19 +102,26 @@ class Difference:
 
 
 def bootstrap_difference(
-    first: Scores, second: Scores, *, level: float = LEVEL, resamples: int = _RESAMPLES, seed: int = 0
+    first: Scores,
+    second: Scores,
+    *,
+    same_networks: bool = False,
+    level: float = LEVEL,
+    resamples: int = _RESAMPLES,
+    seed: int = 0,
 ) -> Difference | None:
     """Compare two methods by a two-level bootstrap: images, and seeds within each method.
 
     A resample draws images with replacement, the same for both methods, because they were measured on the same ones,
     and seeds with replacement, for each method by itself, because runs with the same seed share nothing but the order
-    of the data. The interval is made of percentiles of the resampled differences; the p-value is twice the smaller
-    share of them on one side of 0, at least ``1 / (resamples + 1)`` (Davison & Hinkley, Bootstrap Methods and their
-    Application, 1997, sections 3.8 and 4.4).
+    of the data; or, where both read the same trained networks, for both at once. The interval is made of percentiles of
+    the resampled differences; the p-value is twice the smaller share of them on one side of 0, at least ``1 /
+    (resamples + 1)`` (Davison & Hinkley, Bootstrap Methods and their Application, 1997, sections 3.8 and 4.4).
 
     Args:
         first: ``(seeds, images)`` whether an image is localized, or a score of it in [0, 1] (taken to a millionth).
         second: ``(seeds, images)``, of the same images in the same order; another number of seeds is fine.
+        same_networks: whether each row of ``first`` and the same row of ``second`` were read out of one network.
         level: coverage of the interval, in (0, 1).
         resamples: number of resamples.
         seed: of the resampling; equal input gives equal results.
@@ -123,10 +130,11 @@ def bootstrap_difference(
         The difference; None where a method has one seed only: the spread of its training is unknown.
 
     Raises:
-        ValueError: the images differ in number, or there are none.
+        ValueError: the images, or the seeds of the same networks, differ in number, or there are no images.
     """
-    if first.shape[1:] != second.shape[1:] or first.ndim != 2 or not first.shape[1]:
-        raise ValueError(f"hits of {first.shape} and {second.shape} are not of the same images")
+    alike = first.shape == second.shape if same_networks else first.shape[1:] == second.shape[1:]
+    if not alike or first.ndim != 2 or not first.shape[1]:
+        raise ValueError(f"hits of {first.shape} and {second.shape} are not of the same images and networks")
     if min(len(first), len(second)) < 2:
         return None
     random = np.random.default_rng(seed)
@@ -135,8 +143,11 @@ def bootstrap_difference(
     ours, theirs = (np.rint(each.astype(np.float64) * unit) for each in (first, second))
     drawn: list[Floats] = []
     for weights in _weights(images, resamples, random):
-        hits = _resampled(ours, weights, random) * len(second)
-        drawn.append(hits - _resampled(theirs, weights, random) * len(first))
+        if same_networks:
+            drawn.append(_resampled(ours - theirs, weights, random) * len(first))
+        else:
+            hits = _resampled(ours, weights, random) * len(second)
+            drawn.append(hits - _resampled(theirs, weights, random) * len(first))
     counts = np.concatenate(drawn)
     differences = counts * 100 / (images * len(first) * len(second) * unit)
     points = float((ours.mean() - theirs.mean()) * 100 / unit)

@@ -192,7 +192,8 @@ def predict(
 
 def verify(
     runs: Annotated[
-        list[str] | None, typer.Argument(help="Keys of runs; all runs of methods if left out.", autocompletion=runs_of)
+        list[str] | None,
+        typer.Argument(help="Keys of runs; all runs of methods that are here, if left out.", autocompletion=runs_of),
     ] = None,
     origin: Annotated[
         Literal["maps", "checkpoint", "scratch"],
@@ -208,7 +209,13 @@ def verify(
     from wsolbench.tools import verify as verifying
 
     settings, failed = read_settings(), False
-    for key in [settings.resolve(key).key for key in runs or verifying.run_keys(settings)]:  # all keys before the first
+    chosen = runs or verifying.run_keys(settings)
+    here = chosen if runs or origin == "scratch" else [key for key in chosen if Layout().run(key).is_dir()]
+    if len(here) < len(chosen):
+        absent = f"{len(chosen) - len(here)} of {counted(len(chosen), 'run')} not in {Layout().run('any').parent}"
+        typer.echo(f"{absent}, and so left out; `wsolbench launch` makes them, and `dvc pull` fetches them", err=True)
+        failed = not here
+    for key in [settings.resolve(key).key for key in here]:  # all keys before the first is verified
         try:
             found = verifying.verify(settings, key, origin, Layout(), jobs, tolerance)
         except InterruptedTrainingError:
@@ -301,6 +308,9 @@ def launch(
         ),
     ] = None,
     benchmark: Annotated[bool, typer.Option("--benchmark", help="All but run.full_only: `make benchmark`.")] = False,
+    suite: Annotated[
+        bool, typer.Option("--suite", help="The tracks of run.suite, but for run.full_only.methods: `make suite`.")
+    ] = False,
     allow_missing: Annotated[
         bool,
         typer.Option(
@@ -328,7 +338,8 @@ def launch(
     options = {name: value for name, _, value in pairs} if slurm else None
     count = None if workers == "auto" else int(workers)
     settings = read_settings()
-    chosen = settings.run.part(tracks or (), methods or (), benchmark=benchmark)
+    named = tracks or (settings.run.suite if suite else ())
+    chosen = settings.run.part(named, methods or (), benchmark=benchmark or suite)
     done = run_launch(Path(), settings, count, options, chosen, allow_missing=allow_missing, dry_run=dry_run)
     raise typer.Exit(done)
 

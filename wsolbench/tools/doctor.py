@@ -58,7 +58,7 @@ def findings(root: Path) -> Iterator[Finding]:
     try:
         settings = read_settings(root / "params.yaml")
     except WsolbenchError as error:
-        yield Finding("wrong", "params.yaml", str(error))
+        yield Finding("wrong", "params.yaml", str(error).removeprefix("params.yaml: "))
         return
     yield Finding("ok", "params.yaml", f"with {counted(len(settings.run.tracks), 'track')} to run")
     yield from _arguments(settings)

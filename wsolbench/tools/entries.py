@@ -68,7 +68,7 @@ def score_entry(
     check_maps(task.files)
     scores = task.results(task.score(jobs))
     _write(scores, _head(settings, track, folder.name, test, val), entry_folder(root, folder.name) / track)
-    following = "run `wsolbench report`, or `make benchmark`"
+    following = "run `wsolbench report`, or `wsolbench launch`"
     if not about.exists():
         write_text(about, _TEMPLATE)
         following = f"fill in {about}; then {following}"

@@ -68,11 +68,13 @@ def find_photographs(sources: Sequence[Path]) -> tuple[Path, list[str], list[str
     no images by their suffix is logged.
 
     Returns:
-        A folder; paths of photographs below it, sorted, each once; and a sentence about each that cannot be named.
+        A folder; paths of photographs below it, sorted, each once; and a sentence about each that cannot be named, and
+        each source that does not exist.
 
     Raises:
-        DataError: a source does not exist, or there is no image in any of them.
+        DataError: there is no image in any of the sources.
     """
+    absent = [f"{_printable(source)} does not exist" for source in sources if not os.path.lexists(source)]
     found: set[Path] = set()
     others: Counter[str] = Counter()
     for source in sources:
@@ -85,9 +87,9 @@ def find_photographs(sources: Sequence[Path]) -> tuple[Path, list[str], list[str
                     others[path.suffix.lower() or "without suffix"] += 1
         elif os.path.lexists(source):
             found.add(source.parent.resolve() / source.name)
-        else:
-            raise DataError(f"{_printable(source)} does not exist")
     passed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+    if not found and absent:
+        raise DataError(f"no images: {', '.join(absent)}")
     if not found:
         raise DataError(
             f"no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in {', '.join(map(_printable, sources))}"
@@ -100,7 +102,7 @@ def find_photographs(sources: Sequence[Path]) -> tuple[Path, list[str], list[str
     if len(sources) == 1 and sources[0].is_dir():
         root = sources[0].resolve()
     skipped = [f"{_printable(path)}: its name is not UTF-8; rename it" for path in sorted(bad)]
-    return root, sorted(path.relative_to(root).as_posix() for path in found - bad), skipped
+    return root, sorted(path.relative_to(root).as_posix() for path in found - bad), [*absent, *skipped]
 
 
 def open_photographs(

@@ -62,7 +62,9 @@ def search(
             )
         if apply:
             block = apply_search(found, layout.root)
-            typer.echo(f"params.yaml: methods.{method}.tracks.{track} is now {block}; `make benchmark` trains with it")
+            typer.echo(
+                f"params.yaml: methods.{method}.tracks.{track} is now {block}; `wsolbench launch` trains with it"
+            )
             typer.echo("(comments there are as they were, and may speak of earlier values)")
             if found.head.epochs != (epochs := settings.tracks[track].epochs):
                 typer.echo(f"its trials had {found.head.epochs} epochs; a run has {epochs}")

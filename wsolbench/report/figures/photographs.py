@@ -159,7 +159,7 @@ def _from_data(
             raise DataError(f"{track} is not prepared here; run `wsolbench prepare {track}`")
         split = read_split(prepared, "test")
         if split.digest != digest:
-            raise DataError(f"{prepared} holds other data than the results were measured on; run `make benchmark`")
+            raise DataError(f"{prepared} holds other data than the results were measured on; run `wsolbench launch`")
         folder = build_dataset(settings, settings.tracks[track].dataset).image_root(prepared)
     except WsolbenchError as error:
         if needed:

@@ -13,7 +13,7 @@ function made(tag, text = "", name = "") {
 const tabs = all("nav a");
 const panels = all(".panel");
 function select(id, focus) {
-  const chosen = panels.find((panel) => panel.id === id) || panels[0];
+  const chosen = panels.find((panel) => panel.id === id) || panels.find((panel) => one(".ranking", panel)) || panels[0];
   for (const panel of panels) panel.hidden = panel !== chosen;
   for (const tab of tabs) {
     const on = tab.hash === `#${chosen.id}`;
