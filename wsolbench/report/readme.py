@@ -62,7 +62,8 @@ def _of_several(tracks: Sequence[TrackResults], methods: Sequence[str] | None) -
         number = METRICS["p_iou.val" if track.truth == "masks" else "gt_known.val"]
         summary = track.summary[number.name].reindex(track.rows.index)
         for row, cell in zip(records(track.rows), records(pd.DataFrame(summary)), strict=True):
-            signs = [MARKS["learned_nothing"]] * row.learned_nothing + [_OWN_RECIPE] * (row.Index[2] != "common")
+            signs = [sign for fact, sign in MARKS.items() if getattr(row, fact)]
+            signs += [_OWN_RECIPE] * (row.Index[2] != "common")
             text = " ".join([number_text(number, cell.mean, cell.sd, cell.ci95), *signs])
             cells.setdefault((row.Index[3], row.title), {})[escaped(track.name)] = text
     order = list(dict.fromkeys(name for name, _ in cells)) if methods is None else methods
@@ -71,6 +72,8 @@ def _of_several(tracks: Sequence[TrackResults], methods: Sequence[str] | None) -
     notes = {
         _OWN_RECIPE: "by a recipe of its own, and so not compared with the others",
         MARKS["learned_nothing"]: "a run did not learn to classify",
+        MARKS["class_agnostic"]: "the maps are the same for every class",
+        MARKS["exempt"]: "keeps a promise of the conformance suite in part only",
     }
     shown = table.to_csv()
     return pipe_table(table) + "".join(f"\n{sign} {note}\n" for sign, note in notes.items() if sign in shown)

@@ -210,7 +210,7 @@ def verify(
 
     settings, failed = read_settings(), False
     chosen = runs or verifying.run_keys(settings)
-    here = chosen if runs or origin == "scratch" else [key for key in chosen if Layout().run(key).is_dir()]
+    here = [key for key in chosen if runs or origin == "scratch" or Layout().run(key).is_dir()]
     if len(here) < len(chosen):
         absent = f"{len(chosen) - len(here)} of {counted(len(chosen), 'run')} not in {Layout().run('any').parent}"
         typer.echo(f"{absent}, and so left out; `wsolbench launch` makes them, and `dvc pull` fetches them", err=True)
@@ -313,11 +313,7 @@ def launch(
     ] = False,
     allow_missing: Annotated[
         bool,
-        typer.Option(
-            "--allow-missing",
-            help="Leave alone what dvc.lock has of the present code and settings, though checkpoints are not here, and "
-            "run the rest: a benchmark that was begun elsewhere goes on.",
-        ),
+        typer.Option("--allow-missing", help="Leave alone what is up to date but for checkpoints that are not here."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop.")] = False,
 ) -> None:
@@ -340,8 +336,8 @@ def launch(
     settings = read_settings()
     named = tracks or (settings.run.suite if suite else ())
     chosen = settings.run.part(named, methods or (), benchmark=benchmark or suite)
-    done = run_launch(Path(), settings, count, options, chosen, allow_missing=allow_missing, dry_run=dry_run)
-    raise typer.Exit(done)
+    how = {"allow_missing": allow_missing, "dry_run": dry_run}
+    raise typer.Exit(run_launch(Path(), settings, count, options, chosen, **how))
 
 
 def readme() -> None:
