@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -57,10 +58,13 @@ def test_the_first_help_names_the_way_in_every_command_and_the_exit_statuses() -
 
 
 @pytest.mark.parametrize("command", ["--help", "list", "doctor"])
-def test_commands_that_are_to_feel_light_import_nothing_heavy(command: str) -> None:
+def test_commands_that_are_to_feel_light_import_nothing_heavy(command: str, tmp_path: Path) -> None:
+    shutil.copy("params.yaml", tmp_path)  # a folder of its own: what is kept there is nobody else's
     code = "import sys; from wsolbench.cli import app\ntry: app([sys.argv[1]])\nfinally: print(*sys.modules)"
     for _ in range(1 if command == "--help" else 2):  # the first time, what is said of components may have to be made
-        done = subprocess.run([sys.executable, "-c", code, command], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", code, command], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
     imported = done.stdout.splitlines()[-1].split()
     assert "wsolbench.cli" in imported
     assert not {*HEAVY, *(("pydantic",) if command == "--help" else ())} & {*imported}, done.stderr

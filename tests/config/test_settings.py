@@ -183,7 +183,9 @@ def test_the_suite_names_tracks_that_run(tmp_path: Path) -> None:
     text = f"{MINIMAL}  full_only: {{tracks: [small], methods: [adl]}}\n  suite: [small]\n"
     run = settings_from(tmp_path, text).run
     assert run.part(benchmark=True).tracks == []
-    assert run.part(run.suite, benchmark=True) == Part(tracks=["small"], methods=["cam"])
+    assert run.part(suite=True) == Part(tracks=["small"], methods=["cam"])
+    with pytest.raises(SettingsError, match=r"run\.suite names none of run\.tracks"):
+        run.model_copy(update={"tracks": []}).part(suite=True)
     with pytest.raises(SettingsError, match=r"run\.suite: unknown name 'smal'; .*small"):
         settings_from(tmp_path, text.replace("suite: [small]", "suite: [smal]"))
 

@@ -233,7 +233,7 @@ class RunSettings(StrictModel):
         seeded_baselines: baselines that do; each runs with every seed on every track.
         seeds: of the runs.
         full_only: what of it ``make benchmark`` leaves to ``make full``, because it needs downloads or hours.
-        suite: some of ``tracks``, which ``make suite`` runs with the methods that ``make benchmark`` runs.
+        suite: tracks of which ``make suite`` runs those in ``tracks``, with the methods that ``make benchmark`` runs.
     """
 
     tracks: list[str]
@@ -257,18 +257,24 @@ class RunSettings(StrictModel):
         keys = {stage: [f"{track}-{name}-{seed}" for name in of for seed in self.seeds] for stage, of in names.items()}
         return keys | {"baseline": [f"{track}-{name}-0" for name in self.baselines]}
 
-    def part(self, tracks: Sequence[str] = (), methods: Sequence[str] = (), *, benchmark: bool = False) -> Part:
+    def part(
+        self, tracks: Sequence[str] = (), methods: Sequence[str] = (), *, benchmark: bool = False, suite: bool = False
+    ) -> Part:
         """Return the tracks and methods to run.
 
         Args:
             tracks: keep to these; empty for all.
             methods: likewise.
             benchmark: leave out what is for the full benchmark only, and read-outs.
+            suite: take the tracks of ``suite`` that are among ``run.tracks``, and leave out what ``benchmark`` does.
 
         Raises:
-            SettingsError: one of them is not in ``run``.
+            SettingsError: one of them is not in ``run``, or no track of the suite is.
         """
-        chosen = {}
+        chosen, benchmark = {}, benchmark or suite
+        tracks = tracks or [each for each in self.suite if suite and each in self.tracks]
+        if suite and not tracks:
+            raise SettingsError("run.suite names none of run.tracks; add to it what `make suite` is to run")
         for name, given in (("tracks", tracks), ("methods", methods)):
             readings = self.readings if name == "methods" else []
             named, full_only = getattr(self, name) + readings, getattr(self.full_only, name) + readings

@@ -183,7 +183,7 @@ class Settings(StrictModel):
             ("seeded_baselines", self.run.seeded_baselines, baselines),
             ("full_only.tracks", full_only.tracks, [*self.tracks]),
             ("full_only.methods", full_only.methods, [*self.methods]),
-            ("suite", self.run.suite, self.run.tracks),
+            ("suite", self.run.suite, [*self.tracks]),
         ):
             for each in names:
                 check_known(f"run.{chosen}", each, known)

@@ -334,8 +334,7 @@ def launch(
     options = {name: value for name, _, value in pairs} if slurm else None
     count = None if workers == "auto" else int(workers)
     settings = read_settings()
-    named = tracks or (settings.run.suite if suite else ())
-    chosen = settings.run.part(named, methods or (), benchmark=benchmark or suite)
+    chosen = settings.run.part(tracks or (), methods or (), benchmark=benchmark, suite=suite)
     how = {"allow_missing": allow_missing, "dry_run": dry_run}
     raise typer.Exit(run_launch(Path(), settings, count, options, chosen, **how))
 
