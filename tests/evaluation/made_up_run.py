@@ -187,3 +187,9 @@ def rectangle(box: Box | None) -> np.ndarray:
     if box is not None:
         made[box[1] : box[3], box[0] : box[2]] = 1
     return made
+
+
+def rounded_up(value: float) -> float:
+    """Return the least float32 that is not below a share: what a per-image table stores of it."""
+    near = np.float32(value)
+    return float(near if near >= np.float64(value) else np.nextafter(near, np.float32(2)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -23,10 +24,12 @@ from tests.evaluation.made_up_run import (
     Picture,
     evaluate,
     record,
+    rounded_up,
 )
 from wsolbench.data.index import read_split
 from wsolbench.data.scoremaps import StoredBoxes, read_maps, write_maps
 from wsolbench.errors import DataError
+from wsolbench.evaluation.tables import per_image_bytes
 from wsolbench.evaluation.thumbnails import candidates, read_thumbnails
 from wsolbench.runs.run_folder import write_record
 
@@ -126,7 +129,24 @@ def test_every_image_has_a_row_with_its_overlaps_and_its_box_at_the_val_threshol
             "y1": [70, 150, 150, 200, 110],
         }
     )
-    pd.testing.assert_frame_equal(rows, expected)
+    shares = expected.select_dtypes("float64").map(rounded_up).astype("float32")
+    pd.testing.assert_frame_equal(rows, expected.assign(**shares), check_exact=True)
+
+
+def test_a_stored_overlap_reaches_an_iou_exactly_if_it_did_and_is_nearly_the_same() -> None:
+    pairs = [
+        (n, d)
+        for d in (*range(1, 200), 10_000, 50_176, 1_000_000)
+        for n in {*range(0, d, max(d // 200, 1)), 7 * d // 10}
+    ]
+    exact = pd.DataFrame({"iou_val": [n / d for n, d in pairs], "miss": ""})
+    stored = pd.read_parquet(io.BytesIO(per_image_bytes(exact)))["iou_val"].to_numpy()
+    assert stored.dtype == np.float32
+    for iou in (0.1, 0.3, 0.5, 0.7, 0.9):
+        assert (stored.astype(np.float64) >= iou).tolist() == [share >= iou for share in exact["iou_val"]]
+    assert np.abs(stored - exact["iou_val"]).max() < 2**-23
+    empty = pd.DataFrame({"iou_val": [np.nan, 0.0, 1.0]})
+    assert pd.read_parquet(io.BytesIO(per_image_bytes(empty)))["iou_val"].fillna(-1).tolist() == [-1, 0, 1]
 
 
 def test_the_curves_have_a_hundred_thresholds(run: MadeUpRun) -> None:

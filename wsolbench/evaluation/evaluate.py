@@ -23,9 +23,9 @@ from wsolbench.errors import DataError
 from wsolbench.evaluation.numbers import Scored, numbers
 from wsolbench.evaluation.protocols import CHOE2020
 from wsolbench.evaluation.scoring import Answer, Rules, score_split
-from wsolbench.evaluation.tables import CURVES, curves, no_images, per_image
+from wsolbench.evaluation.tables import CURVES, curves, no_images, per_image, per_image_bytes
 from wsolbench.evaluation.thumbnails import encode_thumbnails
-from wsolbench.files import parquet_bytes, write_bytes, write_text
+from wsolbench.files import write_bytes, write_text
 from wsolbench.results.metrics import PROTOCOL_VERSION
 from wsolbench.results.schema import checked_metrics
 from wsolbench.runs.run_folder import read_record
@@ -158,7 +158,7 @@ def write_evaluation(evaluation: Evaluation, layout: Layout, track: str, key: st
     """Write the five files of an evaluation, each atomically."""
     write_text(layout.metrics(track, key), checked_metrics(evaluation.metrics).text())
     write_text(layout.headline(track, key), json.dumps(_headline(evaluation.metrics), indent=2) + "\n")
-    write_bytes(layout.per_image(track, key), parquet_bytes(evaluation.per_image))
+    write_bytes(layout.per_image(track, key), per_image_bytes(evaluation.per_image))
     write_bytes(layout.curves(track, key), evaluation.curves.to_csv(index=False, lineterminator="\n").encode())
     write_bytes(layout.thumbnails(track, key), evaluation.thumbnails)
 

@@ -21,8 +21,8 @@ from wsolbench.evaluation.map_files import MapFile, check_maps, find_maps
 from wsolbench.evaluation.numbers import Scored, numbers
 from wsolbench.evaluation.predicted import of_predicted_classes
 from wsolbench.evaluation.scoring import Rules
-from wsolbench.evaluation.tables import by_class, curves, per_image
-from wsolbench.files import parquet_bytes, write_bytes
+from wsolbench.evaluation.tables import by_class, curves, per_image, per_image_bytes
+from wsolbench.files import write_bytes
 
 __all__ = ["MapsOf", "Scores", "Task", "score", "write_scores"]
 
@@ -140,7 +140,7 @@ def write_scores(scores: Scores, head: Mapping[str, Any], folder: Path) -> None:
     named = scores.by_class.assign(name=scores.by_class["name"].map(literal))
     contents = {
         "metrics.json": (json.dumps({**head, **scores.numbers}, indent=2) + "\n").encode(),
-        "per_image.parquet": parquet_bytes(scores.per_image),
+        "per_image.parquet": per_image_bytes(scores.per_image),
         "by_class.csv": named.to_csv(index=False, lineterminator="\n").encode(),
         "curves.csv": scores.curves.to_csv(index=False, lineterminator="\n").encode(),
     }

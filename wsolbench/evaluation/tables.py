@@ -13,8 +13,9 @@ from wsolbench.evaluation.misses import sizes_of
 from wsolbench.evaluation.numbers import AT, Scored, mask_ious
 from wsolbench.evaluation.protocols import CHOE2020, PIXEL
 from wsolbench.evaluation.pxap import PIXEL_KINDS, curve
+from wsolbench.files import parquet_bytes
 
-__all__ = ["CURVES", "by_class", "curves", "no_images", "per_image"]
+__all__ = ["CURVES", "by_class", "curves", "no_images", "per_image", "per_image_bytes"]
 
 _CURVE_STEP = 0.01  # distance of the thresholds in a stored curve
 _CORNERS = ("x0", "y0", "x1", "y1")
@@ -81,6 +82,20 @@ def per_image(scored: Scored) -> pd.DataFrame:
         if test.boxed:
             columns["miss"] = scored.misses(chosen).tolist()
     return pd.DataFrame(columns | {name: boxes[:, k] for k, name in enumerate(_CORNERS)})
+
+
+def per_image_bytes(rows: pd.DataFrame) -> bytes:
+    """Return a table of :func:`per_image` as a Parquet file, shares of [0, 1] as float32, which halves it.
+
+    They are rounded up, so that what reaches an IoU criterion, 0.7 for instance, which is no float32, still reaches it.
+    What does not is below it by more than the rounding: overlaps are ratios of at most some million pixels.
+    """
+    stored: dict[str, Any] = {}
+    for name, shares in rows.select_dtypes("float64").items():
+        exact = shares.to_numpy()
+        near = exact.astype(np.float32)
+        stored[str(name)] = np.where(near < exact, np.nextafter(near, np.float32(np.inf)), near)
+    return parquet_bytes(rows.assign(**stored))
 
 
 def by_class(rows: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:

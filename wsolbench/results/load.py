@@ -131,7 +131,7 @@ def load_per_image(
 
         def parsed(content: bytes) -> pd.DataFrame:
             frame: pd.DataFrame = read_parquet(content, ["id", *columns]).to_pandas(use_threads=False)
-            return frame
+            return frame.astype(dict.fromkeys(frame.select_dtypes("float32"), "float64"))
 
         frames[key] = parse_file(path, parsed, cure)
         if frames[key]["id"].tolist() != frames[keys[0]]["id"].tolist():
