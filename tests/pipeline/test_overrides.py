@@ -140,9 +140,10 @@ def test_each_experiment_of_readme_is_what_its_runs_do(params: Path, command: st
         value = YAML(typ="safe").load(each.partition("=")[2])
         runs = {path for path in changed if path.parent.name == "train"}
         assert runs
+        blocks = loaded(params)[group]
         for path in runs:
-            recipe = YAML(typ="safe").load(path.read_text())
+            recipe = json.loads(path.read_text())
             run = recipe["run"]
             found = (run["track"] if group == "tracks" else run["method"])["name"]
-            assert name in (found, loaded(params)[group][found].get("extends"))  # an embedded track follows another
+            assert name in (found, blocks[found].get("extends"))  # an embedded track follows another
             assert (run["track"] if group == "tracks" else recipe["arguments"])[field] == value

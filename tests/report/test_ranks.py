@@ -124,6 +124,7 @@ def test_a_track_where_nobody_has_the_number_does_not_count(demsar: Repository) 
     assert len(found.titles) == 4
 
 
+@pytest.mark.slow
 def test_summary_page_and_plot_hold_the_ranks(demsar: Repository, tmp_path: Path) -> None:
     files = {path.name for path in write_summary(demsar.settings, demsar.root)}
     assert {"ranks.csv", "critical_difference.png"} <= files

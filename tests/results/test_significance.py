@@ -35,6 +35,7 @@ def test_holm_on_the_textbook_example() -> None:
     assert holm([]) == []
 
 
+@settings(max_examples=30)  # a call takes a tenth of a second
 @given(st.lists(st.floats(0, 1), max_size=8))
 def test_holm_by_its_definition(p_values: list[float]) -> None:
     adjusted = holm(p_values)

@@ -62,14 +62,21 @@ def code_of(entries: Iterable[str]) -> dict[str, str]:
     Raises:
         SettingsError: a file is no Python.
     """
+    return dict(_digests(frozenset(entries)))
+
+
+@cache  # as the digests themselves: hundreds of runs begin with the same few modules
+def _digests(entries: frozenset[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     waiting, seen = [*entries], {*ELSEWHERE}
     while waiting:
         name = waiting.pop()
-        path = _source(name)
-        if name in seen or path is None:
+        if name in seen:
             continue
         seen.add(name)
+        path = _source(name)
+        if path is None:
+            continue
         waiting += [name.rpartition(".")[0], *_imported(path)]
         found[name] = _digest(path)
     return dict(sorted(found.items()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,7 @@ Scores = NDArray[np.bool_] | Floats
 _UNIT = 1_000_000  # in which scores are whole numbers, so that ties stay ties
 _RESAMPLES = 10_000
 _CHUNK = 500  # resamples at once, which bounds memory
+_KEPT = 2**24  # numbers of a set of resamples that is kept for the next pair: 128 MiB
 
 LEVEL = 0.95
 """Coverage of every interval that the benchmark prints."""
@@ -137,18 +139,14 @@ def bootstrap_difference(
         raise ValueError(f"hits of {first.shape} and {second.shape} are not of the same images and networks")
     if min(len(first), len(second)) < 2:
         return None
-    random = np.random.default_rng(seed)
     images = first.shape[1]
     unit = 1 if first.dtype == second.dtype == np.bool_ else _UNIT
     ours, theirs = (np.rint(each.astype(np.float64) * unit) for each in (first, second))
-    drawn: list[Floats] = []
-    for weights in _weights(images, resamples, random):
-        if same_networks:
-            drawn.append(_resampled(ours - theirs, weights, random) * len(first))
-        else:
-            hits = _resampled(ours, weights, random) * len(second)
-            drawn.append(hits - _resampled(theirs, weights, random) * len(first))
-    counts = np.concatenate(drawn)
+    sides = [ours - theirs] if same_networks else [ours * len(second), -theirs * len(first)]
+    draw = _kept_draws if images * resamples <= _KEPT else _draws
+    drawn = draw(images, resamples, seed, tuple(map(len, sides)))
+    sums = [sum(((weights @ s.T) * c).sum(1) for s, c in zip(sides, chosen, strict=True)) for weights, *chosen in drawn]
+    counts = np.concatenate(sums) * (len(first) if same_networks else 1)
     differences = counts * 100 / (images * len(first) * len(second) * unit)
     points = float((ours.mean() - theirs.mean()) * 100 / unit)
     return Difference(points, *interval_and_p(differences, level), (len(first), len(second)))
@@ -168,8 +166,8 @@ def resampled_images(
     Returns:
         ``(len(statistics), resamples)``.
     """
-    drawn = _weights(images, resamples, np.random.default_rng(seed))
-    return np.concatenate([np.stack([statistic(each) for statistic in statistics]) for each in drawn], axis=1)
+    drawn = _draws(images, resamples, seed)
+    return np.concatenate([np.stack([statistic(each) for statistic in statistics]) for (each,) in drawn], axis=1)
 
 
 def interval_and_p(differences: Floats, level: float = LEVEL) -> tuple[float, float, float]:
@@ -279,19 +277,20 @@ def fewest_tracks(methods: int, level: float = LEVEL) -> int:
     return math.ceil((critical_difference(methods, 1, level) / (methods - 1)) ** 2)
 
 
-def _weights(images: int, resamples: int, random: np.random.Generator) -> Iterator[Floats]:
-    """Draw how often each image is in each resample, ``(r, images)`` for some resamples at a time."""
+def _draws(images: int, resamples: int, seed: int, seeds: tuple[int, ...] = ()) -> Iterator[list[Floats]]:
+    """Draw resamples, some at a time.
+
+    Yields:
+        How often each image is in each of them, ``(r, images)``, then the same for each number of seeds. Whole numbers,
+        which float64 holds exactly: ties stay ties, whatever the order in which a BLAS sums.
+    """
+    random = np.random.default_rng(seed)
     for start in range(0, resamples, _CHUNK):
         count = min(_CHUNK, resamples - start)
-        yield random.multinomial(images, np.full(images, 1 / images), size=count).astype(np.float64)
+        yield [random.multinomial(n, np.full(n, 1 / n), size=count).astype(np.float64) for n in (images, *seeds)]
 
 
-def _resampled(scores: Floats, weights: Floats, random: np.random.Generator) -> Floats:
-    """Return the sum of each resample of images (how often each was drawn) and of seeds, ``(count,)``.
-
-    Whole numbers, which float64 holds exactly: ties stay ties, whatever the order in which a BLAS sums.
-    """
-    seeds = len(scores)
-    chosen = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=len(weights))
-    found: Floats = ((weights @ scores.T) * chosen).sum(1)
-    return found
+@lru_cache(maxsize=2)
+def _kept_draws(images: int, resamples: int, seed: int, seeds: tuple[int, ...]) -> list[list[Floats]]:
+    """Return :func:`_draws`, the same for every pair of methods of a track, which takes longer than its use."""
+    return [*_draws(images, resamples, seed, seeds)]
