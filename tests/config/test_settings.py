@@ -142,6 +142,32 @@ def test_a_method_is_skipped_on_tracks_that_only_does_not_name(tmp_path: Path) -
     assert "only" in (settings.unsupported(settings.resolve("other-low-0")) or "")
 
 
+def test_a_track_may_run_some_methods_alone(tmp_path: Path) -> None:
+    text = f"{MINIMAL}  readouts: [grad_cam, layer_cam]\n  read: [cam]\n"
+    text = text.replace("datasets:\n", "  grad_cam: {}\n  layer_cam: {}\ndatasets:\n", 1)
+    settings = settings_from(tmp_path, f"{text}  only: {{small: [cam, grad_cam]}}\n")
+    skipped = {name: settings.unsupported(settings.resolve(f"small-{name}-0")) for name in settings.run.readings}
+    skipped |= {name: settings.unsupported(settings.resolve(f"small-{name}-0")) for name in settings.run.methods}
+    alone = "params.yaml runs cam, grad_cam alone on this track (run.only)"
+    assert skipped == {"cam": None, "grad_cam_of_cam": None, "adl": alone, "layer_cam_of_cam": alone}
+    for wrong in ("only: {smal: [cam]}", "only: {small: [cm]}"):
+        with pytest.raises(SettingsError, match=r"run\.only.*: unknown name '(smal|cm)'; did you mean '(small|cam)'"):
+            settings_from(tmp_path, f"{text}  {wrong}\n")
+
+
+def test_where_nothing_is_trained_one_seed_is_all(tmp_path: Path) -> None:
+    pretrained = "epochs: 0\n    backbone_args: {keep_classifier: true}"
+    settings = settings_from(tmp_path, MINIMAL.replace("epochs: 1", pretrained).replace("[0]", "[3, 4]"))
+    found = {seed: settings.unsupported(settings.resolve(f"small-cam-{seed}")) for seed in (3, 4, 5)}
+    assert found == {
+        3: None,
+        4: "nothing is trained on this track: every seed would give what seed 3 gives",
+        5: None,  # asked for by hand
+    }
+    trained = settings_from(tmp_path, MINIMAL.replace("[0]", "[3, 4]"))
+    assert trained.unsupported(trained.resolve("small-cam-4")) is None
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [

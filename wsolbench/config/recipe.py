@@ -232,6 +232,7 @@ class RunSettings(StrictModel):
         baselines: baselines that do not depend on a seed; each runs once on every track.
         seeded_baselines: baselines that do; each runs with every seed on every track.
         seeds: of the runs.
+        only: by keys of ``tracks``, the methods and read-outs that run there; on tracks not among them, all do.
         full_only: what of it ``make benchmark`` leaves to ``make full``, because it needs downloads or hours.
         suite: tracks of which ``make suite`` runs those in ``tracks``, with the methods that ``make benchmark`` runs.
     """
@@ -243,6 +244,7 @@ class RunSettings(StrictModel):
     baselines: list[str] = []
     seeded_baselines: list[str] = []
     seeds: list[Annotated[int, Field(ge=0, lt=10**18)]]
+    only: dict[str, list[str]] = {}
     full_only: Part = Part()
     suite: list[str] = []
 

@@ -184,6 +184,8 @@ class Settings(StrictModel):
             ("full_only.tracks", full_only.tracks, [*self.tracks]),
             ("full_only.methods", full_only.methods, [*self.methods]),
             ("suite", self.run.suite, [*self.tracks]),
+            ("only", self.run.only, [*self.tracks]),
+            *((f"only.{track}", names, [*self.methods]) for track, names in self.run.only.items()),
         ):
             for each in names:
                 check_known(f"run.{chosen}", each, known)
@@ -261,7 +263,12 @@ class Settings(StrictModel):
         return Run(key, track_name, method, seed, track, on_track, block.of, block.title, reads)
 
     def unsupported(self, run: Run) -> str | None:
-        """Return why a method's run is skipped, by its block's ``only`` or by its class; None where it is trained."""
+        """Return why a method's run is skipped: by settings, as nothing new, or by its class; None if it is not."""
+        here = self.run.only.get(run.track_name)
+        if here is not None and run.block not in here:
+            return f"params.yaml runs {', '.join(here)} alone on this track (run.only)"
+        if run.track.epochs == 0 and run.seed in self.run.seeds[1:]:
+            return f"nothing is trained on this track: every seed would give what seed {self.run.seeds[0]} gives"
         only = self.methods[run.block].only
         if only is not None and run.track_name not in only:
             return f"params.yaml runs '{run.method}' on {', '.join(only)} only"

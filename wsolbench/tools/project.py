@@ -78,7 +78,7 @@ def _params() -> str:
             name: [] if isinstance(value, list) and name != "baselines" else value
             for name, value in shipped["run"].items()
         }
-        | {"tracks": [track], "methods": methods, "seeds": [0], "full_only": {}},
+        | {"tracks": [track], "methods": methods, "seeds": [0], "only": {}, "full_only": {}},
     }
     data["evaluate"] = {**shipped.get("evaluate", {}), "published_threshold": {}}
     stream, yaml = io.StringIO(), YAML()
