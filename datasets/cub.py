@@ -111,7 +111,7 @@ class Cub(RootedDataset):
 
     title = "CUB-200-2011"
     reference = "Wah et al. 2011, CNS-TR-2011-001; non-commercial research and education"
-    traits: ClassVar[frozenset[str]] = frozenset({"boxes", "masks"})
+    traits: ClassVar[frozenset[str]] = frozenset({"boxes", "masks", "restricted"})
     how_to = (
         f"It holds {_FOLDER}, or CUB_200_2011.tgz (1.1 GB, https://data.caltech.edu/records/65de6-vp158), or nothing "
         f"yet: the archive is downloaded then. It is {_TERMS}."

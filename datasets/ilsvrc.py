@@ -94,7 +94,7 @@ class Ilsvrc(RootedDataset):
 
     title = "ILSVRC-2012"
     reference = "Russakovsky et al., IJCV 2015, arXiv 1409.0575; non-commercial research and education"
-    traits: ClassVar[frozenset[str]] = frozenset({"boxes"})
+    traits: ClassVar[frozenset[str]] = frozenset({"boxes", "restricted"})
     how_to = (
         f"{_GET} It holds ILSVRC2012_img_val.tar (6.7 GB) and, for training, ILSVRC2012_img_train.tar (148 GB), or "
         f"what they unpack to: {_IMAGES}/val/*.JPEG and {_IMAGES}/train/<synset>/*.JPEG."

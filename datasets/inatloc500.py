@@ -56,7 +56,7 @@ class INatLoc500(RootedDataset):
 
     title = "iNatLoc500"
     reference = "Cole et al., ECCV 2022, arXiv 2207.10225; photographs keep their observers' licences"
-    traits: ClassVar[frozenset[str]] = frozenset({"boxes"})
+    traits: ClassVar[frozenset[str]] = frozenset({"boxes", "restricted"})
     how_to = (
         "It holds iNatLoc.tar.gz (18.9 GB) and metadata_choe.zip (32 MB), or nothing yet: they are downloaded then."
     )

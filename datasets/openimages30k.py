@@ -39,7 +39,7 @@ class OpenImages30k(RootedDataset):
 
     title = "OpenImages30k"
     reference = "Choe et al., CVPR 2020, arXiv 2001.07437; annotations CC BY 4.0"
-    traits: ClassVar[frozenset[str]] = frozenset({"masks"})
+    traits: ClassVar[frozenset[str]] = frozenset({"masks", "restricted"})
     how_to = (
         "Download the images and masks of OpenImages30k (addresses in the README of clovaai/wsolevaluation; no "
         "checksum was ever published) and unpack them so that it holds OpenImages/{train,val,test}/<class>/*.jpg with "

@@ -14,7 +14,7 @@ from wsolbench.config.settings import Run, Settings
 from wsolbench.data.cache import Reading
 from wsolbench.data.dataset import Split
 from wsolbench.data.index import read_split
-from wsolbench.evaluation.evaluate import evaluate_stored, write_evaluation
+from wsolbench.evaluation.evaluate import evaluate_stored, write_evaluation, write_skipped
 from wsolbench.models.pretrained import read_placed
 from wsolbench.runs.scratch import exclusive, log_file
 
@@ -23,6 +23,8 @@ __all__ = ["run_baseline"]
 
 def run_baseline(settings: Settings, key: str, layout: Layout, jobs: int | None) -> None:
     """Fit and evaluate the baseline that ``<track>-<baseline>-<seed>`` names.
+
+    One that trains is skipped on a track where nothing is trained, with that reason.
 
     Raises:
         SettingsError: the key names no baseline.
@@ -33,6 +35,11 @@ def run_baseline(settings: Settings, key: str, layout: Layout, jobs: int | None)
     prepared = layout.prepared(run.track_name)
     image_root = build_dataset(settings, run.track.dataset).image_root(prepared)
     weights, weights_file = read_placed(layout.weights(run.track_name), run.track.backbone, run.track.weights)
+    record = _record(run, component, weights)
+    if component.trains and run.track.epochs == 0:
+        reason = "it trains by the track's recipe, and nothing is trained on this track"
+        write_skipped(record | {"reason": reason}, layout)
+        return
     splits = {name: read_split(prepared, name) for name in ("val", "test")}
     with exclusive(layout.work(key)) as work, log_file(layout.log(key)):
         inputs = BaselineInputs(
@@ -48,7 +55,6 @@ def run_baseline(settings: Settings, key: str, layout: Layout, jobs: int | None)
         )
         stored = component().predictions(inputs)
         used = {name: _of_maps(split, set(stored[name].ids.tolist())) for name, split in splits.items()}
-        record = _record(run, component, weights)
         evaluation = evaluate_stored(record, stored, used, settings.evaluate, None, jobs)
         write_evaluation(evaluation, layout, run.track_name, key)
         shutil.rmtree(work, ignore_errors=True)

@@ -117,7 +117,8 @@ class WsolDataset(ABC):
         reference: where the data come from, and their terms.
         orientation: ``raster``: pixels are those of the stored file, whatever its EXIF says, as the annotations of the
             published sets want it; or ``displayed``.
-        traits: ``"boxes"`` and/or ``"masks"``: what truth it has; ``"embedded"`` if it is generated.
+        traits: ``"boxes"`` and/or ``"masks"``: what truth it has; ``"embedded"`` if it is generated;
+            ``"restricted"`` if its photographs may not be passed on, so that results show none.
     """
 
     key: str

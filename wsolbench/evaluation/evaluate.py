@@ -112,7 +112,7 @@ def evaluate_key(settings: Settings, key: str, layout: Layout, jobs: int | None)
     run = settings.resolve(key)
     record = read_record(layout, key)
     if "reason" in record:
-        write_evaluation(_skipped(record), layout, run.track_name, key)
+        write_skipped(record, layout)
         return
     prepared = layout.prepared(run.track_name)
     maps_file = layout.run(key) / MAPS_FILE
@@ -210,15 +210,13 @@ def _head(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _skipped(record: Mapping[str, Any]) -> Evaluation:
+def write_skipped(record: Mapping[str, Any], layout: Layout) -> None:
+    """Write the five files of a run that was skipped, for the ``reason`` in its record."""
     floats, integers = np.zeros((0, 0), np.float32), np.zeros((0, 0), np.int64)
     empty = StoredMaps(np.zeros(0, np.str_), np.zeros(0, np.int64), floats[None, :0], integers, floats)
-    return Evaluation(
-        _head(record) | {"reason": record["reason"]},
-        no_images(),
-        pd.DataFrame(columns=["threshold", *CURVES]),
-        encode_thumbnails(empty, 0),
-    )
+    metrics, curve = _head(record) | {"reason": record["reason"]}, pd.DataFrame(columns=["threshold", *CURVES])
+    nothing = Evaluation(metrics, no_images(), curve, encode_thumbnails(empty, 0))
+    write_evaluation(nothing, layout, metrics["track"], metrics["key"])
 
 
 def _check_finite(stored: Stored, maps_file: Path) -> None:

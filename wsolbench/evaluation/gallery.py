@@ -17,18 +17,26 @@ from wsolbench.files import write_bytes
 
 __all__ = ["write_photographs"]
 
+_GREY = 128
+
 
 def write_photographs(settings: Settings, track: str, layout: Layout) -> None:
     """Write the sheet of a track's ``evaluate.gallery`` candidate images, and their facts; equal data, equal bytes.
+
+    Of a data set whose photographs may not be passed on, the sheet is grey, for maps and boxes to be drawn on.
 
     Raises:
         DataError: the data set is not prepared, or a photograph is missing or has changed.
     """
     prepared = layout.prepared(track)
-    image_root = build_dataset(settings, settings.tracks[track].dataset).image_root(prepared)
+    dataset = build_dataset(settings, settings.tracks[track].dataset)
+    image_root = dataset.image_root(prepared)
     split = read_split(prepared, "test")
     chosen = [split.items[k] for k in candidates([item.id for item in split.items], settings.evaluate.gallery)]
-    tiles = [resize(read_image(image_root / item.path, item), (TILE, TILE)) for item in chosen]
+    if "restricted" in dataset.traits:
+        tiles = [np.full((TILE, TILE, 3), _GREY, np.uint8)] * len(chosen)
+    else:
+        tiles = [resize(read_image(image_root / item.path, item), (TILE, TILE)) for item in chosen]
     caption = Caption(split.digest, list(split.class_names), [_facts(item, split) for item in chosen])
     contents = (encode_sheet(tiles), encode_caption(caption))
     for path, content in zip(layout.photographs(track), contents, strict=True):

@@ -113,7 +113,11 @@ def _of_method(method: type[Any]) -> dict[str, Any]:
 
 
 def _of_dataset(dataset: type[Any]) -> dict[str, Any]:
-    return {"title": dataset.title, "reference": dataset.reference, "truth": ", ".join(sorted(dataset.traits))}
+    return {
+        "title": dataset.title,
+        "reference": dataset.reference,
+        "truth": ", ".join(sorted(dataset.traits - {"restricted"})),
+    }
 
 
 def _of_backbone(component: type[Any]) -> dict[str, Any]:
