@@ -130,13 +130,13 @@ def test_groups_of_columns_are_switched_on_and_off(page: Page) -> None:
 
 def test_a_row_shows_its_images_and_a_name_everything(page: Page) -> None:
     page.locator(ROWS).nth(1).locator("td:visible").first.click()
-    expect(page.locator(".shots figure")).to_have_count(page.locator("#track-1 .picture").count())
+    expect(page.locator(".shots figure")).to_have_count(page.locator("#track-2 .picture").count())
     page.get_by_role("button", name="Images of Beta").click()
     expect(page.locator(".shots")).to_have_count(0)
     page.locator(".ranking .method:visible", has_text="Delta").press("Enter")
     details = page.get_by_role("dialog")
     expect(details.locator("form")).to_contain_text(HOSTILE)
-    expect(details.locator(".strip figure")).to_have_count(page.locator("#track-1 .picture").count())
+    expect(details.locator(".strip figure")).to_have_count(page.locator("#track-2 .picture").count())
     expect(details.locator(".chart.pointed .on")).to_have_count(1)
     expect(details).to_contain_text("training time (s)")
     expect(details).to_contain_text("toy-delta-1")
@@ -162,5 +162,5 @@ def test_without_scripts_everything_is_shown(browser: Browser, address: str) -> 
     page.goto(address)
     assert page.locator(".panel:visible").count() == 5
     assert page.locator("dialog:visible").count() == 10
-    assert page.locator("#track-1 .scores thead th:visible").count() > 40
+    assert page.locator("#track-2 .scores thead th:visible").count() > 40
     page.close()
