@@ -130,6 +130,9 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     made.edit_params(
         datasets__shapes=SMALL_SHAPES,
         methods={"cam": {}, "adl": {}},
+        run__tracks=["shapes-convnet"],
+        run__only={},
+        run__full_only={"tracks": [], "methods": []},
         run__methods=["cam", "adl"],
         run__baselines=[],
         run__seeded_baselines=[],

@@ -197,7 +197,8 @@ def _at(run: Measured, place: str) -> object:
 
 
 def _ordered(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    methods = [*settings.methods, *settings.run.baselines, *settings.run.seeded_baselines]  # on every track the same
+    chosen = settings.run  # on every track the same names, so that frames of several may be joined
+    methods = [*settings.methods, *chosen.baselines, *chosen.seeded_baselines, *chosen.readings]
     orders = {"track": settings.tracks, "kind": _KINDS, "method": methods, "metric": METRICS}
     for column in frame.columns.intersection([*orders]):
         names = dict.fromkeys([*orders[column], *frame[column]])
