@@ -158,8 +158,11 @@ def files(settings: Settings, layout: Layout, scratch: dict[str, Stored]) -> dic
             run / MAPS_FILE, lambda: read_maps(run / MAPS_FILE, "val", record["files"][MAPS_FILE])
         ),
         "metrics": Stored(layout.metrics(TRACK, KEY), lambda: load_track(settings, TRACK, root), 200, pinned=False),
-        "per image": Stored(
-            layout.per_image(TRACK, KEY), lambda: load_per_image(TRACK, [KEY], root, ["iou_val", "label"]), 250
+        "per image": Stored(  # pages have checksums; their headers and the footer have none
+            layout.per_image(TRACK, KEY),
+            lambda: load_per_image(TRACK, [KEY], root, ["iou_val", "label"]),
+            250,
+            pinned=False,
         ),
         "thumbnails": Stored(thumbnails, lambda: read_thumbnails(thumbnails, again), 200),
         "curves": Stored(layout.curves(TRACK, KEY), lambda: read_curves(frame, root, column), pinned=False),
