@@ -132,6 +132,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
         methods={"cam": {}, "adl": {}},
         run__tracks=["shapes-convnet"],
         run__only={},
+        run__suite=[],
         run__full_only={"tracks": [], "methods": []},
         run__methods=["cam", "adl"],
         run__baselines=[],
