@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from tests.evaluation.made_up_run import TEST, TRACK, MadeUpRun, settings
+from wsolbench.config import registry
 from wsolbench.config.paths import Layout
 from wsolbench.data.index import read_split
 from wsolbench.errors import DataError
@@ -94,3 +95,14 @@ def test_a_sheet_with_too_few_photographs_is_refused(track: Layout) -> None:
     Image.new("RGB", (TILE, TILE)).save(sheet)
     with pytest.raises(DataError, match=r"photographs\.jpg has fewer photographs than photographs\.json names"):
         read_photographs(track.root, TRACK)
+
+
+def test_of_photographs_that_are_not_ours_to_pass_on_the_sheet_is_grey(
+    track: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = registry.load("dataset", settings().class_of(settings().tracks[TRACK].dataset))
+    monkeypatch.setattr(dataset, "traits", dataset.traits | {"restricted"})
+    write_photographs(settings(gallery=4), TRACK, track)
+    caption, tiles = read_photographs(track.root, TRACK)
+    assert len(tiles) == len(caption.photographs) == 4
+    assert np.unique(tiles).tolist() == [128]  # and not the photographs' 90

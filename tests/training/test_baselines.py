@@ -100,6 +100,17 @@ def test_a_box_scores_its_overlap_at_every_threshold() -> None:
     assert not found.masked
 
 
+def test_a_baseline_that_trains_is_skipped_where_nothing_is_trained(layout: Layout, tiny_settings: Settings) -> None:
+    track = tiny_settings.tracks[TRACK].model_copy(update={"epochs": 0})
+    untrained = tiny_settings.model_copy(update={"tracks": {TRACK: track}})
+    key = f"{TRACK}-mask_supervised-0"
+    run_baseline(untrained, key, layout, 1)
+    found = json.loads(layout.metrics(TRACK, key).read_text())
+    assert found["status"] == "skipped"
+    assert found["reason"] == "it trains by the track's recipe, and nothing is trained on this track"
+    assert pd.read_parquet(layout.per_image(TRACK, key)).empty
+
+
 @pytest.mark.parametrize("name", COSTLESS)
 def test_a_baseline_is_evaluated_as_any_run(layout: Layout, tiny_settings: Settings, name: str) -> None:
     key = f"{TRACK}-{name}-0"
