@@ -150,6 +150,9 @@ def test_a_track_may_run_some_methods_alone(tmp_path: Path) -> None:
     skipped |= {name: settings.unsupported(settings.resolve(f"small-{name}-0")) for name in settings.run.methods}
     alone = "params.yaml runs cam, grad_cam alone on this track (run.only)"
     assert skipped == {"cam": None, "grad_cam_of_cam": None, "adl": alone, "layer_cam_of_cam": alone}
+    assert settings.run.ranked == []
+    assert settings_from(tmp_path, f"{text}  only: {{small: [cam, adl]}}\n").run.ranked == ["small"]
+    assert settings_from(tmp_path, text).run.ranked == ["small"]
     for wrong in ("only: {smal: [cam]}", "only: {small: [cm]}"):
         with pytest.raises(SettingsError, match=r"run\.only.*: unknown name '(smal|cm)'; did you mean '(small|cam)'"):
             settings_from(tmp_path, f"{text}  {wrong}\n")

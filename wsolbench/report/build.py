@@ -102,7 +102,7 @@ def write_summary(settings: Settings, root: Path) -> tuple[Path, ...]:
     tracks = [page.track.ours for page in pages if page.track]
     if tracks:
         check_versions(pd.concat([track.runs for track in tracks]), root)
-    ranked = rankings([track for track in tracks if track.name not in settings.run.only])  # of others few have ranks
+    ranked = rankings([track for track in tracks if track.name in settings.run.ranked])
     folder = root / "results"
     texts = {
         folder / "summary.csv": summary_csv(pages),
