@@ -53,6 +53,7 @@ def test_a_report_is_tables_pictures_and_a_page_the_same_each_time(reported):
     assert not re.search(rb"<dc:date>|Matplotlib v|Software", b"".join(before.values()))
 
 
+@pytest.mark.slow
 def test_one_run_with_an_awkward_name_is_drawn(repository):
     toy = repository(seeds=[4])
     title = (

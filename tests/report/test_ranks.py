@@ -143,6 +143,7 @@ def test_summary_page_and_plot_hold_the_ranks(demsar: Repository, tmp_path: Path
     assert set(pd.read_csv(demsar.root / "results" / "ranks.csv")["tracks"]) == {13}
 
 
+@pytest.mark.slow
 def test_a_single_track_has_a_picture_that_says_why_and_none_on_the_page(full: Repository) -> None:
     write_summary(full.settings, full.root)
     assert "nothing is ranked" in (full.root / "results" / "summary.md").read_text(encoding="utf-8")
