@@ -190,7 +190,7 @@ def test_the_best_mean_of_the_methods_is_marked_and_nothing_else(full):
 
 def test_a_picture_that_two_rules_chose_is_stored_once_and_figures_of_the_same_are_not(full, written):
     track = full.root / "results" / "plots" / "toy"
-    for name in ("methods", "threshold_curves", "examples"):
+    for name in ("methods", "threshold_curves"):
         (track / f"{name}.png").write_bytes((track / "misses.png").read_bytes())
     text = write_page(full.settings, full.root).read_text(encoding="utf-8")
     assert len(Page(text).named("img")) == 1

@@ -40,7 +40,7 @@ _FILES = Path(__file__).parent / "html"
 _CODE = re.compile(r"`([^`]*)`")
 _BOLD = re.compile(r"\*\*([^*]*)\*\*")
 _LINES = 5  # kinds of dashes
-_SHOWN_OTHERWISE = {"examples", "methods", "threshold_curves"}  # gallery, ranking and curves show the same
+_SHOWN_OTHERWISE = {"methods", "threshold_curves"}  # ranking and curves show the same
 
 
 @dataclass(frozen=True)
