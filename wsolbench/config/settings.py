@@ -274,6 +274,10 @@ class Settings(StrictModel):
             return f"params.yaml runs '{run.method}' on {', '.join(only)} only"
         traits = self.dataset_class(run.track.dataset).traits
         kind: registry.Kind = "readout" if run.reads else "method"
+        if run.reads is not None:
+            trained = registry.load("method", self.methods[run.reads].of or run.reads)
+            if trained.class_agnostic:
+                return f"a read-out asks why a label's logit is high, and the maps of '{run.reads}' know no class"
         reason: str | None = registry.load(kind, run.component).unsupported(run.track.backbone, traits)
         return reason
 

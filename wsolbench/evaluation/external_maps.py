@@ -1,4 +1,4 @@
-"""Score anybody's localization maps: one file per image, any method, any size."""
+"""Score anybody's localization maps, one file per image, or boxes, one line per image: any method, any size."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from wsolbench.config.settings import EvaluateSettings
 from wsolbench.data.dataset import Split
 from wsolbench.data.tables import literal
 from wsolbench.errors import DataError
+from wsolbench.evaluation.box_files import read_boxes
 from wsolbench.evaluation.evaluate import Answers, score_answers
 from wsolbench.evaluation.lists import top5_of
 from wsolbench.evaluation.map_files import MapFile, check_maps, find_maps
 from wsolbench.evaluation.numbers import Scored, numbers
 from wsolbench.evaluation.predicted import of_predicted_classes
-from wsolbench.evaluation.scoring import Rules
+from wsolbench.evaluation.scoring import Answer, Rules
 from wsolbench.evaluation.tables import by_class, curves, per_image, per_image_bytes
 from wsolbench.files import write_bytes
 
@@ -29,15 +30,26 @@ __all__ = ["MapsOf", "Scores", "Task", "score", "write_scores"]
 
 @dataclass(frozen=True)
 class MapsOf:
-    """Maps of a split.
+    """Maps of a split, or boxes.
 
     Attributes:
-        folder: where the files lie; see :func:`wsolbench.evaluation.map_files.find_maps`.
+        folder: where the files lie, see :func:`wsolbench.evaluation.map_files.find_maps`; or a file of boxes, see
+            :func:`wsolbench.evaluation.box_files.read_boxes`.
         split: with truth.
     """
 
     folder: Path
     split: Split
+
+    def answers(self, *, as_they_are: bool) -> Sequence[Answer]:
+        """Return the maps, not read yet, or the boxes, in the order of the split."""
+        if not self.folder.is_file():
+            return find_maps(self.folder, self.split, as_they_are=as_they_are)
+        if as_they_are:
+            raise DataError(
+                f"{self.folder} is a file of boxes, which are neither resized nor normalised; leave that out"
+            )
+        return read_boxes(self.folder, self.split)
 
 
 @dataclass(frozen=True)
@@ -97,7 +109,7 @@ class Task:
     """Maps that are found and not scored yet; see :func:`score` for the arguments and errors.
 
     Attributes:
-        files: all files, those of val last.
+        files: all files of maps, those of val last; none of boxes.
         maps_of: see :func:`score`.
         places: positions of the images whose maps are of their label, and are scored.
     """
@@ -114,13 +126,16 @@ class Task:
             raise DataError("maps of predicted classes need the predictions: without them, no map is of a known class")
         self.split, self.maps_of, self._rules = maps.split, maps_of, rules
         top5, labels = top5_of(predictions, maps.split), np.array([item.label for item in maps.split.items], np.int64)
-        files = find_maps(maps.folder, maps.split, as_they_are=rules.as_they_are)
-        of_val = [] if val is None else find_maps(val.folder, val.split, as_they_are=rules.as_they_are)
-        self.files: list[MapFile] = [*files, *of_val]
-        self.places = np.arange(len(files)) if maps_of == "label" else np.flatnonzero(top5[:, 0] == labels)
+        both = (maps, val)
+        found, of_val = ([] if each is None else each.answers(as_they_are=rules.as_they_are) for each in both)
+        kinds = {isinstance(each[0], MapFile) for each in (found, of_val) if len(each)}
+        if len(kinds) > 1:
+            raise DataError("the one split has maps and the other boxes; a threshold of one says nothing of the other")
+        self.files: list[MapFile] = [each for each in (*found, *of_val) if isinstance(each, MapFile)]
+        self.places = np.arange(len(found)) if maps_of == "label" else np.flatnonzero(top5[:, 0] == labels)
         scored = replace(maps.split, items=[maps.split.items[k] for k in self.places.tolist()])
         self._top5 = top5
-        self._test = Answers(scored, [files[k] for k in self.places], top5[self.places])
+        self._test = Answers(scored, [found[k] for k in self.places.tolist()], top5[self.places])
         self._val = None if val is None else Answers(val.split, of_val, np.zeros((len(of_val), 0), np.int64))
 
     def score(self, jobs: int | None) -> Scored:

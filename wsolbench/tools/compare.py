@@ -111,6 +111,8 @@ def compare(tasks: Mapping[str, Task], jobs: int | None) -> Comparison:
 def _differences(statistics: Mapping[str, Mapping[str, Callable[[Floats], Floats]]], images: int) -> pd.DataFrame:
     rows = []
     for measure in next(iter(statistics.values())):
+        if not all(measure in each for each in statistics.values()):
+            continue  # boxes have no PxAP
         of_all = [each[measure] for each in statistics.values()]
         once = np.ones((1, images))
         points = {name: float(each[measure](once)[0]) for name, each in statistics.items()}
