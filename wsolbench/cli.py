@@ -17,6 +17,7 @@ from wsolbench.errors import WsolbenchError
 from wsolbench.files import OF_THE_DISK
 from wsolbench.runs.startup import prepare_process, run_code_of, use_methods_of
 from wsolbench.tools import commands, new, stages
+from wsolbench.tools.launching import launch
 from wsolbench.tools.searching import search
 
 __all__ = ["app", "main"]
@@ -47,7 +48,7 @@ for _command in (
     *(stages.train, stages.readout, stages.evaluate, stages.costs, commands.score, commands.predict, commands.verify),
     commands.check,
     *(search, stages.baseline, stages.photographs, stages.report, stages.summary, stages.page, commands.plot),
-    *(commands.launch, commands.readme, commands.doctor),
+    *(launch, commands.readme, commands.doctor),
 ):
     _name = _command.__name__.removesuffix("_components")
     _first = (_command.__doc__ or "").partition("\n\n")[0]  # whole, where help would cut it

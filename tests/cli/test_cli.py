@@ -57,14 +57,22 @@ def test_the_first_help_names_the_way_in_every_command_and_the_exit_statuses() -
     assert all(len(line) <= 80 and line.isascii() for line in done.stdout.splitlines())
 
 
+@pytest.fixture(scope="module")
+def visited(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of its own, where what is said of components is kept: to make that takes ten seconds."""
+    folder = tmp_path_factory.mktemp("visited")
+    shutil.copy("params.yaml", folder)
+    for command in ("list", "doctor"):
+        run(command, cwd=folder)
+    return folder
+
+
 @pytest.mark.parametrize("command", ["--help", "list", "doctor"])
-def test_commands_that_are_to_feel_light_import_nothing_heavy(command: str, tmp_path: Path) -> None:
-    shutil.copy("params.yaml", tmp_path)  # a folder of its own: what is kept there is nobody else's
+def test_commands_that_are_to_feel_light_import_nothing_heavy(command: str, visited: Path) -> None:
     code = "import sys; from wsolbench.cli import app\ntry: app([sys.argv[1]])\nfinally: print(*sys.modules)"
-    for _ in range(1 if command == "--help" else 2):  # the first time, what is said of components may have to be made
-        done = subprocess.run(
-            [sys.executable, "-c", code, command], capture_output=True, text=True, check=False, cwd=tmp_path
-        )
+    done = subprocess.run(
+        [sys.executable, "-c", code, command], capture_output=True, text=True, check=False, cwd=visited
+    )
     imported = done.stdout.splitlines()[-1].split()
     assert "wsolbench.cli" in imported
     assert not {*HEAVY, *(("pydantic",) if command == "--help" else ())} & {*imported}, done.stderr
@@ -86,8 +94,8 @@ def test_outside_a_repository_components_are_listed_and_the_rest_says_where_to_r
         assert "run wsolbench from the repository's root" in done.stderr
 
 
-def test_tables_are_plain_text_of_80_columns_with_whole_keys() -> None:
-    done = run("list", COLUMNS="40")
+def test_tables_are_plain_text_of_80_columns_with_whole_keys(visited: Path) -> None:
+    done = run("list", cwd=visited, COLUMNS="40")
     lines = done.stdout.splitlines()
     assert done.stdout.isascii()
     assert max(map(len, lines)) <= 80

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wsolbench.config.settings import Part, Settings, read_settings, validated_arguments
+from wsolbench.config.settings import Part, Settings, read_settings
 from wsolbench.errors import SettingsError
 
 MINIMAL = """
@@ -150,6 +150,9 @@ def test_a_track_may_run_some_methods_alone(tmp_path: Path) -> None:
     skipped |= {name: settings.unsupported(settings.resolve(f"small-{name}-0")) for name in settings.run.methods}
     alone = "params.yaml runs cam, grad_cam alone on this track (run.only)"
     assert skipped == {"cam": None, "grad_cam_of_cam": None, "adl": alone, "layer_cam_of_cam": alone}
+    assert settings.run.ranked == []
+    assert settings_from(tmp_path, f"{text}  only: {{small: [cam, adl]}}\n").run.ranked == ["small"]
+    assert settings_from(tmp_path, text).run.ranked == ["small"]
     for wrong in ("only: {smal: [cam]}", "only: {small: [cm]}"):
         with pytest.raises(SettingsError, match=r"run\.only.*: unknown name '(smal|cm)'; did you mean '(small|cam)'"):
             settings_from(tmp_path, f"{text}  {wrong}\n")
@@ -275,54 +278,6 @@ def test_a_run_that_does_not_exist_is_an_error(tmp_path: Path, key: str) -> None
 def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="run wsolbench from the repository's root"):
         read_settings(tmp_path / "params.yaml")
-
-
-class _Component:
-    def __init__(
-        self, given: object, *, ratio: float, points: tuple[str, ...] = (), folder: Path | None = None
-    ) -> None:
-        self.arguments = (given, ratio, points, folder)
-
-
-def test_arguments_are_converted_to_the_signature() -> None:
-    found = validated_arguments(_Component, {"ratio": 1, "points": ["a"], "folder": "x"}, "methods.m.args", given=1)
-    assert found == {"ratio": 1.0, "points": ("a",), "folder": Path("x")}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ({"ratio": 1.0, "point": []}, "unknown key 'point'; did you mean 'points'?"),
-        ({}, "methods.m.args.ratio: Field required"),
-        ({"ratio": "much"}, "methods.m.args.ratio"),
-        ({"ratio": 1.0, "given": 3}, "unknown key 'given'"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments: dict[str, object], expected: str) -> None:
-    with pytest.raises(SettingsError) as caught:
-        validated_arguments(_Component, arguments, "methods.m.args", given=1)
-    assert expected in str(caught.value)
-
-
-class _Numbers:
-    def __init__(
-        self, share: float = 0.5, above: int | None = 1, sizes: tuple[int, ...] = (), *, on: bool = True
-    ) -> None:
-        self.arguments = (share, above, sizes, on)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"share": "0.5"}, {"share": True}, {"above": True}, {"above": "3"}, {"sizes": [3, "9"]}, {"on": 1}, {"on": "yes"}],
-)
-def test_a_number_is_no_text_and_no_truth_value(wrong: dict[str, object]) -> None:
-    with pytest.raises(SettingsError, match=rf"datasets\.birds\.{next(iter(wrong))}: .*found"):
-        validated_arguments(_Numbers, wrong, "datasets.birds")
-
-
-def test_whole_numbers_and_nothing_are_taken_where_they_may_stand() -> None:
-    right = {"share": 1, "above": None, "sizes": [3, 9], "on": False}
-    assert validated_arguments(_Numbers, right, "datasets.birds") == right | {"sizes": (3, 9)}
 
 
 def test_overrides_are_put_in_before_the_check(tmp_path: Path) -> None:

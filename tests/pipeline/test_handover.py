@@ -49,6 +49,8 @@ def test_a_clone_that_pulls_verifies_without_the_photographs_and_runs_nothing(tm
         run__methods=["cam"],
         run__readouts=[],
         run__full_only={},
+        run__only={},
+        run__suite=[],
         run__seeds=[0],
         run__baselines=[],
         run__seeded_baselines=["mask_supervised"],

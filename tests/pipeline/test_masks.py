@@ -142,7 +142,7 @@ def holds(pipeline: Pipeline, track: str) -> None:
     assert cam["p_iou_threshold"]["val"] == cam["threshold"]["val"] is not None
     assert whole["px_ap"] is None
     assert whole["p_iou"]["fixed"] > 0
-    assert {path.stem for path in (results / "plots" / track).glob("*.png")} == PLOTS | {"examples"}
+    assert {path.stem for path in (results / "plots" / track).glob("*.*")} == PLOTS | {"examples"}
     table = (results / "tables" / f"{track}.md").read_text()
     heading = next(line for line in table.splitlines() if line.startswith("| method |"))
     assert heading.startswith("| method | recipe | n | pIoU, fixed | pIoU, val | PxAP, all thresholds |")

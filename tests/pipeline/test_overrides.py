@@ -123,6 +123,7 @@ def test_readme_shows_experiments() -> None:
     assert SHOWN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", SHOWN)
 def test_each_experiment_of_readme_is_what_its_runs_do(params: Path, command: str) -> None:
     words = shlex.split(command, comments=True)

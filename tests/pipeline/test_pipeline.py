@@ -191,7 +191,7 @@ def test_a_missing_data_set_stops_its_own_track_only(finished: Pipeline) -> None
     assert finished.run("dvc", "status", f"report@{TRACK}").stdout.strip().endswith("up to date.")
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "timed out"

@@ -19,7 +19,7 @@ COMMAND_LINE = {
     *(f"wsolbench.config.{name}" for name in ("distributions", "keys", "outside")),
     *(
         "wsolbench.tools",
-        *(f"wsolbench.tools.{name}" for name in ("arguments", "commands", "new", "searching", "stages")),
+        *(f"wsolbench.tools.{name}" for name in ("arguments", "commands", "launching", "new", "searching", "stages")),
     ),
 }
 RUNS = [f"{stage} {TRACK}" for stage in ("prepare", "weights")]
@@ -76,6 +76,7 @@ def test_what_is_left_out_of_the_digests_is_no_more_than_this() -> None:
             "wsolbench.config.ranges",
             "wsolbench.config.recipe",
             "wsolbench.config.registry",
+            "wsolbench.config.run",
         ),  # through the recipe
         "wsolbench.config.paths",  # through dependencies and outputs
         "wsolbench.acquire.building",  # through the index

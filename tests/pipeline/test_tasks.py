@@ -71,6 +71,7 @@ def local(root: Path, places: int = 1, gpus: Sequence[str] = ()) -> tuple[Reposi
     return repository, LocalBackend(repository, root, places, list(gpus), root / ".dvc" / "tmp" / "lock-of-workers")
 
 
+@pytest.mark.slow
 def test_each_launch_looks_whether_data_outside_have_changed(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +153,7 @@ TRAINED = """
 """
 
 
+@pytest.mark.slow
 def test_with_allow_missing_a_benchmark_begun_elsewhere_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -178,7 +178,7 @@ def repository(tmp_path: Path) -> Callable[..., Repository]:
 @pytest.fixture
 def full(repository: Callable[..., Repository]) -> Repository:
     """Two methods and a bound over three seeds: MaxBoxAcc 45, 46, 47; 52.5, 53.5, 54.5; 90, 91, 92."""
-    return _filled(repository(**FULL))
+    return filled(repository(**FULL))
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def everything(full: Repository) -> Repository:
 
 @pytest.fixture(scope="session")
 def _report(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    made = _filled(Repository(tmp_path_factory.mktemp("report"), **FULL))
+    made = filled(Repository(tmp_path_factory.mktemp("report"), **FULL))
     searched(made.root, "beta", [30.0, None, 50.0, 40.0])
     searched(made.root, "alpha", [10.0, 20.0, 60.0, 30.0])
     write_report(made.settings, "toy", made.root)
@@ -220,10 +220,11 @@ def searched(root: Path, method: str, values: list[float | None], **changes: Any
 @pytest.fixture
 def masked(repository: Callable[..., Repository]) -> Repository:
     """:func:`full` with masks and no boxes: PxAP 50, 51, 52; 57.5, 58.5, 59.5; 95, 96, 97; pIoU 24 less than that."""
-    return _filled(repository(**FULL, masks=True))
+    return filled(repository(**FULL, masks=True))
 
 
-def _filled(toy: Repository) -> Repository:
+def filled(toy: Repository) -> Repository:
+    """Write runs of two methods and a bound over three seeds: see :func:`full`."""
     for seed in toy.seeds:
         for method, level in (("alpha", 45.0), ("beta", 52.5), ("ceiling", 90.0)):
             toy.write(method, seed, level + seed)

@@ -47,12 +47,13 @@ def test_a_report_is_tables_pictures_and_a_page_the_same_each_time(reported):
     before = generated(reported.root)
     files = write_report(reported.settings, "toy", reported.root)
     page = write_page(reported.settings, reported.root)
-    assert {path.name for path in files} == PICTURES | TABLES | {"examples.png", "search.png"}
+    assert {path.name for path in files} == PICTURES | TABLES | {"examples.webp", "search.png"}
     assert set(before) == {str(path.relative_to(reported.root)) for path in (*files, page)}  # no temporary file is left
     assert generated(reported.root) == before
     assert not re.search(rb"<dc:date>|Matplotlib v|Software", b"".join(before.values()))
 
 
+@pytest.mark.slow
 def test_one_run_with_an_awkward_name_is_drawn(repository):
     toy = repository(seeds=[4])
     title = (

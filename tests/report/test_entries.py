@@ -66,6 +66,7 @@ def test_the_page_shows_an_entry_apart_and_what_it_says_of_itself(reported):
     assert "the pretraining" in page
 
 
+@pytest.mark.slow
 def test_pictures_and_costs_leave_entries_out(reported):
     results = reported.root / "results"
     before = {path: path.read_bytes() for path in (*(results / "tables").iterdir(), *(results / "plots/toy").iterdir())}

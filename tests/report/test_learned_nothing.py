@@ -26,6 +26,7 @@ def toy(repository: Callable[..., Repository]) -> Repository:
     return toy
 
 
+@pytest.mark.slow
 def test_the_mark_and_its_footnote_are_in_every_output(toy: Repository) -> None:
     markdown, latex, page = toy.page(), toy.latex(), page_html(toy.settings, toy.root)
     readme = refreshed("<!-- results of toy -->\n<!-- end -->\n", toy.settings, toy.root)

@@ -2,6 +2,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -9,6 +10,7 @@ from itertools import pairwise
 import pytest
 from PIL import Image
 
+from tests.report.conftest import FULL, Repository, filled
 from wsolbench.config.paths import Layout
 from wsolbench.errors import DataError
 from wsolbench.report.page import write_page
@@ -50,12 +52,20 @@ class Page(HTMLParser):
         return " ".join("".join(self.words).split())
 
 
-@pytest.fixture
-def written(full):
-    picture = full.root / "results" / "plots" / "toy" / "misses.png"
+@pytest.fixture(scope="module")
+def _results(tmp_path_factory):
+    made = filled(Repository(tmp_path_factory.mktemp("page"), **FULL))
+    picture = made.root / "results" / "plots" / "toy" / "misses.png"
     picture.parent.mkdir(parents=True)
     Image.new("RGB", (40, 20), (1, 2, 3)).save(picture)
-    return write_page(full.settings, full.root)
+    return write_page(made.settings, made.root).parent
+
+
+@pytest.fixture
+def written(full, _results):
+    """The page of ``full`` in a repository of the test's own; it is made once, because that takes seconds."""
+    shutil.copytree(_results, full.root / "results", dirs_exist_ok=True)
+    return full.root / "results" / "report.html"
 
 
 def test_the_page_is_the_same_each_time_and_leaves_nothing_else(full, written):
@@ -190,7 +200,7 @@ def test_the_best_mean_of_the_methods_is_marked_and_nothing_else(full):
 
 def test_a_picture_that_two_rules_chose_is_stored_once_and_figures_of_the_same_are_not(full, written):
     track = full.root / "results" / "plots" / "toy"
-    for name in ("methods", "threshold_curves", "examples"):
+    for name in ("methods", "threshold_curves"):
         (track / f"{name}.png").write_bytes((track / "misses.png").read_bytes())
     text = write_page(full.settings, full.root).read_text(encoding="utf-8")
     assert len(Page(text).named("img")) == 1

@@ -17,13 +17,13 @@ def section(repository: Repository) -> str:
     return paired_section(repository.track(), repository.root)
 
 
-def test_every_pair_is_tested_and_what_is_significant_is_bold(reported: Repository) -> None:
-    found = section(reported)
+def test_every_pair_is_tested_and_what_is_significant_is_bold(full: Repository) -> None:
+    found = section(full)
     (line,) = [line for line in found.splitlines() if line.startswith("| Alpha - Beta")]
     assert "| **-7.5** |" in line  # (45 + 46 + 47) / 3 - (52.5 + 53.5 + 54.5) / 3
     assert line.count("< 0.001") >= 3
     assert "Ceiling" not in found  # a bound is no method
-    assert found in (reported.root / "results" / "tables" / "toy.md").read_text()
+    assert found in full.page()
 
 
 def test_equal_methods_are_not_bold(repository: Callable[..., Repository]) -> None:

@@ -99,6 +99,7 @@ def test_an_unfinished_search_is_said_to_be_one(both: Repository) -> None:
         assert "NOT FINISHED" in search(searches_of("toy", [], both.root)).get_suptitle()
 
 
+@pytest.mark.slow
 def test_without_searches_it_is_said_that_there_is_none_and_their_picture_goes(reported: Repository) -> None:
     assert (reported.root / "results/plots/toy/search.png").exists()
     shutil.rmtree(reported.root / "results/search/toy")

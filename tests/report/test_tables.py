@@ -181,6 +181,18 @@ def test_a_published_threshold_gets_its_own_columns(repository):
     assert values[headings.index("GT-known, published")] == "44.5"
 
 
+def test_methods_that_are_skipped_for_one_reason_share_a_line(repository):
+    toy = repository(methods=["alpha", "beta", "gamma", "delta"], seeds=[0, 1])
+    for seed in (0, 1):
+        toy.skip("alpha", seed, "needs masks", title="Alpha")
+        toy.skip("gamma", seed, "needs masks", title="Gamma, small")
+        toy.write("delta", seed, 50)
+    toy.skip("beta", 0, "needs masks", title="Beta")
+    toy.write("beta", 1, 50, title="Beta")
+    listed = [line for line in toy.page().splitlines() if line.endswith("needs masks")]
+    assert listed == ["- Alpha; Gamma, small (seeds 0, 1): needs masks", "- Beta (seeds 0): needs masks"]
+
+
 def test_skipped_runs_are_listed_with_their_reason(repository):
     toy = repository(methods=["alpha", "beta"], seeds=[0, 1])
     for seed in (0, 1):

@@ -81,6 +81,7 @@ def test_boxes_and_masks_share_no_ranking_and_no_table_of_shades(repository: Mak
     assert table.set_index("track")["max_box_acc_n"].to_dict() == {"toy": 1, "other": 0}
 
 
+@pytest.mark.slow
 def test_a_report_has_every_picture_of_masks_and_a_page(masked: Repository) -> None:
     files = {path.name for path in write_report(masked.settings, "toy", masked.root)}
     stems = {"methods", "precision_recall", "threshold_curves", "overlaps", "object_sizes", "misses", "trade_off"}

@@ -90,6 +90,7 @@ def test_a_training_is_that_of_the_cpu(
     assert len(found) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_killed_within_an_epoch_a_training_ends_with_the_same_bytes(
     layout: Layout, settings: Settings, monkeypatch: pytest.MonkeyPatch, cuda: torch.device, recipe: str

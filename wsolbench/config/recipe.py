@@ -253,6 +253,11 @@ class RunSettings(StrictModel):
         """Names of the rows that read-outs make, ``<readout>_of_<method>``, as they stand in the keys of their runs."""
         return [f"{readout}_of_{read}" for read in self.read for readout in self.readouts]
 
+    @property
+    def ranked(self) -> list[str]:
+        """The tracks over which methods are ranked: ``only`` leaves out none of ``methods`` there."""
+        return [name for name in self.tracks if set(self.methods) <= {*self.only.get(name, self.methods)}]
+
     def keys(self, track: str) -> dict[str, list[str]]:
         """Return the keys of all runs on a track, by the stage of ``dvc.yaml`` that makes them."""
         names = {"train": self.methods, "readout": self.readings, "baseline_seeded": self.seeded_baselines}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +18,7 @@ from wsolbench.config.keys import check_datasets, check_keys, split_key
 from wsolbench.config.outside import place_components, without_from
 from wsolbench.config.ranges import Count, Fraction, Positive
 from wsolbench.config.recipe import MethodBlock, MethodOnTrack, Part, RunSettings, SearchSettings, Track
+from wsolbench.config.run import Run
 from wsolbench.config.schema import (
     PARAMS_FILE,
     StrictModel,
@@ -276,62 +276,6 @@ class Settings(StrictModel):
         kind: registry.Kind = "readout" if run.reads else "method"
         reason: str | None = registry.load(kind, run.component).unsupported(run.track.backbone, traits)
         return reason
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training (or baseline) with everything that defines it.
-
-    Attributes:
-        key: ``<track>-<method>-<seed>``, the stem of its result files.
-        track_name: key of ``tracks``.
-        method: key of ``methods``, or of a baseline.
-        seed: of data order, augmentation, initialisation and dropout.
-        track: the recipe with the method's overrides applied.
-        on_track: the method's merged constructor arguments and whose recipe it is.
-        variant_of: the method that this one is a variant of.
-        title: what a variant adds to that method's title.
-        reads: the method whose run a read-out reads.
-    """
-
-    key: str
-    track_name: str
-    method: str
-    seed: int
-    track: Track
-    on_track: MethodOnTrack
-    variant_of: str | None = None
-    title: str | None = None
-    reads: str | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data for ``run.yaml`` and digests."""
-        method = {"name": self.method, **self.on_track.model_dump(exclude={"train"})}
-        if self.variant_of is not None:
-            method |= {"variant_of": self.variant_of, "variant_title": self.title}
-        if self.reads is not None:
-            method["reads"] = self.reads
-        return {
-            "key": self.key,
-            "track": {"name": self.track_name, **self.track.model_dump()},
-            "method": method,
-            "seed": self.seed,
-        }
-
-    @property
-    def block(self) -> str:
-        """The key of ``methods`` whose block says its arguments."""
-        return self.method.removesuffix(f"_of_{self.reads}")
-
-    @property
-    def component(self) -> str:
-        """The file in ``methods`` (or of a baseline) that defines its class."""
-        return self.variant_of or self.block
-
-    @property
-    def read_key(self) -> str:
-        """The key of the run that a read-out reads."""
-        return f"{self.track_name}-{self.reads}-{self.seed}"
 
 
 def read_settings(path: Path = PARAMS_FILE, changes: Sequence[str] = ()) -> Settings:

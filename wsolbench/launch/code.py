@@ -46,6 +46,7 @@ ELSEWHERE = {
     "wsolbench.config.registry": "which component it is: its file is among the digests",
     "wsolbench.config.ranges": "what values may be, and not what they are",
     "wsolbench.config.recipe": "its outcome stands in the recipe",
+    "wsolbench.config.run": "its outcome stands in the recipe",
     "wsolbench.config.schema": "its outcome stands in the recipe",
     "wsolbench.config.settings": "its outcome stands in the recipe",
 }

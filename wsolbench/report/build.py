@@ -32,7 +32,7 @@ _PICTURES = {
     "kinds of miss": "misses",
     "localization and classification": "trade_off",
 }
-_EXAMPLES, _EXAMPLES_DPI = "examples.png", 120
+_EXAMPLES, _EXAMPLES_DPI = "examples.webp", 120
 """Photographs with the maps and boxes of all methods beside each other."""
 _SEARCH, _SEARCH_DPI = "search.png", 100  # where a search is stored; hundreds of points are small as pixels only
 
@@ -52,7 +52,7 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
     Returns:
         The files that were written: ``results/tables/<track>.csv``, ``.md``, ``.tex`` (the headline table),
         ``_all.tex``, ``_classes.csv`` and ``_costs.csv``, and below ``results/plots/<track>`` each picture as ``.png``
-        (``wsolbench plot`` draws the same as ``.pdf`` and ``.svg``).
+        (``wsolbench plot`` draws the same as ``.pdf`` and ``.svg``), and as ``.webp`` where it shows photographs.
 
     Raises:
         SettingsError: the track does not exist, or ``run`` names no run of it.
@@ -102,7 +102,7 @@ def write_summary(settings: Settings, root: Path) -> tuple[Path, ...]:
     tracks = [page.track.ours for page in pages if page.track]
     if tracks:
         check_versions(pd.concat([track.runs for track in tracks]), root)
-    ranked = rankings([track for track in tracks if track.name not in settings.run.only])  # of others few have ranks
+    ranked = rankings([track for track in tracks if track.name in settings.run.ranked])
     folder = root / "results"
     texts = {
         folder / "summary.csv": summary_csv(pages),
@@ -162,7 +162,7 @@ def _pictures(track: TrackResults, settings: Settings, root: Path) -> dict[str, 
         if not track.measured.empty and settings.report.gallery:
             content = grid_content(settings, track.frame, track.runs, root, (), (), 4, 0, stored_only=True)
             examples = grid(*content, "mask" if track.truth == "masks" else "box")
-            pictures[_EXAMPLES] = encoded(examples, "png", _EXAMPLES_DPI)
+            pictures[_EXAMPLES] = encoded(examples, "webp", _EXAMPLES_DPI)
         if searches:
             pictures[_SEARCH] = encoded(search(searches), "png", _SEARCH_DPI)
     return pictures

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import groupby
 from typing import Any
 
 import pandas as pd
@@ -125,13 +124,15 @@ def weights_of(run: Any) -> str:
 
 
 def skipped_runs(track: TrackResults) -> list[tuple[str, str, str]]:
-    """Return title, seeds and reason of the runs without results."""
+    """Return titles, seeds and reason of the runs without results; methods that share seeds and reason together."""
     runs = track.runs[track.runs["skipped"].notna()]
-    keyed = [((title, reason), str(seed)) for title, reason, seed in runs[["title", "skipped", "seed"]].to_numpy()]
-    return [
-        (title, ", ".join(seed for _, seed in found), reason)
-        for (title, reason), found in groupby(keyed, key=lambda each: each[0])
-    ]
+    seeds: dict[tuple[str, str], list[str]] = {}
+    for title, reason, seed in runs[["title", "skipped", "seed"]].to_numpy():
+        seeds.setdefault((title, reason), []).append(str(seed))
+    titles: dict[tuple[str, str], list[str]] = {}
+    for (title, reason), found in seeds.items():
+        titles.setdefault((", ".join(found), reason), []).append(title)
+    return [("; ".join(found), each, reason) for (each, reason), found in titles.items()]
 
 
 def skipped_list(track: TrackResults) -> str:

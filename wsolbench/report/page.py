@@ -40,7 +40,7 @@ _FILES = Path(__file__).parent / "html"
 _CODE = re.compile(r"`([^`]*)`")
 _BOLD = re.compile(r"\*\*([^*]*)\*\*")
 _LINES = 5  # kinds of dashes
-_SHOWN_OTHERWISE = {"examples", "methods", "threshold_curves"}  # gallery, ranking and curves show the same
+_SHOWN_OTHERWISE = {"methods", "threshold_curves"}  # ranking and curves show the same
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def page_html(settings: Settings, root: Path) -> str:
     tracks = {name: None if lacks else _track(settings, name, root) for name, lacks in missing.items()}
     found = [track for track in tracks.values() if track]
     script = (_FILES / "script.js").read_text(encoding="utf-8")
-    ranked = rankings([track.results for track in found if track.results.name not in settings.run.only])
+    ranked = rankings([track.results for track in found if track.results.name in settings.run.ranked])
     environment = Environment(
         loader=FileSystemLoader(_FILES),
         autoescape=True,

@@ -124,7 +124,7 @@ def write_plot(
     Args:
         settings: name the runs.
         kind: one of :data:`PLOTS`.
-        tracks: of ``run.tracks``; all of them if empty. Only
+        tracks: of ``run.tracks``; if empty, all of them (``critical_difference``: those where all methods run). Only
             ``heat_map``, ``critical_difference`` and ``published`` take several.
         methods: methods and baselines that are shown, in the order of the tables (``grid``: in this one); all of them
             if empty.
@@ -140,7 +140,8 @@ def write_plot(
         raise SettingsError(f"there is no plot '{kind}'; {nearest(kind, PLOTS)}")
     if out.suffix not in _SUFFIXES:
         raise SettingsError(f"--out: '{out.suffix}' is none of {', '.join(_SUFFIXES)}")
-    named = list(tracks or settings.run.tracks)
+    by_default = settings.run.ranked if kind == "critical_difference" else settings.run.tracks
+    named = list(tracks or by_default or settings.run.tracks)
     if len(named) > 1 and kind not in _OVER_TRACKS:
         raise SettingsError(f"plot '{kind}' shows one track; give one of {', '.join(named)} with --tracks")
     if kind == "grid" and options.height is not None:

@@ -37,10 +37,10 @@ class TrackPage:
 
 
 def summary_csv(pages: Sequence[TrackPage]) -> str:
-    """Return the CSV tables of all tracks that have results as one."""
+    """Return the CSV tables of all tracks that have results as one, with eight digits; those of tracks have all."""
     frames = [table_frame(page.track) for page in pages if page.track]
     joined = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"track": []})
-    return joined.to_csv(index=False, lineterminator="\n")
+    return joined.to_csv(index=False, lineterminator="\n", float_format="%.8g")
 
 
 def summary_markdown(pages: Sequence[TrackPage], ranks: str = "") -> str:

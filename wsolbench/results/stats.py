@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from wsolbench.results.metrics import METRICS
 
@@ -207,7 +206,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     Rejecting those below a level keeps the probability of even one false rejection below it, whatever their
     dependence.
     """
-    adjusted: list[float] = multipletests(p_values, method="holm")[1].tolist()
+    found, order = np.asarray(p_values, np.float64), np.argsort(p_values)
+    steps = np.maximum.accumulate(found[order] * np.arange(len(found), 0, -1))
+    found[order] = np.minimum(steps, 1.0)
+    adjusted: list[float] = found.tolist()
     return adjusted
 
 
