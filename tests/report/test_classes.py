@@ -24,3 +24,9 @@ def test_hits_of_each_class_over_seeds(full: Repository) -> None:
     assert first["gt_known_val_mean"] == pytest.approx(np.mean(shares))
     assert first["gt_known_val_sd"] == pytest.approx(np.std(shares, ddof=1))
     assert first["gt_known_val_n"] == 3
+
+
+def test_classes_of_one_image_have_no_rows(full: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wsolbench.report.classes._FEWEST", 201)
+    (heading,) = classes_csv(full.track(), full.root).splitlines()
+    assert heading.startswith("class,method,recipe,images,")

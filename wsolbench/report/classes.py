@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from wsolbench.report.tables import csv_of
 from wsolbench.report.track import TrackResults
 from wsolbench.results.load import load_per_image
 
@@ -13,13 +14,14 @@ __all__ = ["classes_csv"]
 
 _HIT = 0.5
 _AT = ("fixed", "val", "oracle")
+_FEWEST = 2  # images of a class: of one image, the table per image says as much
 
 
 def classes_csv(track: TrackResults, root: Path) -> str:
-    """Return localization of each method class by class: images, then mean, sd and n over seeds, percent.
+    """Return localization of each method class by class: images, then mean, sd and n over seeds, percent, 8 digits.
 
     GT-known Loc (``gt_known_*``, box protocol ``choe2020``), or pIoU (``p_iou_*``) where a track has no boxes; empty
-    where a threshold does not exist.
+    where a threshold does not exist. Without rows where classes have fewer than two test images on average.
 
     Raises:
         DataError: a per-image file is missing or damaged; the message names it.
@@ -42,4 +44,8 @@ def classes_csv(track: TrackResults, root: Path) -> str:
         classes.insert(0, "method", str(method))
         classes.insert(1, "recipe", str(recipe))
         parts.append(classes.rename_axis("class").reset_index())
-    return pd.concat(parts).to_csv(index=False, lineterminator="\n") if parts else ""
+    if not parts:
+        return ""
+    joined = pd.concat(parts)
+    shown = joined if joined["images"].mean() >= _FEWEST else joined.iloc[:0]
+    return csv_of(shown)

@@ -11,7 +11,7 @@ import pandas as pd
 from wsolbench.report.columns import headline
 from wsolbench.report.facts import skipped_list, track_facts
 from wsolbench.report.markdown import escaped, markdown_of
-from wsolbench.report.tables import table_frame
+from wsolbench.report.tables import csv_of, table_frame
 from wsolbench.report.track import TrackResults, score_table
 
 __all__ = ["TrackPage", "summary_csv", "summary_markdown"]
@@ -37,10 +37,10 @@ class TrackPage:
 
 
 def summary_csv(pages: Sequence[TrackPage]) -> str:
-    """Return the CSV tables of all tracks that have results as one, with eight digits; those of tracks have all."""
+    """Return the CSV tables of all tracks that have results as one."""
     frames = [table_frame(page.track) for page in pages if page.track]
     joined = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"track": []})
-    return joined.to_csv(index=False, lineterminator="\n", float_format="%.8g")
+    return csv_of(joined)
 
 
 def summary_markdown(pages: Sequence[TrackPage], ranks: str = "") -> str:

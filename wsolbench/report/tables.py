@@ -19,7 +19,7 @@ from wsolbench.report.track import TrackResults, score_table
 from wsolbench.results.metrics import METRICS, Metric
 from wsolbench.results.stats import BY_ROW
 
-__all__ = ["csv_table", "markdown_page", "table_frame"]
+__all__ = ["csv_of", "csv_table", "markdown_page", "table_frame"]
 
 _FACTS = ["dataset", "backbone", "title", "status", "variant_of", "class_agnostic", "weights", "weights_sha256"]
 _FACTS += ["protocol", "images_val", "images_test"]
@@ -53,8 +53,13 @@ _STATISTICS = ["mean", "sd", "ci95", "n"]
 
 
 def csv_table(track: TrackResults) -> str:
-    """Return :func:`table_frame` as CSV with full precision (each number reads back as the same float)."""
-    return table_frame(track).to_csv(index=False, lineterminator="\n")
+    """Return :func:`table_frame` as CSV with eight digits; metrics files have all of them."""
+    return csv_of(table_frame(track))
+
+
+def csv_of(frame: pd.DataFrame) -> str:
+    """Return results as CSV with eight digits, more than any number of images can tell apart."""
+    return frame.to_csv(index=False, lineterminator="\n", float_format="%.8g")
 
 
 def markdown_page(track: TrackResults, costs: pd.DataFrame, settings: Settings, root: Path) -> str:

@@ -52,8 +52,8 @@ def show(
 _Maps = Annotated[
     list[Path],
     typer.Option(
-        help="Directory of maps, .npy or .npz, one per image: IMAGE_ID.npy, of any size and type; or text file of boxes, "
-        "one per image: IMAGE_ID,x0,y0,x1,y1, in pixels of the image. Given several times, they are compared."
+        help="Directory of maps, .npy or .npz, one per image: IMAGE_ID.npy, of any size and type; or a text file of "
+        "boxes, one per image: IMAGE_ID,x0,y0,x1,y1, in pixels of the image. Given several times, they are compared."
     ),
 ]
 _ValMaps = Annotated[
