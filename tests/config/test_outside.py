@@ -171,6 +171,28 @@ def test_what_a_package_announces_is_listed_without_import_and_loaded_on_demand(
     assert "labpack 1.2" in facts("method")["theirs"]["reference"]
 
 
+@pytest.mark.parametrize(
+    ("group", "source", "name"),
+    [
+        ("dataset", "datasets/shapes.py", "Shapes"),
+        ("backbone", "wsolbench/models/backbones/convnet.py", "ConvNet"),
+    ],
+)
+def test_data_sets_and_backbones_are_announced_as_well(lab: Path, group: registry.Kind, source: str, name: str) -> None:
+    shutil.copy(source, lab / "labpack" / "theirs.py")
+    announce(lab, "labpack", f"[wsolbench.{group}s]\nannounced = labpack.theirs:{name}\n")
+    assert "announced" in registry.names(group)
+    assert "labpack" not in sys.modules
+    params = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
+    datasets = {"shapes": params["datasets"]["shapes"], "announced": params["datasets"]["shapes"]}
+    tracks = {"shapes-convnet": params["tracks"]["shapes-convnet"] | {group: "announced"}}
+    settings = settings_with(lab, {}, tracks=tracks, **({"datasets": datasets} if group == "dataset" else {}))
+    found = recipes(settings, lab, "prepare" if group == "dataset" else "train")
+    assert found
+    assert all("labpack 1.2" in json.loads(text)["code"] for text in found.values())
+    assert registry.load(group, "announced").__module__ == "labpack.theirs"
+
+
 def test_two_of_one_name_are_an_error_that_names_both(lab: Path) -> None:
     announce(lab, "labpack", "[wsolbench.methods]\ncam = labpack.theirs:EIL\ntheirs = labpack.theirs:EIL\n")
     announce(lab, "other", "[wsolbench.methods]\ntheirs = other:X\n")

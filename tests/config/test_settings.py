@@ -158,6 +158,20 @@ def test_a_track_may_run_some_methods_alone(tmp_path: Path) -> None:
             settings_from(tmp_path, f"{text}  {wrong}\n")
 
 
+def test_methods_whose_maps_know_no_class_are_not_read(tmp_path: Path) -> None:
+    text = f"{MINIMAL}  readouts: [grad_cam]\n  read: [cam, trilite, milder]\n"
+    text = text.replace("methods: [cam, adl]", "methods: [cam, trilite, milder]")
+    milder = "  milder: {of: trilite, title: milder, args: {background_weight: 1}}\n"
+    text = text.replace("datasets:\n", f"  grad_cam: {{}}\n  trilite: {{}}\n{milder}datasets:\n", 1).replace(
+        "backbone: convnet", "backbone: vit_embedded"
+    )
+    settings = settings_from(tmp_path, text)
+    reasons = {each: settings.unsupported(settings.resolve(f"small-{each}-0")) for each in settings.run.readings}
+    assert reasons.pop("grad_cam_of_cam") is None
+    assert len(reasons) == 2
+    assert all("know no class" in (reason or "") for reason in reasons.values())
+
+
 def test_where_nothing_is_trained_one_seed_is_all(tmp_path: Path) -> None:
     pretrained = "epochs: 0\n    backbone_args: {keep_classifier: true}"
     settings = settings_from(tmp_path, MINIMAL.replace("epochs: 1", pretrained).replace("[0]", "[3, 4]"))

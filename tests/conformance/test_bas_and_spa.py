@@ -74,6 +74,29 @@ def test_suppression_is_the_mean_ratio_of_the_labels_scores():
     assert found == pytest.approx(sum(ratios) / len(ratios), rel=1e-9)
 
 
+@pytest.mark.parametrize("factor", [1, 2])
+@torch.no_grad()
+def test_the_foreground_is_classified_by_maps_within_the_mask(monkeypatch, factor):
+    """A mask of cells of its own, of which several make a cell of the class maps, by loops."""
+    method, images, labels = bas(foreground_weight=0.3)
+    method.eval()
+    maps = method.class_maps(method.backbone(images)).relu()
+    height = maps.shape[2]
+    mask = torch.rand(len(labels), 1, factor * height, factor * height).double()
+    monkeypatch.setattr(method, "mask", lambda features, targets: mask)
+    monkeypatch.setattr(method, "suppression", lambda *_: torch.zeros(()))
+    scores = torch.zeros(maps.shape[:2]).double()
+    for image, label, y, x in itertools.product(*map(range, (*maps.shape[:2], height, height))):
+        cells = [mask[image, 0, factor * y + dy, factor * x + dx] for dy in range(factor) for dx in range(factor)]
+        scores[image, label] += maps[image, label, y, x] * sum(cells) / len(cells) / height**2
+    chosen = [
+        -torch.log(torch.exp(row[label]) / torch.exp(row).sum()) for row, label in zip(scores, labels, strict=True)
+    ]
+    found = method.losses(images, labels, 0.0)
+    assert float(found["foreground"]) == pytest.approx(0.3 * float(sum(chosen)) / len(chosen), rel=1e-9)
+    assert float(found["area"]) == pytest.approx(float(mask.mean()), rel=1e-9)
+
+
 def test_restricted_activation_by_loops():
     method = build("spa", head_channels=8)
     maps, labels = torch.randn(2, 5, 4, 3).double(), torch.tensor([1, 4])
@@ -116,6 +139,26 @@ def test_self_correlation_by_loops():
     whole = by_columns(first)
     expected = [[max(whole[i][j], 2 * second[i][j]) for j in range(n)] for i in range(n)]
     assert torch.allclose(self_correlation(features, 0.1, 0.5, 2.0)[0], torch.tensor(expected).double(), atol=1e-9)
+
+
+def test_a_map_is_spread_from_its_seeds_by_loops():
+    method = build("spa", head_channels=8, object_from=0.6, background_to=0.2)
+    own, features = torch.rand(2, 3, 4), [torch.randn(2, 5, 3, 4), torch.randn(2, 7, 3, 4)]
+    own[:, 0, 0], own[:, 2, 3] = 0.9, 0.1
+    found = method.spread(own, features)
+    for image in range(2):
+        pairs = sum(self_correlation(each[image : image + 1], 0.1, 0.5, 2.0)[0] for each in features)
+        cells = own[image].flatten().tolist()
+        thing = [k for k, value in enumerate(cells) if value >= 0.6]
+        ground = [k for k, value in enumerate(cells) if value <= 0.2]
+        scores = []
+        for cell in range(len(cells)):
+            near = sum(float(pairs[cell, k]) for k in thing) / len(thing)
+            far = sum(float(pairs[cell, k]) for k in ground) / len(ground)
+            scores.append(max(near - far, 0.0))
+        low, high = min(scores), max(scores)
+        expected = torch.tensor([(score - low) / (high - low) for score in scores]).view(3, 4)
+        torch.testing.assert_close(found[image], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_map_without_a_background_seed_is_kept():

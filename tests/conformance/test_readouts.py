@@ -20,7 +20,7 @@ from wsolbench.errors import SettingsError
 from wsolbench.models.backbones.weights import PINNED
 from wsolbench.models.layers import read_stages, stage_name
 from wsolbench.tools.promises_of_readouts import read
-from wsolbench.tools.small_networks import batch, build
+from wsolbench.tools.small_networks import READOUTS, batch, build
 
 
 def test_a_readout_is_no_method_and_a_method_no_readout():
@@ -48,6 +48,21 @@ def test_grad_cam_on_the_last_stage_of_a_gap_network_is_the_positive_part_of_cam
     found, cam = read("grad_cam", method).predict(images, labels).maps, method.predict(images, labels).maps.detach()
     torch.testing.assert_close(found * cam.shape[1] * cam.shape[2], cam.relu(), rtol=1e-4, atol=1e-5)
     assert found.max() > 0
+
+
+@pytest.mark.parametrize("backbone", ["convnet", "vit_embedded"])
+@pytest.mark.parametrize("name", READOUTS)
+def test_every_method_can_be_read_but_those_whose_maps_know_no_class(name, backbone):
+    read_of = []
+    for method in registry.names("method", own=True):
+        component = registry.load("method", method) if registry.kind_of(method) == "method" else None
+        if component is None or component.class_agnostic or component.unsupported(backbone, ()):
+            continue
+        found = read(name, build(method, backbone).eval()).predict(*batch(images=2)).maps
+        assert torch.isfinite(found).all(), method
+        assert found.max() > 0, method
+        read_of.append(method)
+    assert {"cam", "acol", "adl", "spg", "dgdm", "has", "cutmix", "calm", "spa"} <= {*read_of}
 
 
 # Public implementations, on the same network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from tests.training.conftest import TRACK
 from tests.training.simulated_cuda import simulated_cuda
+from tests.training.test_killed import killed_in
 from tests.training.test_resume import EVERY_ITERATION, Killed, dying_after
 from tests.training.test_trainer import CAM, train_into, with_runtime, with_track
 from wsolbench.config import registry
@@ -105,6 +107,23 @@ def test_a_method_with_state_that_is_killed_ends_with_the_same_bytes(
         with pytest.raises(Killed):
             end_of(iterations)
         assert end_of(None) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["training", "saving", "validation", "putting in place"])
+def test_a_method_with_state_that_the_system_kills_ends_with_the_same_bytes(
+    layout: Layout, settings: Settings, phase: str
+) -> None:
+    settings = with_runtime(settings, save_minutes=EVERY_ITERATION, workers=0)
+
+    def train() -> dict[str, bytes]:
+        return train_into(layout, settings, CAM)
+
+    expected = train()
+    draw = random.Random(phase)
+    for _ in range(3):
+        killed_in(train, phase, 1 if phase == "putting in place" else draw.randint(1, 3), draw.uniform(0, 0.02))
+    assert train() == expected
 
 
 def test_boxes_are_stored_in_pixels_of_the_image_and_scored(layout: Layout, settings: Settings) -> None:
