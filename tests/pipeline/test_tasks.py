@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from wsolbench.config.settings import RuntimeSettings
+from wsolbench.config.settings import RuntimeSettings, read_settings
 from wsolbench.errors import LaunchError, SettingsError
-from wsolbench.launch.command import _run_always
+from wsolbench.launch.command import _is_wanted, _run_always
 from wsolbench.launch.forecast import Forecast
 from wsolbench.launch.graph import Task, tasks_of
 from wsolbench.launch.local import LocalBackend
@@ -127,6 +127,35 @@ def test_results_of_a_track_whose_data_are_not_here_stay_and_are_reported(
     (root / "metrics" / "one.txt").unlink()
     (root / "metrics").rmdir()
     assert local(root)[0].stale(failed) == []  # there is nothing to report
+
+
+def test_what_a_chosen_stage_lacks_is_named_and_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "repository"
+    more = "  a:\n    cmd: cp index.txt a.txt\n    deps: [index.txt]\n    outs: [a.txt]\n"
+    toy(root, f"{TOY}{more}  other:\n    cmd: touch other.txt\n    outs: [other.txt]\n")
+    monkeypatch.chdir(root)
+    repository = Repository(root, lambda command: "seen" not in command)  # nothing makes index.txt
+    backend = LocalBackend(repository, root, 1, [], root / ".dvc" / "tmp" / "lock-of-workers")
+    outcome = Pool(backend, backend, root, Forecast()).run(repository.stale())
+    assert "'a' needs index.txt, which is not here" in outcome.failed["a"]
+    assert (root / "other.txt").is_file()
+
+
+def test_a_read_out_that_is_chosen_brings_the_training_that_it_reads() -> None:
+    settings = read_settings()
+    chosen = settings.run.part(["shapes-convnet"], ["grad_cam_of_cam"])
+    wanted = {
+        command: _is_wanted(settings, chosen, f"wsolbench {command}")
+        for command in (
+            "train shapes-convnet-cam-0",
+            "readout shapes-convnet-grad_cam_of_cam-0",
+            "evaluate shapes-convnet-cam-0",
+            "train shapes-convnet-adl-0",
+            "readout shapes-convnet-layer_cam_of_cam-0",
+            "train shapes_control-convnet-cam-0",
+        )
+    }
+    assert list(wanted.values()) == [True, True, False, False, False, False]
 
 
 def run_with_allow_missing(root: Path) -> list[str]:

@@ -98,13 +98,18 @@ def _places(runtime: RuntimeSettings, workers: int | None) -> tuple[list[str], i
 
 
 def _is_wanted(settings: Settings, chosen: Part, command: str) -> bool:
-    """Return whether a stage's command concerns a track and a method that were chosen, or neither."""
+    """Return whether a stage's command concerns a track and a method that were chosen, or neither.
+
+    Of the method that a chosen read-out reads, the training does.
+    """
     words = shlex.split(command)
     if len(words) < 3 or words[0] != "wsolbench":
         return True
     track, method, _ = (words[2], "", 0) if words[2] in settings.tracks else split_key(words[2]) or (words[2], "", 0)
-    selectable = {*settings.methods, *settings.run.readings}
-    return track in chosen.tracks and (method not in selectable or method in chosen.methods)
+    selectable, wanted = {*settings.methods, *settings.run.readings}, {*chosen.methods}
+    if words[1] == "train":
+        wanted |= {each.rpartition("_of_")[2] for each in wanted & {*settings.run.readings}}
+    return track in chosen.tracks and (method not in selectable or method in wanted)
 
 
 def _run_always(root: Path, repository: Repository, local: LocalBackend) -> list[str]:

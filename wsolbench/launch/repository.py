@@ -85,6 +85,8 @@ class Repository:
             with self._repo.lock:
                 if not stage.always_changed and not self._has_changed(name):
                     return True
+                if lacking := [str(dep) for dep in stage.deps if not dep.exists]:
+                    raise LaunchError(f"'{name}' needs {lacking[0]}, which is not here, and nothing chosen makes it")
                 stage.remove_outs()
                 if stage.always_changed:
                     return False
