@@ -27,7 +27,7 @@ class TSCAM(Method):
     the epoch that is best on test; here the track's ``selection`` decides, for all methods alike.
 
     Ours: the weights' normal distribution, of deviation 0.02, is not cut off; the authors' is, at a hundred deviations.
-    The bias starts as PyTorch's does.
+    The bias starts as PyTorch's does. There is no argument, so that a search draws the recipe alone.
 
     Args:
         backbone: a transformer.

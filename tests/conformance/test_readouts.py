@@ -42,10 +42,14 @@ def test_a_stage_that_is_not_there_is_named(stage):
         stage_name(build("cam"), stage)
 
 
+@pytest.mark.parametrize("variant", ["plain", "xgrad", "hires"])
 @pytest.mark.parametrize("backbone", ["convnet", "mobilenet_v1"])
-def test_grad_cam_on_the_last_stage_of_a_gap_network_is_the_positive_part_of_cam(backbone):
+def test_grad_cam_on_the_last_stage_of_a_gap_network_is_the_positive_part_of_cam(backbone, variant):
     method, (images, labels) = build("cam", backbone).eval(), batch()
-    found, cam = read("grad_cam", method).predict(images, labels).maps, method.predict(images, labels).maps.detach()
+    found, cam = (
+        read("grad_cam", method, variant=variant).predict(images, labels).maps,
+        method.predict(images, labels).maps.detach(),
+    )
     torch.testing.assert_close(found * cam.shape[1] * cam.shape[2], cam.relu(), rtol=1e-4, atol=1e-5)
     assert found.max() > 0
 
