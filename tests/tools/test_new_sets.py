@@ -133,6 +133,18 @@ def test_a_truncated_file_of_annotations_is_named(length: int, tmp_path: Path) -
     assert "voc_folder" not in str(raised.value)
 
 
+@pytest.mark.parametrize("name", ["image_folder", "coco_folder", "voc_folder"])
+def test_where_arguments_are_documented_is_there_in_a_project_without_a_checkout(tmp_path: Path, name: str) -> None:
+    new_project(tmp_path)
+    WRITERS[name](tmp_path / "photos")
+    add_dataset(tmp_path)
+    (command,) = re.findall(r"`python -m (.*)` says", (tmp_path / "params.yaml").read_text())
+    done = subprocess.run(
+        [sys.executable, "-m", *command.split()], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert re.search(r"^ \|  +test_share: \w", done.stdout, re.MULTILINE)
+
+
 def test_images_that_prepare_would_refuse_are_refused(checkout: Path) -> None:
     (checkout / "photos" / "images" / "cat" / "0.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"cat/0\.png"):

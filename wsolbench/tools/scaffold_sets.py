@@ -61,7 +61,7 @@ def new_dataset(name: str, root: Path, of: str | None, settings: Settings, check
         f"  {name}:  # {len(contents.class_names)} classes; {images}\n",
         f"    of: {chosen}\n",
         entry("root", str(root)),
-        f"    # Its other arguments, with their defaults; datasets/{chosen}.py says what they do.\n",
+        f"    # Its other arguments, with their defaults; {_who_says(chosen)} what they do.\n",
         *(entry(key, default).replace("    ", "    # ", 1) for key, default in _defaults(chosen).items()),
     ]
     _add_block(checkout, "datasets", name, "".join(lines))
@@ -140,6 +140,13 @@ def _inspect(settings: Settings, name: str, layout: Layout) -> Contents:
     check_contents(contents)
     check_classes(contents)
     return contents
+
+
+def _who_says(of: str) -> str:
+    """Return where arguments are documented, in words that hold in any project: it has no ``datasets/``."""
+    found = registry.load("dataset", of)
+    name = f"{found.__module__}.{found.__name__}"
+    return f"`python -m pydoc {name}` says" if name.startswith("wsolbench.") else f"{found.__name__}'s docstring says"
 
 
 def _defaults(of: str) -> dict[str, Any]:
