@@ -17,8 +17,9 @@ from ruamel.yaml import YAML
 from tests.datasets.roots import WRITERS, write_image_folder
 from wsolbench.config.settings import read_settings
 from wsolbench.errors import DataError, SettingsError
+from wsolbench.models.backbones.weights import WEIGHTS_VARIABLE
 from wsolbench.tools.project import new_project
-from wsolbench.tools.scaffold_sets import new_dataset, new_track
+from wsolbench.tools.scaffold_sets import new_dataset, new_track, weights_at_hand
 
 
 @pytest.fixture
@@ -185,6 +186,29 @@ def test_backbone_and_weights_may_be_chosen(
     assert f"extends: {extends}\n" in add_track(checkout, name, **options)
     track = read_settings(checkout / "params.yaml").tracks[name]
     assert (track.dataset, track.backbone, track.weights) == ("birds", backbone, weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "said"),
+    [
+        (
+            "b-mobilenet_v2",
+            None,
+            "weights imagenet_tf are not at hand: `wsolbench doctor`.*; imagenet or imagenet_v2 in",
+        ),
+        ("b-mobilenet_v2", "imagenet", ""),
+        ("b-mobilenet_v2", "none", ""),
+        ("b-resnet50", None, ""),
+    ],
+)
+def test_weights_that_cannot_be_fetched_are_said_with_those_that_can(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, name: str, weights: str | None, said: str
+) -> None:
+    monkeypatch.delenv(WEIGHTS_VARIABLE, raising=False)
+    add_dataset(checkout)
+    add_track(checkout, name, **({} if weights is None else {"weights": weights}))
+    found = weights_at_hand(read_settings(checkout / "params.yaml"), name)
+    assert re.search(said, found) if said else found == ""
 
 
 def test_a_second_track_of_a_data_set_keeps_its_recipe(checkout: Path) -> None:

@@ -68,9 +68,12 @@ def track(
 ) -> None:
     """Write a track of a data set, with a recipe for a first training, into params.yaml, and NAME into run.tracks."""
     from wsolbench.tools.scaffold_sets import new_track as write_track
+    from wsolbench.tools.scaffold_sets import weights_at_hand
 
     settings = read_settings()
     typer.echo(write_track(name, dataset, backbone, weights, settings, Path()))
+    if lacking := weights_at_hand(read_settings(), name):
+        typer.echo(lacking)
     run = f"{name}-{next(iter(settings.run.methods), 'METHOD')}-0"
     typer.echo(f"{name} stands under tracks and run.tracks in params.yaml. Next:")
     typer.echo(f"  wsolbench prepare {name}   # classes and images per split\n  wsolbench show {name}   # look at them")
