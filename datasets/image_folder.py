@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from wsolbench.acquire.choe_metadata import class_names
@@ -23,7 +24,7 @@ from wsolbench.data.folders import IMAGE_SUFFIXES, files_below
 from wsolbench.data.images import summarised
 from wsolbench.data.mask_names import match_masks
 from wsolbench.data.roots import RootedDataset
-from wsolbench.data.tables import read_boxes, read_rows
+from wsolbench.data.tables import as_number, read_boxes, read_rows
 from wsolbench.errors import DataError, counted
 
 __all__ = ["ImageFolder"]
@@ -128,7 +129,7 @@ class ImageFolder(RootedDataset):
     def _of_folders(self, base: Path, pictures: Pictures) -> _Found:
         paths = _images_below(base / "images")
         names = sorted({path.split("/")[0] for path in paths})
-        boxes = read_boxes(base / "boxes.csv", set(paths), "images") if (base / "boxes.csv").is_file() else {}
+        boxes = _read_boxes(base / "boxes.csv", paths) if (base / "boxes.csv").is_file() else {}
         masks = {path: MaskFiles((mask,)) for path, mask in match_masks(base / "masks", paths).items()}
         truth = {path: Truth(boxes.get(path, np.zeros((0, 4)))) for path in paths if path in boxes or path in masks}
         if not truth:
@@ -174,6 +175,16 @@ def _images_below(images: Path) -> list[str]:
         if len(path.parts) == 1:
             raise DataError(f"{images / path} lies in no folder of a class; move it to {images}/<class>/{path.name}")
     return found
+
+
+def _read_boxes(path: Path, paths: list[str]) -> dict[str, NDArray[np.float64]]:
+    boxes = read_boxes(path, set(paths), "images")
+    lines: dict[tuple[str | float, ...], int] = {}
+    for number, (name, *corners) in read_rows(path, ("id", "x0", "y0", "x1", "y1")):
+        first = lines.setdefault((name, *map(as_number, corners)), number)
+        if first != number:
+            raise DataError(f"{path}:{number}: image '{name}' has this box in line {first} already; remove one of them")
+    return boxes
 
 
 def _read_splits(path: Path, paths: list[str]) -> dict[str, SplitName]:

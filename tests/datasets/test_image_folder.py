@@ -199,6 +199,19 @@ def test_splits_of_a_file_are_taken_and_truth_of_train_is_left_aside(folders: Pa
             read(folders)
 
 
+@pytest.mark.parametrize("again", ["wren/1.png,1,2,30,20", "wren/1.png,1.0,2,3e1,20"])
+def test_the_same_box_twice_is_refused_with_both_lines(folders: Path, again: str) -> None:
+    with (folders / "boxes.csv").open("a") as stream:
+        stream.write("wren/1.png,1,2,30,21\n")  # another box of the same image is one more object
+    assert max(len(each.boxes) for each in ImageFolder(str(folders), 1, 0).contents(folders).truth.values()) == 2
+    with (folders / "boxes.csv").open("a") as stream:
+        stream.write(f"{again}\n")
+    with pytest.raises(
+        DataError, match=r"boxes\.csv:19: image 'wren/1\.png' has this box in line 3 already; remove one"
+    ):
+        read(folders)
+
+
 def test_folders_that_are_not_understood_are_refused_by_name(folders: Path) -> None:
     (folders / "boxes.csv").write_text("id,x0,y0,x1,y1\nauk/77.png,0,0,1,1\n")
     with pytest.raises(DataError, match=r"boxes\.csv:2: image 'auk/77\.png' is not in images"):

@@ -1,4 +1,4 @@
-"""A benchmark of one's own photographs goes to somebody who has not got them, by git and a remote of DVC's."""
+"""A benchmark of one's own photographs, with boxes or masks, goes to somebody who has not got them, by git and DVC."""
 
 from __future__ import annotations
 
@@ -9,43 +9,54 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from tests.pipeline.conftest import SMALL_TRACK, Pipeline, copy_checkout, git_repository, stages_in
 
 pytestmark = pytest.mark.slow
 
-RUN = "birds-cam-0"
+RUNS = ("birds-cam-0", "fish-cam-0")
 CLASSES, IMAGES, SIDE, LOW, HIGH = 3, 10, 48, 12, 36
 
 
-def photographs(root: Path) -> None:
-    """Write pictures of a bright square each, in a colour of its class, and their boxes."""
+def photographs(root: Path, *, masks: bool) -> None:
+    """Write pictures of a bright square each, in a colour of its class, and the boxes or masks of half of them."""
     drawn, lines = np.random.default_rng(0), ["id,x0,y0,x1,y1"]
     for label in range(CLASSES):
         for number in range(IMAGES):
             pixels = drawn.integers(0, 90, (SIDE, SIDE, 3), dtype=np.uint8)
             pixels[LOW:HIGH, LOW:HIGH, label] = 250
-            path = root / "images" / f"bird{label}" / f"{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(path)
-            if number < IMAGES // 2:
-                lines.append(f"bird{label}/{number}.png,{LOW},{LOW},{HIGH},{HIGH}")
-    (root / "boxes.csv").write_text("\n".join(lines) + "\n")
+            save(root / "images" / f"kind{label}" / f"{number}.png", pixels)
+            if number < IMAGES // 2 and masks:
+                save(root / "masks" / f"kind{label}" / f"{number}.png", (pixels[..., label] == 250) * np.uint8(255))
+            elif number < IMAGES // 2:
+                lines.append(f"kind{label}/{number}.png,{LOW},{LOW},{HIGH},{HIGH}")
+    if not masks:
+        (root / "boxes.csv").write_text("\n".join(lines) + "\n")
+
+
+def save(path: Path, pixels: NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
 
 
 def test_a_clone_that_pulls_verifies_without_the_photographs_and_runs_nothing(tmp_path: Path) -> None:
     own, theirs, away = tmp_path / "own", tmp_path / "theirs", tmp_path / "photographs"
-    photographs(away)
+    photographs(away / "birds", masks=False)
+    photographs(away / "fish", masks=True)
     own.mkdir()
     copy_checkout(own)
     made = Pipeline(own)
     made.edit_params(
-        datasets__birds={"of": "image_folder", "root": str(away)},
-        tracks__birds={"extends": "shapes-convnet", "dataset": "birds", **SMALL_TRACK},
+        **{f"datasets__{name}": {"of": "image_folder", "root": str(away / name)} for name in ("birds", "fish")},
+        **{
+            f"tracks__{name}": {"extends": "shapes-convnet", "dataset": name, **SMALL_TRACK}
+            for name in ("birds", "fish")
+        },
         methods={"cam": {}},
         evaluate__published_threshold={},
-        run__tracks=["birds"],
+        run__tracks=["birds", "fish"],
         run__methods=["cam"],
         run__readouts=[],
         run__full_only={},
@@ -67,17 +78,18 @@ def test_a_clone_that_pulls_verifies_without_the_photographs_and_runs_nothing(tm
     shutil.rmtree(own)
     clone = Pipeline(theirs)
     clone.run("dvc", "pull")
-    assert clone.run("wsolbench", "verify", "--from", "maps").stdout == f"{RUN}: reproduced (all numbers equal)\n"
+    said = clone.run("wsolbench", "verify", "--from", "maps").stdout
+    assert said.splitlines() == [f"{run}: reproduced (all numbers equal)" for run in RUNS]
     status = json.loads(clone.run("dvc", "status", "--json").stdout)
-    assert status == {"resolve": ["always changed"], "look@birds": ["always changed"]}
+    assert status == {name: ["always changed"] for name in ("resolve", "look@birds", "look@fish")}
     assert stages_in(clone.run("dvc", "repro").stdout) == []
     launched = clone.run("wsolbench", "launch")
     assert launched.stdout == "Everything is up to date.\n"
     assert clone.run("git", "status", "--porcelain").stdout == ""
     missing = clone.run("wsolbench", "verify", "--from", "checkpoint", check=False)
     assert missing.returncode == 1
-    assert f"{RUN}: not verified" in missing.stderr
-    assert str(away) in missing.stderr
+    assert all(f"{run}: not verified" in missing.stderr for run in RUNS)
+    assert all(str(away / name) in missing.stderr for name in ("birds", "fish"))
 
     # What would need the photographs says so, and what it was to replace is still there.
     clone.edit_params(tracks__birds__warmup_iters=3)

@@ -158,6 +158,41 @@ def test_a_read_out_that_is_chosen_brings_the_training_that_it_reads() -> None:
     assert list(wanted.values()) == [True, True, False, False, False, False]
 
 
+BESIDE = """
+stages:
+  train:
+    cmd: wsolbench train toy-cam-0
+    deps: [index.txt]
+    outs: [run.txt]
+  report:
+    cmd: wsolbench report other
+    deps: [results/provenance, entries]
+    outs: [report.txt]
+"""
+
+
+def test_what_reads_the_times_of_trainings_is_made_in_the_launch_that_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "repository"
+    toy(root, BESIDE)
+    monkeypatch.chdir(root)
+    for name in ("index.txt", "run.txt", "report.txt", "results/provenance/a.json", "entries/a.txt"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    for name in ("train", "report"):
+        Repository(root).record(name)
+    assert Repository(root).stale() == []
+    (root / "entries" / "a.txt").write_text("another")
+    assert [task.name for task in Repository(root).stale()] == ["report"]
+    (root / "entries" / "a.txt").write_text("entries/a.txt")
+    (root / "index.txt").write_text("another")
+    assert [(task.name, task.after) for task in Repository(root).stale()] == [
+        ("train", frozenset()),
+        ("report", frozenset()),  # a training that fails does not keep it from being made
+    ]
+
+
 def run_with_allow_missing(root: Path) -> list[str]:
     """Bring a repository up to date, and return the stages whose commands ran."""
     repository = Repository(root, allow_missing=True)

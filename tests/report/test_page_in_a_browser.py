@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.report.conftest import Repository
@@ -44,6 +46,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
             toy.masks = True
             toy.write(method, seed, level + seed, track="masked", **changes)
             toy.masks = False
+    plot = toy.root / "results" / "plots" / "toy" / "misses.png"
+    plot.parent.mkdir(parents=True)
+    Image.new("RGB", (600, 400), "white").save(plot)
     return write_page(toy.settings, toy.root).as_uri()
 
 
@@ -155,6 +160,17 @@ def test_images_are_leafed_through_by_rule_or_all_shown(page: Page) -> None:
     expect(gallery.locator("output")).to_have_text("1 of 3")
     gallery.get_by_role("checkbox").check()
     assert gallery.locator(".picture:visible").count() == 3
+
+
+@pytest.mark.parametrize(("scheme", "expected"), [("dark", (0, 60)), ("light", (250, 255))])
+def test_plots_are_as_dark_as_the_page(page: Page, scheme: Literal["dark", "light"], expected: tuple[int, int]) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.get_by_text("Figures", exact=True).locator("visible=true").click()
+    plot = page.locator(".plot img:visible")
+    plot.scroll_into_view_if_needed()
+    with Image.open(io.BytesIO(plot.screenshot())) as shown:
+        low, high = shown.convert("L").getextrema()
+    assert expected[0] <= low <= high <= expected[1]
 
 
 def test_without_scripts_everything_is_shown(browser: Browser, address: str) -> None:

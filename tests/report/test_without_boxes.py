@@ -98,6 +98,15 @@ def test_a_report_without_pictures_still_makes_its_directory(repository: Make) -
     assert list((toy.root / "results" / "plots" / "toy").iterdir()) == []
 
 
+def test_methods_are_compared_by_pixels_in_full_panels(masked: Repository) -> None:
+    axes = drawn(masked, "methods").axes
+    shown = {axis.get_title(loc="left"): [bar.get_width() for bar in axis.patches] for axis in axes}
+    level = np.array([46, 53.5, 91])  # means over seeds of the levels that alpha, beta and the bound were written with
+    assert [title.partition(" ")[0].strip(",") for title in shown] == ["PxAP", "PxAP", "pIoU", "pIoU"]
+    assert list(shown.values()) == [pytest.approx(level + more) for more in (5, 4, -19, -18)]
+    assert not [text for axis in axes for text in axis.texts]  # nothing is "not defined"
+
+
 def test_overlaps_are_those_with_the_mask(masked: Repository) -> None:
     axis = drawn(masked, "overlaps").axes[0]
     curve = dict(zip(np.round(axis.lines[0].get_xdata(), 2), axis.lines[0].get_ydata(), strict=True))

@@ -17,8 +17,9 @@ from ruamel.yaml import YAML
 from tests.datasets.roots import WRITERS, write_image_folder
 from wsolbench.config.settings import read_settings
 from wsolbench.errors import DataError, SettingsError
+from wsolbench.models.backbones.weights import WEIGHTS_VARIABLE
 from wsolbench.tools.project import new_project
-from wsolbench.tools.scaffold_sets import new_dataset, new_track
+from wsolbench.tools.scaffold_sets import new_dataset, new_track, weights_at_hand
 
 
 @pytest.fixture
@@ -133,6 +134,18 @@ def test_a_truncated_file_of_annotations_is_named(length: int, tmp_path: Path) -
     assert "voc_folder" not in str(raised.value)
 
 
+@pytest.mark.parametrize("name", ["image_folder", "coco_folder", "voc_folder"])
+def test_where_arguments_are_documented_is_there_in_a_project_without_a_checkout(tmp_path: Path, name: str) -> None:
+    new_project(tmp_path)
+    WRITERS[name](tmp_path / "photos")
+    add_dataset(tmp_path)
+    (command,) = re.findall(r"`python -m (.*)` says", (tmp_path / "params.yaml").read_text())
+    done = subprocess.run(
+        [sys.executable, "-m", *command.split()], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert re.search(r"^ \|  +test_share: \w", done.stdout, re.MULTILINE)
+
+
 def test_images_that_prepare_would_refuse_are_refused(checkout: Path) -> None:
     (checkout / "photos" / "images" / "cat" / "0.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"cat/0\.png"):
@@ -173,6 +186,29 @@ def test_backbone_and_weights_may_be_chosen(
     assert f"extends: {extends}\n" in add_track(checkout, name, **options)
     track = read_settings(checkout / "params.yaml").tracks[name]
     assert (track.dataset, track.backbone, track.weights) == ("birds", backbone, weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "said"),
+    [
+        (
+            "b-mobilenet_v2",
+            None,
+            "weights imagenet_tf are not at hand: `wsolbench doctor`.*; imagenet or imagenet_v2 in",
+        ),
+        ("b-mobilenet_v2", "imagenet", ""),
+        ("b-mobilenet_v2", "none", ""),
+        ("b-resnet50", None, ""),
+    ],
+)
+def test_weights_that_cannot_be_fetched_are_said_with_those_that_can(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, name: str, weights: str | None, said: str
+) -> None:
+    monkeypatch.delenv(WEIGHTS_VARIABLE, raising=False)
+    add_dataset(checkout)
+    add_track(checkout, name, **({} if weights is None else {"weights": weights}))
+    found = weights_at_hand(read_settings(checkout / "params.yaml"), name)
+    assert re.search(said, found) if said else found == ""
 
 
 def test_a_second_track_of_a_data_set_keeps_its_recipe(checkout: Path) -> None:

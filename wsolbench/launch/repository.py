@@ -12,6 +12,7 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from dvc.stage.cache import RunCacheNotFoundError
 
+from wsolbench.config.paths import Layout
 from wsolbench.errors import LaunchError
 from wsolbench.launch.graph import Task, tasks_of
 from wsolbench.launch.lockfile import record_stage
@@ -69,10 +70,21 @@ class Repository:
                     if task.name in commands and (lacks or not task.is_report):
                         del commands[task.name]
                 changed = [name for name in commands if self._has_changed(name)]
+                tasks = tasks_of(commands, self._edges, changed)
+                if any(task.trains for task in tasks):
+                    changed += sorted({*self._reports_of_trainings(commands)} - {*changed})
                 self._to_make = self._needed_by(task.name for task in tasks_of(commands, self._edges, changed))
         except DvcException as error:
             raise LaunchError(f"DVC cannot read this repository: {error}") from error
         return tasks_of(commands, self._edges, [*changed, *(self._to_make & commands.keys())])
+
+    def _reports_of_trainings(self, names: Iterable[str]) -> list[str]:
+        """Return the stages that read what trainings write beside their outputs, where DVC sees no edge.
+
+        A failed training does not keep them from being made, as an edge would.
+        """
+        beside = str(Layout(Path(self._repo.root_dir)).provenance("any").parent)
+        return [name for name in names if any(dep.fs_path == beside for dep in self._stages[name].deps)]
 
     def is_done(self, name: str) -> bool:
         """Return whether a stage need not run: nothing has changed, or DVC had its outputs and has put them there.

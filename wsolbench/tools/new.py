@@ -47,7 +47,7 @@ def dataset(
     name: Annotated[str, typer.Argument(help="Its key in params.yaml.")],
     root: Annotated[Path, typer.Argument(help="Directory that holds images, and what says where their objects are.")],
     of: Annotated[
-        str | None, typer.Option(help="Stem of the file in datasets/ that reads it; by default its layout says it.")
+        str | None, typer.Option(help="What reads it (`wsolbench list datasets`); by default its layout says it.")
     ] = None,
 ) -> None:
     """Look at a folder of images, say what it holds, and write it into params.yaml as a data set."""
@@ -68,11 +68,14 @@ def track(
 ) -> None:
     """Write a track of a data set, with a recipe for a first training, into params.yaml, and NAME into run.tracks."""
     from wsolbench.tools.scaffold_sets import new_track as write_track
+    from wsolbench.tools.scaffold_sets import weights_at_hand
 
     settings = read_settings()
     typer.echo(write_track(name, dataset, backbone, weights, settings, Path()))
+    if lacking := weights_at_hand(read_settings(), name):
+        typer.echo(lacking)
     run = f"{name}-{next(iter(settings.run.methods), 'METHOD')}-0"
     typer.echo(f"{name} stands under tracks and run.tracks in params.yaml. Next:")
     typer.echo(f"  wsolbench prepare {name}   # classes and images per split\n  wsolbench show {name}   # look at them")
     typer.echo(f"  wsolbench weights {name}\n  wsolbench train {run}\n  wsolbench evaluate {run}   # a first run")
-    typer.echo("  wsolbench launch   # all that run names in params.yaml")
+    typer.echo(f"  wsolbench launch --track {name}   # all its runs, tables, plots and results/report.html")

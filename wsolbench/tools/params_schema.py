@@ -66,7 +66,7 @@ def params_schema() -> dict[str, Any]:
         "from": text | {"description": "A file, or package.module:Class, where its class is not in the repository."}
     }
     found["MethodBlock"]["properties"] |= lies
-    reads = {"of": text | {"description": "The file in datasets/ that reads it; by default that of its key."}}
+    reads = {"of": text | {"description": "What reads it (`wsolbench list datasets`); by default what its key names."}}
     schema["properties"]["datasets"]["additionalProperties"] = {"type": "object", "properties": reads | lies}
     schema["properties"]["backbones"]["additionalProperties"] = {"type": "object", "properties": lies}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -23,14 +23,14 @@ from wsolbench.config.schema import PARAMS_FILE, check_known, load_yaml, validat
 from wsolbench.config.settings import Settings
 from wsolbench.data.dataset import Contents
 from wsolbench.data.index import INDEX_FILE, check_contents, read_split
-from wsolbench.errors import DataError, SettingsError
+from wsolbench.errors import DataError, SettingsError, WeightsError
 from wsolbench.files import write_text
-from wsolbench.models.backbones.weights import PINNED
+from wsolbench.models.backbones.weights import PINNED, find_weights
 from wsolbench.models.pretrained import pinned_weights
 from wsolbench.tools.params_text import entry, with_additions
 from wsolbench.tools.project import template
 
-__all__ = ["new_dataset", "new_track"]
+__all__ = ["new_dataset", "new_track", "weights_at_hand"]
 
 _ITERATIONS = 1000  # for which a pretrained network needs minutes on a GPU
 _EPOCHS = (3, 100)
@@ -61,7 +61,7 @@ def new_dataset(name: str, root: Path, of: str | None, settings: Settings, check
         f"  {name}:  # {len(contents.class_names)} classes; {images}\n",
         f"    of: {chosen}\n",
         entry("root", str(root)),
-        f"    # Its other arguments, with their defaults; datasets/{chosen}.py says what they do.\n",
+        f"    # Its other arguments, with their defaults; {_who_says(chosen)} what they do.\n",
         *(entry(key, default).replace("    ", "    # ", 1) for key, default in _defaults(chosen).items()),
     ]
     _add_block(checkout, "datasets", name, "".join(lines))
@@ -105,6 +105,21 @@ def new_track(
     return "".join(lines)
 
 
+def weights_at_hand(settings: Settings, track: str) -> str:
+    """Return a sentence about a track's weights that are neither here nor at an address; nothing where they are."""
+    chosen = settings.tracks[track]
+    if chosen.weights is None:
+        return ""
+    try:
+        root = Path(settings.weights.root) if settings.weights.root else None
+        find_weights(pinned_weights(chosen.backbone, chosen.weights), root)
+    except WeightsError:
+        fetched = " or ".join(name for name, each in PINNED[chosen.backbone].items() if each.url)
+        instead = f"; {fetched} in their place would be fetched" if fetched else ""
+        return f"Its weights {chosen.weights} are not at hand: `wsolbench doctor` says how to get them{instead}."
+    return ""
+
+
 def _backbone_of(track: str) -> str:
     backbones = registry.names("backbone")
     found = track.rpartition("-")[2]
@@ -140,6 +155,13 @@ def _inspect(settings: Settings, name: str, layout: Layout) -> Contents:
     check_contents(contents)
     check_classes(contents)
     return contents
+
+
+def _who_says(of: str) -> str:
+    """Return where arguments are documented, in words that hold in any project: it has no ``datasets/``."""
+    found = registry.load("dataset", of)
+    name = f"{found.__module__}.{found.__name__}"
+    return f"`python -m pydoc {name}` says" if name.startswith("wsolbench.") else f"{found.__name__}'s docstring says"
 
 
 def _defaults(of: str) -> dict[str, Any]:
