@@ -95,11 +95,19 @@ def test_every_command_of_a_block_is_understood(block: Block) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["wsolbench trian x", "wsolbench train", "dvc exp rum", "make bench", "python perf/x.py"]
+    ("wrong", "said"),
+    [
+        ("wsolbench trian x", "has no trian"),
+        ("wsolbench train", "Missing"),
+        ("wsolbench train x --devise cpu", "--devise"),
+        ("dvc exp rum", "rum"),
+        ("make bench", "bench"),
+        ("python perf/x.py", "perf/x"),
+    ],
 )
-def test_a_command_that_does_not_exist_is_found(wrong: str) -> None:
+def test_a_command_that_does_not_exist_is_found(wrong: str, said: str) -> None:
     program, *words = shlex.split(wrong)
-    with pytest.raises(Exception, match=r"no |rum|Missing|targets|a/x|bench"):
+    with pytest.raises(Exception, match=said):
         CHECKS[program](words)
 
 
