@@ -1,7 +1,8 @@
 """Scoring, evaluation and prediction from Python, on arrays and tensors of anybody's; no repository is needed.
 
 A map is an array of numpy, or a tensor of torch on any device, of any real type (uint8, float16, bfloat16): ``(H, W)``,
-or that with leading axes of length one, ``(1, H, W)`` and ``(1, 1, H, W)``, as pytorch-grad-cam and torchcam return it.
+or that with leading axes of length one, ``(1, H, W)`` and ``(1, 1, H, W)``, as pytorch-grad-cam returns it, or a list
+with one such tensor, as torchcam does.
 Its size and range are free: it is upsampled to 224 x 224 and normalised as the benchmark's own maps are.
 """
 
@@ -155,7 +156,8 @@ def evaluate_maps(
         (66.7, 66.7)
 
     Args:
-        maps: one per image: a sequence, or an array ``(N, H, W)`` or ``(N, 1, H, W)``; see :mod:`wsolbench.api`.
+        maps: one per image: a sequence, or an array ``(N, H, W)`` or ``(N, 1, H, W)``, or a list with one such tensor;
+            see :mod:`wsolbench.api`.
         truth: of each image its boxes, ``(4,)`` or ``(n, 4)`` half-open ``x0, y0, x1, y1``, or its mask, ``(H, W)``
             of booleans.
         sizes: width and height of each image, or of all, in whose pixels the boxes are; by default those of each map
@@ -245,17 +247,32 @@ def _plain(value: Any) -> NDArray[Any]:
 
 
 def _map(value: Any, name: str) -> NDArray[np.floating[Any]]:
-    found = _plain(value)
+    found = _plain(_of_one_layer(value, name))
     while found.ndim > 2 and found.shape[0] == 1:
         found = found[0]
     if found.ndim != 2 or 0 in found.shape:
-        raise DataError(f"{name} must be one map, (H, W), (1, H, W) or (1, 1, H, W), not of shape {found.shape}")
+        several = "; maps of several images go to evaluate_maps, or here one by one" if found.ndim == 3 else ""
+        raise DataError(
+            f"{name} must be one map, (H, W), (1, H, W) or (1, 1, H, W), not of shape {found.shape}{several}"
+        )
     if found.dtype.kind not in "fiub" and found.dtype.name != "bfloat16":
         raise DataError(f"{name} must hold real numbers, not {found.dtype}")
     real = found.astype(np.float64)
     if not np.isfinite(real).all():
         raise DataError(f"{name} holds a NaN or an infinite value")
     return real
+
+
+def _of_one_layer(value: Any, name: str) -> Any:
+    """Return the only one of a list of layers' maps, as torchcam's extractors return them, or what is no such list."""
+    if not isinstance(value, (list, tuple)) or not value or any(getattr(each, "ndim", 0) < 2 for each in value):
+        return value
+    if len(value) > 1:
+        raise DataError(
+            f"{name} is a list of {len(value)} arrays, as torchcam returns it for so many layers; fuse them first "
+            "(`extractor.fuse_cams(maps)`), or give one of them"
+        )
+    return value[0]
 
 
 def _boxes(value: ArrayLike, size: Size, name: str) -> Floats:
@@ -279,6 +296,8 @@ def _split(
     labels: Sequence[int] | None,
 ) -> tuple[Split, list[NDArray[np.floating[Any]]]]:
     """Return a made-up split with its truth, and its maps."""
+    if isinstance(maps, (list, tuple)) and len(maps) == 1 and getattr(maps[0], "ndim", 0) == 3:
+        maps = maps[0]  # torchcam's of one layer, (N, H, W)
     arrays = [_map(each, f"map {number} of {name}") for number, each in enumerate(maps)]
     truths = [_plain(each) for each in truth]
     own: Any = [sizes] * len(arrays) if np.ndim(sizes or 0) == 1 else sizes

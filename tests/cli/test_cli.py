@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import logging
 import os
@@ -216,6 +217,28 @@ def test_doctor_names_a_wrong_argument_and_results_of_no_run(tmp_path: Path) -> 
     assert f"note {stale.relative_to(tmp_path)}: belongs to no run" in text
     assert reading not in text
     assert any(line.startswith(f"{reading} ") for line in listed("runs"))
+
+
+def test_doctor_advises_to_remove_nothing_that_git_tracks(tmp_path: Path) -> None:
+    kept = tmp_path / "results" / "metrics" / "shapes-convnet" / "shapes-convnet-gone-0.json"
+    kept.parent.mkdir(parents=True)
+    for path in (kept, kept.with_name("shapes-convnet-stray-0.json")):
+        path.write_text("{}")
+    for command in (["init", "--quiet"], ["add", "--force", str(kept)]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    found = {line.partition(":")[0]: line for line in problems(tmp_path, Path("params.yaml").read_text())}
+    assert "name its run in params.yaml" in found[f"note {kept.relative_to(tmp_path)}"]
+    assert "remove" not in found[f"note {kept.relative_to(tmp_path)}"]
+    assert "remove it" in found["note results/metrics/shapes-convnet/shapes-convnet-stray-0.json"]
+
+
+@pytest.mark.parametrize("part", ["report", "results"])
+def test_no_message_about_what_git_tracks_advises_to_delete_it(part: str) -> None:
+    for path in Path("wsolbench", part).rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        raised = [node for node in ast.walk(tree) if isinstance(node, ast.Raise)]
+        texts = [each.value for node in raised for each in ast.walk(node) if isinstance(each, ast.Constant)]
+        assert not [text for text in texts if re.search(r"delete|remove|\brm\b", str(text))], path
 
 
 def test_a_dry_run_prints_the_resolved_run_with_overrides_and_defaults() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from wsolbench.config import registry
 from wsolbench.config.schema import load_yaml
 
+REQUIRED = {"cff-version", "message", "title", "authors"}
 FORMS = sorted(Path(".github/ISSUE_TEMPLATE").glob("*.yml"))
 TEXTS = [*FORMS, Path(".github/pull_request_template.md"), Path(".github/workflows/ci.yml"), Path("Dockerfile")]
 
@@ -28,6 +30,31 @@ def test_the_citation_agrees_with_the_package(citation):
         assert citation[name] == project[name]
     assert {each.lower() for each in citation["keywords"]} == {each.lower() for each in project["keywords"]}
     assert Path("LICENSE").read_text(encoding="utf-8").startswith(f"{project['license']} License")
+
+
+def test_the_citation_is_a_valid_one_of_the_format(citation):
+    """As cffconvert's schema has it: only known keys, of the right types, with people who have names."""
+    assert {*citation} == REQUIRED | {
+        "type",
+        "abstract",
+        "keywords",
+        "license",
+        "version",
+        "date-released",
+        "references",
+    }
+    assert date.fromisoformat(citation["date-released"]).isoformat() == citation["date-released"]
+    assert len(set(citation["keywords"])) == len(citation["keywords"]) > 3
+    for paper in citation["references"]:
+        assert {*paper} <= {"type", "title", "authors", "year", "conference", "journal", "url", "doi"}, paper["title"]
+        assert paper["type"] in {"article", "conference-paper"}, paper["title"]
+        assert isinstance(paper["year"], int), paper["title"]
+        assert all({*author} == {"family-names", "given-names"} for author in paper["authors"]), paper["title"]
+        assert ({*paper} & {"journal", "conference"}) or "arxiv.org" in paper["url"], paper["title"]
+        assert re.fullmatch(r"https://\S+", paper.get("url", "https://x")), paper["title"]
+        assert re.fullmatch(r"10\.\d{4,}/\S+", paper.get("doi", "10.1234/x")), paper["title"]
+    titles = [paper["title"] for paper in citation["references"]]
+    assert len(set(titles)) == len(titles)
 
 
 def test_the_citation_has_the_paper_of_each_method(citation):

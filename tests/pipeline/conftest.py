@@ -124,22 +124,27 @@ def new_pipeline(root: Path) -> Pipeline:
     return made
 
 
+def small_settings(*methods: str) -> dict[str, Any]:
+    """Return changes, for ``edit_params``, after which some methods run in seconds on a track of few small images."""
+    return {
+        "datasets__shapes": SMALL_SHAPES,
+        "methods": {name: {} for name in methods},
+        "run__tracks": ["shapes-convnet"],
+        "run__only": {},
+        "run__suite": [],
+        "run__full_only": {"tracks": [], "methods": []},
+        "run__methods": [*methods],
+        "run__baselines": [],
+        "run__seeded_baselines": [],
+        "run__seeds": [0],
+        "evaluate__gallery": 2,
+        "evaluate__published_threshold": {},
+        **{f"tracks__shapes-convnet__{key}": value for key, value in SMALL_TRACK.items()},
+    }
+
+
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     made = new_pipeline(tmp_path_factory.mktemp("checkout"))
-    made.edit_params(
-        datasets__shapes=SMALL_SHAPES,
-        methods={"cam": {}, "adl": {}},
-        run__tracks=["shapes-convnet"],
-        run__only={},
-        run__suite=[],
-        run__full_only={"tracks": [], "methods": []},
-        run__methods=["cam", "adl"],
-        run__baselines=[],
-        run__seeded_baselines=[],
-        run__seeds=[0],
-        evaluate__gallery=2,
-        evaluate__published_threshold={},
-        **{"tracks__shapes-convnet__" + key: value for key, value in SMALL_TRACK.items()},
-    )
+    made.edit_params(**small_settings("cam", "adl"))
     return made

@@ -191,6 +191,16 @@ def test_a_method_looks_alike_whatever_else_is_drawn(full: Repository) -> None:
     assert len({(style["marker"], style["color"]) for style in every.values()}) == 3
 
 
+def test_a_method_that_is_added_last_leaves_the_looks_of_all_others(full: Repository) -> None:
+    frame, keys = frame_of(full), [*full.settings.methods]
+    places = frame["method"].cat.categories
+    more = [*keys, "newest", *(name for name in places if name not in keys)]
+    added = labelled(frame.assign(method=frame["method"].cat.set_categories(more)))
+    before, after = styles_of(labelled(frame)), styles_of(added)
+    assert len(places) > len(keys) > 1
+    assert {name: after[name] for name in ("Alpha", "Beta")} == {name: before[name] for name in ("Alpha", "Beta")}
+
+
 def test_groups_and_remarks_are_those_of_the_tables(repository: Any) -> None:
     toy = repository(methods=["alpha", "beta"], baselines=["ceiling"], seeds=[0, 1])
     for seed in toy.seeds:

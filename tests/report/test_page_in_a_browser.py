@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.report.browsing import browser, watched
 from tests.report.conftest import Repository
 from wsolbench.report.page import write_page
+
+__all__ = ["browser"]
 
 pytestmark = pytest.mark.slow
 
 HOSTILE = "<img src=x onerror=alert(1)>Delta"
 ROWS = ".scores tr[data-row]:visible"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next((found for name in names if (found := shutil.which(name))), None)
-    assert path, "the page is tested in Chromium, and there is none: install it (Debian: apt-get install chromium)"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +46,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(params=[1280, 390])
 def page(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Page]:
     """The page, which must raise no error, ask for nothing and stay within its width, whatever a test does."""
-    opened = browser.new_page(viewport={"width": request.param, "height": 800}, color_scheme="dark")
-    opened.set_default_timeout(10_000)
-    problems: list[str] = []
-    opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.on("console", lambda message: problems.append(message.text))
-    opened.on("dialog", lambda dialog: problems.append(dialog.message))
-    opened.on("request", lambda asked: None if asked.url.startswith(("data:", address)) else problems.append(asked.url))
-    opened.goto(address)
-    yield opened
-    assert problems == []
-    assert opened.evaluate("document.documentElement.scrollWidth") <= request.param
-    opened.close()
+    with watched(browser, address, request.param, "dark") as opened:
+        yield opened
 
 
 def titles(page: Page) -> list[str]:

@@ -7,6 +7,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -19,7 +20,7 @@ from wsolbench.errors import DataError, SettingsError
 from wsolbench.report import plot
 from wsolbench.report.figures.ranks import critical_difference, published
 from wsolbench.report.figures.scores import heat_map
-from wsolbench.report.figures.style import figure_style
+from wsolbench.report.figures.style import encoded, figure_style
 from wsolbench.report.plot import PLOTS, PlotOptions, write_plot
 from wsolbench.report.ranks import RANKED, Ranking
 from wsolbench.results.load import load_results
@@ -121,6 +122,33 @@ def test_every_plot_is_written_the_same_twice(everything: Repository, tmp_path: 
     content = paths[0].read_bytes()
     assert content == paths[1].read_bytes()
     assert b"Type3" not in content
+
+
+def check_fonts(pdf: bytes) -> None:
+    """Every font of a PDF is TrueType and within it."""
+    assert pdf.startswith(b"%PDF")
+    assert b"/Type3" not in pdf
+    assert pdf.count(b"/Subtype /CIDFontType2") == pdf.count(b"/FontFile2") > 0
+
+
+@pytest.mark.parametrize("kind", [kind for kind in PLOTS if kind != "published"])
+def test_every_plot_embeds_truetype_fonts_in_pdf(everything: Repository, tmp_path: Path, kind: str) -> None:
+    write_plot(everything.settings, kind, ["toy"], [], tmp_path / "x.pdf", everything.root, PlotOptions())
+    check_fonts((tmp_path / "x.pdf").read_bytes())
+
+
+def test_the_plot_of_published_numbers_embeds_truetype_fonts_in_pdf(full: Repository) -> None:
+    one = load_results(full.settings, ["toy"], full.root).frame
+    both = {"number": "max_box_acc", "measured_mean": 46, "measured_sd": 1, "published": 50, "contradictory": True}
+    compared = pd.DataFrame([{"track": "toy", "method": "alpha", "recipe": "common"} | both])
+    with figure_style():
+        check_fonts(encoded(published(one, compared), "pdf"))
+
+
+def test_a_font_that_publishers_refuse_is_found(full: Repository) -> None:
+    one = load_results(full.settings, ["toy"], full.root).frame
+    with figure_style(), mpl.rc_context({"pdf.fonttype": 3}), pytest.raises(AssertionError):
+        check_fonts(encoded(heat_map(one), "pdf"))
 
 
 def test_size_font_and_methods_are_the_users(everything: Repository, tmp_path: Path) -> None:

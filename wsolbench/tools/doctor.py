@@ -226,9 +226,23 @@ _OF_TRACKS = {"data set": _images, "weights": _weights, "precision": _precision}
 
 
 def _stale(settings: Settings, root: Path) -> Iterator[Finding]:
+    tracked = _in_git(root)
     for track in settings.run.tracks:
         wanted = {key for keys in settings.run.keys(track).values() for key in keys}
         for path in sorted(Layout(root).metrics(track, "any").parent.glob("*.json")):
             if path.stem not in wanted:
-                text = "belongs to no run of params.yaml and is not reported; remove it with its siblings"
-                yield Finding("note", str(path.relative_to(root)), text)
+                name = path.relative_to(root).as_posix()
+                text = (
+                    "name its run in params.yaml to report it again"
+                    if name in tracked
+                    else "remove it with its siblings"
+                )
+                yield Finding("note", name, f"belongs to no run of params.yaml and is not reported; {text}")
+
+
+def _in_git(root: Path) -> set[str]:
+    """Return the files below the stored metrics that git tracks: what it keeps is nobody's to delete."""
+    place = Layout(root).metrics("any", "any").parents[1].relative_to(root)
+    asked = ["git", "-C", str(root), "ls-files", "-z", str(place)]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False) if shutil.which("git") else None  # noqa: S603
+    return {*done.stdout.split("\0")} if done else set()

@@ -65,6 +65,6 @@ def _check_name(name: str, settings: Settings, path: Path) -> None:
         if name in names:
             raise SettingsError(f"'{name}' is already the name of {what}; choose another")
     if path.exists():
-        raise SettingsError(f"{path} exists already; choose another name, or delete it")
+        raise SettingsError(f"{path} exists already; choose another name")
     if not path.parent.is_dir():
         raise SettingsError(f"{path.parent} is no directory; run wsolbench from the repository's root")
