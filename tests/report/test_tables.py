@@ -40,11 +40,11 @@ def test_csv_has_mean_sd_and_count_of_every_number(three_seeds):
     assert alpha.gt_known_published_n == 0
 
 
-def test_csv_has_eight_digits(repository):
+def test_csv_has_six_digits(repository):
     toy = repository(seeds=[0])
     toy.write("alpha", 0, 50, px_ap=100 / 7)
     (row,) = csv.DictReader(io.StringIO(csv_table(toy.track())))
-    assert row["px_ap_mean"] == "14.285714"
+    assert row["px_ap_mean"] == "14.2857"
 
 
 def test_markdown_shows_mean_sd_and_number_of_seeds(three_seeds):

@@ -34,6 +34,7 @@ _PICTURES = {
 }
 _EXAMPLES, _EXAMPLES_DPI = "examples.webp", 120
 """Photographs with the maps and boxes of all methods beside each other."""
+_STORED_DPI = 135  # `wsolbench plot` draws the same with more, or as lines
 _SEARCH, _SEARCH_DPI = "search.png", 100  # where a search is stored; hundreds of points are small as pixels only
 
 
@@ -158,7 +159,7 @@ def _pictures(track: TrackResults, settings: Settings, root: Path) -> dict[str, 
         for stem in _PICTURES.values():
             if not why_not_drawn(stem, track.frame):
                 figure = figure_of(stem, track.frame, root)
-                pictures[f"{stem}.png"] = encoded(figure, "png")
+                pictures[f"{stem}.png"] = encoded(figure, "png", _STORED_DPI)
         if not track.measured.empty and settings.report.gallery:
             content = grid_content(settings, track.frame, track.runs, root, (), (), 4, 0, stored_only=True)
             examples = grid(*content, "mask" if track.truth == "masks" else "box")

@@ -18,7 +18,7 @@ _FEWEST = 2  # images of a class: of one image, the table per image says as much
 
 
 def classes_csv(track: TrackResults, root: Path) -> str:
-    """Return localization of each method class by class: images, then mean, sd and n over seeds, percent, 8 digits.
+    """Return localization of each method class by class: images, then mean, sd and n over seeds, percent, 6 digits.
 
     GT-known Loc (``gt_known_*``, box protocol ``choe2020``), or pIoU (``p_iou_*``) where a track has no boxes; empty
     where a threshold does not exist. Without rows where classes have fewer than two test images on average.

@@ -53,13 +53,13 @@ _STATISTICS = ["mean", "sd", "ci95", "n"]
 
 
 def csv_table(track: TrackResults) -> str:
-    """Return :func:`table_frame` as CSV with eight digits; metrics files have all of them."""
+    """Return :func:`table_frame` as CSV with six digits; metrics files have all of them."""
     return csv_of(table_frame(track))
 
 
 def csv_of(frame: pd.DataFrame) -> str:
-    """Return results as CSV with eight digits, more than any number of images can tell apart."""
-    return frame.to_csv(index=False, lineterminator="\n", float_format="%.8g")
+    """Return results as CSV with six significant digits."""
+    return frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")
 
 
 def markdown_page(track: TrackResults, costs: pd.DataFrame, settings: Settings, root: Path) -> str:
