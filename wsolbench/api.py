@@ -86,7 +86,7 @@ def score(
         DataError: the map is none, or a box does not lie in the image.
     """
     raw, thresholds = _map(map, "the map"), threshold_grid(step)
-    width, height = size or (raw.shape[1], raw.shape[0])
+    width, height = _size(size, raw)
     boxes = _boxes(box, (width, height), "box")
     contours, pieces = candidates(upsample_and_normalise(raw, SIDE, SIDE)[None], thresholds)
     found, rules = (pieces, PIXEL) if protocol == PIXEL.name else (contours, CHOE2020)
@@ -129,7 +129,7 @@ def boxes_of(
     if not 0 <= threshold < 1:
         raise DataError(f"threshold: {threshold} is not in [0, 1)")
     raw = _map(map, "the map")
-    found = boxes_at(score_map_of(raw), size or (raw.shape[1], raw.shape[0]), threshold, every=True)
+    found = boxes_at(score_map_of(raw), _size(size, raw), threshold, every=True)
     return np.array([box.corners for box in found], np.int64).reshape(-1, 4)
 
 
@@ -275,8 +275,20 @@ def _of_one_layer(value: Any, name: str) -> Any:
     return value[0]
 
 
+def _size(given: Size | None, raw: NDArray[Any]) -> Size:
+    """Return an image's width and height, by default those of its map."""
+    if given is None:
+        return raw.shape[1], raw.shape[0]
+    if np.shape(given) != (2,):
+        raise DataError(f"size must be (width, height) in pixels, not {given!r}")
+    return given
+
+
 def _boxes(value: ArrayLike, size: Size, name: str) -> Floats:
-    boxes = np.atleast_2d(_plain(value)).astype(np.float64)
+    plain = np.atleast_2d(_plain(value))
+    if plain.dtype.kind not in "fiu":
+        raise DataError(f"{name} must be numbers x0, y0, x1, y1, (4,) or (n, 4), not {value!r}")
+    boxes = plain.astype(np.float64)
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes):
         raise DataError(f"{name} must be (4,) or (n, 4), not of shape {np.shape(_plain(value))}")
     low, high = boxes[:, :2], boxes[:, 2:]

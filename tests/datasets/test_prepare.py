@@ -65,6 +65,7 @@ def splits(directory: Path) -> list[Split]:
     return [read_split(directory, name) for name in SPLITS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "block"), CASES, ids=str)
 def test_every_option_is_prepared_from_directories_and_the_same_from_archives(
     name: str, block: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -47,7 +47,7 @@ def test_one_seed_carries_no_claim(repository: Callable[..., Repository]) -> Non
     toy.write("centre_gaussian", 0, 50.0)
     found = findings(toy)
     assert "one seed, so that nothing is tested" in found
-    assert "not told apart from it: Alpha, Beta." in found
+    assert "by one seed, which tells nothing apart: Alpha 30.0, Beta 90.0." in found
     assert "above:" not in found
 
 

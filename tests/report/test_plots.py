@@ -68,6 +68,7 @@ def titled(everything: Repository) -> Repository:
     return everything
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [3.3, 6.9])
 @pytest.mark.parametrize("kind", [kind for kind in PLOTS if kind != "published"])
 def test_text_is_large_enough_inside_the_figure_and_apart(
@@ -131,6 +132,7 @@ def check_fonts(pdf: bytes) -> None:
     assert pdf.count(b"/Subtype /CIDFontType2") == pdf.count(b"/FontFile2") > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in PLOTS if kind != "published"])
 def test_every_plot_embeds_truetype_fonts_in_pdf(everything: Repository, tmp_path: Path, kind: str) -> None:
     write_plot(everything.settings, kind, ["toy"], [], tmp_path / "x.pdf", everything.root, PlotOptions())

@@ -112,3 +112,12 @@ def test_no_box_lies_in_a_map_that_says_nothing() -> None:
     assert wsolbench.boxes_of(np.ones((5, 5)), 0.5).shape == (0, 4)
     with pytest.raises(DataError, match=r"1\.5"):
         wsolbench.boxes_of(HEAT, 1.5)
+
+
+def test_a_wrong_size_or_box_is_named() -> None:
+    heat = np.eye(8)
+    for size in (224, (8, 8, 3), "8x8"):
+        with pytest.raises(DataError, match=r"size must be \(width, height\)"):
+            wsolbench.score(heat, (0, 0, 4, 4), size=size)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"truth 0 of test must be numbers x0, y0, x1, y1.*boxes"):
+        wsolbench.evaluate_maps([heat], [{"boxes": (0, 0, 4, 4)}])

@@ -17,7 +17,7 @@ from wsolbench.errors import DataError
 from wsolbench.evaluation.evaluate import evaluate_key
 from wsolbench.report.build import write_report
 from wsolbench.tools.entries import score_entry
-from wsolbench.tools.score import Folder, Truths, run_score
+from wsolbench.tools.score import Folder, Truths, folders_of, run_score
 
 GUESSES = {f"test{k}": picture.guesses for k, picture in enumerate(TEST)}
 
@@ -99,13 +99,15 @@ def test_boxes_become_a_row_of_the_tables(run: MadeUpRun, boxes: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("test1,50", "test1;50", r"boxes\.csv:2: expected an image id and x0,y0,x1,y1, not 'test1;50"),
-        ("test1,50,", "test1,", r"boxes\.csv:2: expected an image id"),
-        ("test1,50,", "test1,fifty,", r"boxes\.csv:2: expected an image id"),
+        ("test1,50", "test1;50", r"boxes\.csv:2: expected IMAGE_ID,x0,y0,x1,y1 .*, not 'test1;50"),
+        ("test1,50,", "test1,", r"boxes\.csv:2: expected IMAGE_ID"),
+        ("test1,50,", "test1,fifty,", r"boxes\.csv:2: expected IMAGE_ID"),
         ("test1,50,", "test0,50,", r"boxes\.csv:2: image 'test0' has a box already"),
-        ("test1,", "tset1,", r"1 image of split 'test' \(5\) have no box: test1; 1 line is of no image: tset1"),
+        ("test1,", "tset1,", r"5 images: 1 image has no box \(test1\) and 1 line is of no image \(tset1\)"),
         ("test1,50,50,150,150", "test1,50,50,150,300", r"1 of 5 boxes .*'test1' \[50\.0, .*300\.0\] in 224x224"),
-        ("test1,50,50,150,150", "test1,50,50,150,nan", "1 of 5 boxes"),
+        ("test1,50,50,150,150", "test1,50,50,150,nan", r"boxes\.csv:2: expected IMAGE_ID"),
+        ("test1,50,", ",50,", r"boxes\.csv:2: expected IMAGE_ID"),
+        ("test0,", "image,x0,y0,x1,y1\ntest0,", r"boxes\.csv:1: expected IMAGE_ID.* without a heading"),
         ("test1,50,50,150,150", "test1,50,50,50,50", "1 of 5 boxes"),
     ],
 )  # fmt: skip
@@ -123,3 +125,21 @@ def test_boxes_are_neither_normalised_nor_mixed_with_maps(run: MadeUpRun, boxes:
     val = MapsOf(write_boxes(run.root / "val.csv", "val", VAL), split_of(run, "val"))
     with pytest.raises(DataError, match="the one split has maps and the other boxes"):
         score_folder(asked(run, maps), val=val, jobs=1)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n \n", b"\x93NUMPY\x01\x00v\x00{'descr'", "test0,1,2,3,4".encode("utf-16")]
+)
+def test_what_is_no_text_of_boxes_says_what_is_expected(run: MadeUpRun, boxes: Path, content: bytes) -> None:
+    boxes.write_bytes(content)
+    with pytest.raises(DataError, match=r"boxes\.csv.*IMAGE_ID,x0,y0,x1,y1 for each image"):
+        score_folder(asked(run, boxes), jobs=1)
+
+
+def test_what_is_not_there_or_leads_to_itself_is_named(run: MadeUpRun, tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for path in (loop, tmp_path / "absent"):
+        with pytest.raises(DataError, match=f"{path.name} does not exist; give a directory of maps"):
+            score_folder(asked(run, path), jobs=1)
+    assert [folder.name for folder in folders_of([loop], [], [], [])] == ["loop"]

@@ -122,7 +122,7 @@ def test_missing_and_extra_maps_are_named(run: MadeUpRun, maps: Path) -> None:
     (maps / "test3.npy").unlink()
     with pytest.raises(DataError, match=r"1 of 5 images of split 'test' have no map.*'test3\.npy'"):
         score_folder(asked(run, maps), jobs=1)
-    with pytest.raises(DataError, match="is not a directory of maps"):
+    with pytest.raises(DataError, match="does not exist; give a directory of maps"):
         score_folder(asked(run, maps / "nowhere"), jobs=1)
 
 

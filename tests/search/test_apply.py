@@ -148,6 +148,7 @@ def test_values_read_back_as_they_were(value: Any) -> None:
     assert old.load(after.partition("\n")[2])["methods"]["plain"]["tracks"]["one"] == block
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", YAML(typ="safe", pure=True).load(Path("params.yaml").read_text())["methods"])
 def test_every_method_of_our_own_file_can_be_changed(name: str) -> None:
     text = Path("params.yaml").read_text(encoding="utf-8")

@@ -286,6 +286,6 @@ class RunSettings(StrictModel):
             readings = self.readings if name == "methods" else []
             named, full_only = getattr(self, name) + readings, getattr(self.full_only, name) + readings
             for each in given:
-                check_known(f"run.{name}", each, named, error=SettingsError)
+                check_known(f"--{name[:-1]}, of run.{name}", each, named, error=SettingsError)
             chosen[name] = [*(given or [each for each in named if not (benchmark and each in full_only)])]
         return Part(**chosen)

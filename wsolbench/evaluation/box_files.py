@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.acquire.choe_metadata import numbered_lines
 from wsolbench.data.boxes import check_boxes
 from wsolbench.data.dataset import Split, Truth
 from wsolbench.errors import DataError, counted, first_three, shortened
+from wsolbench.files import parse_file
 
 __all__ = ["read_boxes"]
+
+_LINE = "IMAGE_ID,x0,y0,x1,y1 for each image"
 
 
 def read_boxes(path: Path, split: Split) -> list[NDArray[np.float64]]:
@@ -28,25 +32,31 @@ def read_boxes(path: Path, split: Split) -> list[NDArray[np.float64]]:
         DataError: a line is malformed, an image has no box or two, or a box no image or no area in it; the file and the
             line, or the image, are named.
     """
+    text = parse_file(path, partial(str, encoding="utf-8-sig"), f"boxes stand in a text file in UTF-8, {_LINE}")
+    lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    if not lines:
+        raise DataError(f"{path} is empty; boxes stand in it, {_LINE}")
     found: dict[str, list[float]] = {}
-    for number, line in numbered_lines(path):
+    for number, line in lines:
         try:
             name, *corners = [part.strip() for part in next(csv.reader([line]))]
             box = [float(corner) for corner in corners]
         except (csv.Error, ValueError):
-            box = []
-        if len(box) != 4:
-            raise DataError(f"{path}:{number}: expected an image id and x0,y0,x1,y1, not '{shortened(line)}'")
+            name, box = "", []
+        if len(box) != 4 or not name or not all(map(math.isfinite, box)):
+            raise DataError(
+                f"{path}:{number}: expected {_LINE}, in numbers and without a heading, not '{shortened(line)}'"
+            )
         if name in found:
             raise DataError(f"{path}:{number}: image '{name}' has a box already; each image has one answer")
         found[name] = box
     ids = [item.id for item in split.items]
     missing, extra = [name for name in ids if name not in found], sorted({*found} - {*ids})
     if missing or extra:
-        raise DataError(
-            f"{path}: {counted(len(missing), 'image', 'images')} of split '{split.name}' ({len(split)}) have no box: "
-            f"{first_three(missing)}; {counted(len(extra), 'line is', 'lines are')} of no image: {first_three(extra)}"
-        )
+        lacking = f"{counted(len(missing), 'image has', 'images have')} no box ({first_three(missing)})"
+        strange = f"{counted(len(extra), 'line is', 'lines are')} of no image ({first_three(extra)})"
+        told = " and ".join(text for text, names in ((lacking, missing), (strange, extra)) if names)
+        raise DataError(f"{path}, of split '{split.name}' with {counted(len(split), 'image', 'images')}: {told}")
     unsized = [item.id for item in split.items if not item.width * item.height]
     if unsized:
         raise DataError(f"{path}: boxes are pixels, and image_sizes.txt has no size of image '{unsized[0]}'; add it")

@@ -43,6 +43,8 @@ class MapsOf:
 
     def answers(self, *, as_they_are: bool) -> Sequence[Answer]:
         """Return the maps, not read yet, or the boxes, in the order of the split."""
+        if not self.folder.exists():  # a link to itself, too
+            raise DataError(f"{self.folder} does not exist; give a directory of maps, or a text file of boxes")
         if not self.folder.is_file():
             return find_maps(self.folder, self.split, as_they_are=as_they_are)
         if as_they_are:

@@ -97,8 +97,8 @@ def marks(track: TrackResults, mark: Callable[[str], str]) -> list[tuple[str, st
 
 def over_seeds(track: TrackResults, *, interval: bool = True) -> str:
     """Return the seeds of a track, and what its numbers say about them."""
-    seeds = ", ".join(map(str, track.seeds))
-    if len(track.seeds) == 1:
+    seeds = ", ".join(map(str, track.used_seeds))
+    if len(track.used_seeds) == 1:
         return f"{seeds}: one seed, so no spread"
     start = f"{seeds}: mean ± sample standard deviation over the seeds"
     if not interval:

@@ -113,11 +113,11 @@ def _moves(tracks: Sequence[TrackResults]) -> str:
         return ""
     table = pd.DataFrame(lines).fillna("n/a")
     return (
-        "Points of percent. Methods: from the lowest to the highest mean of one recipe. Seeds: standard deviation, "
-        "mean over rows and largest. Threshold: what the one that is best on the test split adds to that from `val`, "
-        "mean over rows and largest. Normalisation: from the lowest to the highest of all normalisations of one row, "
-        "mean over rows and largest. Recipe: from the lowest to the highest mean of one method over its recipes, "
-        "largest.\n\n"
+        "Points of percent. Methods: from the lowest to the highest mean by the first method's recipe. Seeds: standard "
+        "deviation, mean over rows and largest. Threshold: what the one that is best on the test split adds to that "
+        "from `val`, mean over rows and largest. Normalisation: from the lowest to the highest of all normalisations "
+        "of one row, mean over rows and largest. Recipe: from the lowest to the highest mean of one method over its "
+        "recipes, largest.\n\n"
         f"{pipe_table(table)}"
     )
 
@@ -129,7 +129,7 @@ def _moved(track: TrackResults) -> dict[str, str] | None:
         return None
     found = track.summary.loc[rows.index]
     means, recipes = found[number.name]["mean"], rows.index.get_level_values("recipe")
-    most = means.groupby(recipes, sort=False).agg(lambda each: each.max() - each.min()).max()
+    alike = means[recipes == recipes[0]]
     stem = number.name.removesuffix(".val")
     oracle = found[f"{stem}.oracle"]["mean"] - means
     names = [f"normalisation.{how}.{number.name}" for how in ("max", "percentile", "ivr")]
@@ -139,7 +139,7 @@ def _moved(track: TrackResults) -> dict[str, str] | None:
     recipe = by_method.agg(lambda each: each.max() - each.min() if len(each) > 1 else float("nan"))
     return {
         "track": escaped(track.name),
-        "methods": f"{most:.1f}",
+        "methods": f"{alike.max() - alike.min():.1f}",
         "seeds": _mean_and_most(found[number.name]["sd"]),
         "threshold": _mean_and_most(oracle),
         "normalisation": _mean_and_most(normalised.max(axis=1) - normalised.min(axis=1)) if names else "n/a",
@@ -159,17 +159,22 @@ def _without_looking(track: TrackResults) -> str:
     if not fixed or others.empty:
         return ""
     value = _cell(track, fixed[0])["mean"]
-    groups: dict[str, list[str]] = {"below it": [], "above it": [], "not told apart from it": []}
+    untold = "by one seed, which tells nothing apart"
+    groups: dict[str, list[str]] = {"below it": [], "above it": [], "not told apart from it": [], untold: []}
     for row in others.index:
         cell = _cell(track, row)
-        apart = abs(cell["mean"] - value) > cell["ci95"]  # false for one seed, whose interval is not defined
+        if cell["n"] < _FEWEST_SEEDS:
+            groups[untold].append(f"{_title(rows, row)} {cell['mean']:.1f}")
+            continue
+        apart = abs(cell["mean"] - value) > cell["ci95"]
         groups[("below it" if cell["mean"] < value else "above it") if apart else "not told apart from it"].append(
             _title(rows, row)
         )
     told = "; ".join(f"{group}: {', '.join(titles)}" for group, titles in groups.items() if titles)
     return (
         f"- **{escaped(track.name)}**: a Gaussian in the middle of every picture reaches {value:.1f} "
-        f"({_number(track).heading}). By the {LEVEL:.0%} interval of the mean over seeds, {told}.\n"
+        f"({_number(track).heading}). By Student's {LEVEL:.0%} interval of the mean over seeds, wide for so few, "
+        f"{told}.\n"
     )
 
 

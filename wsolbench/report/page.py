@@ -273,7 +273,7 @@ def _facts(track: TrackResults, settings: Settings) -> list[tuple[str, str]]:
         ("Data set", run["dataset"] if of == run["dataset"] else f"{run['dataset']}, read by {of}"),
         ("Backbone", run["backbone"]),
         ("Test images", str(int(run["images_test"]))),
-        ("Seed" if len(track.seeds) == 1 else "Seeds", over_seeds(track)),
+        ("Seed" if len(track.used_seeds) == 1 else "Seeds", over_seeds(track)),
         ("Localization", "masks; thresholds by pIoU" if masks else f"boxes, protocol {run['protocol']}"),
         ("Fixed threshold", "none" if fixed.empty else str(fixed.iloc[0])),
         ("Truth of val that chose thresholds", track.by_row(truth_used)),

@@ -48,6 +48,11 @@ class TrackResults:
     runs: pd.DataFrame
     frame: pd.DataFrame
 
+    @property
+    def used_seeds(self) -> tuple[int, ...]:
+        """Those of the seeds that anything was measured with."""
+        return tuple(seed for seed in self.seeds if (self.ours.measured["seed"] == seed).any())
+
     @cached_property
     def ours(self) -> TrackResults:
         """The same without entries, which have no maps, curves or costs here."""

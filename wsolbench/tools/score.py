@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,9 @@ def folders_of(
         raise SettingsError(
             f"--predictions: {len(predictions)} are given for {len(maps)} folders of maps; give one, or one each"
         )
-    named = list(names) or [folder.resolve().name for folder in maps]
+    named = list(names) or [
+        Path(os.path.normpath(Path.cwd() / folder)).name for folder in maps
+    ]  # a link may lead to itself
     for name in named:
         if named.count(name) > 1:
             raise SettingsError(f"two folders of maps are called '{name}'; give each another --name")
