@@ -47,7 +47,7 @@ def test_one_seed_carries_no_claim(repository: Callable[..., Repository]) -> Non
     toy.write("centre_gaussian", 0, 50.0)
     found = findings(toy)
     assert "one seed, so that nothing is tested" in found
-    assert "by one seed, which tells nothing apart: Alpha 30.0, Beta 90.0." in found
+    assert "Of one seed each, which tells nothing apart: Alpha 29.0, Beta 89.0." in found
     assert "above:" not in found
 
 

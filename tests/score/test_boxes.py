@@ -12,7 +12,7 @@ from tests.evaluation.made_up_run import TEST, TRACK, VAL, MadeUpRun, Picture, r
 from tests.report.conftest import write_costs
 from tests.score.test_entry import fill_in
 from tests.score.test_score import asked, split_of, write
-from wsolbench import MapsOf, score_folder
+from wsolbench import MapsOf, score_folder, score_table
 from wsolbench.errors import DataError
 from wsolbench.evaluation.evaluate import evaluate_key
 from wsolbench.report.build import write_report
@@ -61,6 +61,14 @@ def test_pixels_are_those_of_the_image(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, size=(448, 448)).write()
     boxes = write_boxes(tmp_path / "boxes.csv", "test", TEST, scale=2)
     assert score_folder(asked(run, boxes), jobs=1).numbers["max_box_acc"] == 60
+
+
+def test_a_table_of_boxes_has_no_column_per_threshold(run: MadeUpRun, boxes: Path) -> None:
+    lines = score_table(score_folder(asked(run, boxes), jobs=1).numbers).splitlines()
+    assert lines[2].split("|")[2:-1] == ["boxes".rjust(len(lines[2].split("|")[2]) - 1) + " "]
+    (gt_known,) = (line for line in lines if line.startswith("| GT-known Loc (choe2020) "))
+    assert gt_known.split("|")[2].strip() == "60.0"
+    assert not [line for line in lines if line.startswith("| threshold")]
 
 
 def test_boxes_and_maps_are_compared(run: MadeUpRun, boxes: Path, maps: Path, tmp_path: Path) -> None:

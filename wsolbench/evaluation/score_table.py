@@ -28,8 +28,19 @@ _SINGLE = (("PxAP", "px_ap"), ("PxAP, mean over classes", "px_ap_per_class"))
 
 
 def score_table(numbers: Mapping[str, Any]) -> str:
-    """Return a Markdown table of all numbers: one row per measure, one column per choice of the threshold."""
-    return f"{_head(numbers)}\n\n{_aligned([['', *_AT], *_rows(numbers)])}"
+    """Return a Markdown table of all numbers: a row per measure, a column per choice of the threshold (boxes: one)."""
+    rows = _rows(numbers)
+    if not _has_thresholds(numbers):
+        rows = [[title, next(cell for cell in reversed(cells) if cell != "-")] for title, *cells in rows]
+        return f"{_head(numbers)}\n\n{_aligned([['', 'boxes'], *rows])}"
+    return f"{_head(numbers)}\n\n{_aligned([['', *_AT], *rows])}"
+
+
+def _has_thresholds(numbers: Mapping[str, Any]) -> bool:
+    """Return whether the numbers are of maps; of those of predicted classes that is taken for granted."""
+    blocks = (numbers["threshold"], numbers["pixel"]["threshold"], numbers["p_iou_threshold"])
+    chosen = any(value is not None for block in blocks for value in block.values())
+    return chosen or numbers.get("maps_of") == "predicted"
 
 
 def comparison_table(several: Mapping[str, Mapping[str, Any]]) -> str:

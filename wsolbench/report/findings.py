@@ -159,22 +159,23 @@ def _without_looking(track: TrackResults) -> str:
     if not fixed or others.empty:
         return ""
     value = _cell(track, fixed[0])["mean"]
-    untold = "by one seed, which tells nothing apart"
-    groups: dict[str, list[str]] = {"below it": [], "above it": [], "not told apart from it": [], untold: []}
+    alone: list[str] = []
+    groups: dict[str, list[str]] = {"below it": [], "above it": [], "not told apart from it": []}
     for row in others.index:
         cell = _cell(track, row)
         if cell["n"] < _FEWEST_SEEDS:
-            groups[untold].append(f"{_title(rows, row)} {cell['mean']:.1f}")
+            alone.append(f"{_title(rows, row)} {cell['mean']:.1f}")
             continue
         apart = abs(cell["mean"] - value) > cell["ci95"]
         groups[("below it" if cell["mean"] < value else "above it") if apart else "not told apart from it"].append(
             _title(rows, row)
         )
     told = "; ".join(f"{group}: {', '.join(titles)}" for group, titles in groups.items() if titles)
+    told = told and f" By Student's {LEVEL:.0%} interval of the mean over seeds, wide for so few, {told}."
+    told += f" Of one seed each, which tells nothing apart: {', '.join(alone)}." if alone else ""
     return (
         f"- **{escaped(track.name)}**: a Gaussian in the middle of every picture reaches {value:.1f} "
-        f"({_number(track).heading}). By Student's {LEVEL:.0%} interval of the mean over seeds, wide for so few, "
-        f"{told}.\n"
+        f"({_number(track).heading}).{told}\n"
     )
 
 
