@@ -3,6 +3,7 @@ import pytest
 
 from wsolbench.errors import DataError
 from wsolbench.report.build import write_summary
+from wsolbench.report.facts import track_facts
 
 
 def test_tracks_with_results_are_shown_and_others_say_what_is_missing(repository):
@@ -43,3 +44,13 @@ def test_a_damaged_file_is_an_error_not_an_absent_track(repository):
     toy.metrics("alpha").write_text("{")
     with pytest.raises(DataError, match=r"toy-alpha-0\.json is damaged"):
         write_summary(toy.settings, toy.root)
+
+
+def test_seeds_are_those_that_anything_was_measured_with(repository):
+    toy = repository(methods=["alpha", "beta"], seeds=[0, 1])
+    for method in ("alpha", "beta"):
+        toy.write(method, 0, 50.0)
+        toy.skip(method, 1, "nothing is trained")
+    assert "Seeds 0: one seed, so no spread" in track_facts(toy.track())
+    toy.write("alpha", 1, 50.0)
+    assert "Seeds 0, 1: mean" in track_facts(toy.track())
