@@ -30,7 +30,7 @@ def main() -> int:
     print("The committed results belong to this code and these params.")
     settings = read_settings()
     for track in settings.run.tracks:
-        lacks = "; ".join(what_a_track_lacks(settings, track, Path()))
+        lacks = "; ".join(each.removesuffix(".") for each in what_a_track_lacks(settings, track, Path()))
         print(f"{track}: {f'cannot be run again here: {lacks}' if lacks else 'can be run again here'}")
     return 0
 

@@ -68,7 +68,7 @@ def findings(root: Path) -> Iterator[Finding]:
         checks = {f"track {track}, {what}": partial(check, settings, track, root) for what, check in _OF_TRACKS.items()}
         is_stored = any(Layout(root).metrics(track, "any").parent.glob("*.json"))
         for each in _group(f"track {track}", checks):
-            text = f"{each.text}. Until then its stored results stay as they are"
+            text = f"{each.text.removesuffix('.')}. Until then its stored results stay as they are"
             yield replace(each, state="note", text=text) if is_stored and each.state == "wrong" else each
     yield from _stale(settings, root)
 
