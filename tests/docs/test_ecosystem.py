@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -40,10 +39,8 @@ def test_the_citation_is_a_valid_one_of_the_format(citation):
         "keywords",
         "license",
         "version",
-        "date-released",
         "references",
     }
-    assert date.fromisoformat(citation["date-released"]).isoformat() == citation["date-released"]
     assert len(set(citation["keywords"])) == len(citation["keywords"]) > 3
     for paper in citation["references"]:
         assert {*paper} <= {"type", "title", "authors", "year", "conference", "journal", "url", "doi"}, paper["title"]
