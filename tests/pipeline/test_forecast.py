@@ -77,7 +77,7 @@ def benchmark(seeds: int) -> list[Task]:
     baselines = [f"toy-{name}-0" for name in ("whole", "random", "centre")]
     tasks += [Task(f"baseline@{key}", f"wsolbench baseline {key}", first) for key in baselines]
     ends = frozenset(task.name for task in tasks)
-    return [*tasks, *(Task(name, after=ends, is_report=True) for name in ("report@toy", "summary", "page"))]
+    return [*tasks, *(Task(name, after=ends) for name in ("report@toy", "summary", "page"))]
 
 
 def simulate(machine: Machine, seeds: int = 3) -> float:

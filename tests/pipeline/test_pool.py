@@ -62,12 +62,23 @@ def test_what_needs_a_failed_task_is_left_out_and_named_with_it(tmp_path: Path) 
         Task("prepare@a"),
         training("a", "prepare@a"),
         training("b"),
-        Task("report", after=frozenset({"train@a", "train@b"}), is_report=True),
+        Task("report", after=frozenset({"train@a", "train@b"})),
     ]
     outcome = run(Machine("prepare@a"), tasks, tmp_path)
     assert set(outcome.failed) == {"prepare@a"}
     assert outcome.left_out == {"train@a": "prepare@a", "report": "prepare@a"}
     assert outcome.done == {"train@b"}
+
+
+def test_reports_wait_for_every_training_also_where_they_need_none(tmp_path: Path) -> None:
+    machine = Machine()
+    report, page = Task("report@other"), Task("page", after=frozenset({"report@other"}))
+    run(
+        machine,
+        [report, page, *(training(key) for key in "abc"), Task("evaluate@c", after=frozenset({"train@c"}))],
+        tmp_path,
+    )
+    assert machine.started[-2:] == ["report@other", "page"]
 
 
 def test_trainings_come_before_what_none_needs_and_each_method_gets_a_turn(tmp_path: Path) -> None:

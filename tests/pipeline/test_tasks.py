@@ -42,7 +42,7 @@ def test_tasks_are_what_is_stale_each_after_what_it_needs() -> None:
     assert (tasks["train-a"].trains, tasks["evaluate-a"].trains) == ("a", "")
     assert [name for name, task in tasks.items() if task.is_report] == ["report", "summary"]
     assert [task.name for task in tasks_of(STAGES, EDGES, ["train-b"])] == ["train-b", "evaluate-b", *NAMES[-2:]]
-    assert tasks_of(STAGES, EDGES, ["summary"]) == [Task("summary", "wsolbench summary", is_report=True)]
+    assert tasks_of(STAGES, EDGES, ["summary"]) == [Task("summary", "wsolbench summary")]
 
 
 TOY = """

@@ -16,6 +16,8 @@ __all__ = ["Task", "before_training", "tasks_of"]
 
 _TRAINING = ("train", "readout", "baseline")  # commands of ours that run a network, on a GPU where there is one
 
+_REPORTS = ("report", "summary", "page")
+
 
 @dataclass(frozen=True)
 class Task:
@@ -23,13 +25,11 @@ class Task:
 
     Attributes:
         after: names of the tasks that must be done first.
-        is_report: nothing depends on it, so that it waits until no other task is left.
     """
 
     name: str
     command: str = ""
     after: frozenset[str] = frozenset()
-    is_report: bool = False
 
     @cached_property
     def trains(self) -> str:
@@ -41,6 +41,11 @@ class Task:
     def kind(self) -> str:
         """The stage's name without track, method and seed."""
         return self.name.partition("@")[0]
+
+    @property
+    def is_report(self) -> bool:
+        """Whether it waits until no other task is left: reports read what all trainings write beside their outputs."""
+        return self.kind in _REPORTS
 
     def log(self, root: Path) -> Path:
         """Return where what it prints goes, in a repository."""
@@ -59,13 +64,12 @@ def tasks_of(commands: Mapping[str, str], edges: Iterable[tuple[str, str]], chan
     for needed, stage in edges:
         if needed in needs and stage in needs:
             needs[stage].add(needed)
-    needed_by_some = set().union(*needs.values())
     stale, tasks = {*changed}, []
     for stage in TopologicalSorter(needs).static_order():
         after = needs[stage] & stale
         if after or stage in stale:
             stale.add(stage)
-            tasks.append(Task(stage, commands[stage], frozenset(after), stage not in needed_by_some))
+            tasks.append(Task(stage, commands[stage], frozenset(after)))
     return tasks
 
 
