@@ -40,6 +40,25 @@ def test_methods_below_and_alike_are_told_apart(repository: Callable[..., Reposi
     assert "above" not in found
 
 
+def test_the_same_methods_by_another_recipe_are_a_track_of_the_same_data(repository: Callable[..., Repository]) -> None:
+    toy = repository(methods=["alpha", "beta"], tracks=["toy", "toy_searched", "other"])
+    for seed in toy.seeds:
+        for method, common, searched in (("alpha", 30.0, 60.0), ("beta", 40.0, 40.5 - 0.5 * seed)):
+            toy.write(method, seed, common + seed)
+            toy.write(method, seed, searched + seed, track="toy_searched", recipe="searched")
+            toy.write(method, seed, 90.0 + seed, track="other", recipe="searched", data_digest="of other images")
+    text = findings(toy)
+    found = sentence(text, "- **toy\\_searched** against **toy**, GT-known, val: ")
+    assert "above: Alpha by 30.0 points (" in found
+    assert found.endswith("not told apart: Beta (+0.0).")
+    assert "against **other**" not in text
+    assert "**other** against" not in text
+    cells = {
+        line.split("|")[1].strip(): line.split("|")[-2].strip() for line in text.splitlines() if line.startswith("| ")
+    }
+    assert (cells["toy"], cells["toy\\_searched"], cells["other"]) == ("30.0", "30.0", "n/a")
+
+
 def test_one_seed_carries_no_claim(repository: Callable[..., Repository]) -> None:
     toy = repository(methods=["alpha", "beta"], unseeded=["centre_gaussian"], seeds=[0])
     toy.write("alpha", 0, 30.0)

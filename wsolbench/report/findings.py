@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def findings_markdown(tracks: Sequence[TrackResults], ranked: Sequence[Ranking],
     tracks = [track for track in tracks if track.truth]
     parts = {
         "Who localizes better than the first method": [_against_first(track, root) for track in tracks],
+        "What another recipe brings": [text for pair in combinations(tracks, 2) for text in _recipes(*pair, root)],
         "What else moves the numbers": [_moves(tracks)] if tracks else [],
         "Where no look at the image is needed": [_without_looking(track) for track in tracks],
         "Parts of methods alone": [text for track in tracks for text in _parts(track, root)],
@@ -106,9 +108,33 @@ def _told(pairs: Sequence[TestedPair], rows: pd.DataFrame) -> list[str]:
     return [f"{group}: {', '.join(texts)}" for group, texts in groups.items() if texts]
 
 
+def _recipes(track: TrackResults, other: TrackResults, root: Path) -> Iterator[str]:
+    """Return what each method gains on a second track of the same data and network by another recipe."""
+    if not _alike(track, other):
+        return
+    both = _together([track, other])
+    rows = _measured(both)
+    rows = rows[rows["compares"] & (rows["n"] >= _FEWEST_SEEDS)]
+    pairs = [(one, of) for of, one in combinations(rows.index, 2) if of[1::2] == one[1::2] and of[2] != one[2]]
+    if tested := tested_pairs(both, pairs, root):
+        start = f"- **{escaped(other.name)}** against **{escaped(track.name)}**, {_number(track).heading}"
+        yield f"{start}: {'; '.join(_told(tested, rows))}.\n"
+
+
+def _alike(track: TrackResults, other: TrackResults) -> bool:
+    """Return whether two tracks have the same images, their truth included, and the same network."""
+    return all(set(track.measured[name]) == set(other.measured[name]) for name in ("data_digest", "backbone"))
+
+
+def _together(tracks: Sequence[TrackResults]) -> TrackResults:
+    """Return several tracks as one, of which each row keeps its own track's name."""
+    runs, frame = (pd.concat([getattr(each, name) for each in tracks]) for name in ("runs", "frame"))
+    return TrackResults(tracks[0].name, tracks[0].seeds, runs, frame)
+
+
 def _moves(tracks: Sequence[TrackResults]) -> str:
     """Return how far methods, seeds, thresholds, normalisations and recipes move the number, a row per track."""
-    lines = [line for track in tracks if (line := _moved(track))]
+    lines = [line for track in tracks if (line := _moved(track, [each for each in tracks if _alike(track, each)]))]
     if not lines:
         return ""
     table = pd.DataFrame(lines).fillna("n/a")
@@ -117,29 +143,31 @@ def _moves(tracks: Sequence[TrackResults]) -> str:
         "deviation, mean over rows and largest. Threshold: what the one that is best on the test split adds to that "
         "from `val`, mean over rows and largest. Normalisation: from the lowest to the highest of all normalisations "
         "of one row, mean over rows and largest. Recipe: from the lowest to the highest mean of one method over its "
-        "recipes, largest.\n\n"
+        "recipes, on this track and on those of the same data and network, largest.\n\n"
         f"{pipe_table(table)}"
     )
 
 
-def _moved(track: TrackResults) -> dict[str, str] | None:
+def _moved(track: TrackResults, alike: Sequence[TrackResults]) -> dict[str, str] | None:
     number, rows = _number(track), _measured(track)
     rows = rows[rows["compares"]]
     if len(rows) < 2:
         return None
     found = track.summary.loc[rows.index]
     means, recipes = found[number.name]["mean"], rows.index.get_level_values("recipe")
-    alike = means[recipes == recipes[0]]
+    of_one_recipe = means[recipes == recipes[0]]
     stem = number.name.removesuffix(".val")
     oracle = found[f"{stem}.oracle"]["mean"] - means
     names = [f"normalisation.{how}.{number.name}" for how in ("max", "percentile", "ivr")]
     names = [name for name in names if name in found]
     normalised = pd.concat([means, *(found[name]["mean"] for name in names)], axis=1)
-    by_method = means.groupby([rows.index.get_level_values("kind"), rows.index.get_level_values("method")])
+    both = _together(alike)
+    compared = both.rows.index[both.rows["compares"]]
+    by_method = both.summary[number.name]["mean"].reindex(compared).dropna().groupby(level=["kind", "method"])
     recipe = by_method.agg(lambda each: each.max() - each.min() if len(each) > 1 else float("nan"))
     return {
         "track": escaped(track.name),
-        "methods": f"{alike.max() - alike.min():.1f}",
+        "methods": f"{of_one_recipe.max() - of_one_recipe.min():.1f}",
         "seeds": _mean_and_most(found[number.name]["sd"]),
         "threshold": _mean_and_most(oracle),
         "normalisation": _mean_and_most(normalised.max(axis=1) - normalised.min(axis=1)) if names else "n/a",

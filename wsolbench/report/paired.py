@@ -159,7 +159,8 @@ class TestedPair:
 def tested_pairs(track: TrackResults, pairs: Sequence[tuple[Row, Row]], root: Path) -> list[TestedPair]:
     """Test pairs of rows by whether, or how well, they localize each test image at the threshold from ``val``.
 
-    A read-out and the method whose network it reads, or two such read-outs, share their networks seed by seed.
+    A read-out and the method whose network it reads, or two such read-outs, share their networks seed by seed. Where
+    ``track`` is several of the same test images in one, a pair may be of two of them.
 
     Returns:
         A test per pair, without those of which a row has one seed only.
@@ -202,7 +203,7 @@ def _scores(track: TrackResults, row: Row, root: Path) -> Scores:
     masks = track.truth == "masks"
     column = "mask_iou_val" if masks else "iou_val"
     keys = track.runs_of(row)["key"].tolist()
-    table = load_per_image(track.name, keys, root, [column])
+    table = load_per_image(row[0], keys, root, [column])
     overlaps = table[column].to_numpy(np.float64).reshape(len(keys), -1)
     return overlaps if masks else overlaps >= _HIT
 
