@@ -134,8 +134,9 @@ def _run(command: str, root: Path, log: Path, environment: Mapping[str, str], lo
     sys.argv = words
     try:
         runpy.run_path(shutil.which(words[0]) or words[0], run_name="__main__")
-    finally:
-        atexit._run_exitfuncs()  # noqa: SLF001 - as at the interpreter's end, which a child of multiprocessing leaves out
+    finally:  # as at the interpreter's end, which a child of multiprocessing leaves out
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - first: it tells joblib's processes to end
+        atexit._run_exitfuncs()  # noqa: SLF001 - waits for them
 
 
 def _end_after_launcher() -> None:
