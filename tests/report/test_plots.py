@@ -23,7 +23,7 @@ from wsolbench.report.figures.scores import heat_map
 from wsolbench.report.figures.style import encoded, figure_style
 from wsolbench.report.plot import PLOTS, PlotOptions, write_plot
 from wsolbench.report.ranks import RANKED, Ranking
-from wsolbench.results.load import load_results
+from wsolbench.report.track import load_numbers
 
 LONG = "A Méthode of Łukasz with an exceedingly long-winded name (our reconstruction)"
 TITLES = {"alpha": LONG, "beta": "Bêta-CAM", "ceiling": "mask-supervised bound"}
@@ -88,7 +88,7 @@ def test_text_is_large_enough_inside_the_figure_and_apart(
 
 @pytest.mark.parametrize("width", [3.3, 6.9])
 def test_text_of_plots_over_many_tracks_has_room(titled: Repository, width: float) -> None:
-    one = load_results(titled.settings, ["toy"], titled.root).frame
+    one = load_numbers(titled.settings, ["toy"], titled.root).frame
     names = [f"openimages30k-backbone{k}" for k in range(13)]
     frame = pd.concat([one.assign(track=pd.Categorical([name] * len(one), names, ordered=True)) for name in names])
     methods = [f"m{k}" for k in range(7)]
@@ -140,7 +140,7 @@ def test_every_plot_embeds_truetype_fonts_in_pdf(everything: Repository, tmp_pat
 
 
 def test_the_plot_of_published_numbers_embeds_truetype_fonts_in_pdf(full: Repository) -> None:
-    one = load_results(full.settings, ["toy"], full.root).frame
+    one = load_numbers(full.settings, ["toy"], full.root).frame
     both = {"number": "max_box_acc", "measured_mean": 46, "measured_sd": 1, "published": 50, "contradictory": True}
     compared = pd.DataFrame([{"track": "toy", "method": "alpha", "recipe": "common"} | both])
     with figure_style():
@@ -148,7 +148,7 @@ def test_the_plot_of_published_numbers_embeds_truetype_fonts_in_pdf(full: Reposi
 
 
 def test_a_font_that_publishers_refuse_is_found(full: Repository) -> None:
-    one = load_results(full.settings, ["toy"], full.root).frame
+    one = load_numbers(full.settings, ["toy"], full.root).frame
     with figure_style(), mpl.rc_context({"pdf.fonttype": 3}), pytest.raises(AssertionError):
         check_fonts(encoded(heat_map(one), "pdf"))
 

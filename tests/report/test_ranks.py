@@ -16,7 +16,7 @@ from wsolbench.report.figures.style import figure_style
 from wsolbench.report.page import write_page
 from wsolbench.report.plot import PlotOptions, write_plot
 from wsolbench.report.ranks import Ranking, ranking, rankings, ranks_csv, ranks_section
-from wsolbench.results.load import load_results
+from wsolbench.report.track import load_numbers
 from wsolbench.results.metrics import metrics_named
 
 (VAL,) = metrics_named("gt_known.val")
@@ -70,7 +70,7 @@ def test_methods_further_apart_than_the_critical_difference_are_not_joined(repos
     assert "are rough" in found.reading
     assert "independent" not in found.reading
     with figure_style():
-        axis = critical_difference([found], load_results(many.settings, many.tracks, many.root).frame).axes[0]
+        axis = critical_difference([found], load_numbers(many.settings, many.tracks, many.root).frame).axes[0]
     bars = [sorted(line.get_xdata()) for line in axis.lines if line.get_linewidth() == 2.5]
     assert sorted(bars) == [[1, 2], [2, 3], [3, 4]]
 
@@ -152,5 +152,5 @@ def test_a_single_track_has_a_picture_that_says_why_and_none_on_the_page(full: R
     assert "Critical-difference diagram" not in page
     with figure_style():
         ranked = rankings([full.track()])
-        figure = critical_difference(ranked, load_results(full.settings, ["toy"], full.root).frame)
+        figure = critical_difference(ranked, load_numbers(full.settings, ["toy"], full.root).frame)
     assert all("nothing is ranked" in axis.texts[0].get_text().replace("\n", " ") for axis in figure.axes)

@@ -23,8 +23,8 @@ from wsolbench.report.figures.style import encoded, figure_style
 from wsolbench.report.published import comparisons, read_published, why_not
 from wsolbench.report.ranks import rankings
 from wsolbench.report.searches import searches_of
-from wsolbench.report.track import load_track, records
-from wsolbench.results.load import load_results, truth_of
+from wsolbench.report.track import load_numbers, load_track, records
+from wsolbench.results.load import truth_of
 from wsolbench.search.record import Search
 
 __all__ = ["PLOTS", "PlotOptions", "figure_of", "why_not_drawn", "write_plot"]
@@ -162,7 +162,7 @@ def _figure(
 ) -> Figure:
     if kind == "search":
         return search(_searches(settings, tracks[0], methods, root))
-    runs, frame = (_only(each, methods) for each in load_results(settings, tracks, root))
+    runs, frame = (_only(each, methods) for each in load_numbers(settings, tracks, root))
     if reason := why_not_drawn(kind, frame):
         raise DataError(f"there is no plot '{kind}' of {', '.join(tracks)}: {reason}")
     if kind == "grid":
