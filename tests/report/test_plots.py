@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from itertools import combinations
 from pathlib import Path
@@ -16,15 +17,20 @@ from matplotlib.text import Text
 from tests.report.conftest import Repository
 from tests.report.test_build import STEMS
 from wsolbench.config.paths import Layout
+from wsolbench.config.settings import read_settings
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.report import plot
 from wsolbench.report.figures.ranks import critical_difference, published
 from wsolbench.report.figures.scores import heat_map
-from wsolbench.report.figures.style import encoded, figure_style
+from wsolbench.report.figures.searches import search
+from wsolbench.report.figures.style import TALLEST, encoded, figure_style
 from wsolbench.report.plot import PLOTS, PlotOptions, write_plot
 from wsolbench.report.ranks import RANKED, Ranking
+from wsolbench.report.searches import searches_of
 from wsolbench.report.track import load_numbers
 
+LARGEST = "shapes-convnet"  # of the stored tracks, by rows
+IMAGES = Path("results/per_image")
 LONG = "A Méthode of Łukasz with an exceedingly long-winded name (our reconstruction)"
 TITLES = {"alpha": LONG, "beta": "Bêta-CAM", "ceiling": "mask-supervised bound"}
 
@@ -84,6 +90,40 @@ def test_text_is_large_enough_inside_the_figure_and_apart(
     monkeypatch.setattr(plot, "encoded", encoded)
     write_plot(titled.settings, kind, [], [], tmp_path / "x.pdf", titled.root, PlotOptions(width=width))
     assert made[0].get_figwidth() == width
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [3.3, 7])
+@pytest.mark.parametrize("kind", [kind for kind in PLOTS if kind != "published"])
+def test_all_rows_of_the_largest_stored_track_fit_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, width: float
+) -> None:
+    heights: list[float] = []
+
+    def encoded(figure: Figure, *_: Any, **__: Any) -> bytes:
+        check_texts(figure)
+        heights.append(figure.get_figheight())
+        return b""
+
+    monkeypatch.setattr(plot, "encoded", encoded)
+    tracks = [] if kind in {"heat_map", "critical_difference"} else [LARGEST]
+    write_plot(read_settings(), kind, tracks, [], tmp_path / "x.pdf", Path(), PlotOptions(width=width))
+    assert 2 < heights[0] <= TALLEST == 9
+
+
+def test_no_stored_track_has_more_rows_than_the_one_whose_figures_are_measured() -> None:
+    counts = {path.name: len({each.stem.rpartition("-")[0] for each in path.iterdir()}) for path in IMAGES.iterdir()}
+    assert counts[LARGEST] == max(counts.values()) > 20
+
+
+def test_searches_without_room_are_left_out_and_named(titled: Repository, caplog: pytest.LogCaptureFixture) -> None:
+    found = searches_of("toy", ["alpha"], titled.root)
+    with figure_style():
+        figure = search(found * 9)
+    assert figure.get_figheight() <= TALLEST
+    said = " ".join(text.get_text() for text in figure.findobj(Text)).replace("\n", " ")
+    assert re.search(r"\(\d of 9 methods\)", said)
+    assert "no room for alpha" in caplog.text
 
 
 @pytest.mark.parametrize("width", [3.3, 6.9])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -165,5 +166,5 @@ def _pictures(track: TrackResults, settings: Settings, root: Path) -> dict[str, 
             examples = grid(*content, "mask" if track.truth == "masks" else "box")
             pictures[_EXAMPLES] = encoded(examples, "webp", _EXAMPLES_DPI)
         if searches:
-            pictures[_SEARCH] = encoded(search(searches), "png", _SEARCH_DPI)
+            pictures[_SEARCH] = encoded(search(searches, math.inf), "png", _SEARCH_DPI)
     return pictures

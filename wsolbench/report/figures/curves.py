@@ -65,7 +65,8 @@ def threshold_curves(frame: pd.DataFrame, root: Path) -> Figure:
     fixed = frame.loc[frame["metric"] == "threshold.fixed", "value"].iloc[0]
     marks = {at: numbers(frame, f"threshold.{at}", f"{metric}.{at}") for at in ("val", "oracle")}
     styles = styles_of(curves)
-    figure, axes = panels(len(styles), 1.6 if is_narrow() else 2.3, 1.7, sharex=True, sharey=True)
+    inches = (1.6, 1.7, 1.0) if is_narrow() else (2.3, 1.7, 1.3)
+    figure, axes = panels(len(styles), *inches, sharex=True, sharey=True)
     for axis, (row, style) in zip(axes, styles.items(), strict=True):
         for other in (each for each in styles if each != row):  # in order, for equal bytes
             axis.plot(means[other], **_OTHERS)
