@@ -140,7 +140,7 @@ def files(settings: Settings, layout: Layout, scratch: dict[str, Stored]) -> dic
         with figure_style():
             training(load_numbers(settings, [TRACK], root).frame, root)
 
-    searched, plot = store(root, [30.0, None, 50.0]), root / "plots" / "a.png"
+    searched, plot = store(root, [30.0, None, 50.0]), root / "plots" / "a.webp"
     plot.parent.mkdir()
     Image.new("RGB", (30, 20), "red").save(plot)
     recipe = layout.recipes / "train" / f"{KEY}.json"

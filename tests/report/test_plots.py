@@ -140,7 +140,7 @@ def test_text_of_plots_over_many_tracks_has_room(titled: Repository, width: floa
     compared = pd.DataFrame([{"track": "toy", "method": "alpha", "recipe": "common"} | both])
     with figure_style(width=width):
         check_texts(heat_map(frame))
-        check_texts(critical_difference([found], pd.DataFrame({"method": places})))
+        check_texts(critical_difference([found], pd.DataFrame({"method": places, "look": range(7)})))
         check_texts(published(one, compared))
 
 

@@ -127,10 +127,10 @@ def test_a_track_where_nobody_has_the_number_does_not_count(demsar: Repository) 
 @pytest.mark.slow
 def test_summary_page_and_plot_hold_the_ranks(demsar: Repository, tmp_path: Path) -> None:
     files = {path.name for path in write_summary(demsar.settings, demsar.root)}
-    assert {"ranks.csv", "critical_difference.png"} <= files
+    assert {"ranks.csv", "critical_difference.webp"} <= files
     text = (demsar.root / "results" / "summary.md").read_text(encoding="utf-8")
     assert "| Mcf | 1.96 | none |" in text
-    assert "(plots/critical_difference.png)" in text
+    assert "(plots/critical_difference.webp)" in text
     page = write_page(demsar.settings, demsar.root).read_text(encoding="utf-8")
     assert "less than 1.25 are not told apart" in page
     assert 'alt="Critical-difference diagram' in page

@@ -85,7 +85,7 @@ def test_boxes_and_masks_share_no_ranking_and_no_table_of_shades(repository: Mak
 def test_a_report_has_every_picture_of_masks_and_a_page(masked: Repository) -> None:
     files = {path.name for path in write_report(masked.settings, "toy", masked.root)}
     stems = {"methods", "precision_recall", "threshold_curves", "overlaps", "object_sizes", "misses", "trade_off"}
-    assert {name.removesuffix(".png") for name in files if name.endswith(".png")} >= stems
+    assert {name.removesuffix(".webp") for name in files if name.endswith(".webp")} >= stems
     page = write_page(masked.settings, masked.root).read_text(encoding="utf-8")
     assert "true mask (dashed)" in page
     assert "true box (dashed)" not in page

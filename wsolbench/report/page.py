@@ -40,7 +40,7 @@ __all__ = ["page_html", "write_page"]
 _FILES = Path(__file__).parent / "html"
 _CODE = re.compile(r"`([^`]*)`")
 _BOLD = re.compile(r"\*\*([^*]*)\*\*")
-_SHOWN_OTHERWISE = {"methods", "threshold_curves"}  # ranking and curves show the same
+_SHOWN_OTHERWISE = {"examples", "methods", "threshold_curves"}  # gallery, ranking and curves show the same
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def page_html(settings: Settings, root: Path) -> str:
         lstrip_blocks=True,
     )
     environment.filters["marked_up"] = _marked_up
-    diagram = root / "results" / "plots" / "critical_difference.png"
+    diagram = root / "results" / "plots" / "critical_difference.webp"
     return environment.get_template("report.html.jinja").render(
         tracks=tracks,
         missing=missing,
@@ -285,7 +285,7 @@ def _facts(track: TrackResults, settings: Settings) -> list[tuple[str, str]]:
 
 def _plots(track: str, root: Path) -> list[tuple[str, tuple[str, int, int]]]:
     """Return the track's plots in the order of their names, each with its title."""
-    found = sorted((root / "results" / "plots" / track).glob("*.png"))
+    found = sorted((root / "results" / "plots" / track).glob("*.webp"))
     chosen = [path for path in found if path.stem not in _SHOWN_OTHERWISE]
     return [(path.stem.replace("_", " ").capitalize(), plot_picture(path)) for path in chosen]
 
