@@ -49,8 +49,9 @@ check-results: $(READY)  ## fail if the committed results do not belong to the c
 readme: $(READY)  ## put the present results into README.md
 	wsolbench readme
 
-schema: $(READY)  ## write params.schema.json, by which editors complete params.yaml, anew from the settings' models
+schema: $(READY)  ## write anew what is made of the code: params.schema.json, for editors, and what `list` says of components
 	python -m wsolbench.tools.params_schema > params.schema.json
+	mkdir -p build && python -m wsolbench.tools.shipped > build/catalogue.json && mv build/catalogue.json wsolbench/tools/catalogue.json
 
 doctor: $(READY)  ## check the environment, data, weights and params.yaml
 	wsolbench doctor

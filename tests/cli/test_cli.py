@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from wsolbench.cli import _Lines, app
 from wsolbench.config import registry
 from wsolbench.config.settings import read_settings
+from wsolbench.errors import SettingsError
 from wsolbench.models.method import Method
 from wsolbench.tools import arguments
 from wsolbench.tools.catalogue import cached, supported_pairs, year_of
@@ -86,13 +87,16 @@ def test_an_error_is_one_sentence_without_a_traceback() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_outside_a_repository_components_are_listed_and_the_rest_says_where_to_run(tmp_path: Path) -> None:
-    done = run("list", "datasets", cwd=tmp_path)
-    assert (done.returncode, "cub " in done.stdout, list(tmp_path.iterdir())) == (0, True, [])
+def test_outside_a_repository_components_are_listed_and_the_rest_says_where_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert any(line.startswith("cub ") for line in listed("datasets"))
+    assert not list(tmp_path.iterdir())
     for command in (("report", "shapes-convnet"), ("list", "runs")):
-        done = run(*command, cwd=tmp_path)
-        assert done.returncode == 1
-        assert "run wsolbench from the repository's root" in done.stderr
+        done = CliRunner().invoke(app, command)
+        assert isinstance(done.exception, SettingsError)
+        assert "run wsolbench from the repository's root" in str(done.exception)
 
 
 def test_tables_are_plain_text_of_80_columns_with_whole_keys(visited: Path) -> None:
@@ -243,8 +247,8 @@ def test_no_message_about_what_git_tracks_advises_to_delete_it(part: str) -> Non
 
 def test_a_dry_run_prints_the_resolved_run_with_overrides_and_defaults() -> None:
     options = ["--cfg-options", "methods.adl.args.gamma=0.7", "tracks.shapes-convnet.lr=0.5"]
-    done = run("train", "shapes-convnet-adl-1", "--dry-run", *options)
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(app, ["train", "shapes-convnet-adl-1", "--dry-run", *options])
+    assert done.exit_code == 0, done.output
     printed = YAML(typ="safe").load(done.stdout)
     assert (printed["method"]["args"]["gamma"], printed["method"]["args"]["drop_rate"]) == (0.7, 0.75)
     assert (printed["track"]["lr"], printed["track"]["backbone_args"]) == (0.5, {"width": 16})

@@ -56,6 +56,7 @@ def without_dvc(monkeypatch: pytest.MonkeyPatch) -> None:
         ("run.full_only.methods=[cma]", "cam"),
         ("run.suite=[shapes-convnt]", "shapes-convnet"),
         ("report.galery=3", "gallery"),
+        ("report.looks.cam.color=blue", "colour"),
         ("search.trial=3", "trials"),
         ("search.recipe.weight_decy=[0.1, 10]", "weight_decay"),
         ("runtime.thread=3", "threads"),

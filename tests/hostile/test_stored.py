@@ -35,8 +35,8 @@ from wsolbench.report.figures.curves import read_curves, training
 from wsolbench.report.figures.rows import labelled
 from wsolbench.report.figures.style import figure_style
 from wsolbench.report.pictures import plot_picture
-from wsolbench.report.track import load_track
-from wsolbench.results.load import load_per_image, load_results
+from wsolbench.report.track import load_numbers, load_track
+from wsolbench.results.load import load_per_image
 from wsolbench.runs import machine
 from wsolbench.runs.progress import PROGRESS_FILE, Progress, read_progress, write_progress
 from wsolbench.runs.run_folder import CHECKPOINT_FILE, HISTORY_FILE, RUN_FILE, read_part, read_record
@@ -138,13 +138,13 @@ def files(settings: Settings, layout: Layout, scratch: dict[str, Stored]) -> dic
 
     def drawn() -> None:
         with figure_style():
-            training(load_results(settings, [TRACK], root).frame, root)
+            training(load_numbers(settings, [TRACK], root).frame, root)
 
-    searched, plot = store(root, [30.0, None, 50.0]), root / "plots" / "a.png"
+    searched, plot = store(root, [30.0, None, 50.0]), root / "plots" / "a.webp"
     plot.parent.mkdir()
     Image.new("RGB", (30, 20), "red").save(plot)
     recipe = layout.recipes / "train" / f"{KEY}.json"
-    frame, column = labelled(load_results(settings, [TRACK], root).frame), "box_acc_iou50"
+    frame, column = labelled(load_numbers(settings, [TRACK], root).frame), "box_acc_iou50"
     thumbnails, history = layout.thumbnails(TRACK, KEY), layout.history(TRACK, KEY)
     return scratch | {
         "index": Stored(prepared / INDEX_FILE, splits_of, 250),

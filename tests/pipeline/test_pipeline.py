@@ -44,9 +44,9 @@ def test_one_command_goes_from_nothing_to_tables_and_plots(finished: Pipeline) -
     assert metrics(finished, "cam")["status"] == "ok"
     tables = finished.root / "results" / "tables"
     assert "CAM" in (tables / f"{TRACK}.md").read_text()
-    assert (tables / f"{TRACK}.csv").is_file()
+    assert "cam" in (finished.root / "results" / "summary.csv").read_text()
     plots = {path.name for path in (finished.root / "results" / "plots" / TRACK).iterdir()}
-    assert "methods.png" in plots
+    assert "methods.webp" in plots
     assert (finished.root / "results" / "summary.md").is_file()
     assert "CAM" in (finished.root / "results" / "report.html").read_text(encoding="utf-8")
 

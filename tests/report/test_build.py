@@ -11,8 +11,8 @@ from wsolbench.report.build import write_report
 from wsolbench.report.page import write_page
 
 STEMS = ("methods", "precision_recall", "threshold_curves", "overlaps", "object_sizes", "misses", "trade_off")
-TABLES = {"toy.csv", "toy.md", "toy.tex", "toy_all.tex", "toy_classes.csv", "toy_costs.csv"}
-PICTURES = {f"{stem}.png" for stem in STEMS}
+TABLES = {"toy.md", "toy.tex", "toy_all.tex", "toy_classes.csv", "toy_costs.csv"}
+PICTURES = {f"{stem}.webp" for stem in STEMS}
 ANOTHER_PROCESS = """
 import sys
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_a_report_is_tables_pictures_and_a_page_the_same_each_time(reported):
     before = generated(reported.root)
     files = write_report(reported.settings, "toy", reported.root)
     page = write_page(reported.settings, reported.root)
-    assert {path.name for path in files} == PICTURES | TABLES | {"examples.webp", "search.png"}
+    assert {path.name for path in files} == PICTURES | TABLES | {"examples.webp", "search.webp"}
     assert set(before) == {str(path.relative_to(reported.root)) for path in (*files, page)}  # no temporary file is left
     assert generated(reported.root) == before
     assert not re.search(rb"<dc:date>|Matplotlib v|Software", b"".join(before.values()))
@@ -86,7 +86,7 @@ def test_a_missing_or_damaged_input_is_named_and_old_files_stay(full, kind, cont
 
 def test_a_track_whose_every_run_was_skipped_has_a_table_and_no_pictures(repository):
     toy = repository(seeds=[0])
-    stale = toy.root / "results" / "plots" / "toy" / "methods.png"
+    stale = toy.root / "results" / "plots" / "toy" / "methods.webp"
     stale.parent.mkdir(parents=True)
     stale.write_text("old")
     toy.skip("alpha", 0, "needs masks")

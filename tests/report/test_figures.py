@@ -17,11 +17,11 @@ from wsolbench.report.figures import curves, ranks, scores
 from wsolbench.report.figures.rows import labelled, styles_of
 from wsolbench.report.figures.style import figure_style
 from wsolbench.report.palette import PREDICTED_RGB, TRUE_RGB
-from wsolbench.results.load import load_results
+from wsolbench.report.track import load_numbers
 
 
 def frame_of(made: Repository) -> pd.DataFrame:
-    return load_results(made.settings, made.tracks, made.root).frame
+    return load_numbers(made.settings, made.tracks, made.root).frame
 
 
 def axes_of(draw: Any, made: Repository, *more: Any) -> list[Axes]:
@@ -76,7 +76,7 @@ def test_curves_are_means_with_each_seeds_thresholds_marked(made: str, column: s
     stored = curves.read_curves(labelled(frame_of(toy)), toy.root, column)
     axis = axes_of(curves.threshold_curves, toy, toy.root)[1]
     assert axis.get_title(loc="left") == "Beta"
-    beta = stored[stored["method"] == "beta"]
+    beta = stored[stored["row"] == "Beta"]
     assert drawn(axis, beta.groupby("threshold")[column].mean())
     (val,), (oracle,) = lines_with_marker(axis, "v"), lines_with_marker(axis, "*")
     best = 53.5 if made == "full" else 35.5  # mean of the seeds at the oracle's threshold, and one less at val's
@@ -189,16 +189,6 @@ def test_a_method_looks_alike_whatever_else_is_drawn(full: Repository) -> None:
     every = styles_of(frame)
     assert styles_of(labelled(frame_of(full).query("method == 'beta'"))) == {"Beta": every["Beta"]}
     assert len({(style["marker"], style["color"]) for style in every.values()}) == 3
-
-
-def test_a_method_that_is_added_last_leaves_the_looks_of_all_others(full: Repository) -> None:
-    frame, keys = frame_of(full), [*full.settings.methods]
-    places = frame["method"].cat.categories
-    more = [*keys, "newest", *(name for name in places if name not in keys)]
-    added = labelled(frame.assign(method=frame["method"].cat.set_categories(more)))
-    before, after = styles_of(labelled(frame)), styles_of(added)
-    assert len(places) > len(keys) > 1
-    assert {name: after[name] for name in ("Alpha", "Beta")} == {name: before[name] for name in ("Alpha", "Beta")}
 
 
 def test_groups_and_remarks_are_those_of_the_tables(repository: Any) -> None:

@@ -25,13 +25,13 @@ from wsolbench.report.figures import photographs
 from wsolbench.report.figures.photographs import Column, Shown, grid
 from wsolbench.report.figures.style import figure_style
 from wsolbench.report.plot import PlotOptions, write_plot
-from wsolbench.results.load import load_results
+from wsolbench.report.track import load_numbers
 
 
 def grid_content(
     made: Settings, track: str, methods: Sequence[str], root: Path, images: Sequence[str], count: int, seed: int
 ) -> tuple[list[Shown], list[Column]]:
-    runs, frame = load_results(made, [track], root)
+    runs, frame = load_numbers(made, [track], root)
     return photographs.grid_content(made, frame, runs, root, methods, images, count, seed)
 
 

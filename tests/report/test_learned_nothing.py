@@ -11,7 +11,7 @@ import pytest
 from tests.report.conftest import Repository
 from wsolbench.report.page import page_html
 from wsolbench.report.readme import refreshed
-from wsolbench.report.tables import csv_table
+from wsolbench.report.tables import csv_of, table_frame
 
 AT_CHANCE, GREW, LEARNED = ({"at_chance": a, "loss_grew": b} for a, b in ((True, False), (None, True), (False, None)))
 
@@ -44,7 +44,7 @@ def test_the_mark_and_its_footnote_are_in_every_output(toy: Repository) -> None:
 
 
 def test_they_count_in_the_mean(toy: Repository) -> None:
-    (alpha, beta) = csv.DictReader(io.StringIO(csv_table(toy.track())))
+    (alpha, beta) = csv.DictReader(io.StringIO(csv_of(table_frame(toy.track()))))
     assert (float(alpha["max_box_acc_mean"]), float(beta["max_box_acc_mean"])) == (55, 57)
     assert beta["max_box_acc_n"] == "2"
 

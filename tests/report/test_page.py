@@ -55,7 +55,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def _results(tmp_path_factory):
     made = filled(Repository(tmp_path_factory.mktemp("page"), **FULL))
-    picture = made.root / "results" / "plots" / "toy" / "misses.png"
+    picture = made.root / "results" / "plots" / "toy" / "misses.webp"
     picture.parent.mkdir(parents=True)
     Image.new("RGB", (40, 20), (1, 2, 3)).save(picture)
     return write_page(made.settings, made.root).parent
@@ -176,8 +176,8 @@ def test_a_track_whose_every_run_was_skipped_has_reasons_and_no_table(repository
 
 
 def test_a_damaged_plot_is_named(full, written):
-    (full.root / "results" / "plots" / "toy" / "misses.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
-    with pytest.raises(DataError, match=r"misses\.png is damaged .*run `wsolbench report toy`"):
+    (full.root / "results" / "plots" / "toy" / "misses.webp").write_bytes(b"RIFF\x10\x00\x00\x00WEBPbroken")
+    with pytest.raises(DataError, match=r"misses\.webp is damaged .*run `wsolbench report toy`"):
         write_page(full.settings, full.root)
 
 
@@ -201,7 +201,7 @@ def test_the_best_mean_of_the_methods_is_marked_and_nothing_else(full):
 def test_a_picture_that_two_rules_chose_is_stored_once_and_figures_of_the_same_are_not(full, written):
     track = full.root / "results" / "plots" / "toy"
     for name in ("methods", "threshold_curves"):
-        (track / f"{name}.png").write_bytes((track / "misses.png").read_bytes())
+        (track / f"{name}.webp").write_bytes((track / "misses.webp").read_bytes())
     text = write_page(full.settings, full.root).read_text(encoding="utf-8")
     assert len(Page(text).named("img")) == 1
     photographs = [each["href"] for each in Page(text).named("image") if "id" in each]

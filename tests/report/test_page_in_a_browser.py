@@ -37,7 +37,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
             toy.masks = True
             toy.write(method, seed, level + seed, track="masked", **changes)
             toy.masks = False
-    plot = toy.root / "results" / "plots" / "toy" / "misses.png"
+    plot = toy.root / "results" / "plots" / "toy" / "misses.webp"
     plot.parent.mkdir(parents=True)
     Image.new("RGB", (600, 400), "white").save(plot)
     return write_page(toy.settings, toy.root).as_uri()

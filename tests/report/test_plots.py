@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from itertools import combinations
 from pathlib import Path
@@ -16,15 +17,20 @@ from matplotlib.text import Text
 from tests.report.conftest import Repository
 from tests.report.test_build import STEMS
 from wsolbench.config.paths import Layout
+from wsolbench.config.settings import read_settings
 from wsolbench.errors import DataError, SettingsError
 from wsolbench.report import plot
 from wsolbench.report.figures.ranks import critical_difference, published
 from wsolbench.report.figures.scores import heat_map
-from wsolbench.report.figures.style import encoded, figure_style
+from wsolbench.report.figures.searches import search
+from wsolbench.report.figures.style import TALLEST, encoded, figure_style
 from wsolbench.report.plot import PLOTS, PlotOptions, write_plot
 from wsolbench.report.ranks import RANKED, Ranking
-from wsolbench.results.load import load_results
+from wsolbench.report.searches import searches_of
+from wsolbench.report.track import load_numbers
 
+LARGEST = "shapes-convnet"  # of the stored tracks, by rows
+IMAGES = Path("results/per_image")
 LONG = "A Méthode of Łukasz with an exceedingly long-winded name (our reconstruction)"
 TITLES = {"alpha": LONG, "beta": "Bêta-CAM", "ceiling": "mask-supervised bound"}
 
@@ -86,9 +92,43 @@ def test_text_is_large_enough_inside_the_figure_and_apart(
     assert made[0].get_figwidth() == width
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [3.3, 7])
+@pytest.mark.parametrize("kind", [kind for kind in PLOTS if kind != "published"])
+def test_all_rows_of_the_largest_stored_track_fit_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, width: float
+) -> None:
+    heights: list[float] = []
+
+    def encoded(figure: Figure, *_: Any, **__: Any) -> bytes:
+        check_texts(figure)
+        heights.append(figure.get_figheight())
+        return b""
+
+    monkeypatch.setattr(plot, "encoded", encoded)
+    tracks = [] if kind in {"heat_map", "critical_difference"} else [LARGEST]
+    write_plot(read_settings(), kind, tracks, [], tmp_path / "x.pdf", Path(), PlotOptions(width=width))
+    assert 2 < heights[0] <= TALLEST == 9
+
+
+def test_no_stored_track_has_more_rows_than_the_one_whose_figures_are_measured() -> None:
+    counts = {path.name: len({each.stem.rpartition("-")[0] for each in path.iterdir()}) for path in IMAGES.iterdir()}
+    assert counts[LARGEST] == max(counts.values()) > 20
+
+
+def test_searches_without_room_are_left_out_and_named(titled: Repository, caplog: pytest.LogCaptureFixture) -> None:
+    found = searches_of("toy", ["alpha"], titled.root)
+    with figure_style():
+        figure = search(found * 9)
+    assert figure.get_figheight() <= TALLEST
+    said = " ".join(text.get_text() for text in figure.findobj(Text)).replace("\n", " ")
+    assert re.search(r"\(\d of 9 methods\)", said)
+    assert "no room for alpha" in caplog.text
+
+
 @pytest.mark.parametrize("width", [3.3, 6.9])
 def test_text_of_plots_over_many_tracks_has_room(titled: Repository, width: float) -> None:
-    one = load_results(titled.settings, ["toy"], titled.root).frame
+    one = load_numbers(titled.settings, ["toy"], titled.root).frame
     names = [f"openimages30k-backbone{k}" for k in range(13)]
     frame = pd.concat([one.assign(track=pd.Categorical([name] * len(one), names, ordered=True)) for name in names])
     methods = [f"m{k}" for k in range(7)]
@@ -100,7 +140,7 @@ def test_text_of_plots_over_many_tracks_has_room(titled: Repository, width: floa
     compared = pd.DataFrame([{"track": "toy", "method": "alpha", "recipe": "common"} | both])
     with figure_style(width=width):
         check_texts(heat_map(frame))
-        check_texts(critical_difference([found], pd.DataFrame({"method": places})))
+        check_texts(critical_difference([found], pd.DataFrame({"method": places, "look": range(7)})))
         check_texts(published(one, compared))
 
 
@@ -140,7 +180,7 @@ def test_every_plot_embeds_truetype_fonts_in_pdf(everything: Repository, tmp_pat
 
 
 def test_the_plot_of_published_numbers_embeds_truetype_fonts_in_pdf(full: Repository) -> None:
-    one = load_results(full.settings, ["toy"], full.root).frame
+    one = load_numbers(full.settings, ["toy"], full.root).frame
     both = {"number": "max_box_acc", "measured_mean": 46, "measured_sd": 1, "published": 50, "contradictory": True}
     compared = pd.DataFrame([{"track": "toy", "method": "alpha", "recipe": "common"} | both])
     with figure_style():
@@ -148,7 +188,7 @@ def test_the_plot_of_published_numbers_embeds_truetype_fonts_in_pdf(full: Reposi
 
 
 def test_a_font_that_publishers_refuse_is_found(full: Repository) -> None:
-    one = load_results(full.settings, ["toy"], full.root).frame
+    one = load_numbers(full.settings, ["toy"], full.root).frame
     with figure_style(), mpl.rc_context({"pdf.fonttype": 3}), pytest.raises(AssertionError):
         check_fonts(encoded(heat_map(one), "pdf"))
 

@@ -16,7 +16,7 @@ from wsolbench.report.figures.style import figure_style
 from wsolbench.report.page import write_page
 from wsolbench.report.plot import PlotOptions, write_plot
 from wsolbench.report.ranks import Ranking, ranking, rankings, ranks_csv, ranks_section
-from wsolbench.results.load import load_results
+from wsolbench.report.track import load_numbers
 from wsolbench.results.metrics import metrics_named
 
 (VAL,) = metrics_named("gt_known.val")
@@ -70,7 +70,7 @@ def test_methods_further_apart_than_the_critical_difference_are_not_joined(repos
     assert "are rough" in found.reading
     assert "independent" not in found.reading
     with figure_style():
-        axis = critical_difference([found], load_results(many.settings, many.tracks, many.root).frame).axes[0]
+        axis = critical_difference([found], load_numbers(many.settings, many.tracks, many.root).frame).axes[0]
     bars = [sorted(line.get_xdata()) for line in axis.lines if line.get_linewidth() == 2.5]
     assert sorted(bars) == [[1, 2], [2, 3], [3, 4]]
 
@@ -127,10 +127,10 @@ def test_a_track_where_nobody_has_the_number_does_not_count(demsar: Repository) 
 @pytest.mark.slow
 def test_summary_page_and_plot_hold_the_ranks(demsar: Repository, tmp_path: Path) -> None:
     files = {path.name for path in write_summary(demsar.settings, demsar.root)}
-    assert {"ranks.csv", "critical_difference.png"} <= files
+    assert {"ranks.csv", "critical_difference.webp"} <= files
     text = (demsar.root / "results" / "summary.md").read_text(encoding="utf-8")
     assert "| Mcf | 1.96 | none |" in text
-    assert "(plots/critical_difference.png)" in text
+    assert "(plots/critical_difference.webp)" in text
     page = write_page(demsar.settings, demsar.root).read_text(encoding="utf-8")
     assert "less than 1.25 are not told apart" in page
     assert 'alt="Critical-difference diagram' in page
@@ -152,5 +152,5 @@ def test_a_single_track_has_a_picture_that_says_why_and_none_on_the_page(full: R
     assert "Critical-difference diagram" not in page
     with figure_style():
         ranked = rankings([full.track()])
-        figure = critical_difference(ranked, load_results(full.settings, ["toy"], full.root).frame)
+        figure = critical_difference(ranked, load_numbers(full.settings, ["toy"], full.root).frame)
     assert all("nothing is ranked" in axis.texts[0].get_text().replace("\n", " ") for axis in figure.axes)

@@ -101,11 +101,11 @@ def test_an_unfinished_search_is_said_to_be_one(both: Repository) -> None:
 
 @pytest.mark.slow
 def test_without_searches_it_is_said_that_there_is_none_and_their_picture_goes(reported: Repository) -> None:
-    assert (reported.root / "results/plots/toy/search.png").exists()
+    assert (reported.root / "results/plots/toy/search.webp").exists()
     shutil.rmtree(reported.root / "results/search/toy")
     assert "none in `results/search/toy`" in section(reported)
     assert "search" not in {path.stem for path in write_report(reported.settings, "toy", reported.root)}
-    assert not (reported.root / "results/plots/toy/search.png").exists()
+    assert not (reported.root / "results/plots/toy/search.webp").exists()
     assert (
         "There is none in <code>results/search/toy</code>" in write_page(reported.settings, reported.root).read_text()
     )

@@ -23,10 +23,10 @@ def test_links_lead_to_the_tables_and_pictures_of_the_track(repository):
     toy.write("alpha", 0, 50)
     write_summary(toy.settings, toy.root)
     page = (toy.root / "results" / "summary.md").read_text(encoding="utf-8")
-    for link in ("tables/toy.md", "tables/toy.csv", "tables/toy_costs.csv", "plots/toy/threshold_curves.png"):
+    for link in ("tables/toy.md", "tables/toy_costs.csv", "plots/toy/threshold_curves.webp", "summary.csv"):
         assert f"({link})" in page
     assert "(report.html)" in page
-    assert "![toy: methods](plots/toy/methods.png)" in page
+    assert "![toy: methods](plots/toy/methods.webp)" in page
 
 
 def test_csv_joins_all_tracks(repository):

@@ -9,7 +9,7 @@ import scipy.stats
 
 from wsolbench.report.columns import SCORE_TABLES
 from wsolbench.report.page import write_page
-from wsolbench.report.tables import csv_table
+from wsolbench.report.tables import csv_of, table_frame
 
 
 def cells(page, start):
@@ -29,7 +29,7 @@ def three_seeds(repository):
 
 
 def test_csv_has_mean_sd_and_count_of_every_number(three_seeds):
-    table = pd.read_csv(io.StringIO(csv_table(three_seeds.track()))).set_index("method")
+    table = pd.read_csv(io.StringIO(csv_of(table_frame(three_seeds.track())))).set_index("method")
     alpha = table.loc["alpha"]
     assert (alpha.max_box_acc_mean, alpha.max_box_acc_sd, alpha.max_box_acc_n) == (50, 2, 3)
     assert alpha.gt_known_val_mean == 49
@@ -43,7 +43,7 @@ def test_csv_has_mean_sd_and_count_of_every_number(three_seeds):
 def test_csv_has_six_digits(repository):
     toy = repository(seeds=[0])
     toy.write("alpha", 0, 50, px_ap=100 / 7)
-    (row,) = csv.DictReader(io.StringIO(csv_table(toy.track())))
+    (row,) = csv.DictReader(io.StringIO(csv_of(table_frame(toy.track()))))
     assert row["px_ap_mean"] == "14.2857"
 
 
@@ -68,7 +68,7 @@ def test_an_interval_is_students_and_needs_two_seeds(repository):
             else:
                 toy.skip(method, seed, "stopped")
     results = toy.track()
-    table = pd.read_csv(io.StringIO(csv_table(results))).set_index("method")
+    table = pd.read_csv(io.StringIO(csv_of(table_frame(results)))).set_index("method")
     assert math.isnan(table.loc["alpha"].max_box_acc_ci95)
     # t(1) = 12.7062 times sd / sqrt(2) = 1
     assert table.loc["beta"].max_box_acc_ci95 == pytest.approx(12.7062, abs=1e-4)
@@ -92,7 +92,7 @@ def formatted(table, method, column):
 def test_numbers_are_the_same_in_csv_markdown_latex_and_on_the_page(full):
     full.write("beta", 1, 53.5, top1_loc=dict.fromkeys(("fixed", "val", "oracle", "published")))
     results = full.track()
-    table = pd.read_csv(io.StringIO(csv_table(results))).set_index("method")
+    table = pd.read_csv(io.StringIO(csv_of(table_frame(results)))).set_index("method")
     markdown, latex = full.page(), full.latex()
     page = write_page(full.settings, full.root).read_text(encoding="utf-8")
     heads = re.findall(r'<th scope="col" data-groups[^>]*>([^<]+)</th>', page)
@@ -202,7 +202,7 @@ def test_skipped_runs_are_listed_with_their_reason(repository):
     page = toy.page()
     assert "- Alpha (seeds 0, 1): needs a deeper network" in page
     assert "Differences" not in page
-    table = pd.read_csv(io.StringIO(csv_table(results))).set_index("method")
+    table = pd.read_csv(io.StringIO(csv_of(table_frame(results)))).set_index("method")
     assert table.loc["alpha"].skipped == "needs a deeper network"
     assert table.loc["alpha"].max_box_acc_n == 0
 

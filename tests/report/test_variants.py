@@ -8,7 +8,7 @@ from wsolbench.errors import DataError
 from wsolbench.report.figures.scores import method_bars
 from wsolbench.report.figures.style import figure_style
 from wsolbench.report.tables import table_frame
-from wsolbench.results.load import load_results
+from wsolbench.report.track import load_numbers
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_a_variant_is_in_tables_and_figure_but_not_among_the_differences(ablated
     assert "| Alpha, less | common | 3 |" in page
     assert "Differences from" not in page
     with figure_style():
-        figure = method_bars(load_results(ablated.settings, ["toy"], ablated.root).frame)
+        figure = method_bars(load_numbers(ablated.settings, ["toy"], ablated.root).frame)
     assert "variant" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 

@@ -25,14 +25,14 @@ from wsolbench.report.page import write_page
 from wsolbench.report.paired import paired_tests
 from wsolbench.report.plot import PLOTS, PlotOptions, figure_of, write_plot
 from wsolbench.report.readme import refreshed
-from wsolbench.results.load import load_results
+from wsolbench.report.track import load_numbers
 
 Make = Callable[..., Repository]
 
 
 def drawn(repository: Repository, kind: str) -> Figure:
     with figure_style():
-        return figure_of(kind, load_results(repository.settings, ["toy"], repository.root).frame, repository.root)
+        return figure_of(kind, load_numbers(repository.settings, ["toy"], repository.root).frame, repository.root)
 
 
 def headings(table: str) -> list[list[str]]:
@@ -71,7 +71,7 @@ def test_boxes_and_masks_share_no_ranking_and_no_table_of_shades(repository: Mak
         both.write(method, 0, level, px_ap=None)
         replace(both, masks=True).write(method, 0, level, track="other")
     with figure_style():
-        axes = figure_of("heat_map", load_results(both.settings, ["toy", "other"], both.root).frame, both.root).axes
+        axes = figure_of("heat_map", load_numbers(both.settings, ["toy", "other"], both.root).frame, both.root).axes
     shown = {axis.get_title(loc="left"): [text.get_text() for text in axis.texts] for axis in axes}
     assert shown == {
         "MaxBoxAcc, oracle (%), mean over seeds": ["50.0", "60.0"],
@@ -85,7 +85,7 @@ def test_boxes_and_masks_share_no_ranking_and_no_table_of_shades(repository: Mak
 def test_a_report_has_every_picture_of_masks_and_a_page(masked: Repository) -> None:
     files = {path.name for path in write_report(masked.settings, "toy", masked.root)}
     stems = {"methods", "precision_recall", "threshold_curves", "overlaps", "object_sizes", "misses", "trade_off"}
-    assert {name.removesuffix(".png") for name in files if name.endswith(".png")} >= stems
+    assert {name.removesuffix(".webp") for name in files if name.endswith(".webp")} >= stems
     page = write_page(masked.settings, masked.root).read_text(encoding="utf-8")
     assert "true mask (dashed)" in page
     assert "true box (dashed)" not in page
@@ -132,7 +132,7 @@ def test_misses_are_what_the_overlap_lacks(masked: Repository) -> None:
 @pytest.mark.parametrize("kind", ["trade_off", "speed"])
 def test_localization_is_px_ap(masked: Repository, kind: str) -> None:
     if kind == "speed":
-        frame = load_results(masked.settings, ["toy"], masked.root).frame
+        frame = load_numbers(masked.settings, ["toy"], masked.root).frame
         with figure_style():
             axis = speed(frame, pd.Series(1.0, frame["key"].unique())).axes[0]
     else:

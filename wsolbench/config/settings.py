@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from wsolbench.config import registry
 from wsolbench.config.keys import check_datasets, check_keys, split_key
@@ -34,7 +34,11 @@ from wsolbench.files import read_file
 
 __all__ = [
     "PARAMS_FILE",
+    "Colour",
     "EvaluateSettings",
+    "Line",
+    "Look",
+    "Marker",
     "MethodBlock",
     "MethodOnTrack",
     "Part",
@@ -47,6 +51,14 @@ __all__ = [
     "read_settings",
     "validated_arguments",
 ]
+
+
+Colour = Literal["blue", "vermilion", "bluish green", "reddish purple", "black", "orange", "sky blue"]
+Marker = Literal[
+    "circle", "square", "diamond", "triangle", "inverted triangle", "plus", "star", "cross", "left triangle",
+    "right triangle", "pentagon", "hexagon",
+]  # fmt: skip
+Line = Literal["solid", "dashed", "dash-dot", "dotted", "long-dashed"]
 
 
 class RuntimeSettings(StrictModel):
@@ -99,14 +111,42 @@ class EvaluateSettings(StrictModel):
     gallery: Count = 48
 
 
+class Look(StrictModel):
+    """How a row is drawn.
+
+    Attributes:
+        colour: of bars, points and lines.
+        marker: of points.
+        line: how it is dashed.
+    """
+
+    colour: Colour
+    marker: Marker
+    line: Line
+
+
 class ReportSettings(StrictModel):
     """What reports show.
 
     Attributes:
         gallery: images in each section of the gallery: chosen, worst, most disagreeing.
+        looks: how figures and the page draw a row, by the key of its method, variant, baseline or entry, or
+            ``<readout>_of_<method>``. No two share both colour and marker. What is not named here has a look by a hash
+            of its key, of those that are free; named here, it keeps it whatever else is added.
     """
 
     gallery: Count = 6
+    looks: dict[str, Look] = {}
+
+    @field_validator("looks")
+    @classmethod
+    def _differ(cls, looks: dict[str, Look]) -> dict[str, Look]:
+        taken: dict[tuple[str, str], str] = {}
+        for key, look in looks.items():
+            first = taken.setdefault((look.colour, look.marker), key)
+            if first != key:
+                raise ValueError(f"'{key}' has the colour and marker of '{first}', a {look.colour} {look.marker}")
+        return looks
 
 
 class WeightsSettings(StrictModel):

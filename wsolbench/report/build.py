@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from wsolbench.report.published import comparison_csv, comparison_markdown, read
 from wsolbench.report.ranks import Ranking, rankings, ranks_csv, ranks_section
 from wsolbench.report.searches import searches_of
 from wsolbench.report.summary import TrackPage, summary_csv, summary_markdown
-from wsolbench.report.tables import csv_table, markdown_page
+from wsolbench.report.tables import markdown_page
 from wsolbench.report.track import TrackResults, load_track
 from wsolbench.results.load import check_versions, missing_metrics
 
@@ -35,7 +36,7 @@ _PICTURES = {
 _EXAMPLES, _EXAMPLES_DPI = "examples.webp", 120
 """Photographs with the maps and boxes of all methods beside each other."""
 _STORED_DPI = 135  # `wsolbench plot` draws the same with more, or as lines
-_SEARCH, _SEARCH_DPI = "search.png", 100  # where a search is stored; hundreds of points are small as pixels only
+_SEARCH, _SEARCH_DPI = "search.webp", 100  # where a search is stored; hundreds of points are small as pixels only
 
 
 def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]:
@@ -51,9 +52,9 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
             ``search`` are read, and ``entries``.
 
     Returns:
-        The files that were written: ``results/tables/<track>.csv``, ``.md``, ``.tex`` (the headline table),
-        ``_all.tex``, ``_classes.csv`` and ``_costs.csv``, and below ``results/plots/<track>`` each picture as ``.png``
-        (``wsolbench plot`` draws the same as ``.pdf`` and ``.svg``), and as ``.webp`` where it shows photographs.
+        The files that were written: ``results/tables/<track>.md``, ``.tex`` (the headline table), ``_all.tex``,
+        ``_classes.csv`` and ``_costs.csv``, and below ``results/plots/<track>`` each picture as ``.webp``
+        (``wsolbench plot`` draws the same as ``.pdf``, ``.svg`` and ``.png``).
 
     Raises:
         SettingsError: the track does not exist, or ``run`` names no run of it.
@@ -63,7 +64,6 @@ def write_report(settings: Settings, track: str, root: Path) -> tuple[Path, ...]
     pictures, costs = _pictures(results.ours, settings, root), read_costs(results, root)
     tables, plots = root / "results" / "tables", root / "results" / "plots" / track
     texts = {
-        tables / f"{track}.csv": csv_table(results),
         tables / f"{track}.md": markdown_page(results, costs, settings, root),
         tables / f"{track}_classes.csv": classes_csv(results, root),
         tables / f"{track}_costs.csv": costs_csv(results, costs),
@@ -92,7 +92,7 @@ def write_summary(settings: Settings, root: Path) -> tuple[Path, ...]:
 
     Returns:
         The files: the summary, and published numbers beside ours, as Markdown and CSV each; findings as Markdown;
-        mean ranks over tracks as CSV, and their diagram as ``.png``, which says so where there are too few tracks.
+        mean ranks over tracks as CSV, and their diagram as ``.webp``, which says so where there are too few tracks.
 
     Raises:
         SettingsError: ``run`` names no run.
@@ -133,7 +133,7 @@ def _picture_names(track: TrackResults) -> dict[str, str]:
     """Return what there is to look at for a track, by what it shows."""
     from wsolbench.report.plot import why_not_drawn  # noqa: PLC0415 - Matplotlib takes seconds to import
 
-    return {shows: f"{stem}.png" for shows, stem in _PICTURES.items() if not why_not_drawn(stem, track.frame)}
+    return {shows: f"{stem}.webp" for shows, stem in _PICTURES.items() if not why_not_drawn(stem, track.frame)}
 
 
 def _ranks_pictures(ranked: Sequence[Ranking], tracks: Sequence[TrackResults]) -> dict[str, bytes]:
@@ -143,7 +143,7 @@ def _ranks_pictures(ranked: Sequence[Ranking], tracks: Sequence[TrackResults]) -
     frame = pd.concat([track.frame for track in tracks]) if tracks else pd.DataFrame()
     with figure_style():
         figure = critical_difference(ranked, frame)
-        return {"critical_difference.png": encoded(figure, "png")}
+        return {"critical_difference.webp": encoded(figure, "webp")}
 
 
 def _pictures(track: TrackResults, settings: Settings, root: Path) -> dict[str, bytes]:
@@ -159,11 +159,11 @@ def _pictures(track: TrackResults, settings: Settings, root: Path) -> dict[str, 
         for stem in _PICTURES.values():
             if not why_not_drawn(stem, track.frame):
                 figure = figure_of(stem, track.frame, root)
-                pictures[f"{stem}.png"] = encoded(figure, "png", _STORED_DPI)
+                pictures[f"{stem}.webp"] = encoded(figure, "webp", _STORED_DPI)
         if not track.measured.empty and settings.report.gallery:
             content = grid_content(settings, track.frame, track.runs, root, (), (), 4, 0, stored_only=True)
             examples = grid(*content, "mask" if track.truth == "masks" else "box")
-            pictures[_EXAMPLES] = encoded(examples, "webp", _EXAMPLES_DPI)
+            pictures[_EXAMPLES] = encoded(examples, "webp", _EXAMPLES_DPI, colours=None)
         if searches:
-            pictures[_SEARCH] = encoded(search(searches), "png", _SEARCH_DPI)
+            pictures[_SEARCH] = encoded(search(searches, math.inf), "webp", _SEARCH_DPI)
     return pictures

@@ -23,8 +23,9 @@ from wsolbench.report.columns import SCORE_TABLES, headline, in_order
 from wsolbench.report.costs import COSTS, cost_summary, costs_reading, read_costs, read_provenance
 from wsolbench.report.facts import entries_told, marks, over_seeds, skipped_runs, truth_used, weights_of
 from wsolbench.report.gallery import Section, gallery_sections
+from wsolbench.report.looks import COLOURS, LINES
 from wsolbench.report.paired import PAIR_COLUMNS, PairedTests, paired_tests
-from wsolbench.report.palette import PREDICTED_RGB, SERIES, TRUE_RGB
+from wsolbench.report.palette import CATEGORICAL, PREDICTED_RGB, TRUE_RGB
 from wsolbench.report.pictures import line_path, plot_picture
 from wsolbench.report.ranks import RANKED, Ranking, rankings
 from wsolbench.report.searches import SearchSummary, search_summary
@@ -39,8 +40,7 @@ __all__ = ["page_html", "write_page"]
 _FILES = Path(__file__).parent / "html"
 _CODE = re.compile(r"`([^`]*)`")
 _BOLD = re.compile(r"\*\*([^*]*)\*\*")
-_LINES = 5  # kinds of dashes
-_SHOWN_OTHERWISE = {"methods", "threshold_curves"}  # ranking and curves show the same
+_SHOWN_OTHERWISE = {"examples", "methods", "threshold_curves"}  # gallery, ranking and curves show the same
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def page_html(settings: Settings, root: Path) -> str:
         lstrip_blocks=True,
     )
     environment.filters["marked_up"] = _marked_up
-    diagram = root / "results" / "plots" / "critical_difference.png"
+    diagram = root / "results" / "plots" / "critical_difference.webp"
     return environment.get_template("report.html.jinja").render(
         tracks=tracks,
         missing=missing,
@@ -149,7 +149,7 @@ def page_html(settings: Settings, root: Path) -> str:
         level=f"{LEVEL:.0%}",
         pair_columns=PAIR_COLUMNS,
         meanings=list(dict.fromkeys(column for track in found for column, _ in track.columns)),
-        colours=SERIES,
+        colours=[CATEGORICAL[name] for name in COLOURS],
         true_colour=_css(TRUE_RGB),
         predicted_colour=_css(PREDICTED_RGB),
         style=Markup((_FILES / "style.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
@@ -210,11 +210,11 @@ def _rows(
         return
     table = score_table(track.rows, summary, columns)
     parts = [table[part].to_numpy().tolist() for part in ("text", "value", "best")]
-    places = dict(zip(track.frame["method"], track.frame["method"].cat.codes, strict=True))
+    looks = dict(zip(track.frame["method"], track.frame["look"], strict=True))
     scores = pd.DataFrame(summary.reindex(track.rows.index)[ranked.name])
     named = zip(table.index, records(track.rows), records(scores), *parts, strict=True)
     for (block, title, recipe, n), row, score, *cells in named:
-        place, runs = places.get(row.Index[3], 0), track.runs_of(row.Index).to_dict("records")
+        look, runs = looks.get(row.Index[3], 0), track.runs_of(row.Index).to_dict("records")
         curve = _curve(track, runs, root)
         yield _Row(
             title=title,
@@ -222,7 +222,7 @@ def _rows(
             block=block,
             compares=row.compares,
             quiet=row.Index[1] == "readout" or isinstance(row.variant_of, str),
-            css=f"k{place % len(SERIES)} d{place % _LINES}",
+            css=f"k{look % len(COLOURS)} d{look % len(LINES)}",
             n=n,
             cells=list(zip(*cells, strict=True)),
             score=score,
@@ -285,7 +285,7 @@ def _facts(track: TrackResults, settings: Settings) -> list[tuple[str, str]]:
 
 def _plots(track: str, root: Path) -> list[tuple[str, tuple[str, int, int]]]:
     """Return the track's plots in the order of their names, each with its title."""
-    found = sorted((root / "results" / "plots" / track).glob("*.png"))
+    found = sorted((root / "results" / "plots" / track).glob("*.webp"))
     chosen = [path for path in found if path.stem not in _SHOWN_OTHERWISE]
     return [(path.stem.replace("_", " ").capitalize(), plot_picture(path)) for path in chosen]
 

@@ -7,7 +7,7 @@ too, and do not occur in heat maps that run from blue over green to yellow or re
 
 from __future__ import annotations
 
-__all__ = ["CATEGORICAL", "PREDICTED_RGB", "SERIES", "TRUE_RGB"]
+__all__ = ["CATEGORICAL", "PREDICTED_RGB", "TRUE_RGB"]
 
 PREDICTED_RGB = (255, 0, 255)
 """Box that a method predicts, as red, green, blue in 0-255."""
@@ -26,8 +26,3 @@ CATEGORICAL = {
     "yellow": "#F0E442",
 }
 """Okabe and Ito's eight colours by their names, as ``#RRGGBB``."""
-
-_NAMES = ("blue", "vermilion", "bluish green", "reddish purple", "black", "orange", "sky blue")
-
-SERIES = tuple(CATEGORICAL[name] for name in _NAMES)
-"""Colours of methods by their place. Seven: with twelve markers and five lines, no two methods of 84 look alike."""

@@ -33,14 +33,14 @@ def photograph_picture(pixels: NDArray[np.uint8]) -> str:
 
 
 def plot_picture(path: Path) -> tuple[str, int, int]:
-    """Return a plot's PNG file without loss in fewer bytes, and its width and height in pixels.
+    """Return a plot's WebP file as it is, and its width and height in pixels.
 
     Raises:
         DataError: it cannot be read; the message names it.
     """
     again = f"run `wsolbench report {path.parent.name}`"
-    image = parse_file(path, _rgb, again)
-    return _uri(image, lossless=True), *image.size
+    content, (width, height) = parse_file(path, _measured, again)
+    return _of(content), width, height
 
 
 def line_path(points: NDArray[np.float64]) -> str:
@@ -48,12 +48,17 @@ def line_path(points: NDArray[np.float64]) -> str:
     return "M" + " ".join(f"{x * 100:g},{100 - y:.4g}" for x, y in points)
 
 
-def _rgb(content: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
-        return image.convert("RGB")
+def _measured(content: bytes) -> tuple[bytes, tuple[int, int]]:
+    with Image.open(io.BytesIO(content), formats=("WEBP",)) as image:
+        image.load()  # all of it can be read
+        return content, image.size
 
 
-def _uri(image: Image.Image, **how: float) -> str:
+def _uri(image: Image.Image, quality: int) -> str:
     stream = io.BytesIO()
-    image.save(stream, "WEBP", method=6, **how)
-    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    image.save(stream, "WEBP", method=6, quality=quality)
+    return _of(stream.getvalue())
+
+
+def _of(webp: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(webp).decode()}"

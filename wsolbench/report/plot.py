@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,12 @@ from wsolbench.report.costs import read_provenance
 from wsolbench.report.figures import curves, photographs, ranks, scores
 from wsolbench.report.figures.rows import labelled, localization, numbers
 from wsolbench.report.figures.searches import search
-from wsolbench.report.figures.style import encoded, figure_style
+from wsolbench.report.figures.style import TALLEST, encoded, figure_style
 from wsolbench.report.published import comparisons, read_published, why_not
 from wsolbench.report.ranks import rankings
 from wsolbench.report.searches import searches_of
-from wsolbench.report.track import load_track, records
-from wsolbench.results.load import load_results, truth_of
+from wsolbench.report.track import load_numbers, load_track, records
+from wsolbench.results.load import truth_of
 from wsolbench.search.record import Search
 
 __all__ = ["PLOTS", "PlotOptions", "figure_of", "why_not_drawn", "write_plot"]
@@ -47,6 +48,7 @@ PLOTS = {
 }
 """Kinds of plot, and what they show."""
 
+_log = logging.getLogger(__name__)
 _OVER_TRACKS = {"heat_map", "critical_difference", "published"}
 _SUFFIXES = (".pdf", ".svg", ".png")
 _OF_TRACK: dict[str, Callable[[pd.DataFrame, Path], Figure]] = {
@@ -152,6 +154,9 @@ def write_plot(
         figure = _figure(settings, kind, named, methods, root, options)
         if options.height:
             figure.set_figheight(options.height)
+        elif figure.get_figheight() > TALLEST + 0.01:
+            tall = f"{figure.get_figheight():.1f}"
+            _log.warning("the figure is %s inches tall, more than a page: --methods draws fewer rows", tall)
         how: dict[str, Any] = {"dpi": photographs.GRID_DPI, "colours": None} if kind == "grid" else {}
         content = encoded(figure, out.suffix.removeprefix("."), **how)
     write_bytes(out, content)
@@ -162,7 +167,7 @@ def _figure(
 ) -> Figure:
     if kind == "search":
         return search(_searches(settings, tracks[0], methods, root))
-    runs, frame = (_only(each, methods) for each in load_results(settings, tracks, root))
+    runs, frame = (_only(each, methods) for each in load_numbers(settings, tracks, root))
     if reason := why_not_drawn(kind, frame):
         raise DataError(f"there is no plot '{kind}' of {', '.join(tracks)}: {reason}")
     if kind == "grid":
@@ -189,7 +194,7 @@ def _figure(
 def _seconds(runs: pd.DataFrame, root: Path) -> pd.Series:
     """Return the seconds that each training took, by the run's key."""
     found = {}
-    for run in records(runs[runs["kind"] == "method"]):
+    for run in records(runs[(runs["kind"] == "method") & runs["skipped"].isna()]):
         seen = read_provenance(run.key, run.data_digest, root)
         if seen is None:
             path = Layout(root).provenance(run.key)

@@ -199,7 +199,7 @@ def ranks_section(found: Sequence[Ranking]) -> str:
             ]
             parts.append(pipe_table(pd.DataFrame(lines, columns=["method", "mean rank", "differs from"])))
     if any(each.ranks for each in found):
-        parts.append("![Critical difference](plots/critical_difference.png)\n")
+        parts.append("![Critical difference](plots/critical_difference.webp)\n")
     return "\n".join(parts)
 
 

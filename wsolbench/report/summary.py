@@ -37,7 +37,7 @@ class TrackPage:
 
 
 def summary_csv(pages: Sequence[TrackPage]) -> str:
-    """Return the CSV tables of all tracks that have results as one."""
+    """Return the numbers of all tracks that have results as one CSV table."""
     frames = [table_frame(page.track) for page in pages if page.track]
     joined = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"track": []})
     return csv_of(joined)
@@ -57,7 +57,8 @@ def summary_markdown(pages: Sequence[TrackPage], ranks: str = "") -> str:
         "upper bounds. No track ranks its methods; its tables say which differences exceed the spread of the seeds.\n"
         "\nTables that sort, plots and a gallery of maps and boxes, all on one page: [report.html](report.html). "
         "What they say, in sentences: [findings.md](findings.md). "
-        "Published numbers beside ours: [comparison.md](comparison.md).\n"
+        "Published numbers beside ours: [comparison.md](comparison.md). "
+        "Every number of all tracks as one table: [summary.csv](summary.csv).\n"
     )
     return "\n".join([start, *([ranks] if ranks else []), *map(_section, pages)])
 
@@ -73,7 +74,7 @@ def _section(page: TrackPage) -> str:
     parts = [heading, track_facts(track, interval=False)]
     table = score_table(track.rows, track.summary, headline(track.truth), interval=False)
     parts += [] if table.empty else [markdown_of(table)]
-    links = [f"[all columns](tables/{name}.md)", f"[CSV](tables/{name}.csv)"]
+    links = [f"[all columns](tables/{name}.md)"]
     if track.measured["kind"].isin(["method", "readout"]).any():
         links.append(f"[costs](tables/{name}_costs.csv)")
     links += [f"[{shows}](plots/{name}/{file})" for shows, file in page.pictures.items()]

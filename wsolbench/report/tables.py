@@ -1,4 +1,4 @@
-"""One page and one table of numbers per track: Markdown for people, CSV for machines, from the same numbers."""
+"""A page per track, as Markdown for people, and the same numbers as a table, which CSV makes of it for machines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wsolbench.report.track import TrackResults, score_table
 from wsolbench.results.metrics import METRICS, Metric
 from wsolbench.results.stats import BY_ROW
 
-__all__ = ["csv_of", "csv_table", "markdown_page", "table_frame"]
+__all__ = ["csv_of", "markdown_page", "table_frame"]
 
 _FACTS = ["dataset", "backbone", "title", "status", "variant_of", "class_agnostic", "weights", "weights_sha256"]
 _FACTS += ["protocol", "images_val", "images_test"]
@@ -52,13 +52,8 @@ def _joined(separator: str) -> Callable[[pd.Series], str]:
 _STATISTICS = ["mean", "sd", "ci95", "n"]
 
 
-def csv_table(track: TrackResults) -> str:
-    """Return :func:`table_frame` as CSV with six digits; metrics files have all of them."""
-    return csv_of(table_frame(track))
-
-
 def csv_of(frame: pd.DataFrame) -> str:
-    """Return results as CSV with six significant digits."""
+    """Return results as CSV with six significant digits; metrics files have all of them."""
     return frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")
 
 

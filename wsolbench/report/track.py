@@ -12,11 +12,12 @@ from typing import Any, Literal
 import pandas as pd
 
 from wsolbench.config.settings import Settings
-from wsolbench.results.load import load_results, truth_of
+from wsolbench.report.looks import with_looks
+from wsolbench.results.load import Results, load_results, truth_of
 from wsolbench.results.metrics import Metric
 from wsolbench.results.stats import BY_ROW, summarise
 
-__all__ = ["MARKS", "Row", "TrackResults", "load_track", "number_text", "records", "score_table"]
+__all__ = ["MARKS", "Row", "TrackResults", "load_numbers", "load_track", "number_text", "records", "score_table"]
 
 MARKS = {"learned_nothing": "†", "class_agnostic": "‡", "exempt": "§"}
 """Stand behind the title of a row of which this fact is true."""
@@ -40,7 +41,7 @@ class TrackResults:
     Attributes:
         name: its key.
         seeds: that were asked for.
-        runs: of :func:`~wsolbench.results.load.load_results`, and so is ``frame``.
+        runs: of :func:`load_numbers`, and so is ``frame``.
     """
 
     name: str
@@ -132,7 +133,17 @@ def load_track(settings: Settings, track: str, root: Path) -> TrackResults:
     Raises:
         SettingsError, DataError: see :func:`~wsolbench.results.load.load_results`.
     """
-    return TrackResults(track, tuple(dict.fromkeys(settings.run.seeds)), *load_results(settings, [track], root))
+    return TrackResults(track, tuple(dict.fromkeys(settings.run.seeds)), *load_numbers(settings, [track], root))
+
+
+def load_numbers(settings: Settings, tracks: Sequence[str], root: Path) -> Results:
+    """Read the results of some tracks, with ``look``, how a row is drawn, in ``frame``.
+
+    Raises:
+        SettingsError, DataError: see :func:`~wsolbench.results.load.load_results`.
+    """
+    runs, frame = load_results(settings, tracks, root)
+    return Results(runs, with_looks(frame, settings))
 
 
 def score_table(

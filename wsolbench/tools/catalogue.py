@@ -1,4 +1,4 @@
-"""What listings and ``wsolbench doctor`` say of components, kept so that torch is imported once per change of code."""
+"""What listings and ``wsolbench doctor`` say of components, shipped and kept: to describe them, torch is imported."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from wsolbench.config.ranges import range_of
 from wsolbench.errors import DataError, SettingsError, StorageError
 from wsolbench.files import bytes_sha256, check_record, parse_file, with_digest, write_text
 
-__all__ = ["Facts", "cached", "facts", "supported_pairs", "year_of"]
+__all__ = ["KINDS", "Facts", "cached", "entry", "facts", "own_facts", "supported_pairs", "year_of"]
 
 Facts = dict[str, dict[str, Any]]
+
+_SHIPPED = Path(__file__).with_name("catalogue.json")
+_DESCRIBED = ("models", "baselines", "config")  # packages that say what a listing says, beside methods and data sets
 
 
 def facts(kind: registry.Kind) -> Facts:
@@ -29,19 +32,25 @@ def facts(kind: registry.Kind) -> Facts:
     Raises:
         SettingsError: a component of the repository cannot be loaded.
     """
-    names = registry.names(kind, own=True)
-
-    def component(name: str) -> type[Any]:
-        return registry.load(registry.kind_of(name) if kind == "method" else kind, name)
-
-    found: Facts = cached(kind, names, lambda: {name: _FACTS[kind](component(name)) for name in names})
+    names, describe = own_facts(kind)
+    found: Facts = cached(kind, names, describe)
     for name in sorted({*registry.names(kind)}.difference(names)):
         try:
-            about = _FACTS[kind](component(name))
+            about = _described(kind, name)
             found[name] = about | {"reference": f"{about['reference']}; {registry.origin(kind, name)}"}
         except SettingsError as error:
             found[name] = _BROKEN | {"reference": str(error)}
     return dict(sorted(found.items()))
+
+
+def own_facts(kind: registry.Kind) -> tuple[list[str], Callable[[], Facts]]:
+    """Return the names of the repository's components of a kind, and what describes them."""
+    names = registry.names(kind, own=True)
+    return names, lambda: {name: _described(kind, name) for name in names}
+
+
+def _described(kind: registry.Kind, name: str) -> dict[str, Any]:
+    return _FACTS[kind](registry.load(registry.kind_of(name) if kind == "method" else kind, name))
 
 
 _BROKEN: dict[str, Any] = {
@@ -52,30 +61,44 @@ _BROKEN: dict[str, Any] = {
 }
 
 
-def cached(name: str, of: Any, make: Callable[[], Any]) -> Any:
-    """Return what ``make`` returns, as plain data: from ``.wsolbench/catalogue/`` where code and ``of`` are the same.
+def entry(of: Any, make: Callable[[], Any]) -> dict[str, Any]:
+    """Return what ``make`` returns, as plain data, and a digest of the code and of what else it depends on."""
+    return {"of": _digest(of), "found": json.loads(json.dumps(make()))}
 
-    Nothing is kept outside a repository (where there is no ``params.yaml``). A damaged file is made anew. ``of`` is
-    what the outcome depends on beside the code of the package and its components.
+
+def cached(name: str, of: Any, make: Callable[[], Any]) -> Any:
+    """Return what ``make`` returns, as plain data: from ``catalogue.json``, which is shipped, or what was kept here.
+
+    What is kept lies in ``.wsolbench/catalogue``; nothing is kept outside a repository (where there is no
+    ``params.yaml``). Both count only for the present code and ``of``, what the outcome depends on beside it. A damaged
+    file is made anew.
     """
-    file, wanted = Path(".wsolbench") / "catalogue" / f"{name}.json", bytes_sha256((_code() + json.dumps(of)).encode())
-    with suppress(DataError):
-        stored = check_record(parse_file(file, json.loads, "it is made anew"), file, "it is made anew")
-        if stored.get("of") == wanted:
-            return stored["found"]
-    found = json.loads(json.dumps(make()))
+    file, wanted, cure = Path(".wsolbench") / "catalogue" / f"{name}.json", _digest(of), "it is made anew"
+    for read in (
+        lambda: parse_file(_SHIPPED, json.loads, cure).get(name, {}),
+        lambda: check_record(parse_file(file, json.loads, cure), file, cure),
+    ):
+        with suppress(DataError):
+            stored = read()
+            if stored.get("of") == wanted:
+                return stored["found"]
+    made = entry(of, make)
     if Path("params.yaml").is_file():
         with suppress(StorageError):
-            write_text(file, json.dumps(with_digest({"of": wanted, "found": found})))
-    return found
+            write_text(file, json.dumps(with_digest(made)))
+    return made["found"]
+
+
+def _digest(of: Any) -> str:
+    return bytes_sha256((_code() + json.dumps(of)).encode())
 
 
 def _code() -> str:
-    """Return a digest of all code of the package and of the folders in which components lie."""
-    packages = ("wsolbench.methods", "wsolbench.datasets")
-    folders = [Path(place) for package in packages for place in import_module(package).__path__]
-    files = [*Path(__file__).parents[1].rglob("*.py"), *(file for folder in folders for file in folder.glob("*.py"))]
-    return bytes_sha256("".join(f"{file} {bytes_sha256(file.read_bytes())}\n" for file in sorted(files)).encode())
+    """Return a digest of the files that describe components, the same wherever they lie."""
+    folders = [Path(place) for name in ("methods", "datasets") for place in import_module(f"wsolbench.{name}").__path__]
+    folders += [Path(__file__).parents[1] / name for name in _DESCRIBED]
+    files = [Path(__file__), *(file for folder in folders for file in sorted(folder.rglob("*.py")))]
+    return "".join(f"{file.parent.name}/{file.name} {bytes_sha256(file.read_bytes())}\n" for file in files)
 
 
 def year_of(reference: str) -> str:
@@ -140,3 +163,6 @@ _FACTS: dict[registry.Kind, Callable[[type[Any]], dict[str, Any]]] = {
     "backbone": _of_backbone,
     "baseline": _of_baseline,
 }
+
+KINDS = tuple(_FACTS)
+"""Kinds of components that are listed."""

@@ -7,7 +7,7 @@ import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -154,7 +154,32 @@ def _dvc(root: Path) -> Finding:
 
 def _arguments(settings: Settings) -> Iterator[Finding]:
     """Check the arguments of all methods and backbones; torch is imported where any of them has changed."""
-    asked: list[tuple[registry.Kind, str, dict[str, Any], str]] = []
+    problems, own, others = _asked(settings)
+    problems += cached("arguments", own, lambda: check_arguments(own))
+    problems += check_arguments(others)
+    for subject, text in problems:
+        yield Finding("wrong", subject, text)
+    if not problems:
+        yield Finding("ok", "arguments", f"of {counted(len(settings.methods), 'method')}")
+
+
+_Arguments = tuple[registry.Kind, str, dict[str, Any], str]
+"""Kind and name of a component, its arguments, and where they stand."""
+
+
+def own_arguments(settings: Settings) -> list[_Arguments]:
+    """Return all arguments that params.yaml gives to components of the repository."""
+    return _asked(settings)[1]
+
+
+def check_arguments(asked: Sequence[_Arguments]) -> list[tuple[str, str]]:
+    """Return what is wrong, and of what."""
+    return [said for each in asked for said in _problems(*each)]
+
+
+def _asked(settings: Settings) -> tuple[list[tuple[str, str]], list[_Arguments], list[_Arguments]]:
+    """Return runs that cannot be resolved, and arguments of the repository's components and of others."""
+    asked: list[_Arguments] = []
     problems: list[tuple[str, str]] = []
     for name, block in settings.methods.items():
         asked.append(("method", block.of or name, block.args, f"methods.{name}.args"))
@@ -169,12 +194,7 @@ def _arguments(settings: Settings) -> Iterator[Finding]:
         chosen = settings.tracks[name]
         asked.append(("backbone", chosen.backbone, chosen.backbone_args, f"tracks.{name}.backbone_args"))
     own = [each for each in asked if each[1] in registry.names(each[0], own=True)]
-    problems += cached("arguments", own, lambda: [said for each in own for said in _problems(*each)])
-    problems += [said for each in asked if each not in own for said in _problems(*each)]
-    for subject, text in problems:
-        yield Finding("wrong", subject, text)
-    if not problems:
-        yield Finding("ok", "arguments", f"of {counted(len(settings.methods), 'method')}")
+    return problems, own, [each for each in asked if each not in own]
 
 
 def _problems(kind: registry.Kind, name: str, args: dict[str, Any], where: str) -> Iterator[tuple[str, str]]:

@@ -81,6 +81,9 @@ def _params() -> str:
         | {"tracks": [track], "methods": methods, "seeds": [0], "only": {}, "full_only": {}},
     }
     data["evaluate"] = {**shipped.get("evaluate", {}), "published_threshold": {}}
+    named = [*methods, *data["run"]["baselines"]]
+    looks = {name: look for name, look in shipped["report"]["looks"].items() if name in named}
+    data["report"] = {**shipped["report"], "looks": looks}
     stream, yaml = io.StringIO(), YAML()
     yaml.width = 120
     yaml.dump(data, stream)

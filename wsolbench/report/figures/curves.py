@@ -33,8 +33,8 @@ _MARK: dict[str, Any] = {"linestyle": "none", "markeredgewidth": 0.5, "zorder": 
 
 
 def _read(frame: pd.DataFrame, read: Callable[[Any], pd.DataFrame]) -> pd.DataFrame:
-    """Return a table of every run of a labelled frame below one another, with the run's row, method and key."""
-    runs = frame.drop_duplicates("key")[["track", "kind", "key", "row", "method"]]
+    """Return a table of every run of a labelled frame below one another, with the run's row, look and key."""
+    runs = frame.drop_duplicates("key")[["track", "kind", "key", "row", "look"]]
     found = [read(run).assign(key=run.key) for run in records(runs)]
     return runs.merge(pd.concat(found, ignore_index=True), on="key") if found else runs
 
@@ -43,7 +43,7 @@ def read_curves(frame: pd.DataFrame, root: Path, *columns: str) -> pd.DataFrame:
     """Read some columns of the curve of every run of a labelled frame that has a threshold.
 
     Returns:
-        ``key``, ``row``, ``method``, and :func:`~wsolbench.results.load.load_curve`.
+        ``key``, ``row``, ``look``, and :func:`~wsolbench.results.load.load_curve`.
     """
     runs = frame[frame["metric"] == "threshold.fixed"]
     return _read(runs, lambda run: load_curve(run.track, run.key, run.kind, root, *columns))
@@ -65,7 +65,8 @@ def threshold_curves(frame: pd.DataFrame, root: Path) -> Figure:
     fixed = frame.loc[frame["metric"] == "threshold.fixed", "value"].iloc[0]
     marks = {at: numbers(frame, f"threshold.{at}", f"{metric}.{at}") for at in ("val", "oracle")}
     styles = styles_of(curves)
-    figure, axes = panels(len(styles), 1.6 if is_narrow() else 2.3, 1.7, sharex=True, sharey=True)
+    inches = (1.6, 1.7, 1.0) if is_narrow() else (2.3, 1.7, 1.3)
+    figure, axes = panels(len(styles), *inches, sharex=True, sharey=True)
     for axis, (row, style) in zip(axes, styles.items(), strict=True):
         for other in (each for each in styles if each != row):  # in order, for equal bytes
             axis.plot(means[other], **_OTHERS)
@@ -108,7 +109,7 @@ def precision_recall(frame: pd.DataFrame, root: Path) -> Figure:
     frame = labelled(frame)
     curves = read_curves(frame, root, "px_precision", "px_recall")
     least = curves["px_precision"].iloc[0]  # at threshold 0, where every pixel is claimed
-    means = curves.groupby(["row", "method", "threshold"], observed=True)[["px_recall", "px_precision"]].mean()
+    means = curves.groupby(["row", "look", "threshold"], observed=True)[["px_recall", "px_precision"]].mean()
     figure = new_figure(3.6)
     axis = figure.subplots()
     _lines(axis, means.dropna().reset_index(), "px_recall", "px_precision", estimator=None, sort=False, markevery=0.1)
@@ -131,7 +132,7 @@ def overlaps(frame: pd.DataFrame, root: Path) -> Figure:
     runs = frame[frame["metric"] == ("p_iou.fixed" if masks else "gt_known.fixed")]
     images = load_per_image(runs["track"].iloc[0], list(runs["key"]), root, [column])[column]
     reached = [(images[key].to_numpy()[:, None] >= grid).mean(0) * 100 for key in runs["key"]]
-    shares = runs[["row", "method"]].assign(share=reached, iou=[grid.tolist()] * len(runs))
+    shares = runs[["row", "look"]].assign(share=reached, iou=[grid.tolist()] * len(runs))
     shares = shares.explode(["iou", "share"]).astype({"iou": float, "share": float})
     figure = new_figure(3.6)
     axis = figure.subplots()

@@ -34,7 +34,7 @@ from wsolbench.evaluation.photographs import Outline, Photograph, outlines, read
 from wsolbench.evaluation.protocols import SIDE
 from wsolbench.evaluation.pxap import coded_masks
 from wsolbench.evaluation.thumbnails import read_thumbnails
-from wsolbench.report.figures.style import text_inches, wrapped
+from wsolbench.report.figures.style import TALLEST, text_inches, wrapped
 from wsolbench.report.gallery import check_digest
 from wsolbench.report.palette import PREDICTED_RGB, TRUE_RGB
 from wsolbench.report.track import records
@@ -215,7 +215,8 @@ def _boxes(run: Any, chosen: Sequence[str], root: Path) -> list[Sequence[Outline
 def grid(shown: Sequence[Shown], columns: Sequence[Column], what: str) -> Figure:
     """Draw photographs with their truth, and each method's heat map and prediction over them.
 
-    Cells keep the photographs' aspects. Methods for which the width has no room stand in a band below.
+    Cells keep the photographs' aspects. Methods for which the width has no room stand in a band below; cells become
+    smaller, as far as they can be read, where all bands would be taller than a page.
     """
     width, size = mpl.rcParams["figure.figsize"][0], mpl.rcParams["font.size"]
     titles = ["photograph", *(column.title for column in columns)]
@@ -224,10 +225,13 @@ def grid(shown: Sequence[Shown], columns: Sequence[Column], what: str) -> Figure
     room = width - margin - _EDGE + _GAP
     bands = -(-len(titles) // max(int(room / (max(widest * _LEAST_SIZE, _LEAST_SIDE) + _GAP)), 1))
     across = -(-len(titles) // bands)
-    side = room / across - _GAP
-    heading_size = min(max(side / widest, _LEAST_SIZE), size)
-    headings = [wrapped(title, 0.93 * side, heading_size) for title in titles]
+    pitch = room / across - _GAP
+    heading_size = min(max(pitch / widest, _LEAST_SIZE), size)
+    headings = [wrapped(title, 0.93 * pitch, heading_size) for title in titles]
     above = (max(heading.count("\n") for heading in headings) + 1.5) * 1.25 * heading_size / 72
+    aspects = sum(each.pixels.shape[0] / each.pixels.shape[1] for each in shown)
+    fitting = ((TALLEST - 1.9 * margin) / bands - above - _GAP * len(shown)) / aspects
+    side = min(pitch, max(fitting, _LEAST_SIDE))
     heights = [side * each.pixels.shape[0] / each.pixels.shape[1] for each in shown]
     band = above + sum(heights) + _GAP * len(shown)
     height = band * bands + 1.9 * margin
@@ -238,7 +242,7 @@ def grid(shown: Sequence[Shown], columns: Sequence[Column], what: str) -> Figure
         figure.text(x / width, y / height, words, ha="center", **how)
 
     for place, heading in enumerate(headings):
-        left, top = margin + place % across * (side + _GAP), height - place // across * band - above
+        left, top = margin + place % across * (pitch + _GAP), height - place // across * band - above
         text(left + side / 2, top + 0.04, heading, va="bottom", size=heading_size, linespacing=1)
         for number, (each, high) in enumerate(zip(shown, heights, strict=True)):
             top -= high + _GAP * (number > 0)

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from wsolbench.report.palette import SERIES
+from wsolbench.report.looks import COLOURS, LINES, MARKERS
+from wsolbench.report.palette import CATEGORICAL
 from wsolbench.report.track import records
 from wsolbench.results.load import truth_of
 from wsolbench.results.metrics import METRICS
@@ -15,8 +16,17 @@ from wsolbench.results.metrics import METRICS
 __all__ = ["handles", "heading", "labelled", "localization", "numbers", "styles_of", "threshold_of"]
 
 _KEYS = ["kind", "recipe", "method"]
-_MARKERS = "osD^vP*X<>ph"
-_LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (1, 1)), (0, (6, 1)))
+_DRAWN = {
+    "circle": "o", "square": "s", "diamond": "D", "triangle": "^", "inverted triangle": "v", "plus": "P", "star": "*",
+    "cross": "X", "left triangle": "<", "right triangle": ">", "pentagon": "p", "hexagon": "h",
+}  # fmt: skip
+_DASHES: dict[str, Any] = {
+    "solid": "-",
+    "dashed": (0, (4, 1.5)),
+    "dash-dot": (0, (4, 1.5, 1, 1.5)),
+    "dotted": (0, (1, 1)),
+    "long-dashed": (0, (6, 1)),
+}
 
 
 def labelled(frame: pd.DataFrame) -> pd.DataFrame:
@@ -45,17 +55,17 @@ def labelled(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def styles_of(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Return marker, line and colour by row of a labelled frame: those of the method's place in ``params.yaml``."""
-    methods = frame.drop_duplicates("row").sort_values("row")
+    """Return marker, line and colour by row of a labelled frame: those of its ``look``."""
+    rows = frame.drop_duplicates("row").sort_values("row")
     edge = {"markersize": 4.5, "linewidth": 1.3, "markeredgecolor": "black", "markeredgewidth": 0.4}
     return {
         str(row): {
-            "marker": _MARKERS[place % len(_MARKERS)],
-            "linestyle": _LINES[place % len(_LINES)],
-            "color": SERIES[place % len(SERIES)],
+            "marker": _DRAWN[MARKERS[look % len(MARKERS)]],
+            "linestyle": _DASHES[LINES[look % len(LINES)]],
+            "color": CATEGORICAL[COLOURS[look % len(COLOURS)]],
             **edge,
         }
-        for row, place in zip(methods["row"], methods["method"].cat.codes, strict=True)
+        for row, look in zip(rows["row"], rows["look"], strict=True)
     }
 
 
@@ -68,7 +78,7 @@ def handles(frame: pd.DataFrame, *, lines: bool = False) -> list[Line2D]:
 def numbers(frame: pd.DataFrame, *metrics: str) -> pd.DataFrame:
     """Return the runs of a labelled frame that have all of these metrics, each in a column."""
     runs = frame[frame["metric"].isin(metrics)].astype({"metric": str})
-    wide = runs.pivot_table(index=["row", "method", "key"], columns="metric", values="value", observed=True)
+    wide = runs.pivot_table(index=["row", "look", "key"], columns="metric", values="value", observed=True)
     return wide.reindex(columns=list(metrics)).dropna().reset_index()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -15,7 +16,7 @@ from matplotlib.patches import Patch
 
 from wsolbench.errors import DataError
 from wsolbench.report.figures.rows import handles, heading, labelled, localization, numbers, styles_of, threshold_of
-from wsolbench.report.figures.style import finish, is_narrow, new_figure, panels, text_inches, wrapped, zoomed
+from wsolbench.report.figures.style import TALLEST, finish, is_narrow, new_figure, panels, text_inches, wrapped, zoomed
 from wsolbench.report.palette import CATEGORICAL
 from wsolbench.results.load import truth_of
 from wsolbench.results.metrics import METRICS
@@ -55,20 +56,32 @@ _SEED: dict[str, Any] = {
     "markeredgecolor": "black", "markeredgewidth": 0.6, "zorder": 5,
 }  # fmt: skip
 _GAP = 0.5  # rows between blocks
+_SLIM = {
+    "max_box_acc": "MaxBox- Acc, oracle",
+    "max_box_acc_v2.mean": "MaxBox- AccV2, oracle",
+}  # of panels half an inch wide
 
 
-def _room() -> float:
+def _room(narrow: float = 0.33) -> float:
     """Return the inches that the names of rows may take at the left of a figure."""
-    return float(mpl.rcParams["figure.figsize"][0] * (0.33 if is_narrow() else 0.25))
+    return float(mpl.rcParams["figure.figsize"][0] * (narrow if is_narrow() else 0.25))
 
 
-def _name_rows(axis: Axes, places: pd.Series) -> float:
-    """Name the rows of a figure at their places; return the inches that a row needs for its lines."""
+def _name_rows(axis: Axes, names: Sequence[str], blocks: Sequence[int]) -> tuple[pd.Series, float]:
+    """Name the rows of a figure from the top; return their places, and the inches of all of them.
+
+    The unit of places is a row with a name of one line; one of more lines takes as much room as it needs.
+    """
     size = mpl.rcParams["ytick.labelsize"]
-    names = [wrapped(str(row), _room(), size, 3) for row in places.index]
-    axis.set_yticks(places, names)
-    axis.set_ylim(places.max() + 0.6, places.min() - 0.6)
-    return float(max(0.2, 1.35 * size / 72 * (max(name.count("\n") for name in names) + 1)))
+    line = 1.3 * size / 72
+    unit = max(0.2, line)
+    labels = [wrapped(name, _room(), size, 3) for name in names]
+    heights = np.array([max(1.0, (label.count("\n") + 1.2) * line / unit) for label in labels])
+    places = pd.Series(heights.cumsum() - heights / 2 + np.array(blocks) * _GAP, pd.Index(names))
+    end = float(places.iloc[-1] + heights[-1] / 2)
+    axis.set_yticks(places, labels)
+    axis.set_ylim(end + 0.1, -0.1)
+    return places, (end + 0.2) * unit
 
 
 def _bars(axis: Axes, places: pd.Series, lengths: pd.Series, **how: Any) -> None:
@@ -95,12 +108,19 @@ def method_bars(frame: pd.DataFrame) -> Figure:
     wanted = {name.format(at=at): title.format(how=how) for name, title in _PANELS[truth_of(frame) or "boxes"].items()}
     wanted = {name: title for name, title in wanted.items() if (frame["metric"] == name).any()}
     rows = frame.drop_duplicates("row").sort_values("row").set_index("row")
-    places = rows["block"] * _GAP + np.arange(len(rows))
     colours = [style["color"] for style in styles_of(frame).values()]
     hatches = np.where(rows["kind"] == "baseline", "////", np.where(rows["variant_of"].notna(), "..", "")).tolist()
-    figure, axes = panels(len(wanted), mpl.rcParams["figure.figsize"][0] / 2, 1, sharex=True, sharey=True)
-    line = _name_rows(axes[0], places)
-    figure.set_figheight((line * (places.max() + 1.2) + 0.3) * -(-len(wanted) // 2) + 0.5)
+    names, blocks = [str(row) for row in rows.index], rows["block"].tolist()
+    _, inches = _name_rows(Figure().subplots(), names, blocks)
+    # Two and two panels; where these are taller than a page, all side by side.
+    flat = 2 * (inches + 0.3) + 1.2 > TALLEST
+    width = mpl.rcParams["figure.figsize"][0]
+    figure, axes = panels(len(wanted), width / (len(wanted) if flat else 2), 1, sharex=True, sharey=True)
+    places, _ = _name_rows(axes[0], names, blocks)
+    figure.set_figheight((inches + 0.3) * (1 if flat else -(-len(wanted) // 2)) + 0.5)
+    if slim := flat and is_narrow():
+        figure.set_layout_engine("constrained", w_pad=0.02, wspace=0)
+        wanted = {name: _SLIM.get(name, METRICS[name].heading) for name in wanted}
     for axis, (metric, title) in zip(axes, wanted.items(), strict=True):
         part = frame[frame["metric"] == metric].sort_values("row", kind="stable")
         by_row = part.groupby("row", observed=False)["value"]
@@ -110,9 +130,12 @@ def method_bars(frame: pd.DataFrame) -> Figure:
         lower = 0.05 + 0.22 * part.groupby("row", observed=True).cumcount() / part["seed"].nunique()
         axis.plot(part["value"], part["row"].map(places).astype(float) + lower, **_SEED)
         for row in rows.index[by_row.count() == 0]:
-            axis.text(1, places[row], "not defined", va="center", color="0.4", fontstyle="italic", fontsize=7)
-        unit = "%" if truth_of(frame) == "masks" else "test images (%)"
+            undefined = "n/a" if slim else "not defined"
+            axis.text(1, places[row], undefined, va="center", color="0.4", fontstyle="italic", fontsize=7)
+        unit = "%" if slim or truth_of(frame) == "masks" else "test images (%)"
         axis.set_xlabel(unit, visible=axis.xaxis.get_tick_params()["labelbottom"])
+        if slim:
+            axis.set_xticks([0, 50, 100], ["0", "50", ""])
         axis.set_title(title, loc="left")
     key: list[Any] = [Line2D([], [], label="single seed", **_SEED)]
     for hatch, name in (("..", "variant"), ("////", "baseline or bound")):
@@ -165,10 +188,10 @@ def misses(frame: pd.DataFrame) -> Figure:
         raise DataError(f"the metrics of {lacking[0]} have no kinds of miss; run `wsolbench evaluate {lacking[0]}`")
     by_row = part.assign(total=part[[*kinds]].sum(axis=1)).groupby("row", observed=True)[[*kinds, "total"]]
     mean, sd = by_row.mean(), by_row.std()
-    places = pd.Series(np.arange(len(mean)), mean.index)
     figure = new_figure(1)
     axis = figure.subplots()
-    figure.set_figheight(_name_rows(axis, places) * 1.3 * len(mean) + 0.8)
+    places, inches = _name_rows(axis, [str(row) for row in mean.index], [0] * len(mean))
+    figure.set_figheight(inches + 0.8)
     ends = mean[[*kinds]].cumsum(axis=1)
     for index, (kind, (_, colour, hatch)) in enumerate(kinds.items()):
         _bars(axis, places, mean[kind], left=ends[kind] - mean[kind], facecolor=colour, hatch=hatch)
@@ -219,29 +242,30 @@ def speed(frame: pd.DataFrame, seconds: pd.Series) -> Figure:
 def heat_map(frame: pd.DataFrame) -> Figure:
     """Draw a number of every method on every track as a table of shades: MaxBoxAcc, and PxAP of tracks without boxes.
 
-    Tracks for which the width has no room stand in a table below.
+    Tracks for which the width has no room stand in a table below. A table has the rows that have a number in it.
     """
     frame = labelled(frame)
     truths = {track: truth_of(own) for track, own in frame.groupby("track", observed=True)}
-    across = int((mpl.rcParams["figure.figsize"][0] - _room()) / 0.42)
+    size, room = (6.0, _room(0.28)) if is_narrow() else (7.0, _room())
+    across = int((mpl.rcParams["figure.figsize"][0] - room - 0.15) / (text_inches("100.0", size) + 0.02))
     tables = []
     for metric, truth in (("max_box_acc", "boxes"), ("px_ap", "masks")):
         part = frame[(frame["metric"] == metric) & frame["track"].map(truths).eq(truth)]
         table = part.pivot_table(index="row", columns="track", values="value", observed=True)
-        parts = (table.iloc[:, k : k + across] for k in range(0, table.shape[1], across))
+        parts = (table.iloc[:, k : k + across].dropna(how="all") for k in range(0, table.shape[1], across))
         tables += [(METRICS[metric].heading, each) for each in parts]
-    longest = max(text_inches(str(track), 7) for _, table in tables for track in table)
-    heights = [0.27 * len(table) + 0.5 + longest for _, table in tables]
+    longest = max(text_inches(str(track), size) for _, table in tables for track in table)
+    heights = [0.28 * len(table) + 0.5 + longest for _, table in tables]
     figure = new_figure(sum(heights))
     axes = figure.subplots(len(tables), 1, height_ratios=heights, squeeze=False)[:, 0]
+    shades: dict[str, Any] = {"cmap": "Greys", "vmin": 0, "vmax": 150, "cbar": False}
     for axis, (title, table) in zip(axes, tables, strict=True):
-        sns.heatmap(table, annot=True, fmt=".1f", cmap="Greys", vmin=0, vmax=150, cbar=False, ax=axis)
+        sns.heatmap(table, annot=True, fmt=".1f", annot_kws={"size": size}, ax=axis, **shades)
         for line, column in np.argwhere(table.isna()):
-            axis.text(column + 0.5, line + 0.5, "n/a", ha="center", va="center")
+            axis.text(column + 0.5, line + 0.5, "n/a", ha="center", va="center", size=size)
         axis.set_title(f"{title} (%), mean over seeds", loc="left")
         axis.set(xlabel="", ylabel="")
-        axis.tick_params(axis="x", rotation=90 if table.shape[1] > 2 else 0, length=0)
-        axis.set_yticks(
-            np.arange(len(table)) + 0.5, [wrapped(str(row), _room(), 7, 2) for row in table.index], rotation=0
-        )
+        axis.tick_params(axis="x", rotation=90 if table.shape[1] > 2 else 0, length=0, labelsize=size)
+        names = [wrapped(str(row), room, size, 3) for row in table.index]
+        axis.set_yticks(np.arange(len(table)) + 0.5, names, rotation=0, size=size, linespacing=0.95)
     return finish(figure)

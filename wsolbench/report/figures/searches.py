@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,26 +12,36 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from wsolbench.config.distributions import Choice, Distribution, LogUniform
-from wsolbench.report.figures.style import finish, is_narrow, new_figure
+from wsolbench.report.figures.style import TALLEST, finish, is_narrow, new_figure
 from wsolbench.report.palette import CATEGORICAL
 from wsolbench.report.searches import budget_differences, objective_label
 from wsolbench.search.record import Search
 
 __all__ = ["search"]
 
+_log = logging.getLogger(__name__)
 _LANES = 7  # in which the points of a distribution lie beside each other
 
 
-def search(searches: Sequence[Search]) -> Figure:
+def search(searches: Sequence[Search], tallest: float = TALLEST) -> Figure:
     """Draw panels per method: all its trials, then value against each parameter; the best trial is a star.
 
     Axes show the whole range that was searched, on a logarithmic scale where draws were log-uniform. Failed trials are
-    crosses below.
+    crosses below. The last methods, for which a figure of the tallest height in inches has no room, are left out; the
+    title says so, and a warning names them.
     """
     counts = [1 + len(each.head.definition.space) for each in searches]
-    columns = min(3 if is_narrow() else 5, max(counts))
-    rows = [-(-count // columns) for count in counts]
-    figure = new_figure(1.4 * sum(rows) + 0.5)
+    least, most = (3, 3) if is_narrow() else (5, 6)
+    most = min(most, max(counts))
+    columns = next((each for each in range(min(least, most), most) if _height(counts, each) <= tallest), most)
+    shown = next(k for k in range(len(counts), 0, -1) if k == 1 or _height(counts[:k], columns) <= tallest)
+    left_out = [each.head.method for each in searches[shown:]]
+    if left_out:
+        _log.warning("a page has no room for %s: draw them with --methods", ", ".join(left_out))
+    part = f" ({shown} of {len(searches)} methods)" if left_out else ""
+    title = f"{searches[0].head.track}: hyper-parameter search{part}, {_budget(searches)}"
+    searches, rows = searches[:shown], _rows(counts[:shown], columns)
+    figure = new_figure(_height(counts[:shown], columns))
     grid = figure.subplots(sum(rows), columns, sharey=True, squeeze=False)
     for axis in grid.flat:
         axis.set_visible(False)
@@ -40,7 +51,16 @@ def search(searches: Sequence[Search]) -> Figure:
         for (name, drawn), axis in zip(each.head.definition.space.items(), axes, strict=False):
             _effect(axis, each, name, drawn)
     figure.supylabel(objective_label(searches))
-    return finish(figure, f"{searches[0].head.track}: hyper-parameter search, {_budget(searches)}")
+    return finish(figure, title, tallest=tallest)
+
+
+def _rows(counts: Sequence[int], columns: int) -> list[int]:
+    """Return how many lines each method's panels fill."""
+    return [-(-count // columns) for count in counts]
+
+
+def _height(counts: Sequence[int], columns: int) -> float:
+    return 1.4 * sum(_rows(counts, columns)) + 0.5
 
 
 def _budget(searches: Sequence[Search]) -> str:
@@ -78,9 +98,14 @@ def _effect(axis: Axes, each: Search, name: str, drawn: Distribution) -> None:
     if isinstance(drawn, LogUniform):
         axis.set_xscale("log")
         axis.xaxis.set_major_locator(LogLocator(numticks=4))
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
         axis.xaxis.set_minor_locator(NullLocator())
     _points(axis, each, np.array(tried, np.float64))
+
+
+def _short(value: float) -> str:
+    """Return a power of ten as a tick says it: ``0.01``, and ``1e-4`` below a thousandth."""
+    return f"{value:g}" if value >= 1e-3 else f"{value:.0e}".replace("e-0", "e-")
 
 
 def _plain(value: object) -> str:

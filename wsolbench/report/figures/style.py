@@ -21,11 +21,27 @@ from PIL import Image
 
 from wsolbench.errors import SettingsError, nearest
 
-__all__ = ["encoded", "figure_style", "finish", "is_narrow", "new_figure", "panels", "text_inches", "wrapped", "zoomed"]
+__all__ = [
+    "TALLEST",
+    "encoded",
+    "figure_style",
+    "finish",
+    "is_narrow",
+    "new_figure",
+    "panels",
+    "text_inches",
+    "wrapped",
+    "zoomed",
+]
+
+TALLEST = 9.0
+"""Inches that a figure may be tall, so that it fits a page with its caption."""
+
 
 _PAGE = 7.2  # inches: the text width of an A4 or letter page, so that 8 pt in a figure are 8 pt in print
 _NARROW = 5.0  # inches, below which a figure is laid out for a paper's column
 _LEAST = 6.0  # points: smaller print is not read
+_AROUND = 1.5  # inches that title, legend and labels of a figure of panels take
 _FONT = "DejaVu Sans"  # comes with matplotlib, with accents: the same glyphs everywhere
 _STYLE: Any = {  # matplotlib types the keys since 3.11, and earlier not
     "axes.axisbelow": True,
@@ -55,6 +71,7 @@ _TEXT = [key for key in _STYLE if key.endswith("size")]
 _PATH = re.compile(rb' d="[^"]*"')
 _NUMBER = re.compile(rb"-?\d+\.\d{3,}")
 _WEBP_QUALITY = 80
+_WEBP_COLOURS = 64  # with fewer, the light bands around lines lose their colours
 _UNDATED: dict[str, dict[str, None]] = {
     "svg": {"Date": None, "Creator": None},
     "png": {"Software": None},
@@ -136,9 +153,17 @@ def is_narrow() -> bool:
     return bool(mpl.rcParams["figure.figsize"][0] < _NARROW)
 
 
-def panels(count: int, inches: float, height: float, **how: Any) -> tuple[Figure, Sequence[Axes]]:
-    """Return a figure of as many panels, side by side as far as each gets its inches, and of that height each."""
-    across = min(max(int(mpl.rcParams["figure.figsize"][0] / inches), 1), count)
+def panels(
+    count: int, inches: float, height: float, least: float | None = None, **how: Any
+) -> tuple[Figure, Sequence[Axes]]:
+    """Return a figure of as many panels, side by side as far as each gets its inches, and of that height each.
+
+    Where they would be taller than a page, more stand side by side, as far as each gets the least inches.
+    """
+    width = mpl.rcParams["figure.figsize"][0]
+    across = min(max(int(width / inches), 1), count)
+    while -(-count // across) * height > TALLEST - _AROUND and across < min(width / (least or inches) - 1, count):
+        across += 1
     down = -(-count // across)
     figure = new_figure(down * height)
     axes = figure.subplots(down, across, squeeze=False, **how)
@@ -158,8 +183,13 @@ def zoomed(axis: Axes, name: str, label: str) -> None:
     getattr(axis, f"set_{name}label")(f"{label} (%){part}")
 
 
-def finish(figure: Figure, title: str = "", keys: Sequence[Artist] = (), *, below: bool = False) -> Figure:
-    """Put title and legend to a figure, and break what its panels are called into lines where one is too long."""
+def finish(
+    figure: Figure, title: str = "", keys: Sequence[Artist] = (), *, below: bool = False, tallest: float = TALLEST
+) -> Figure:
+    """Put title and legend to a figure, and break what its panels are called into lines where one is too long.
+
+    A figure that would be taller than a page becomes as tall as that: its panels become smaller.
+    """
     if title:
         size = mpl.rcParams["figure.titlesize"]
         text = wrapped(title, figure.get_figwidth() - 0.2, size)
@@ -170,20 +200,37 @@ def finish(figure: Figure, title: str = "", keys: Sequence[Artist] = (), *, belo
     if axis_name := figure.get_supylabel():
         size = mpl.rcParams["font.size"]
         figure.supylabel(wrapped(axis_name, figure.get_figheight() - 0.8, size), size=size)
-    figure.draw_without_rendering()
     rows = [getattr(axis.get_subplotspec(), "rowspan", range(1)).start for axis in figure.axes]
-    headed = [row for row, axis in zip(rows, figure.axes, strict=True) if axis.get_title(loc="left")]
-    size, added = mpl.rcParams["axes.titlesize"], dict.fromkeys(rows, 0)
-    for axis, row in zip(figure.axes, rows, strict=True):
-        left, _, width, height = np.array(axis.get_window_extent().bounds) / figure.dpi
-        room = width if headed.count(row) > 1 else figure.get_figwidth() - left
-        text = wrapped(axis.get_title(loc="left"), room, size, weight="bold")
-        axis.set_title(text, loc="left")
+    titles = [axis.get_title(loc="left") for axis in figure.axes]
+    headed = [row for row, name in zip(rows, titles, strict=True) if name]
+    for axis in figure.axes:  # the layout would make room for what is not yet broken into lines
+        axis.set_title("", loc="left")
+    figure.draw_without_rendering()
+    added = dict.fromkeys(rows, 0)
+    places = [np.array(axis.get_window_extent().bounds) / figure.dpi for axis in figure.axes]
+    rooms = [
+        width if headed.count(row) > 1 else figure.get_figwidth() - left
+        for row, (left, _, width, _) in zip(rows, places, strict=True)
+    ]
+    size = _title_size(titles, rooms)
+    for axis, row, name, room, (_, _, width, height) in zip(figure.axes, rows, titles, rooms, places, strict=True):
+        text = wrapped(name, room, size, weight="bold")
+        axis.set_title(text, loc="left", size=size)
         added[row] = max(added[row], text.count("\n"))
         for label, inches in ((axis.xaxis.label, width), (axis.yaxis.label, height)):
             label.set_text(wrapped(label.get_text(), inches, float(label.get_fontsize())))
     _grow(figure, sum(added.values()), size)
+    figure.set_figheight(min(figure.get_figheight(), tallest))
     return figure
+
+
+def _title_size(titles: Sequence[str], rooms: Sequence[float]) -> float:
+    """Return the points of panels' titles at which no word is broken, as far as print that can be read allows."""
+    size = float(mpl.rcParams["axes.titlesize"])
+    for title, room in zip(titles, rooms, strict=True):
+        widest = max(text_inches(word, size, "bold") for word in re.split("[ \n]+", title))  # not at no-break spaces
+        size *= min(1.0, 0.97 * room / widest) if widest else 1.0  # small print is a little wider
+    return max(size, _LEAST)
 
 
 def _grow(figure: Figure, lines: float, size: float) -> None:
@@ -195,7 +242,9 @@ def _legend(figure: Figure, keys: Sequence[Artist], *, below: bool) -> None:
     picture = 5 * size / 72  # what stands before a label, and the gap behind it
     room = width / (2 if is_narrow() else 3) - picture
     labels = [wrapped(str(key.get_label()), room, size, 3) for key in keys]
-    if not below:
+    if not below:  # as tall as its labels and the gaps between them, below the title
+        inches = size / 72 * (1.25 * sum(label.count("\n") + 1 for label in labels) + 0.5 * len(labels)) + 0.6
+        figure.set_figheight(max(figure.get_figheight(), inches))
         figure.legend(keys, labels, loc="outside right center")
         return
     across = min(max(int(width / (max(text_inches(label, size) for label in labels) + picture)), 1), len(keys))
@@ -207,8 +256,9 @@ def _legend(figure: Figure, keys: Sequence[Artist], *, below: bool) -> None:
 def encoded(figure: Figure, kind: str, dpi: int | None = None, colours: int | None = 256) -> bytes:
     """Return a figure as a file's bytes, ``svg``, ``png``, ``webp`` or ``pdf``; call it inside :func:`figure_style`.
 
-    PNGs are stored with a palette, which figures of few colours do not miss; WebPs, for photographs, with a small loss;
-    paths of SVGs to a hundredth of a point, which makes them a fifth smaller.
+    PNGs are stored with a palette, which figures of few colours do not miss; WebPs with one of 64, which makes them a
+    third smaller than such PNGs, or without colours, for photographs, with a small loss; paths of SVGs to a hundredth
+    of a point, which makes them a fifth smaller.
     """
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it reports each table that it leaves out
     stream = io.BytesIO()
@@ -216,16 +266,20 @@ def encoded(figure: Figure, kind: str, dpi: int | None = None, colours: int | No
     figure.savefig(stream, format=drawn, metadata=_UNDATED[drawn], dpi=dpi or mpl.rcParams["savefig.dpi"])
     if kind == "svg":
         return _PATH.sub(lambda path: _NUMBER.sub(_rounded, path[0]), stream.getvalue())
-    if drawn != "png" or colours is None:
+    if drawn != "png" or (kind == "png" and colours is None):
         return stream.getvalue()
     reduced = io.BytesIO()
     with Image.open(stream, formats=("PNG",)) as image:
-        if kind == "webp":
-            image.convert("RGB").save(reduced, "WEBP", quality=_WEBP_QUALITY, method=6)
+        plain = image.convert("RGB")
+        if colours is None:
+            plain.save(reduced, "WEBP", quality=_WEBP_QUALITY, method=6)
             return reduced.getvalue()
-        image.convert("RGB").quantize(colours, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
-            reduced, "PNG", optimize=True
-        )
+        few = min(colours, _WEBP_COLOURS) if kind == "webp" else colours
+        palette = plain.quantize(few, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        if kind == "webp":
+            palette.convert("RGB").save(reduced, "WEBP", lossless=True, method=6)
+        else:
+            palette.save(reduced, "PNG", optimize=True)
     return reduced.getvalue()
 
 
