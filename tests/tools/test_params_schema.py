@@ -71,7 +71,7 @@ def test_the_shipped_file_and_a_new_project_fit_and_name_it(tmp_path):
         ("tracks.cub-vgg16.epochs", -1),
         ("tracks.cub-vgg16.lr", "fast"),
         ("tracks.new", {"dataset": "cub"}),
-        ("methods.acol.tracks.shapes-convnet.train.selection", "val_cls"),
+        ("methods.acol.tracks.shapes-convnet_searched.train.selection", "val_cls"),
         ("methods.cam.arg", {}),
         ("run.seeds", [0, "1"]),
         ("runtime.device", "gpu"),

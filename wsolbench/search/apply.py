@@ -22,6 +22,8 @@ from wsolbench.search.record import Search
 
 __all__ = ["apply_search", "winner", "with_block"]
 
+_WIDEST = 4096  # columns, so that no line is broken that was none
+
 
 def apply_search(search: Search, root: Path) -> dict[str, Any]:
     """Write the winner of a search under ``methods.<m>.tracks.<t>`` of ``params.yaml``, marked ``recipe: searched``.
@@ -80,7 +82,7 @@ def with_block(text: str, method: str, track: str, block: Mapping[str, Any], rem
     entry = expected["methods"][method] or {}
     expected["methods"][method] = entry | {"tracks": (entry.get("tracks") or {}) | {track: dict(block)}}
     yaml = YAML()
-    yaml.Representer = _Representer
+    yaml.Representer, yaml.width = _Representer, _WIDEST
     data = yaml.load(text)
     place = data["methods"]
     for key in (method, "tracks", track):  # each an entry a line
