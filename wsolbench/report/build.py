@@ -35,7 +35,7 @@ _PICTURES = {
 }
 _EXAMPLES, _EXAMPLES_DPI = "examples.webp", 120
 """Photographs with the maps and boxes of all methods beside each other."""
-_STORED_DPI = 135  # `wsolbench plot` draws the same with more, or as lines
+_STORED_DPI = 116  # `wsolbench plot` draws the same with more, or as lines
 _SEARCH, _SEARCH_DPI = "search.webp", 100  # where a search is stored; hundreds of points are small as pixels only
 
 
