@@ -69,7 +69,7 @@ def _params() -> str:
     track = shipped["run"]["tracks"][0]
     settings = validated(Settings, shipped, "")
     recipe = settings.tracks[track]
-    methods = [name for name, block in shipped["methods"].items() if not block][:_METHODS]
+    methods = [name for name, block in shipped["methods"].items() if not _on_track(block, track)][:_METHODS]
     data = shipped | {
         "methods": {name: _on_track(shipped["methods"][name], track) for name in methods},
         "datasets": {recipe.dataset: shipped["datasets"][recipe.dataset]},
