@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +19,7 @@ from wsolbench.errors import LaunchError, SettingsError
 from wsolbench.launch.command import _is_wanted, _run_always
 from wsolbench.launch.forecast import Forecast
 from wsolbench.launch.graph import Task, tasks_of
-from wsolbench.launch.local import LocalBackend, _run
+from wsolbench.launch.local import LocalBackend
 from wsolbench.launch.pool import Pool
 from wsolbench.launch.repository import Repository
 from wsolbench.launch.slurm import SlurmBackend
@@ -157,22 +156,6 @@ def test_a_read_out_that_is_chosen_brings_the_training_that_it_reads() -> None:
         )
     }
     assert list(wanted.values()) == [True, True, False, False, False, False]
-
-
-def test_a_command_that_used_several_processes_ends_with_them(tmp_path: Path) -> None:
-    command = tmp_path / "wsolbench"
-    command.write_text(
-        "from joblib import Parallel, delayed\nprint(Parallel(2)(delayed(abs)(each) for each in (-1, -2)))\n"
-    )
-    log, environment = tmp_path / "log", os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    command.chmod(0o755)
-    arguments = ("wsolbench evaluate toy", tmp_path, log, environment, tmp_path / "lock")
-    process = get_context("forkserver").Process(target=_run, args=arguments)
-    process.start()
-    process.join(120)  # idle, joblib's processes live for 300 seconds
-    ended = process.exitcode
-    process.kill()
-    assert (ended, log.read_text()) == (0, "[1, 2]\n")
 
 
 BESIDE = """

@@ -202,3 +202,9 @@ def test_settings_that_would_not_hold_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="toy"):
         apply_search(search_of(tmp_path, method=next(iter(SAFE.load(before)["methods"]))), tmp_path)
     assert params.read_text(encoding="utf-8") == before
+
+
+def test_no_line_is_broken_that_was_none() -> None:
+    line = f"  only: [{', '.join(f'method_{k}' for k in range(30))}]\n"
+    after = with_block(f"methods:\n  cam: {{}}\nrun:\n{line}", "cam", "toy", BLOCK, "won")
+    assert after.endswith(f"run:\n{line}")
