@@ -12,6 +12,8 @@ from wsolbench.config import registry
 NEW = ["grad_cam", "layer_cam", "score_cam", "bag_cams", "bas", "calm", "ts_cam", "trilite", "spa"]
 PARTS = ["wsolbench", "datasets", "perf", "Makefile", "pyproject.toml", "mkdocs.yml"]
 """All but methods, what a user chooses and what stages are called, tests, documentation and results."""
+GENERATED = "catalogue.json"
+"""What the components say of themselves, written by ``make schema``."""
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,7 +26,7 @@ def words() -> dict[str, Path]:
         file: file.read_text(encoding="utf-8", errors="ignore")
         for file in files
         if file.is_file()
-        and not file.name.startswith("params.yaml")
+        and not file.name.startswith(("params.yaml", GENERATED))
         and not {"methods", "__pycache__"} & {*file.relative_to(ROOT).parts}
     }
     return {word: file for file, text in texts.items() for word in re.findall(r"\w+", text)}
