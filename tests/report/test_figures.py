@@ -161,6 +161,25 @@ def test_a_heat_map_has_every_method_on_every_track(repository: Any) -> None:
     assert [text.get_text() for text in axis.texts] == ["50.0", "40.0"]
 
 
+def test_a_recipe_stands_at_its_track_or_where_a_track_has_several_at_its_methods(repository: Any) -> None:
+    both = repository(tracks=["toy", "other"], methods=["alpha", "beta"], seeds=[0])
+    for track, best in (("toy", 50), ("other", 40)):
+        for method in ("alpha", "beta"):
+            both.write(method, 0, best, track=track)
+    frame = frame_of(both)
+    searched = frame["track"].eq("other")
+    for where, rows, columns, numbers in (
+        (searched, ["Alpha", "Beta"], ["toy", "other\n[recipe: searched]"], ["50.0", "40.0"] * 2),
+        (searched & frame["method"].eq("beta"), ["Alpha", "Beta", "Beta [recipe: searched]"], ["toy", "other"], None),
+    ):
+        with figure_style():
+            (axis,) = scores.heat_map(frame.assign(recipe=frame["recipe"].mask(where, "searched"))).axes
+        shown = [[text.get_text().replace("\N{NO-BREAK SPACE}", " ") for text in each]
+                 for each in (axis.get_yticklabels(), axis.get_xticklabels(), axis.texts)]  # fmt: skip
+        assert shown[:2] == [rows, columns]
+        assert numbers is None or shown[2] == numbers
+
+
 def test_axes_say_when_they_are_zoomed(full: Repository) -> None:
     (axis,) = axes_of(scores.trade_off, full)
     low, high = axis.get_ylim()

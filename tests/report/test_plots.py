@@ -107,7 +107,7 @@ def test_all_rows_of_the_largest_stored_track_fit_a_page(
 
     monkeypatch.setattr(plot, "encoded", encoded)
     settings = read_settings()
-    over_tracks = {"heat_map": settings.run.ranked, "critical_difference": [], "search": ["shapes-convnet_searched"]}
+    over_tracks = {"heat_map": [], "critical_difference": [], "search": ["shapes-convnet_searched"]}
     tracks = over_tracks.get(kind, [LARGEST])
     write_plot(settings, kind, tracks, [], tmp_path / "x.pdf", Path(), PlotOptions(width=width))
     assert 2 < heights[0] <= TALLEST == 9

@@ -239,15 +239,31 @@ def speed(frame: pd.DataFrame, seconds: pd.Series) -> Figure:
     return finish(figure, heading(frame, "localization and time"), handles(part))
 
 
+def _recipes_at_tracks(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with recipes in the names of tracks, if no track has methods of several."""
+    recipes = frame[frame["kind"] != "baseline"].groupby("track", observed=True)["recipe"].unique()
+    if (recipes.map(len) > 1).any():
+        return frame
+    noted = {
+        track: f"{track}\n[recipe:\N{NO-BREAK SPACE}{name}]" for track, (name,) in recipes.items() if name != "common"
+    }
+    return frame.assign(recipe="common", track=frame["track"].cat.rename_categories(noted))
+
+
 def heat_map(frame: pd.DataFrame) -> Figure:
     """Draw a number of every method on every track as a table of shades: MaxBoxAcc, and PxAP of tracks without boxes.
 
-    Tracks for which the width has no room stand in a table below. A table has the rows that have a number in it.
+    Tracks for which the width has no room stand in a table below. A table has the rows that have a number in it. A
+    recipe stands at the track that all trained methods have it on, so that a method is one row, or else at the methods.
     """
-    frame = labelled(frame)
+    frame = labelled(_recipes_at_tracks(frame))
     truths = {track: truth_of(own) for track, own in frame.groupby("track", observed=True)}
     size, room = (6.0, _room(0.28)) if is_narrow() else (7.0, _room())
-    across = int((mpl.rcParams["figure.figsize"][0] - room - 0.15) / (text_inches("100.0", size) + 0.02))
+    width, cell = mpl.rcParams["figure.figsize"][0] - 0.15, text_inches("100.0", size) + 0.02
+    across = int((width - room) / cell)
+    if (tracks := max(list(truths.values()).count(truth) for truth in truths.values())) > across:
+        across = -(-tracks // -(-tracks // across))  # tables of about as many tracks, and names have what that leaves
+        room = min(width - across * cell, 0.6 * width)
     tables = []
     for metric, truth in (("max_box_acc", "boxes"), ("px_ap", "masks")):
         part = frame[(frame["metric"] == metric) & frame["track"].map(truths).eq(truth)]
@@ -265,6 +281,7 @@ def heat_map(frame: pd.DataFrame) -> Figure:
             axis.text(column + 0.5, line + 0.5, "n/a", ha="center", va="center", size=size)
         axis.set_title(f"{title} (%), mean over seeds", loc="left")
         axis.set(xlabel="", ylabel="")
+        axis.grid(visible=False)
         axis.tick_params(axis="x", rotation=90 if table.shape[1] > 2 else 0, length=0, labelsize=size)
         names = [wrapped(str(row), room, size, 3) for row in table.index]
         axis.set_yticks(np.arange(len(table)) + 0.5, names, rotation=0, size=size, linespacing=0.95)
