@@ -156,17 +156,15 @@ def score_table(
         second; indexed by ``block``, ``method`` (title and marks), ``recipe`` and ``n``. The best mean of a block of
         methods, as far as the text tells, is ``best``. Empty where no number is defined.
     """
-    found = summary.reindex(rows.index)
-    chosen = [each for each in metrics if each.name in found.columns and found[each.name]["n"].any()]
-    parts: dict[str, dict[str, Any]] = {"text": {}, "value": {}, "best": {}}
-    for each in chosen:
-        numbers = pd.DataFrame(found[each.name])
-        parts["text"][each.heading] = [
-            number_text(each, cell.mean, cell.sd, cell.ci95, interval=interval) for cell in records(numbers)
-        ]
-        parts["value"][each.heading] = numbers["mean"]
-        parts["best"][each.heading] = _best(rows, numbers["mean"] * each.scale, each)
-    table = pd.concat({name: pd.DataFrame(part, index=rows.index) for name, part in parts.items()}, axis=1)
+    found = {each: pd.DataFrame(summary[each.name]).reindex(rows.index) for each in metrics if each.name in summary}
+    found = {each: numbers for each, numbers in found.items() if numbers["n"].any()}
+    means = pd.DataFrame({each.heading: numbers["mean"] for each, numbers in found.items()}, rows.index)
+    texts = {
+        each.heading: [number_text(each, cell.mean, cell.sd, cell.ci95, interval=interval) for cell in records(numbers)]
+        for each, numbers in found.items()
+    }
+    parts = {"text": pd.DataFrame(texts, rows.index), "value": means, "best": _best(rows, means, list(found))}
+    table = pd.concat(parts, axis=1)
     titles = rows["title"]
     for fact, sign in MARKS.items():
         titles = titles.where(~rows[fact].astype(bool), titles + f" {sign}")
@@ -179,13 +177,19 @@ def records(table: pd.DataFrame) -> list[Any]:
     return list(table.itertuples())
 
 
-def _best(rows: pd.DataFrame, means: pd.Series[float], metric: Metric) -> pd.Series[bool]:
-    rounded = means.round(metric.decimals).where(rows["compares"])
-    blocks = rounded.groupby(rows["block"], observed=True)
-    if metric.higher_is_better is None:
-        return pd.Series(data=False, index=rows.index)
-    extreme = blocks.transform("max" if metric.higher_is_better else "min")
-    return (rounded == extreme) & (blocks.transform("nunique") > 1)
+def _best(rows: pd.DataFrame, means: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
+    """Return which means, a column per metric, are the best of their block, as far as their text tells."""
+    signs = {True: 1, False: -1, None: math.nan}
+    shown = {
+        metric.heading: (means[metric.heading] * metric.scale).round(metric.decimals) * signs[metric.higher_is_better]
+        for metric in metrics
+    }
+    compared = pd.DataFrame(shown, rows.index)[rows["compares"]]
+    if compared.empty:
+        return pd.DataFrame(data=False, index=rows.index, columns=means.columns)
+    blocks = compared.groupby(rows["block"], observed=True)
+    best = compared.eq(blocks.transform("max")) & (blocks.transform("nunique") > 1)
+    return best.reindex(rows.index, fill_value=False)
 
 
 def number_text(metric: Metric, mean: float, sd: float, ci95: float, sign: str = "", *, interval: bool = False) -> str:

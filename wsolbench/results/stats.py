@@ -64,10 +64,11 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     rows = pd.MultiIndex.from_frame(plain[BY_ROW].drop_duplicates())
     found = summarise_by(plain, [*BY_ROW, "metric"])
     wide = pd.DataFrame(found.unstack("metric"))  # noqa: PD010 - pivot_table would aggregate once more
-    metrics = [name for name in METRICS if name in set(plain["metric"])]
+    measured = set(plain["metric"])
+    metrics = [name for name in METRICS if name in measured]
     columns = pd.MultiIndex.from_product([metrics, found.columns], names=["metric", None])
     summary = wide.swaplevel(axis=1).reindex(index=rows, columns=columns)
-    return summary.fillna({(name, "n"): 0 for name in metrics}).copy()
+    return summary.mask(summary.isna() & (columns.get_level_values(1) == "n"), 0)
 
 
 def summarise_by(frame: pd.DataFrame, by: Sequence[str], value: str = "value") -> pd.DataFrame:
