@@ -101,6 +101,7 @@ def test_an_edit_changes_the_recipes_of_exactly_its_runs(lab: Path) -> None:
     assert {key for key in before if before[key] != after[key]} == {f"shapes-convnet-{name}-0" for name in RUNS[1:]}
 
 
+@pytest.mark.slow
 def test_of_a_package_every_file_counts_and_what_it_imports_of_ours(lab: Path) -> None:
     settings = settings_with(lab, {"mine": {"from": "labpack.theirs:EIL"}})
     before = recipes(settings, lab)["shapes-convnet-mine-0"]
@@ -171,6 +172,7 @@ def test_what_a_package_announces_is_listed_without_import_and_loaded_on_demand(
     assert "labpack 1.2" in facts("method")["theirs"]["reference"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("group", "source", "name"),
     [

@@ -19,6 +19,7 @@ def without_dvc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_dvc", lambda _: doctor.Finding("ok", "dvc", ""))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mistyped", "right"),
     [

@@ -116,6 +116,7 @@ def test_cutmix_draws_the_rectangle_as_the_formulas_say():
         assert torch.equal(found, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.4, 1.0, 3.0])
 def test_cutmix_lambda_has_the_beta_distributions_mean_and_variance(alpha):
     draws = generator()

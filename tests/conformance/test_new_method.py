@@ -148,6 +148,7 @@ def test_a_name_is_added_to_an_empty_list(small_repository):
     assert params.read_text() == "methods:\n  adl: {}\n  mine: {}\nrun: {methods: [adl], readouts: [mine]}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", get_args(MethodKind))
 def test_every_kind_of_new_method_works_as_written(small_repository, monkeypatch, kind):
     monkeypatch.setenv(registry._PLACED, "{}")

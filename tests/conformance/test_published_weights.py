@@ -97,6 +97,7 @@ def test_published_file_loads_unchanged_and_nothing_of_it_is_lost(published, nam
     assert backbone.new_stages == ((backbone.neck,) if backbone.neck else ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WITH_CLASSIFIER)
 def test_carved_features_are_the_published_networks_at_its_own_stride(published, name):
     network, path = published(name)

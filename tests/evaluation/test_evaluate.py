@@ -199,6 +199,7 @@ def test_evaluating_again_gives_the_same_bytes_and_leaves_nothing_else(run: Made
     assert sorted(written) == sorted(f"{KEY}.{suffix}" for suffix in ("json", "json", "parquet", "csv", "npz"))
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
     many = MadeUpRun(tmp_path, test=TEST * 21).write()  # enough images for processes to be started
     alone = evaluate(many, jobs=1).outputs()
@@ -244,6 +245,7 @@ def test_a_skipped_run_has_its_reason_and_valid_empty_files(run: MadeUpRun) -> N
     assert len(read_thumbnails(run.layout.thumbnails(TRACK, KEY), "").ids) == 0
 
 
+@pytest.mark.slow
 def test_evaluation_runs_where_torch_cannot_be_imported(run: MadeUpRun) -> None:
     program = (
         "import sys; sys.modules['torch'] = None\n"

@@ -104,6 +104,7 @@ MACHINES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MACHINES)
 def test_after_a_minute_the_time_left_is_within_a_factor_of_one_and_a_half(name: str) -> None:
     machine = MACHINES[name]

@@ -66,6 +66,7 @@ def test_entries_are_dvcs_own_bytes_new_and_anew(tmp_path: Path, monkeypatch: py
     assert texts[0] != texts[1]
 
 
+@pytest.mark.slow
 def test_the_committed_file_has_the_form_that_is_relied_on() -> None:
     text = Path("dvc.lock").read_text()
     entries = loads_yaml(text)["stages"]

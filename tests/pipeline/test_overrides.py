@@ -96,6 +96,7 @@ def assert_change_alone(params: Path, chosen: list[tuple[tuple[str, ...], Any]])
     assert after[len(after) - len(behind) :] == behind
 
 
+@pytest.mark.slow
 def test_every_leaf_of_the_shipped_file_changes_alone_and_leaves_all_other_lines_as_they_are(params: Path) -> None:
     found, step = list(leaves(loaded(params))), 4
     assert len(found) > 200

@@ -109,6 +109,7 @@ STORED = f"""{TOY}
 """
 
 
+@pytest.mark.slow
 def test_results_of_a_track_whose_data_are_not_here_stay_and_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

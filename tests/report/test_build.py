@@ -43,6 +43,7 @@ def test_another_process_writes_the_same_bytes_and_needs_no_torch(reported):
     assert generated(reported.root) == before
 
 
+@pytest.mark.slow
 def test_a_report_is_tables_pictures_and_a_page_the_same_each_time(reported):
     before = generated(reported.root)
     files = write_report(reported.settings, "toy", reported.root)
@@ -63,6 +64,7 @@ def test_one_run_with_an_awkward_name_is_drawn(repository):
     assert {path.name for path in write_report(toy.settings, "toy", toy.root)} >= PICTURES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "content"),
     [

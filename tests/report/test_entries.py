@@ -58,6 +58,7 @@ def test_an_entry_is_a_row_apart_and_part_of_no_comparison(full):
     assert classes_csv(track, full.root).startswith(classes)
 
 
+@pytest.mark.slow
 def test_the_page_shows_an_entry_apart_and_what_it_says_of_itself(reported):
     enter(reported)
     page = page_html(reported.settings, reported.root)

@@ -68,6 +68,7 @@ def written(full, _results):
     return full.root / "results" / "report.html"
 
 
+@pytest.mark.slow
 def test_the_page_is_the_same_each_time_and_leaves_nothing_else(full, written):
     before = written.read_bytes()
     write_page(full.settings, full.root)

@@ -154,6 +154,7 @@ def test_letters_that_a_font_lacks_are_drawn_in_another(titled: Repository, tmp_
         write_plot(titled.settings, "trade_off", [], [], tmp_path / "x.svg", titled.root, options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "suffix"),
     [("methods", "pdf"), *((kind, "svg") for kind in PLOTS if kind not in {"published", *STEMS})],  # reports draw STEMS

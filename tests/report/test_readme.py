@@ -65,6 +65,7 @@ def test_wrong_blocks_are_named(full: Repository) -> None:
         refreshed(BLOCK.replace("toy", "nosuch"), full.settings, full.root)
 
 
+@pytest.mark.slow
 def test_the_readme_of_this_repository_shows_its_results() -> None:
     text = Path("README.md").read_text(encoding="utf-8")
     assert "<!-- results of shapes" in text

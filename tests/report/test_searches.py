@@ -139,6 +139,7 @@ def test_a_searched_row_has_what_won_the_search_or_is_named(
     assert ("but not with what won the search" in text) != applied
 
 
+@pytest.mark.slow
 def test_report_and_page_show_searches(reported: Repository) -> None:
     assert "## Hyper-parameter search on `val`" in (reported.root / "results/tables/toy.md").read_text()
     html = (reported.root / "results/report.html").read_text()

@@ -90,6 +90,7 @@ def test_boxes_and_maps_are_compared(run: MadeUpRun, boxes: Path, maps: Path, tm
     assert (tmp_path / "out" / "differences.csv").read_text().splitlines()[1].startswith("MaxBoxAccV2,regressed,maps,")
 
 
+@pytest.mark.slow
 def test_boxes_become_a_row_of_the_tables(run: MadeUpRun, boxes: Path) -> None:
     made = settings()
     made = made.model_copy(update={"report": made.report.model_copy(update={"gallery": 0})})

@@ -110,6 +110,7 @@ def drawn_one_by_one(overlaps: dict[str, np.ndarray], chosen: dict[str, list[int
     return np.array(found)
 
 
+@pytest.mark.slow
 def test_the_interval_is_that_of_resamples_drawn_one_by_one(tmp_path: Path) -> None:
     val, split = made(tmp_path, "val"), made(tmp_path, "test")
     found = compare(tasks(tmp_path, split, "ab", val), 1).differences.set_index("measure")

@@ -38,6 +38,7 @@ def fill_in(path: Path) -> None:
     path.write_text(re.sub(r"^(\w+): +#.*", r"\1: said of \1", path.read_text(), flags=re.MULTILINE))
 
 
+@pytest.mark.slow
 def test_from_maps_to_a_row_of_the_tables(run: MadeUpRun, chosen: Settings, maps: Path) -> None:
     val = write_maps(run.root / "val", "val", VAL)
     said = score_entry(chosen, TRACK, Folder("psol", maps, val), run.root, 1)

@@ -180,6 +180,7 @@ def test_a_track_extends_one_of_the_same_backbone_with_epochs_for_so_many_images
     assert (track.lr, track.weights, track.crop) == (extended.lr, "imagenet", 224)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "extends", "backbone", "weights"),
     [
@@ -198,6 +199,7 @@ def test_backbone_and_weights_may_be_chosen(
     assert (track.dataset, track.backbone, track.weights) == ("birds", backbone, weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "weights", "said"),
     [
@@ -221,6 +223,7 @@ def test_weights_that_cannot_be_fetched_are_said_with_those_that_can(
     assert re.search(said, found) if said else found == ""
 
 
+@pytest.mark.slow
 def test_a_second_track_of_a_data_set_keeps_its_recipe(checkout: Path) -> None:
     add_dataset(checkout)
     add_track(checkout, "birds-resnet50")
@@ -251,6 +254,7 @@ def test_what_cannot_be_a_track_is_refused_and_nothing_written(
     assert (checkout / "params.yaml").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_an_override_by_dvc_changes_no_other_line_of_the_new_blocks(checkout: Path) -> None:
     from dvc.utils.hydra import apply_overrides
 

@@ -84,6 +84,7 @@ def settings(tiny_settings: Settings) -> Settings:
     return with_track(tiny_settings, epochs=3, selection="val_cls")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("device", "recipe"), [("cpu", {}), ("cuda", {"optimiser": "adamw", "lr": 0.001, "no_decay_norm_bias": True})]
 )

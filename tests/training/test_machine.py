@@ -122,6 +122,7 @@ def test_only_what_runs_on_the_cpu_is_checked(monkeypatch: pytest.MonkeyPatch) -
     assert trains_on_cpu(RuntimeSettings())
 
 
+@pytest.mark.slow
 def test_without_avx512_the_message_has_a_measured_factor() -> None:
     code = (
         "from wsolbench.runs.machine import *; from wsolbench.config.settings import *; s = read_settings();"

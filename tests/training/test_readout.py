@@ -72,6 +72,7 @@ def test_twice_gives_the_same_bytes_and_a_variant_others(layout: Layout, setting
     assert read_record(layout, other)["method"]["variant_of"] == "grad_cam"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READOUTS)
 @pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true")
 def test_every_readout_reads_there_what_it_reads_on_a_cpu(

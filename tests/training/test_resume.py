@@ -89,6 +89,7 @@ def test_killed_after_any_iteration_it_ends_with_the_same_bytes(
     assert steps == list(range(iterations, 6))  # nothing twice but the step whose state was not saved yet
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calls", range(8))
 def test_killed_while_saving_it_ends_with_the_same_bytes(
     layout: Layout, settings: Settings, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, calls: int
@@ -104,6 +105,7 @@ def test_an_epoch_shorter_than_the_time_between_states_has_none(
     train_into(layout, with_runtime(tiny_settings, save_minutes=5), ADL)
 
 
+@pytest.mark.slow
 def test_workers_and_memory_format_do_not_matter_to_a_resumed_run(
     layout: Layout, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,6 +102,7 @@ def test_killed_within_an_epoch_a_training_ends_with_the_same_bytes(
         assert train_into(layout, settings, ADL) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_trains_there(layout: Layout, settings: Settings, cuda: torch.device, name: str) -> None:
     settings = settings.model_copy(update={"methods": {name: settings.methods["cam"]}})

@@ -57,6 +57,7 @@ def with_readout(tiny_settings: Settings) -> Settings:
     return Settings.model_validate(data | {"methods": data["methods"] | {"grad_cam": {}}, "run": run})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("origin", ["maps", "checkpoint", "scratch"])
 def test_a_readout_is_made_again_from_the_run_that_it_reads(
     stored: Layout, with_readout: Settings, origin: Origin
