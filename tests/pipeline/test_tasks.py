@@ -130,6 +130,7 @@ def test_results_of_a_track_whose_data_are_not_here_stay_and_are_reported(
     assert local(root)[0].stale(failed) == []  # there is nothing to report
 
 
+@pytest.mark.slow
 def test_what_a_chosen_stage_lacks_is_named_and_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "repository"
     more = "  a:\n    cmd: cp index.txt a.txt\n    deps: [index.txt]\n    outs: [a.txt]\n"

@@ -56,6 +56,7 @@ def test_counts_have_no_spread_and_measurements_have(full: Repository) -> None:
     assert found.iloc[0].tolist() == ["0.012", "0.003", "0.001", *MEASURED]
 
 
+@pytest.mark.slow
 def test_the_table_stands_in_all_outputs_with_where_it_was_measured(reported: Repository) -> None:
     markdown, latex = reported.page(), reported.latex()
     assert "| Alpha | common | 3 | 0.012 | 0.003 | 0.001 | " + " | ".join(MEASURED) + " |" in markdown

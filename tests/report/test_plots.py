@@ -128,6 +128,7 @@ def test_searches_without_room_are_left_out_and_named(titled: Repository, caplog
     assert "no room for alpha" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [3.3, 6.9])
 def test_text_of_plots_over_many_tracks_has_room(titled: Repository, width: float) -> None:
     one = load_numbers(titled.settings, ["toy"], titled.root).frame

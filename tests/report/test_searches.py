@@ -148,6 +148,7 @@ def test_report_and_page_show_searches(reported: Repository) -> None:
     assert "Plot of toy: Search" in html
 
 
+@pytest.mark.slow
 def test_names_that_users_supplied_are_text_on_the_page(reported: Repository) -> None:
     searched(reported.root, "beta", [1.0] * 4, val_truth="<script>alert(1)</script>", title="<b>Beta|*")
     page = write_page(reported.settings, reported.root).read_text()

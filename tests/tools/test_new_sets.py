@@ -232,6 +232,7 @@ def test_a_second_track_of_a_data_set_keeps_its_recipe(checkout: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [

@@ -64,6 +64,7 @@ def test_the_shipped_file_and_a_new_project_fit_and_name_it(tmp_path):
         assert fits(load_yaml(text), params_schema(), params_schema())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "wrong"),
     [

@@ -164,7 +164,7 @@ def score_table(
         for each, numbers in found.items()
     }
     parts = {"text": pd.DataFrame(texts, rows.index), "value": means, "best": _best(rows, means, list(found))}
-    table = pd.concat(parts, axis=1)
+    table = pd.concat(parts, axis=1).copy()  # in one piece
     titles = rows["title"]
     for fact, sign in MARKS.items():
         titles = titles.where(~rows[fact].astype(bool), titles + f" {sign}")
