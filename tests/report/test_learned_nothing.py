@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
 
 import pytest
@@ -47,6 +48,17 @@ def test_they_count_in_the_mean(toy: Repository) -> None:
     (alpha, beta) = csv.DictReader(io.StringIO(csv_of(table_frame(toy.track()))))
     assert (float(alpha["max_box_acc_mean"]), float(beta["max_box_acc_mean"])) == (55, 57)
     assert beta["max_box_acc_n"] == "2"
+
+
+def test_over_tracks_a_method_is_one_row_and_the_mark_stands_at_its_number(
+    repository: Callable[..., Repository],
+) -> None:
+    both = repository(tracks=["toy", "other"], seeds=[0])
+    both.write("alpha", 0, 50)
+    both.write("alpha", 0, 40, track="other", training=AT_CHANCE)
+    _, _, table = page_html(both.settings, both.root).partition("<h3>Each method on each track</h3>")
+    words = " ".join(re.sub("<[^>]*>", " ", table.partition("</table>")[0]).split())
+    assert words == "GT-known, val, percent, mean ± sd over seeds method recipe toy other Alpha common 49.0 39.0 †"
 
 
 def test_without_one_nothing_is_said(repository: Callable[..., Repository]) -> None:

@@ -47,7 +47,9 @@ _SHOWN_OTHERWISE = {"examples", "methods", "threshold_curves"}  # gallery, ranki
 class _Row:
     """A method of a track: a line of the ranking and of the table, a curve, and details."""
 
-    title: str
+    method: str
+    name: str  # its title
+    title: str  # with marks
     recipe: str
     block: str
     compares: bool
@@ -217,6 +219,8 @@ def _rows(
         look, runs = looks.get(row.Index[3], 0), track.runs_of(row.Index).to_dict("records")
         curve = _curve(track, runs, root)
         yield _Row(
+            method=row.Index[3],
+            name=row.title,
             title=title,
             recipe=recipe,
             block=block,
@@ -250,16 +254,23 @@ def _ranks(ranking: Ranking) -> list[list[str]]:
 
 
 def _overview(tracks: Sequence[_Track]) -> list[list[str]]:
-    """Return a header, and for every row that competes its ranking number on each track; empty for a single track."""
+    """Return a header, and for every row that competes its ranking number on each track; empty for a single track.
+
+    Marks stand at the numbers that they are about. What the numbers are stands at the tracks if it is not the same.
+    """
     if len(tracks) < 2:
         return []
+    names: dict[tuple[str, str], str] = {}
     cells: dict[tuple[str, str], list[str]] = {}
     for place, track in enumerate(tracks):
         for row in (each for each in track.rows if each.compares):
-            found = cells.setdefault((row.title, row.recipe), ["" for _ in tracks])
+            names.setdefault((row.method, row.recipe), row.name)
+            found = cells.setdefault((row.method, row.recipe), ["" for _ in tracks])
             found[place] = number_text(track.ranked, row.score.mean, row.score.sd, row.score.ci95)
-    header = ["method", "recipe", *(f"{each.results.name}: {each.ranked.heading}" for each in tracks)]
-    return [header, *([*names, *found] for names, found in cells.items())]
+            found[place] += row.title.removeprefix(row.name)
+    one = len({each.ranked for each in tracks}) == 1
+    header = [each.results.name if one else f"{each.results.name}: {each.ranked.heading}" for each in tracks]
+    return [["method", "recipe", *header], *([name, key[1], *cells[key]] for key, name in names.items())]
 
 
 def _facts(track: TrackResults, settings: Settings) -> list[tuple[str, str]]:
