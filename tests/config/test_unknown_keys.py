@@ -57,6 +57,7 @@ def without_dvc(monkeypatch: pytest.MonkeyPatch) -> None:
         ("run.full_only.methods=[cma]", "cam"),
         ("run.suite=[shapes-convnt]", "shapes-convnet"),
         ("report.galery=3", "gallery"),
+        ("report.notes.cub-vgg61=copies", "cub-vgg16"),
         ("report.looks.cam.color=blue", "colour"),
         ("search.trial=3", "trials"),
         ("search.recipe.weight_decy=[0.1, 10]", "weight_decay"),

@@ -7,9 +7,13 @@ import pandas as pd
 import pytest
 import scipy.stats
 
+from wsolbench.config.settings import ReportSettings
 from wsolbench.report.columns import SCORE_TABLES
-from wsolbench.report.page import write_page
-from wsolbench.report.tables import csv_of, table_frame
+from wsolbench.report.latex import headline_table
+from wsolbench.report.page import page_html, write_page
+from wsolbench.report.readme import refreshed
+from wsolbench.report.tables import csv_of, markdown_page, table_frame
+from wsolbench.report.track import load_track
 
 
 def cells(page, start):
@@ -56,6 +60,22 @@ def test_markdown_shows_mean_sd_and_number_of_seeds(three_seeds):
     assert fixed_and_val[-1] == "0.310 ± 0.010 (±0.025)"
     assert oracle[3] == "50.0 ± 2.0 (±5.0)"
     assert "half the width of the 95% interval of the mean (Student's t" in page
+
+
+def test_a_note_stands_beside_the_numbers_of_its_track_in_all_outputs(repository):
+    both = repository(tracks=["toy", "other"], seeds=[0])
+    both.write("alpha", 0, 50)
+    both.write("alpha", 0, 50, track="other")
+    settings = both.settings.model_copy(update={"report": ReportSettings(notes={"toy": "Copies of *256* pixels."})})
+    costs = pd.DataFrame()
+    toy, other = (load_track(settings, name, both.root) for name in both.tracks)
+    assert r"Copies of \*256\* pixels." in markdown_page(toy, costs, settings, both.root)
+    assert "Copies of *256* pixels." in headline_table(toy)
+    assert page_html(settings, both.root).count("<p class=\"small\">Copies of *256* pixels.</p>") == 1
+    for tracks, shown in (("toy", r"Copies of \*256\* pixels."), ("other toy", r"toy: Copies of \*256\* pixels.")):
+        block = f"<!-- results of {tracks} -->\n<!-- end -->\n"
+        assert f"\n{shown}\n" in refreshed(block, settings, both.root)
+    assert "Copies" not in markdown_page(other, costs, settings, both.root)
 
 
 def test_an_interval_is_students_and_needs_two_seeds(repository):

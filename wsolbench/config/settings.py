@@ -130,12 +130,14 @@ class ReportSettings(StrictModel):
 
     Attributes:
         gallery: images in each section of the gallery: chosen, worst, most disagreeing.
+        notes: what is to be known of a track's numbers, a sentence or two by its name; they stand beside them.
         looks: how figures and the page draw a row, by the key of its method, variant, baseline or entry, or
             ``<readout>_of_<method>``. No two share both colour and marker. What is not named here has a look by a hash
             of its key, of those that are free; named here, it keeps it whatever else is added.
     """
 
     gallery: Count = 6
+    notes: dict[str, str] = {}
     looks: dict[str, Look] = {}
 
     @field_validator("looks")
@@ -229,6 +231,8 @@ class Settings(StrictModel):
         ):
             for each in names:
                 check_known(f"run.{chosen}", each, known)
+        for name in self.report.notes:
+            check_known("report.notes", name, self.tracks)
         for method, by_track in self.evaluate.published_threshold.items():
             check_known("evaluate.published_threshold", method, self.methods)
             for track_name in by_track:

@@ -55,7 +55,8 @@ def facts(track: TrackResults, mark: Callable[[str], str], *, interval: bool = T
         f"Truth of `val` that chose thresholds: {mark(track.ours.by_row(truth_used))}. "
         f"Weights: {mark(track.ours.by_row(weights_of))}."
     )
-    return [measured, chosen, *(f"{sign} {note}" for sign, note in marks(track, mark)), *entries]
+    notes = [mark(track.note)] if track.note else []
+    return [measured, *notes, chosen, *(f"{sign} {note}" for sign, note in marks(track, mark)), *entries]
 
 
 def entries_told(track: TrackResults) -> list[str]:

@@ -51,8 +51,9 @@ def refreshed(text: str, settings: Settings, root: Path) -> str:
 def _of_one(track: TrackResults, methods: Sequence[str] | None) -> str:
     columns = HEADLINE_OF_MASKS if track.truth == "masks" else _COLUMNS
     rows = track.rows if methods is None else track.rows[track.rows.index.isin(methods, level="method")]
-    notes = "".join(f"\n{sign} {note}\n" for sign, note in marks(track, escaped))
-    return markdown_of(score_table(rows, track.summary, columns, interval=False)) + notes
+    notes = [f"{sign} {note}" for sign, note in marks(track, escaped)] + ([escaped(track.note)] if track.note else [])
+    table = score_table(rows, track.summary, columns, interval=False)
+    return markdown_of(table) + "".join(f"\n{note}\n" for note in notes)
 
 
 def _of_several(tracks: Sequence[TrackResults], methods: Sequence[str] | None) -> str:
@@ -76,7 +77,10 @@ def _of_several(tracks: Sequence[TrackResults], methods: Sequence[str] | None) -
         MARKS["exempt"]: "keeps a promise of the conformance suite in part only",
     }
     shown = table.to_csv()
-    return pipe_table(table) + "".join(f"\n{sign} {note}\n" for sign, note in notes.items() if sign in shown)
+    told = [f"{sign} {note}" for sign, note in notes.items() if sign in shown]
+    notes_of = {note: [track.name for track in tracks if track.note == note] for note in (each.note for each in tracks)}
+    told += [escaped(f"{', '.join(names)}: {note}") for note, names in notes_of.items() if note]
+    return pipe_table(table) + "".join(f"\n{note}\n" for note in told)
 
 
 def write_readme(settings: Settings, root: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -42,12 +42,14 @@ class TrackResults:
         name: its key.
         seeds: that were asked for.
         runs: of :func:`load_numbers`, and so is ``frame``.
+        note: of ``report.notes``; empty without one.
     """
 
     name: str
     seeds: tuple[int, ...]
     runs: pd.DataFrame
     frame: pd.DataFrame
+    note: str = ""
 
     @property
     def used_seeds(self) -> tuple[int, ...]:
@@ -58,7 +60,7 @@ class TrackResults:
     def ours(self) -> TrackResults:
         """The same without entries, which have no maps, curves or costs here."""
         runs, frame = (each[each["kind"] != "entry"] for each in (self.runs, self.frame))
-        return TrackResults(self.name, self.seeds, runs, frame)
+        return replace(self, runs=runs, frame=frame)
 
     @cached_property
     def measured(self) -> pd.DataFrame:
@@ -133,7 +135,8 @@ def load_track(settings: Settings, track: str, root: Path) -> TrackResults:
     Raises:
         SettingsError, DataError: see :func:`~wsolbench.results.load.load_results`.
     """
-    return TrackResults(track, tuple(dict.fromkeys(settings.run.seeds)), *load_numbers(settings, [track], root))
+    seeds, numbers = tuple(dict.fromkeys(settings.run.seeds)), load_numbers(settings, [track], root)
+    return TrackResults(track, seeds, *numbers, settings.report.notes.get(track, ""))
 
 
 def load_numbers(settings: Settings, tracks: Sequence[str], root: Path) -> Results:
