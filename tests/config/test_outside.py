@@ -88,7 +88,7 @@ def test_data_sets_and_backbones_lie_outside_as_well(lab: Path, group: registry.
     blocks = params["datasets"] if group == "dataset" else {}
     block = {**(blocks["shapes"] if group == "dataset" else {}), "from": "../lab/other.py"}
     tracks = {"shapes-convnet": params["tracks"]["shapes-convnet"] | {group: "mine"}}
-    settings = settings_with(lab, {}, **{f"{group}s": {**blocks, "mine": block}, "tracks": tracks})
+    settings = settings_with(lab, {}, **{f"{group}s": {**blocks, "mine": block}, "tracks": tracks, "report": {}})
     found = recipes(settings, lab, "prepare" if group == "dataset" else "train")
     assert all("lab/other.py" in text and "error" not in text for text in found.values())
     assert found

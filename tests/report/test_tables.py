@@ -71,7 +71,7 @@ def test_a_note_stands_beside_the_numbers_of_its_track_in_all_outputs(repository
     toy, other = (load_track(settings, name, both.root) for name in both.tracks)
     assert r"Copies of \*256\* pixels." in markdown_page(toy, costs, settings, both.root)
     assert "Copies of *256* pixels." in headline_table(toy)
-    assert page_html(settings, both.root).count("<p class=\"small\">Copies of *256* pixels.</p>") == 1
+    assert page_html(settings, both.root).count('<p class="small">Copies of *256* pixels.</p>') == 1
     for tracks, shown in (("toy", r"Copies of \*256\* pixels."), ("other toy", r"toy: Copies of \*256\* pixels.")):
         block = f"<!-- results of {tracks} -->\n<!-- end -->\n"
         assert f"\n{shown}\n" in refreshed(block, settings, both.root)

@@ -83,7 +83,8 @@ def _params() -> str:
     data["evaluate"] = {**shipped.get("evaluate", {}), "published_threshold": {}}
     named = [*methods, *data["run"]["baselines"]]
     looks = {name: look for name, look in shipped["report"]["looks"].items() if name in named}
-    data["report"] = {**shipped["report"], "looks": looks}
+    notes = {name: note for name, note in shipped["report"]["notes"].items() if name == track}
+    data["report"] = {**shipped["report"], "looks": looks, "notes": notes}
     stream, yaml = io.StringIO(), YAML()
     yaml.width = 120
     yaml.dump(data, stream)
