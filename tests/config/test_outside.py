@@ -56,7 +56,7 @@ def settings_with(lab: Path, blocks: dict[str, Any], **changes: Any) -> Settings
     content: dict[str, Any] = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
     content["methods"] = {"adl": {}, **blocks}
     run = {"tracks": ["shapes-convnet"], "methods": ["adl", *blocks], "seeds": [0]}
-    content |= {"run": run, "evaluate": {}} | changes
+    content |= {"run": run, "evaluate": {}, "report": {}} | changes
     with (project.mkdir(exist_ok=True) or project / "params.yaml").open("w") as stream:
         YAML(typ="safe").dump(content, stream)
     return read_settings(project / "params.yaml")
@@ -88,7 +88,7 @@ def test_data_sets_and_backbones_lie_outside_as_well(lab: Path, group: registry.
     blocks = params["datasets"] if group == "dataset" else {}
     block = {**(blocks["shapes"] if group == "dataset" else {}), "from": "../lab/other.py"}
     tracks = {"shapes-convnet": params["tracks"]["shapes-convnet"] | {group: "mine"}}
-    settings = settings_with(lab, {}, **{f"{group}s": {**blocks, "mine": block}, "tracks": tracks, "report": {}})
+    settings = settings_with(lab, {}, **{f"{group}s": {**blocks, "mine": block}, "tracks": tracks})
     found = recipes(settings, lab, "prepare" if group == "dataset" else "train")
     assert all("lab/other.py" in text and "error" not in text for text in found.values())
     assert found
