@@ -120,7 +120,8 @@ def new_pipeline(root: Path) -> Pipeline:
         "[core]\n    analytics = false\n    check_update = false\n    no_scm = true\n"
     )
     made = Pipeline(root)
-    made.edit_params(run__readouts=[], run__read=[], run__full_only={})  # which name methods that the tests leave out
+    # They name methods and tracks that the tests leave out.
+    made.edit_params(run__readouts=[], run__read=[], run__full_only={}, report__notes={})
     return made
 
 
